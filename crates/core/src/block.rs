@@ -1,0 +1,275 @@
+//! Blocks, transactions and receipts, with their canonical encoding.
+
+use alloc::vec::Vec;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::command::{COMMAND_SIZE_MAX, Command};
+use crate::event::Event;
+use crate::reject::Reject;
+use crate::values::{Address, Height};
+
+pub use crate::command::TxCommand;
+
+/// The most commands in one transaction; the least is 1.
+pub const TX_COMMANDS_MAX: usize = 16;
+/// The most transactions in one block.
+pub const BLOCK_TXS_MAX: usize = 65_536;
+/// The longest encoded block, in bytes.
+pub const BLOCK_SIZE_MAX: usize = 16 * 1_024 * 1_024;
+
+/// One signer's commands: all of them, or none. The host has authenticated the signer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    signer: Address,
+    commands: Vec<TxCommand>,
+}
+
+impl Transaction {
+    /// A transaction of these commands.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TooLarge`] for no or more than 16 commands, or one that is longer than 8 KiB,
+    /// and [`DecodeErrorKind::Unsorted`] or another kind for a command without a canonical encoding
+    /// (a policy whose prerequisites are not sorted, a report that contradicts itself).
+    pub fn new(signer: Address, commands: Vec<Command>) -> Result<Self, DecodeError> {
+        if commands.is_empty() || commands.len() > TX_COMMANDS_MAX {
+            return Err(DecodeError::whole(DecodeErrorKind::TooLarge));
+        }
+        let commands =
+            commands.iter().map(|command| TxCommand::from_bytes(&command.to_bytes())).collect::<Result<_, _>>()?;
+        Ok(Self { signer, commands })
+    }
+
+    /// Who signed.
+    #[must_use]
+    pub const fn signer(&self) -> &Address {
+        &self.signer
+    }
+
+    /// The commands, in order.
+    #[must_use]
+    pub fn commands(&self) -> &[TxCommand] {
+        &self.commands
+    }
+}
+
+impl Encode for Transaction {
+    fn encode(&self, out: &mut Writer) {
+        out.address(&self.signer);
+        out.u8(u8::try_from(self.commands.len()).unwrap_or(u8::MAX));
+        self.commands.iter().for_each(|command| out.lp16(&command.to_bytes()));
+    }
+}
+
+impl Decode for Transaction {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let signer = input.address()?;
+        let count = usize::from(input.u8()?);
+        if count == 0 || count > TX_COMMANDS_MAX {
+            return Err(input.error(DecodeErrorKind::TooLarge));
+        }
+        let mut commands = Vec::with_capacity(count);
+        for _ in 0..count {
+            commands.push(TxCommand::from_bytes(input.lp16()?)?);
+        }
+        Ok(Self { signer, commands })
+    }
+}
+
+/// What a block carries in the place of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// A transaction.
+    Transaction(Transaction),
+    /// Bytes that do not decode; their receipt is [`Reject::Malformed`].
+    Malformed(Vec<u8>),
+}
+
+impl Payload {
+    /// Reads a transaction, and keeps the bytes if they are none.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Transaction::from_bytes(bytes).map_or_else(|_| Self::Malformed(bytes.into()), Self::Transaction)
+    }
+}
+
+impl Payload {
+    /// What the payload and its length take in a block at most.
+    fn size_bound(&self) -> usize {
+        const COMMAND: usize = 2 + COMMAND_SIZE_MAX;
+        const HEAD: usize = 8 + 4 + Address::LEN + 1;
+        let body = match self {
+            Self::Transaction(tx) => tx.commands.len().saturating_mul(COMMAND),
+            Self::Malformed(bytes) => bytes.len(),
+        };
+        body.saturating_add(HEAD)
+    }
+}
+
+impl Encode for Payload {
+    fn encode(&self, out: &mut Writer) {
+        match self {
+            Self::Transaction(tx) => tx.encode(out),
+            Self::Malformed(bytes) => out.raw(bytes),
+        }
+    }
+}
+
+/// The transactions of one height.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    height: Height,
+    payloads: Vec<Payload>,
+}
+
+impl Block {
+    /// A block of these transactions.
+    ///
+    /// # Errors
+    /// As for [`Block::from_payloads`].
+    pub fn new(height: Height, txs: Vec<Transaction>) -> Result<Self, DecodeError> {
+        Self::from_payloads(height, txs.into_iter().map(Payload::Transaction).collect())
+    }
+
+    /// A block of these payloads.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TooLarge`] for more than 65 536 of them, or more than 16 MiB encoded.
+    pub fn from_payloads(height: Height, payloads: Vec<Payload>) -> Result<Self, DecodeError> {
+        let too_large = Err(DecodeError::whole(DecodeErrorKind::TooLarge));
+        if payloads.len() > BLOCK_TXS_MAX {
+            return too_large;
+        }
+        let block = Self { height, payloads };
+        // What transactions can take at most settles most blocks without encoding them.
+        let bound = block.payloads.iter().fold(0_usize, |sum, payload| sum.saturating_add(payload.size_bound()));
+        if bound > BLOCK_SIZE_MAX && block.to_bytes().len() > BLOCK_SIZE_MAX {
+            return too_large;
+        }
+        Ok(block)
+    }
+
+    /// A block without transactions.
+    #[must_use]
+    pub const fn empty(height: Height) -> Self {
+        Self { height, payloads: Vec::new() }
+    }
+
+    /// The height.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The transactions, in order.
+    #[must_use]
+    pub fn payloads(&self) -> &[Payload] {
+        &self.payloads
+    }
+}
+
+impl Encode for Block {
+    fn encode(&self, out: &mut Writer) {
+        out.u32(self.height);
+        out.u32(u32::try_from(self.payloads.len()).unwrap_or(u32::MAX));
+        self.payloads.iter().for_each(|payload| out.lp32(&payload.to_bytes()));
+    }
+}
+
+impl Decode for Block {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if input.remaining() > BLOCK_SIZE_MAX {
+            return Err(input.error(DecodeErrorKind::TooLarge));
+        }
+        let height = input.u32()?;
+        let count = usize::try_from(input.u32()?).unwrap_or(usize::MAX);
+        // Every transaction takes the four bytes of its length at least.
+        if count > BLOCK_TXS_MAX || count > input.remaining() / 4 {
+            return Err(input.error(DecodeErrorKind::TooLarge));
+        }
+        let mut payloads = Vec::new();
+        for _ in 0..count {
+            payloads.push(Payload::from_bytes(input.lp32()?));
+        }
+        Ok(Self { height, payloads })
+    }
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// All its commands took effect.
+    Ok,
+    /// None did.
+    Rejected {
+        /// Why.
+        reject: Reject,
+        /// Which command failed.
+        index: u8,
+    },
+}
+
+impl Receipt {
+    /// 0, or the code of the reject.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Ok => 0,
+            Self::Rejected { reject, .. } => reject.code(),
+        }
+    }
+
+    /// The index of the failing command, 0 when none failed.
+    #[must_use]
+    pub const fn index(&self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Rejected { index, .. } => *index,
+        }
+    }
+
+    /// `ok`, or the name of the reject.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Rejected { reject, .. } => reject.name(),
+        }
+    }
+}
+
+impl Encode for Receipt {
+    fn encode(&self, out: &mut Writer) {
+        out.u16(self.code());
+        out.u8(self.index());
+    }
+}
+
+impl Decode for Receipt {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (code, index) = (input.u16()?, input.u8()?);
+        match (code, index, Reject::from_code(code)) {
+            (0, 0, _) => Ok(Self::Ok),
+            (_, _, Some(reject)) => Ok(Self::Rejected { reject, index }),
+            (_, _, None) => Err(input.error(DecodeErrorKind::UnknownTag)),
+        }
+    }
+}
+
+/// What a block did, besides changing the state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// A receipt for each transaction.
+    pub receipts: Vec<Receipt>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+impl Encode for Outcome {
+    fn encode(&self, out: &mut Writer) {
+        out.u32(u32::try_from(self.receipts.len()).unwrap_or(u32::MAX));
+        self.receipts.iter().for_each(|receipt| receipt.encode(out));
+        out.u32(u32::try_from(self.events.len()).unwrap_or(u32::MAX));
+        self.events.iter().for_each(|event| out.lp16(&event.to_bytes()));
+    }
+}

@@ -1,0 +1,113 @@
+//! The state before the first block: the id of the ledger, roles and parameters.
+
+use alloc::collections::BTreeMap;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::record::Params;
+use crate::values::{Address, ChainId, Role, Roles, ValueError};
+
+/// Why a genesis was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// The chain id breaks its rule.
+    #[error(transparent)]
+    Chain(#[from] ValueError),
+    /// Nobody could ever do anything.
+    #[error("a genesis names at least one admin")]
+    NoAdmin,
+    /// An address with an empty set of roles.
+    #[error("every address of a genesis has at least one role")]
+    NoRole,
+    /// More addresses than the count can tell.
+    #[error("a genesis has at most 65535 addresses")]
+    TooManyAddresses,
+    /// The parameters contradict their rules.
+    #[error("max_due_per_block is at least 1, and breaker_window is not 0 while breaker_rollbacks is on")]
+    Params,
+}
+
+/// The id of the ledger, who may do what, and the parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    chain: ChainId,
+    roles: BTreeMap<Address, Roles>,
+    params: Params,
+}
+
+impl Genesis {
+    /// A genesis with the default parameters.
+    ///
+    /// # Errors
+    /// A chain id that breaks its rule, an address without role, no admin, or too many addresses.
+    pub fn new(chain: &str, roles: impl IntoIterator<Item = (Address, Roles)>) -> Result<Self, GenesisError> {
+        Self::with_params(ChainId::new(chain.as_bytes())?, roles.into_iter().collect(), Params::default())
+    }
+
+    /// A genesis with parameters.
+    ///
+    /// # Errors
+    /// As for [`Genesis::new`], and parameters that contradict their rules.
+    pub fn with_params(chain: ChainId, roles: BTreeMap<Address, Roles>, params: Params) -> Result<Self, GenesisError> {
+        if roles.len() > usize::from(u16::MAX) {
+            return Err(GenesisError::TooManyAddresses);
+        }
+        if roles.values().any(|roles| roles.is_empty()) {
+            return Err(GenesisError::NoRole);
+        }
+        if !roles.values().any(|roles| roles.holds(Role::Admin)) {
+            return Err(GenesisError::NoAdmin);
+        }
+        if !params.is_valid() {
+            return Err(GenesisError::Params);
+        }
+        Ok(Self { chain, roles, params })
+    }
+
+    /// The id of the ledger.
+    #[must_use]
+    pub const fn chain(&self) -> &ChainId {
+        &self.chain
+    }
+
+    /// Who may do what, by address.
+    #[must_use]
+    pub const fn roles(&self) -> &BTreeMap<Address, Roles> {
+        &self.roles
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+impl Encode for Genesis {
+    fn encode(&self, out: &mut Writer) {
+        out.lp8(self.chain.as_bytes());
+        out.u16(u16::try_from(self.roles.len()).unwrap_or(u16::MAX));
+        for (address, roles) in &self.roles {
+            out.address(address);
+            roles.encode(out);
+        }
+        self.params.encode(out);
+    }
+}
+
+impl Decode for Genesis {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let chain = input.lp8()?;
+        let chain = ChainId::new(chain).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
+        let count = input.u16()?;
+        let mut roles = BTreeMap::new();
+        for _ in 0..count {
+            let address = input.address()?;
+            if roles.last_key_value().is_some_and(|(last, _)| *last >= address) {
+                return Err(input.error(DecodeErrorKind::Unsorted));
+            }
+            roles.insert(address, Roles::decode(input)?);
+        }
+        let params = Params::decode(input)?;
+        Self::with_params(chain, roles, params).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
+    }
+}

@@ -1,0 +1,109 @@
+//! Feature flags and canary rollouts as consensus state.
+//!
+//! A pure, deterministic state machine: the same blocks give the same bytes, the same answers
+//! and the same root on every node. There is no clock, no float, no randomness, no I/O and no
+//! `unsafe` here; every transition is driven by block height.
+//!
+//! * [`State`] is the committed state, decoded, together with its Merkle tree.
+//! * [`State::execute`] runs a [`Block`] against it and changes nothing: it returns an
+//!   [`Execution`] with receipts, events, the new root and one [`WriteSet`].
+//! * [`State::apply`] makes an execution the committed state, after the host (or
+//!   `coalmine-store`) has written its write set durably.
+//!
+//! ```
+//! use coalmine_core::{Address, Block, Command, Genesis, Name, Percent, Role, State, Transaction};
+//!
+//! let admin = Address([0x11; 20]);
+//! let genesis = Genesis::new("example-1", [(admin, Role::Admin.into())])?;
+//! let (mut state, _records) = State::genesis(&genesis)?;
+//!
+//! let name: Name = "vita_recovery_v2".parse()?;
+//! let tx = Transaction::new(admin, vec![
+//!     Command::create_feature(name, "second recovery path")?,
+//!     Command::StartCanary { name, percent: Percent::new(5)? },
+//! ])?;
+//! let execution = state.execute(&Block::new(100, vec![tx])?)?;
+//! state.apply(execution)?;
+//!
+//! assert!(!state.is_enabled(&name, &Address([0xee; 20])));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+#![no_std]
+#![deny(clippy::float_arithmetic)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
+
+extern crate alloc;
+
+mod block;
+mod bucket;
+mod codec;
+mod command;
+mod decide;
+mod event;
+mod execute;
+mod feature;
+mod genesis;
+mod guard;
+mod key;
+mod overlay;
+pub mod query;
+mod record;
+mod reject;
+mod state;
+pub mod tree;
+mod values;
+mod writes;
+
+pub use block::{
+    BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, Outcome, Payload, Receipt, TX_COMMANDS_MAX, Transaction, TxCommand,
+};
+pub use bucket::{BUCKETS, bucket_first_byte, bucket_sha256};
+pub use codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+pub use command::{COMMAND_SIZE_MAX, Command, CommandKind, FeatureChanges, Report, SCHEDULE_COMMANDS_MAX};
+pub use decide::{Facts, Lookup, Verdict, Why, decide};
+pub use event::{BreakerClosedBy, Event, EventCode, RollbackRule};
+pub use execute::{BlockError, Execution};
+pub use feature::{Progress, blocks_to_step};
+pub use genesis::{Genesis, GenesisError};
+pub use key::{DueKind, Key, KeyPrefix, STATE_KEYS};
+pub use query::{Fault, Read};
+pub use record::{
+    Advance, Bucketing, Cause, Change, Feature, Global, Lifetime, Metrics, OpenBreaker, Override,
+    PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Params, Policy, Reason, Scheduled, Status,
+};
+pub use reject::Reject;
+pub use state::{Handle, StaleExecution, State};
+pub use values::{Address, Bps, ChainId, Description, Hash, Height, Name, Percent, Role, Roles, ValueError};
+pub use writes::WriteSet;
+
+/// The format number of the state that this build reads and writes.
+pub const FORMAT: u16 = 1;
+/// The number of the rule set that this build executes.
+pub const RULES: u16 = 1;
+
+/// Names of the standard features of the reference implementation, kept as constants.
+pub mod standard {
+    /// Second recovery path.
+    pub const VITA_RECOVERY_V2: &str = "vita_recovery_v2";
+    /// Tribute gaming detection.
+    pub const TRIBUTE_GAMING_DETECT: &str = "tribute_gaming_detect";
+    /// Cross-chain proofs.
+    pub const CROSS_CHAIN_PROOFS: &str = "cross_chain_proofs";
+    /// Commit-reveal investing.
+    pub const COMMIT_REVEAL_INVEST: &str = "commit_reveal_invest";
+    /// Enhanced audit logging.
+    pub const ENHANCED_AUDIT_LOGGING: &str = "enhanced_audit_logging";
+    /// Automatic circuit breaker.
+    pub const CIRCUIT_BREAKER_AUTO: &str = "circuit_breaker_auto";
+    /// All of them, in this order.
+    pub const ALL: [&str; 6] = [
+        VITA_RECOVERY_V2,
+        TRIBUTE_GAMING_DETECT,
+        CROSS_CHAIN_PROOFS,
+        COMMIT_REVEAL_INVEST,
+        ENHANCED_AUDIT_LOGGING,
+        CIRCUIT_BREAKER_AUTO,
+    ];
+    /// The percent of a canary when its operator has no better idea.
+    pub const CANARY_PERCENT: u8 = 5;
+}

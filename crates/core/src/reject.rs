@@ -1,0 +1,103 @@
+//! The numbered outcomes of a command that was refused. Numbers are for ever.
+
+macro_rules! rejects {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
+        /// Why a command was refused: a normal, numbered result and part of consensus.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reject {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reject {
+            /// Every reject, by code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable code. 0 is not a reject: it stands for success.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self {
+                    $(Self::$variant => $code,)*
+                }
+            }
+
+            /// The name in fixtures and output.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+rejects! {
+    /// The bytes do not decode.
+    Malformed = 1, "malformed";
+    /// The signer lacks the role.
+    Unauthorized = 2, "unauthorized";
+    /// No feature of that name.
+    FeatureNotFound = 3, "feature_not_found";
+    /// The name is taken.
+    FeatureAlreadyExists = 4, "feature_already_exists";
+    /// The feature is Disabled or RolledBack.
+    FeatureDisabled = 5, "feature_disabled";
+    /// The feature is rolling out.
+    RolloutInProgress = 6, "rollout_in_progress";
+    /// Fewer successes than `min_success_count`.
+    InsufficientData = 7, "insufficient_data";
+    /// The error rate is above `max_error_rate`.
+    ErrorRateExceeded = 8, "error_rate_exceeded";
+    /// Already in that status, or not from this one.
+    InvalidTransition = 9, "invalid_transition";
+    /// The circuit breaker is open.
+    CircuitOpen = 10, "circuit_open";
+    /// A prerequisite is Disabled or RolledBack.
+    PrerequisiteNotActive = 11, "prerequisite_not_active";
+    /// The feature names itself as a prerequisite.
+    PrerequisiteCycle = 12, "prerequisite_cycle";
+    /// A prerequisite does not exist.
+    PrerequisiteNotFound = 13, "prerequisite_not_found";
+    /// A name breaks its rule.
+    InvalidName = 14, "invalid_name";
+    /// A percent above 100, or a target that leads nowhere.
+    InvalidPercent = 15, "invalid_percent";
+    /// A parameter is out of its range.
+    InvalidParameter = 16, "invalid_parameter";
+    /// Too long, too many or too deep.
+    LimitExceeded = 17, "limit_exceeded";
+    /// The step is not due yet.
+    NotDue = 18, "not_due";
+    /// The height has passed.
+    HeightInPast = 19, "height_in_past";
+    /// No scheduled entry of that height and id.
+    ScheduleNotFound = 20, "schedule_not_found";
+    /// The last admin cannot be revoked.
+    LastAdmin = 21, "last_admin";
+    /// The user has no override.
+    OverrideNotFound = 22, "override_not_found";
+    /// The address does not hold that role.
+    RoleNotFound = 23, "role_not_found";
+}
+
+impl Reject {
+    /// The reject with this code.
+    #[must_use]
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reject| reject.code() == code)
+    }
+
+    /// The reject of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reject| reject.name() == name)
+    }
+}
+
+impl core::fmt::Display for Reject {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl core::error::Error for Reject {}

@@ -1,0 +1,528 @@
+//! The committed state, decoded: what execution reads and `apply` replaces.
+//!
+//! Everything but the history is held in memory next to the Merkle tree, so that a transaction
+//! decodes nothing. It is a function of the stored records: [`State::load`] rebuilds it from a scan
+//! and refuses records that do not decode or contradict each other.
+
+use alloc::borrow::Cow;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::convert::Infallible;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
+use crate::decide::{Facts, Lookup, Verdict, decide, decide_from};
+use crate::execute::{Delta, Execution, Presence};
+use crate::feature::automatic_step_due;
+use crate::genesis::Genesis;
+use crate::key::Key;
+use crate::overlay::MapChanges;
+use crate::query::Fault;
+use crate::record::{Change, Feature, Global, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Scheduled};
+use crate::tree::{Builder, Path, Tree, TreeError};
+use crate::values::{Address, ChainId, Hash, Height, Name, Role, Roles};
+use crate::writes::WriteSet;
+
+/// The place of a feature in the state. Features are never removed, so it stays good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FeatureId(u32);
+
+/// A feature that has been looked up: it skips the name lookup in hot loops.
+///
+/// It is good for the state that gave it, and for every later one that grows from it by
+/// [`State::apply`]; a state that was loaded anew gives new handles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handle(FeatureId);
+
+/// Everything about a feature but its history.
+#[derive(Debug, Clone)]
+pub(crate) struct FeatureEntry {
+    pub(crate) feature: Feature,
+    pub(crate) metrics: Metrics,
+    pub(crate) policy: Policy,
+    overrides: BTreeMap<Address, Override>,
+    /// The longest path of prerequisites below it, in edges.
+    pub(crate) depth: u32,
+    pub(crate) feature_path: Path,
+    pub(crate) metrics_path: Path,
+}
+
+impl FeatureEntry {
+    fn new(feature: Feature, metrics: Metrics, policy: Policy, depth: u32) -> Self {
+        let name = feature.name;
+        let path = |key: Key| Path::of(&key.to_bytes());
+        Self {
+            feature,
+            metrics,
+            policy,
+            overrides: BTreeMap::new(),
+            depth,
+            feature_path: path(Key::Feature(name)),
+            metrics_path: path(Key::Metrics(name)),
+        }
+    }
+
+    fn facts(&self, user: &Address) -> Facts<'_> {
+        Facts {
+            status: self.feature.status,
+            percent: self.feature.rollout_percent,
+            policy: Cow::Borrowed(&self.policy),
+            user: self.overrides.get(user).map(|record| record.enabled),
+        }
+    }
+}
+
+/// An execution that does not belong to this state: another block has been applied since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this block was executed on another state; execute it again on this one")]
+pub struct StaleExecution;
+
+/// The committed state of a ledger.
+#[derive(Debug, Clone)]
+pub struct State {
+    tip: Option<Height>,
+    global: Global,
+    roles: BTreeMap<Address, Roles>,
+    names: BTreeMap<Name, FeatureId>,
+    features: Vec<FeatureEntry>,
+    active: BTreeSet<Name>,
+    steps: BTreeSet<(Height, Name)>,
+    schedule: BTreeMap<(Height, u64), Scheduled>,
+    tree: Tree,
+}
+
+impl State {
+    /// The state before the first block, and the records that make it.
+    ///
+    /// # Errors
+    /// [`TreeError`] when the node must stop.
+    pub fn genesis(genesis: &Genesis) -> Result<(Self, WriteSet), TreeError> {
+        let admins = genesis.roles().values().filter(|roles| roles.holds(Role::Admin)).count();
+        let global = Global {
+            chain: *genesis.chain(),
+            admins: u32::try_from(admins).unwrap_or(u32::MAX),
+            breaker: None,
+            next_schedule_id: 1,
+            rollback_window_start: 0,
+            rollbacks_in_window: 0,
+            params: *genesis.params(),
+        };
+        let mut writes = WriteSet::default();
+        writes.put(&Key::Global, |out| global.encode(out));
+        for (address, roles) in genesis.roles() {
+            writes.put(&Key::Roles(*address), |out| roles.encode(out));
+        }
+        let mut tree = Tree::new();
+        let patch = tree.prepare(&writes.tree_changes())?;
+        tree.apply(patch)?;
+        let state = Self {
+            tip: None,
+            global,
+            roles: genesis.roles().clone(),
+            names: BTreeMap::new(),
+            features: Vec::new(),
+            active: BTreeSet::new(),
+            steps: BTreeSet::new(),
+            schedule: BTreeMap::new(),
+            tree,
+        };
+        Ok((state, writes))
+    }
+
+    /// Rebuilds the state from all its records, in any order, each key once.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] names the record that does not decode or contradicts another one.
+    pub fn load<K, V>(
+        entries: impl IntoIterator<Item = Result<(K, V), Fault>>,
+        tip: Option<Height>,
+    ) -> Result<Self, Fault>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut loader = Loader::default();
+        for entry in entries {
+            let (key, value) = entry?;
+            loader.add(key.as_ref(), value.as_ref())?;
+        }
+        loader.finish(tip)
+    }
+
+    /// Makes an execution the committed state.
+    ///
+    /// # Errors
+    /// [`StaleExecution`] when it was executed on another state; nothing has changed then.
+    pub fn apply(&mut self, execution: Execution) -> Result<(), StaleExecution> {
+        let height = execution.height();
+        self.tree.apply(execution.patch).map_err(|_| StaleExecution)?;
+        self.tip = Some(height);
+        let Delta { features, maps, global, active, steps } = execution.delta;
+        self.global = global;
+        for changed in features {
+            let name = changed.feature.name;
+            match changed.id.and_then(|FeatureId(id)| self.features.get_mut(usize::try_from(id).ok()?)) {
+                Some(entry) => {
+                    entry.feature = changed.feature;
+                    entry.metrics = changed.metrics;
+                    entry.policy = changed.policy.unwrap_or_else(|| core::mem::take(&mut entry.policy));
+                }
+                None => {
+                    let policy = changed.policy.unwrap_or_default();
+                    let entry = FeatureEntry::new(changed.feature, changed.metrics, policy, changed.depth);
+                    self.add_feature(name, entry);
+                }
+            }
+        }
+        let MapChanges { overrides, roles, schedule } = maps;
+        for ((name, user), change) in overrides {
+            if let Some(entry) = self.entry_mut(&name) {
+                set(&mut entry.overrides, user, change);
+            }
+        }
+        roles.into_iter().for_each(|(address, change)| set(&mut self.roles, address, change));
+        schedule.into_iter().for_each(|(key, change)| set(&mut self.schedule, key, change));
+        active.into_iter().for_each(|(name, presence)| index(&mut self.active, name, presence));
+        steps.into_iter().for_each(|(step, presence)| index(&mut self.steps, step, presence));
+        Ok(())
+    }
+
+    /// Whether this execution belongs to the state as it is, so that [`State::apply`] would take it.
+    #[must_use]
+    pub fn accepts(&self, execution: &Execution) -> bool {
+        self.tree.accepts(&execution.patch)
+    }
+
+    fn add_feature(&mut self, name: Name, entry: FeatureEntry) {
+        // The tree is full long before the ids are: each feature has two keys at least.
+        let id = FeatureId(u32::try_from(self.features.len()).unwrap_or(u32::MAX));
+        self.features.push(entry);
+        self.names.insert(name, id);
+    }
+
+    /// The height of the last block; none before the first.
+    #[must_use]
+    pub const fn tip(&self) -> Option<Height> {
+        self.tip
+    }
+
+    /// The state root.
+    #[must_use]
+    pub const fn root(&self) -> Hash {
+        Hash(self.tree.root())
+    }
+
+    /// The Merkle tree.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The global record.
+    #[must_use]
+    pub const fn global(&self) -> &Global {
+        &self.global
+    }
+
+    /// What an address may do.
+    #[must_use]
+    pub fn roles_of(&self, address: &Address) -> Roles {
+        self.roles.get(address).copied().unwrap_or_default()
+    }
+
+    /// How many features there are.
+    #[must_use]
+    pub fn feature_count(&self) -> usize {
+        self.features.len()
+    }
+
+    /// A feature.
+    #[must_use]
+    pub fn feature(&self, name: &Name) -> Option<&Feature> {
+        self.entry_of(name).map(|entry| &entry.feature)
+    }
+
+    /// The metrics of a feature.
+    #[must_use]
+    pub fn metrics(&self, name: &Name) -> Option<&Metrics> {
+        self.entry_of(name).map(|entry| &entry.metrics)
+    }
+
+    /// The policy of a feature, the default one included.
+    #[must_use]
+    pub fn policy(&self, name: &Name) -> Option<&Policy> {
+        self.entry_of(name).map(|entry| &entry.policy)
+    }
+
+    /// The features in name order.
+    pub fn features(&self) -> impl Iterator<Item = &Feature> {
+        self.names.values().filter_map(|id| self.entry(*id)).map(|entry| &entry.feature)
+    }
+
+    /// Looks a feature up for [`State::is_enabled_at`].
+    #[must_use]
+    pub fn resolve(&self, name: &Name) -> Option<Handle> {
+        self.feature_id(name).map(Handle)
+    }
+
+    /// Whether a feature is on for a user; an unknown feature is off.
+    #[must_use]
+    pub fn is_enabled(&self, name: &Name, user: &Address) -> bool {
+        self.resolve(name).is_some_and(|handle| self.is_enabled_at(handle, user))
+    }
+
+    /// Whether a feature that has been looked up is on for a user.
+    #[must_use]
+    pub fn is_enabled_at(&self, Handle(id): Handle, user: &Address) -> bool {
+        let Some(entry) = self.entry(id) else { return false };
+        match decide_from(self, &entry.feature.name, &entry.facts(user), user) {
+            Ok(verdict) => verdict.on,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Whether a feature is on for a user, and why.
+    #[must_use]
+    pub fn check(&self, name: &Name, user: &Address) -> Verdict {
+        match decide(self, name, user) {
+            Ok(verdict) => verdict,
+            Err(never) => match never {},
+        }
+    }
+
+    // What execution reads.
+
+    pub(crate) fn feature_id(&self, name: &Name) -> Option<FeatureId> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn entry(&self, FeatureId(id): FeatureId) -> Option<&FeatureEntry> {
+        self.features.get(usize::try_from(id).ok()?)
+    }
+
+    fn entry_of(&self, name: &Name) -> Option<&FeatureEntry> {
+        self.entry(self.feature_id(name)?)
+    }
+
+    fn entry_mut(&mut self, name: &Name) -> Option<&mut FeatureEntry> {
+        let FeatureId(id) = self.feature_id(name)?;
+        self.features.get_mut(usize::try_from(id).ok()?)
+    }
+
+    pub(crate) fn override_record(&self, name: &Name, user: &Address) -> Option<&Override> {
+        self.entry_of(name)?.overrides.get(user)
+    }
+
+    pub(crate) fn roles_record(&self, address: &Address) -> Option<&Roles> {
+        self.roles.get(address)
+    }
+
+    pub(crate) fn scheduled(&self, at: Height, id: u64) -> Option<&Scheduled> {
+        self.schedule.get(&(at, id))
+    }
+
+    pub(crate) fn scheduled_until(&self, height: Height) -> impl Iterator<Item = (Height, u64, &Scheduled)> {
+        self.schedule.range(..=(height, u64::MAX)).map(|((at, id), entry)| (*at, *id, entry))
+    }
+
+    pub(crate) fn steps_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.steps.iter().copied().take_while(move |(at, _)| *at <= height)
+    }
+
+    pub(crate) fn first_scheduled(&self) -> Option<Height> {
+        self.schedule.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(crate) fn first_step(&self) -> Option<Height> {
+        self.steps.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Name> {
+        self.active.iter()
+    }
+}
+
+impl Lookup for State {
+    type Error = Infallible;
+
+    fn chain(&self) -> Result<ChainId, Infallible> {
+        Ok(self.global.chain)
+    }
+
+    fn facts(&self, name: &Name, user: &Address) -> Result<Option<Facts<'_>>, Infallible> {
+        Ok(self.entry_of(name).map(|entry| entry.facts(user)))
+    }
+}
+
+fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, change: Option<V>) {
+    match change {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}
+
+fn index<T: Ord>(entries: &mut BTreeSet<T>, entry: T, presence: Presence) {
+    match presence {
+        Presence::Added => entries.insert(entry),
+        Presence::Removed => entries.remove(&entry),
+    };
+}
+
+/// Collects records until they can be checked against each other.
+#[derive(Default)]
+struct Loader {
+    tree: Builder,
+    global: Option<Global>,
+    roles: BTreeMap<Address, Roles>,
+    features: BTreeMap<Name, Feature>,
+    metrics: BTreeMap<Name, Metrics>,
+    policies: BTreeMap<Name, Policy>,
+    overrides: BTreeMap<Name, BTreeMap<Address, Override>>,
+    /// One history entry of each feature that has any.
+    changes: BTreeMap<Name, (Height, u32)>,
+    active: BTreeSet<Name>,
+    steps: BTreeSet<(Height, Name)>,
+    schedule: BTreeMap<(Height, u64), Scheduled>,
+}
+
+impl Loader {
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.decode(key, value).map_err(|cause| Fault::Corrupt { key: key.into(), cause })?;
+        self.tree.push(key, value);
+        Ok(())
+    }
+
+    fn decode(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+        let mismatch = DecodeError::whole(DecodeErrorKind::Mismatch);
+        match Key::from_bytes(key)? {
+            Key::Feature(name) => {
+                let feature = Feature::from_bytes(value)?;
+                if feature.name != name {
+                    return Err(mismatch);
+                }
+                self.features.insert(name, feature);
+            }
+            Key::Metrics(name) => {
+                let mut input = Reader::new(value);
+                let (inner, metrics) = Metrics::decode(&mut input)?;
+                input.finish()?;
+                if inner != name {
+                    return Err(mismatch);
+                }
+                self.metrics.insert(name, metrics);
+            }
+            Key::Change { name, height, seq } => {
+                Change::from_bytes(value)?;
+                self.changes.insert(name, (height, seq));
+            }
+            Key::Override { name, user } => {
+                self.overrides.entry(name).or_default().insert(user, Override::from_bytes(value)?);
+            }
+            Key::Global => self.global = Some(Global::from_bytes(value)?),
+            Key::Policy(name) => {
+                let policy = Policy::from_bytes(value)?;
+                if policy == Policy::default() {
+                    return Err(DecodeError::whole(DecodeErrorKind::NotCanonical));
+                }
+                self.policies.insert(name, policy);
+            }
+            Key::Roles(address) => {
+                self.roles.insert(address, Roles::from_bytes(value)?);
+            }
+            Key::Schedule { at, id } => {
+                self.schedule.insert((at, id), Scheduled::from_bytes(value)?);
+            }
+            Key::Step { at, name } => {
+                Reader::new(value).finish()?;
+                self.steps.insert((at, name));
+            }
+            Key::Active(name) => {
+                Reader::new(value).finish()?;
+                self.active.insert(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, tip: Option<Height>) -> Result<State, Fault> {
+        let global = self.global.ok_or_else(|| mismatch(Key::Global))?;
+        let admins = self.roles.values().filter(|roles| roles.holds(Role::Admin)).count();
+        let last_id = self.schedule.keys().map(|(_, id)| *id).max().unwrap_or_default();
+        if admins == 0 || usize::try_from(global.admins) != Ok(admins) || last_id >= global.next_schedule_id {
+            return Err(mismatch(Key::Global));
+        }
+        let depths = self.depths()?;
+        let mut state = State {
+            tip,
+            global,
+            roles: self.roles,
+            names: BTreeMap::new(),
+            features: Vec::with_capacity(self.features.len()),
+            active: BTreeSet::new(),
+            steps: BTreeSet::new(),
+            schedule: self.schedule,
+            tree: Tree::new(),
+        };
+        for (name, feature) in self.features {
+            let metrics = self.metrics.remove(&name).ok_or_else(|| mismatch(Key::Metrics(name)))?;
+            let policy = self.policies.remove(&name).unwrap_or_default();
+            let depth = depths.get(&name).copied().unwrap_or_default();
+            if feature.status.is_active() {
+                state.active.insert(name);
+            }
+            if let Some(at) = automatic_step_due(&feature, &policy) {
+                state.steps.insert((at, name));
+            }
+            let mut entry = FeatureEntry::new(feature, metrics, policy, depth);
+            entry.overrides = self.overrides.remove(&name).unwrap_or_default();
+            state.add_feature(name, entry);
+        }
+        // What is left belongs to no feature, and the indexes must be what the features say.
+        let orphan = [
+            self.metrics.first_key_value().map(|(name, _)| Key::Metrics(*name)),
+            self.policies.first_key_value().map(|(name, _)| Key::Policy(*name)),
+            self.overrides
+                .iter()
+                .find_map(|(name, users)| users.keys().next().map(|user| Key::Override { name: *name, user: *user })),
+            self.changes
+                .iter()
+                .find(|(name, _)| !state.names.contains_key(name))
+                .map(|(name, (height, seq))| Key::Change { name: *name, height: *height, seq: *seq }),
+            self.active.symmetric_difference(&state.active).next().map(|name| Key::Active(*name)),
+            self.steps.symmetric_difference(&state.steps).next().map(|(at, name)| Key::Step { at: *at, name: *name }),
+        ];
+        if let Some(key) = orphan.into_iter().flatten().next() {
+            return Err(mismatch(key));
+        }
+        state.tree = self.tree.finish().map_err(|error| Fault::Store(alloc::boxed::Box::new(error)))?;
+        Ok(state)
+    }
+
+    /// The depth of every feature with prerequisites: each in the round in which all of its own are known.
+    fn depths(&self) -> Result<BTreeMap<Name, u32>, Fault> {
+        let mut depths = BTreeMap::new();
+        for name in self.features.keys().filter(|name| !self.policies.contains_key(name)) {
+            depths.insert(*name, 0);
+        }
+        let mut open: Vec<&Name> = self.policies.keys().filter(|name| self.features.contains_key(name)).collect();
+        for _ in 0..=PREREQUISITE_DEPTH_MAX {
+            open.retain(|name| {
+                let prerequisites =
+                    self.policies.get(name).map(|policy| policy.prerequisites.as_slice()).unwrap_or_default();
+                let below: Option<Vec<u32>> = prerequisites.iter().map(|below| depths.get(below).copied()).collect();
+                let depth = below.map(|below| below.into_iter().max().map_or(0, |depth: u32| depth.saturating_add(1)));
+                depth.is_none_or(|depth| {
+                    depths.insert(**name, depth);
+                    false
+                })
+            });
+        }
+        match open.first() {
+            Some(name) => Err(mismatch(Key::Policy(**name))),
+            None => Ok(depths),
+        }
+    }
+}
+
+fn mismatch(key: Key) -> Fault {
+    Fault::Corrupt { key: key.to_bytes(), cause: DecodeError::whole(DecodeErrorKind::Mismatch) }
+}

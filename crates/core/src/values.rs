@@ -1,0 +1,544 @@
+//! The values that everything else is made of: heights, addresses, names, percents.
+//!
+//! A value of one of these types obeys its rule; bytes and text are checked once, on the way in.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::BitOr;
+use core::str::FromStr;
+
+use crate::reject::Reject;
+
+/// A block height.
+pub type Height = u32;
+
+/// Why a value was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not `0x` and 40 hex digits.
+    #[error("an address is 0x followed by 40 hexadecimal digits")]
+    Address,
+    /// Not 64 hex digits.
+    #[error("a hash is 64 hexadecimal digits")]
+    Hash,
+    /// Breaks the rule of names.
+    #[error("a name is 1 to 64 of the characters A-Z a-z 0-9 _ . : - and begins with a letter or digit")]
+    Name,
+    /// Breaks the rule of chain ids.
+    #[error("a chain id is 0 to 64 of the characters A-Z a-z 0-9 _ . : -")]
+    ChainId,
+    /// More than 100.
+    #[error("a percent is 0 to 100")]
+    Percent,
+    /// More than 10 000.
+    #[error("a share is 0 to 10000 basis points")]
+    Bps,
+    /// Longer than 1 024 bytes.
+    #[error("a description has at most 1024 bytes")]
+    Description,
+    /// A number outside the range of its field.
+    #[error("a parameter is out of its range")]
+    Parameter,
+}
+
+impl From<ValueError> for Reject {
+    fn from(error: ValueError) -> Self {
+        match error {
+            ValueError::Name => Reject::InvalidName,
+            ValueError::Percent => Reject::InvalidPercent,
+            ValueError::Description => Reject::LimitExceeded,
+            ValueError::Address | ValueError::Hash | ValueError::ChainId | ValueError::Bps | ValueError::Parameter => {
+                Reject::InvalidParameter
+            }
+        }
+    }
+}
+
+/// An account, a signer, a user. The text form is `0x` and 40 lower-case hex digits.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(pub [u8; Address::LEN]);
+
+impl Address {
+    /// Bytes of an address.
+    pub const LEN: usize = 20;
+    /// The actor of automatic changes.
+    pub const ZERO: Self = Self([0; Self::LEN]);
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("0x")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let digits = text.strip_prefix("0x").ok_or(ValueError::Address)?;
+        let mut bytes = [0; Self::LEN];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| ValueError::Address)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A SHA-256 hash. The text form is 64 lower-case hex digits.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash(pub [u8; Hash::LEN]);
+
+impl Hash {
+    /// Bytes of a hash.
+    pub const LEN: usize = 32;
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let mut bytes = [0; Self::LEN];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| ValueError::Hash)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// Up to 64 bytes of the name alphabet, zero-padded, so that copies and comparisons are cheap.
+///
+/// No character of the alphabet is the zero byte, so the order of the padded arrays is the order
+/// of the texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Padded {
+    bytes: [u8; Padded::MAX],
+    len: u8,
+}
+
+impl Padded {
+    const MAX: usize = 64;
+
+    fn new(bytes: &[u8]) -> Option<Self> {
+        let mut padded = [0; Self::MAX];
+        padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+        if !bytes.iter().all(in_alphabet) {
+            return None;
+        }
+        Some(Self { bytes: padded, len: u8::try_from(bytes.len()).ok()? })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl PartialOrd for Padded {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Padded {
+    /// Word by word: lookups by name are the hottest path of a block, and this is half the cost of memcmp.
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        let (ours, _) = self.bytes.as_chunks();
+        let (theirs, _) = other.bytes.as_chunks();
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            let order = u64::from_be_bytes(*ours).cmp(&u64::from_be_bytes(*theirs));
+            if order.is_ne() {
+                return order;
+            }
+        }
+        core::cmp::Ordering::Equal
+    }
+}
+
+/// The name of a feature or plugin: `[A-Za-z0-9][A-Za-z0-9_.:-]*`, 1 to 64 bytes, case-sensitive.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(Padded);
+
+impl Name {
+    /// The longest name, in bytes.
+    pub const LEN_MAX: usize = Padded::MAX;
+
+    /// Checks the rule.
+    ///
+    /// # Errors
+    /// [`ValueError::Name`] for anything that breaks it.
+    pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
+        if !bytes.first().is_some_and(u8::is_ascii_alphanumeric) {
+            return Err(ValueError::Name);
+        }
+        Padded::new(bytes).map(Self).ok_or(ValueError::Name)
+    }
+
+    /// The name as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl FromStr for Name {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        Self::new(text.as_bytes())
+    }
+}
+
+/// The id of the ledger, from the genesis: 0 to 64 bytes of the name alphabet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChainId(Padded);
+
+impl ChainId {
+    /// Checks the rule.
+    ///
+    /// # Errors
+    /// [`ValueError::ChainId`] for anything that breaks it.
+    pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
+        Padded::new(bytes).map(Self).ok_or(ValueError::ChainId)
+    }
+
+    /// The id as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Debug for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// A percent, 0 to 100.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// Nobody.
+    pub const ZERO: Self = Self(0);
+    /// Everybody.
+    pub const FULL: Self = Self(100);
+
+    /// Checks the rule.
+    ///
+    /// # Errors
+    /// [`ValueError::Percent`] above 100.
+    pub const fn new(percent: u8) -> Result<Self, ValueError> {
+        if percent > 100 { Err(ValueError::Percent) } else { Ok(Self(percent)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The same share in basis points.
+    #[must_use]
+    pub fn bps(self) -> Bps {
+        Bps(u16::from(self.0).saturating_mul(100))
+    }
+
+    /// The percent after a step of `increment`, never beyond `target`.
+    #[must_use]
+    pub fn step(self, increment: Percent, target: Percent) -> Percent {
+        Percent(self.0.saturating_add(increment.0)).min(target)
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A share in basis points, 0 to 10 000.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bps(u16);
+
+impl Bps {
+    /// Checks the rule.
+    ///
+    /// # Errors
+    /// [`ValueError::Bps`] above 10 000.
+    pub const fn new(bps: u16) -> Result<Self, ValueError> {
+        if bps > 10_000 { Err(ValueError::Bps) } else { Ok(Self(bps)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// A free text of at most 1 024 bytes of UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description(Arc<str>);
+
+impl Description {
+    /// The longest description, in bytes.
+    pub const LEN_MAX: usize = 1_024;
+
+    /// Checks the length.
+    ///
+    /// # Errors
+    /// [`ValueError::Description`] above 1 024 bytes.
+    pub fn new(text: &str) -> Result<Self, ValueError> {
+        if text.len() > Self::LEN_MAX { Err(ValueError::Description) } else { Ok(Self(text.into())) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Description> for String {
+    fn from(description: Description) -> Self {
+        description.as_str().into()
+    }
+}
+
+/// What an address may do. Admin implies all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Creates and configures features, grants roles, sets parameters, resets the breaker.
+    Admin,
+    /// Starts, advances, enables, disables, rolls back, overrides, schedules.
+    Operator,
+    /// Reports results.
+    Reporter,
+    /// Rolls back and trips the breaker; can only ever lower exposure.
+    Guardian,
+    /// Feeds the config feed.
+    Feeder,
+}
+
+impl Role {
+    /// Every role, by mask.
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Operator, Self::Reporter, Self::Guardian, Self::Feeder];
+
+    /// The bit of the role in [`Roles`].
+    #[must_use]
+    pub const fn mask(self) -> u8 {
+        match self {
+            Self::Admin => 1,
+            Self::Operator => 2,
+            Self::Reporter => 4,
+            Self::Guardian => 8,
+            Self::Feeder => 16,
+        }
+    }
+
+    /// The role whose mask this is.
+    #[must_use]
+    pub fn from_mask(mask: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.mask() == mask)
+    }
+
+    /// The name in fixtures and output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Reporter => "reporter",
+            Self::Guardian => "guardian",
+            Self::Feeder => "feeder",
+        }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// A set of roles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// No role at all.
+    pub const NONE: Self = Self(0);
+
+    /// The set with this mask, if it holds known roles only.
+    #[must_use]
+    pub fn from_mask(mask: u8) -> Option<Self> {
+        let all = Role::ALL.iter().fold(0, |all, role| all | role.mask());
+        (mask & !all == 0).then_some(Self(mask))
+    }
+
+    /// The mask.
+    #[must_use]
+    pub const fn mask(self) -> u8 {
+        self.0
+    }
+
+    /// Whether no role is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the very bit of `role` is set.
+    #[must_use]
+    pub const fn holds(self, role: Role) -> bool {
+        self.0 & role.mask() != 0
+    }
+
+    /// Whether an address with these roles may act as `role`: it holds it, or it is an admin.
+    #[must_use]
+    pub const fn allows(self, role: Role) -> bool {
+        self.0 & (role.mask() | Role::Admin.mask()) != 0
+    }
+
+    /// The set with `role`.
+    #[must_use]
+    pub const fn with(self, role: Role) -> Self {
+        Self(self.0 | role.mask())
+    }
+
+    /// The set without `role`.
+    #[must_use]
+    pub const fn without(self, role: Role) -> Self {
+        Self(self.0 & !role.mask())
+    }
+
+    /// The roles held, by mask.
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.holds(*role))
+    }
+}
+
+impl From<Role> for Roles {
+    fn from(role: Role) -> Self {
+        Self(role.mask())
+    }
+}
+
+impl BitOr<Role> for Roles {
+    type Output = Self;
+
+    fn bitor(self, role: Role) -> Self {
+        self.with(role)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_their_rule() {
+        let long = "a".repeat(64);
+        for good in ["a", "Z9", "0", "a_b.c:d-e", long.as_str()] {
+            assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
+        }
+        let too_long = "a".repeat(65);
+        for bad in ["", "_a", ".a", ":a", "-a", "a b", "a\0", "é", "a/b", too_long.as_str()] {
+            assert_eq!(bad.parse::<Name>(), Err(ValueError::Name), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_sort_as_their_bytes() {
+        let mut texts = ["b", "a", "ab", "a.b", "A", "a-", "a0", "aa", "Z:z"];
+        let mut names: alloc::vec::Vec<Name> = texts.iter().map(|t| t.parse().unwrap()).collect();
+        texts.sort_unstable();
+        names.sort_unstable();
+        assert!(names.iter().map(Name::as_str).eq(texts));
+    }
+
+    #[test]
+    fn every_u8_is_a_percent_or_refused() {
+        for n in 0..=u8::MAX {
+            assert_eq!(Percent::new(n).is_ok(), n <= 100);
+        }
+        for n in 0..=u16::MAX {
+            assert_eq!(Bps::new(n).is_ok(), n <= 10_000);
+        }
+    }
+
+    #[test]
+    fn addresses_and_hashes_have_one_text_form() {
+        let address = Address([0xab; 20]);
+        assert_eq!(address.to_string(), format!("0x{}", "ab".repeat(20)));
+        assert_eq!(address.to_string().parse(), Ok(address));
+        for bad in
+            ["", "0x", "ab", &"ab".repeat(20), &format!("0x{}", "ab".repeat(21)), &format!("0x{}", "zz".repeat(20))]
+        {
+            assert_eq!(bad.parse::<Address>(), Err(ValueError::Address));
+        }
+        let hash = Hash([7; 32]);
+        assert_eq!(hash.to_string().parse(), Ok(hash));
+        assert_eq!("07".parse::<Hash>(), Err(ValueError::Hash));
+    }
+
+    #[test]
+    fn admin_implies_all_roles() {
+        for role in Role::ALL {
+            assert!(Roles::from(Role::Admin).allows(role));
+            assert_eq!(Roles::from(Role::Operator).allows(role), role == Role::Operator);
+            assert_eq!(Role::from_name(role.name()), Some(role));
+            assert_eq!(Role::from_mask(role.mask()), Some(role));
+        }
+        assert_eq!(Roles::from_mask(31).map(Roles::mask), Some(31));
+        assert_eq!(Roles::from_mask(32), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! The records that a block changes: what a store commits in one batch.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::codec::{Encode, Writer};
+use crate::key::Key;
+use crate::tree;
+use crate::tree::Path;
+
+/// Puts and deletes, each key at most once, in one allocation.
+///
+/// The order is not that of the keys, and not part of consensus.
+#[derive(Debug, Clone, Default)]
+pub struct WriteSet {
+    bytes: Writer,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    path: Path,
+    key: Range<usize>,
+    value: Option<Range<usize>>,
+}
+
+impl WriteSet {
+    /// Each key with its new value, or none where the record is deleted.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
+        self.entries.iter().map(|entry| (self.at(&entry.key), entry.value.as_ref().map(|value| self.at(value))))
+    }
+
+    /// How many records change.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn put(&mut self, key: &Key, write: impl FnOnce(&mut Writer)) {
+        self.put_with_path(None, key, write);
+    }
+
+    /// Puts a record whose path may be known already.
+    pub(crate) fn put_with_path(&mut self, path: Option<Path>, key: &Key, write: impl FnOnce(&mut Writer)) {
+        let key = self.append(|out| key.encode(out));
+        let path = path.unwrap_or_else(|| Path::of(self.at(&key)));
+        let value = Some(self.append(write));
+        self.entries.push(Entry { path, key, value });
+    }
+
+    pub(crate) fn delete(&mut self, key: &Key) {
+        let key = self.append(|out| key.encode(out));
+        self.entries.push(Entry { path: Path::of(self.at(&key)), key, value: None });
+    }
+
+    /// The same changes for the tree.
+    pub(crate) fn tree_changes(&self) -> Vec<tree::Change<'_>> {
+        let change = |entry: &Entry| -> tree::Change<'_> {
+            tree::Change::with_path(entry.path, self.at(&entry.key), entry.value.as_ref().map(|value| self.at(value)))
+        };
+        self.entries.iter().map(change).collect()
+    }
+
+    fn at(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.as_bytes().get(range.clone()).unwrap_or_default()
+    }
+
+    fn append(&mut self, write: impl FnOnce(&mut Writer)) -> Range<usize> {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        start..self.bytes.len()
+    }
+}

@@ -1,0 +1,910 @@
+//! Bytes that are cut, flipped or out of place, and numbers at their edges.
+//!
+//! Whatever is accepted re-encodes to the very bytes that were read; nothing panics; a state whose
+//! records were damaged is a fault that names the record, or the state of exactly those records.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use coalmine_core::query::{self, Fault};
+use coalmine_core::{
+    Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy, Bucketing,
+    COMMAND_SIZE_MAX, Cause, Change, Command, CommandKind, Decode, DecodeError, DecodeErrorKind, DueKind, Encode,
+    Event, EventCode, Feature, FeatureChanges, Genesis, Global, Hash, Height, Key, KeyPrefix, Lifetime, Metrics, Name,
+    Override, Params, Payload, Percent, Policy, Reader, Reason, Receipt, Reject, Report, Role, Roles, RollbackRule,
+    SCHEDULE_COMMANDS_MAX, STATE_KEYS, Scheduled, State, Status, TX_COMMANDS_MAX, Transaction, TxCommand, Writer,
+};
+
+use common::*;
+
+// Every golden row.
+
+/// Reads bytes as one type and writes what it read: how it looks, and its bytes.
+type Codec = fn(&[u8]) -> Result<(String, Vec<u8>), DecodeError>;
+
+fn codec<T: Decode + Encode + Debug>(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    let value = T::from_bytes(bytes)?;
+    Ok((format!("{value:?}"), value.to_bytes()))
+}
+
+fn command_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    let command = TxCommand::from_bytes(bytes)?;
+    Ok((format!("{command:?}"), command.to_bytes()))
+}
+
+fn metrics_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    let mut input = Reader::new(bytes);
+    let (name, metrics) = Metrics::decode(&mut input)?;
+    input.finish()?;
+    let mut out = Writer::default();
+    metrics.encode(&name, &mut out);
+    Ok((format!("{name} {metrics:?}"), out.into_bytes()))
+}
+
+fn empty_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    Reader::new(bytes).finish().map(|()| (String::new(), Vec::new()))
+}
+
+/// How the value under a key is read.
+fn value_codec(key: &Key) -> (&'static str, Codec) {
+    match key {
+        Key::Feature(_) => ("feature", codec::<Feature>),
+        Key::Metrics(_) => ("metrics", metrics_codec),
+        Key::Change { .. } => ("change", codec::<Change>),
+        Key::Override { .. } => ("override", codec::<Override>),
+        Key::Global => ("global", codec::<Global>),
+        Key::Policy(_) => ("policy", codec::<Policy>),
+        Key::Roles(_) => ("roles", codec::<Roles>),
+        Key::Schedule { .. } => ("scheduled", codec::<Scheduled>),
+        Key::Step { .. } | Key::Active(_) => ("empty", empty_codec),
+    }
+}
+
+/// Everything in the golden rows that is decoded: the type, how, the row, the bytes.
+fn golden() -> Vec<(&'static str, Codec, String, Vec<u8>)> {
+    let mut found: Vec<(&'static str, Codec, String, Vec<u8>)> = Vec::new();
+    for row in rows("records") {
+        let key = row.hex("key");
+        let (kind, codec_of_value) = value_codec(&Key::from_bytes(&key).unwrap());
+        found.push(("key", codec::<Key>, row.id.clone(), key));
+        found.push((kind, codec_of_value, row.id.clone(), row.bytes()));
+    }
+    found.extend(
+        rows("commands").into_iter().map(|row| ("command", command_codec as Codec, row.id.clone(), row.bytes())),
+    );
+    found.extend(rows("events").into_iter().map(|row| ("event", codec::<Event> as Codec, row.id.clone(), row.bytes())));
+    for row in rows("blocks") {
+        let (kind, codec): (_, Codec) = match row.kind.as_str() {
+            "transaction" => ("transaction", codec::<Transaction>),
+            "block" => ("block", codec::<Block>),
+            "genesis" => ("genesis", codec::<Genesis>),
+            "receipt" => ("receipt", codec::<Receipt>),
+            // Outcomes are written, never read.
+            "outcome" => continue,
+            other => panic!("{}: unknown type {other}", row.id),
+        };
+        found.push((kind, codec, row.id.clone(), row.bytes()));
+    }
+    found
+}
+
+#[test]
+fn what_is_cut_is_refused() {
+    for (kind, decode, id, bytes) in golden() {
+        for len in 0..bytes.len() {
+            match decode(&bytes[..len]) {
+                Err(_) => {}
+                // A key that ends with a name is another key when it is cut.
+                Ok((_, again)) => {
+                    assert_eq!(kind, "key", "{id} is accepted when cut to {len} bytes");
+                    assert_eq!(again, bytes[..len], "{id} cut to {len} bytes");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_too_long_is_refused() {
+    for (kind, decode, id, bytes) in golden() {
+        for extra in [0_u8, 1, b'a', 0xff] {
+            let longer = [bytes.as_slice(), &[extra]].concat();
+            if let Ok((_, again)) = decode(&longer) {
+                assert_eq!((kind, again), ("key", longer), "{id} is accepted with a byte too many");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_flipped_is_refused_or_another_value() {
+    for (_, decode, id, bytes) in golden() {
+        assert_eq!(decode(&bytes).unwrap().1, bytes, "{id}");
+        let mut flipped = bytes.clone();
+        for bit in 0..bytes.len() * 8 {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok((_, again)) = decode(&flipped) {
+                assert_eq!(again, flipped, "{id}: bit {bit} flipped is accepted and written otherwise");
+            }
+            flipped[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+#[test]
+fn no_two_encodings_read_alike() {
+    let mut seen: BTreeMap<(&str, String), Vec<u8>> = BTreeMap::new();
+    for (kind, decode, id, bytes) in golden() {
+        let (look, _) = decode(&bytes).unwrap();
+        let before = seen.entry((kind, look)).or_insert_with(|| bytes.clone());
+        assert_eq!(*before, bytes, "{id} reads as a {kind} of other bytes does");
+    }
+}
+
+// Fields so small that every value is tried.
+
+/// The bytes that are accepted in the place of one byte of `bytes`.
+fn accepted(decode: Codec, bytes: &[u8], at: usize) -> Vec<u8> {
+    let with = |byte: &u8| [&bytes[..at], &[*byte], &bytes[at + 1..]].concat();
+    let accepted = |byte: &u8| decode(&with(byte)).is_ok_and(|(_, again)| again == with(byte));
+    (0..=u8::MAX).filter(accepted).collect()
+}
+
+#[test]
+fn every_byte_of_an_enum_is_tried() {
+    fn check<T: Decode + Encode + Debug>(all: Vec<u8>) {
+        assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
+        assert_eq!(accepted(codec::<T>, &[0], 0), all, "{}", std::any::type_name::<T>());
+    }
+    check::<Status>(Status::ALL.iter().map(|value| value.tag()).collect());
+    check::<Reason>(Reason::ALL.iter().map(|value| value.tag()).collect());
+    check::<Cause>(Cause::ALL.iter().map(|value| value.tag()).collect());
+    check::<Bucketing>(Bucketing::ALL.iter().map(|value| value.tag()).collect());
+    check::<Advance>(Advance::ALL.iter().map(|value| value.tag()).collect());
+    check::<Lifetime>(Lifetime::ALL.iter().map(|value| value.tag()).collect());
+    check::<CommandKind>(CommandKind::ALL.iter().map(|value| value.tag()).collect());
+    check::<EventCode>(EventCode::ALL.iter().map(|value| value.tag()).collect());
+    check::<RollbackRule>(RollbackRule::ALL.iter().map(|value| value.tag()).collect());
+    check::<BreakerClosedBy>(BreakerClosedBy::ALL.iter().map(|value| value.tag()).collect());
+    check::<Roles>((1..32).collect());
+    for byte in 0..=u8::MAX {
+        assert_eq!(
+            KeyPrefix::from_byte(byte).map(KeyPrefix::byte),
+            KeyPrefix::ALL.iter().map(|p| p.byte()).find(|b| *b == byte)
+        );
+        assert_eq!(Role::from_mask(byte).map(Role::mask), [1, 2, 4, 8, 16].into_iter().find(|mask| *mask == byte));
+        assert!(KeyPrefix::from_byte(byte).is_none() || STATE_KEYS.contains(&byte));
+    }
+}
+
+#[test]
+fn every_byte_of_a_small_field_is_tried() {
+    let share: Vec<u8> = (0..=100).collect();
+    let (flag, any): (Vec<u8>, Vec<u8>) = ((0..=1).collect(), (0..=u8::MAX).collect());
+    let step: Vec<u8> = (1..=100).collect();
+    let one_role = vec![1, 2, 4, 8, 16];
+    let feature = World::new_with_feature().records.0[&Key::Feature(name("f")).to_bytes()].clone();
+    // lp32 name of 1 byte, lp32 empty description, then the status.
+    let status = 4 + 1 + 4;
+    let change = Change {
+        status: Status::Canary,
+        percent: Percent::ZERO,
+        cause: Cause::RolledBack,
+        reason: Reason::Manual,
+        actor: Address::ZERO,
+    }
+    .to_bytes();
+    let policy_bytes = Policy::default().to_bytes();
+    let last_of_policy = policy_bytes.len() - 1;
+    let global = World::new().records.0[&Key::Global.to_bytes()].clone();
+    // format, rules, lp8 chain, admins.
+    let breaker = 2 + 2 + 1 + 9 + 4;
+    let open = {
+        let mut world = World::new();
+        world.run(1, OPERATOR, &[trip(0, false)]);
+        world.records.0[&Key::Global.to_bytes()].clone()
+    };
+    let granted = Event::RoleGranted { address: USER, role: Role::Admin }.to_bytes();
+    let stepped = Event::Stepped { name: name("f"), from_percent: Percent::ZERO, to_percent: Percent::ZERO }.to_bytes();
+    let changed = Event::StatusChanged {
+        name: name("f"),
+        from: Status::Canary,
+        to: Status::Canary,
+        percent: Percent::ZERO,
+        cause: Cause::Stepped,
+        actor: Address::ZERO,
+    }
+    .to_bytes();
+    let mut one_step = Key::Step { at: 0, name: name("f") }.to_bytes();
+    one_step[1] = DueKind::Step.byte();
+    let tags = |all: &[Status]| -> Vec<u8> { all.iter().map(|status| status.tag()).collect() };
+
+    type Field = (&'static str, Codec, Vec<u8>, usize, Vec<u8>);
+    let rows: Vec<Field> = vec![
+        ("feature status", codec::<Feature>, feature.clone(), status, tags(Status::ALL)),
+        ("feature rollout_percent", codec::<Feature>, feature.clone(), status + 1, share.clone()),
+        ("feature target_percent", codec::<Feature>, feature.clone(), status + 2, share.clone()),
+        ("feature increment_percent", codec::<Feature>, feature.clone(), status + 3, step),
+        ("feature reserved", codec::<Feature>, feature.clone(), feature.len() - 1, vec![0]),
+        ("feature reserved, the first", codec::<Feature>, feature.clone(), feature.len() - 5, vec![0]),
+        ("change percent", codec::<Change>, change.clone(), 1, share.clone()),
+        ("change cause", codec::<Change>, change.clone(), 2, (0..=7).collect()),
+        ("change reason of a rollback", codec::<Change>, change.clone(), 3, (0..=5).collect()),
+        ("change reason without one", codec::<Change>, [&change[..2], &[1], &change[3..]].concat(), 3, vec![0]),
+        ("override enabled", codec::<Override>, vec![0; 25], 0, flag.clone()),
+        ("policy version", codec::<Policy>, policy_bytes.clone(), 0, vec![1]),
+        ("policy bucketing", codec::<Policy>, policy_bytes.clone(), 1, flag.clone()),
+        ("policy advance", codec::<Policy>, policy_bytes.clone(), 2, flag.clone()),
+        ("policy lifetime", codec::<Policy>, policy_bytes.clone(), last_of_policy - 5, (0..=3).collect()),
+        ("policy count", codec::<Policy>, policy_bytes, last_of_policy, vec![0]),
+        ("global breaker, nothing else", codec::<Global>, global.clone(), breaker, flag.clone()),
+        ("global draining while closed", codec::<Global>, global.clone(), breaker + 1, vec![0]),
+        ("global draining while open", codec::<Global>, open.clone(), breaker + 1, flag.clone()),
+        ("global until while closed", codec::<Global>, global.clone(), breaker + 9, vec![0]),
+        ("global until while open", codec::<Global>, open.clone(), breaker + 9, any.clone()),
+        ("global reason while closed", codec::<Global>, global.clone(), breaker + 10, vec![0]),
+        ("global reason while open", codec::<Global>, open.clone(), breaker + 10, (0..=5).collect()),
+        ("global actor while closed", codec::<Global>, global, breaker + 11, vec![0]),
+        ("global closed with the fields of an open one", codec::<Global>, open, breaker, vec![1]),
+        ("due kind", codec::<Key>, one_step, 1, vec![1]),
+        ("due kind with an id", codec::<Key>, Key::Schedule { at: 0, id: 0 }.to_bytes(), 1, vec![0]),
+        ("granted role", codec::<Event>, granted.clone(), granted.len() - 1, one_role.clone()),
+        ("stepped from", codec::<Event>, stepped.clone(), 3, share.clone()),
+        ("stepped to", codec::<Event>, stepped, 4, share.clone()),
+        ("status_changed percent", codec::<Event>, changed, 5, share),
+        // What breaks a rule is a command all the same; what is no value is none.
+        ("canary percent", command_codec, canary("f", 0).to_bytes(), 3, any.clone()),
+        ("increment_percent", command_codec, configure("f", steps_of(1)).to_bytes(), 5, any.clone()),
+        ("rollback reason", command_codec, rollback("f").to_bytes(), 3, (0..=5).collect()),
+        ("override enabled", command_codec, set_override("f", USER, true).to_bytes(), 23, flag.clone()),
+        ("trip drain", command_codec, trip(0, true).to_bytes(), 6, flag.clone()),
+        ("granted role", command_codec, grant(USER, Role::Admin).to_bytes(), 21, one_role),
+        ("optional", command_codec, configure("f", FeatureChanges::default()).to_bytes(), 3, vec![0]),
+        ("scheduled commands", command_codec, schedule(0, vec![enable("f")]).to_bytes(), 5, vec![1]),
+        ("transaction commands", codec::<Transaction>, tx(ADMIN, &[enable("f")]).to_bytes(), 20, vec![1]),
+        ("receipt index", codec::<Receipt>, vec![0, 2, 0], 2, any),
+        ("receipt index of ok", codec::<Receipt>, vec![0, 0, 0], 2, vec![0]),
+    ];
+    for (field, decode, bytes, at, expected) in rows {
+        assert_eq!(accepted(decode, &bytes, at), expected, "{field}");
+    }
+}
+
+fn steps_of(increment: u8) -> FeatureChanges {
+    FeatureChanges { increment_percent: Some(percent(increment)), ..FeatureChanges::default() }
+}
+
+impl World {
+    fn new_with_feature() -> Self {
+        let mut world = Self::new();
+        world.run(1, ADMIN, &[create("f")]);
+        world
+    }
+}
+
+#[test]
+fn every_u8_of_a_rule_is_its_reject() {
+    let of = |bytes: &[u8]| match TxCommand::from_bytes(bytes).unwrap() {
+        TxCommand::Valid(_) => None,
+        TxCommand::Invalid { reject, .. } => Some(reject),
+    };
+    for byte in 0..=u8::MAX {
+        let over = (byte > 100).then_some(Reject::InvalidPercent);
+        assert_eq!(of(&with_byte(&canary("f", 0), 0, byte)), over, "percent {byte}");
+        assert_eq!(of(&with_byte(&rollout("f", 0), 0, byte)), over, "target {byte}");
+        let increment = (byte == 0 || byte > 100).then_some(Reject::InvalidParameter);
+        assert_eq!(of(&with_byte(&configure("f", steps_of(1)), 4, byte)), increment, "increment {byte}");
+        // The one character of a name.
+        let named = (!byte.is_ascii_alphanumeric()).then_some(Reject::InvalidName);
+        assert_eq!(of(&with_byte(&enable("f"), 0, byte)), named, "name {byte}");
+        let inside = byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        assert_eq!(of(&with_byte(&enable("ff"), 0, byte)), (!inside).then_some(Reject::InvalidName), "name f{byte}");
+        assert_eq!(Name::new(&[b'f', byte]).is_ok(), inside);
+    }
+}
+
+#[test]
+fn every_u16_is_tried() {
+    let mut global = World::new().records.0[&Key::Global.to_bytes()].clone();
+    for n in 0..=u16::MAX {
+        let [high, low] = n.to_be_bytes();
+        assert_eq!(Bps::new(n).map(Bps::get).ok(), (n <= 10_000).then_some(n));
+        let receipt = Receipt::from_bytes(&[high, low, 0]);
+        assert_eq!(receipt.map(|receipt| receipt.code()).ok(), (n <= 23).then_some(n));
+        assert_eq!(Reject::from_code(n).map(Reject::code), (1..=23).contains(&n).then_some(n));
+        for (at, known) in [(0, coalmine_core::FORMAT), (2, coalmine_core::RULES)] {
+            let before = [global[at], global[at + 1]];
+            global[at..at + 2].copy_from_slice(&[high, low]);
+            assert_eq!(Global::from_bytes(&global).is_ok(), n == known, "number {n} at {at}");
+            global[at..at + 2].copy_from_slice(&before);
+        }
+    }
+}
+
+// Limits.
+
+#[test]
+fn limits_hold_to_the_byte() {
+    let kind = |result: Result<Payload, DecodeError>| result.err().map(|error| error.kind);
+    // Commands in a transaction, and in a schedule.
+    for count in 0..=255_usize {
+        let tx = raw_tx(ADMIN, &vec![enable("f").to_bytes(); count]);
+        let fits = (1..=TX_COMMANDS_MAX).contains(&count);
+        assert_eq!(matches!(tx, Payload::Transaction(_)), fits, "{count} commands");
+        assert_eq!(Transaction::new(ADMIN, vec![enable("f"); count]).is_ok(), fits, "{count} commands");
+        let fits = (1..=SCHEDULE_COMMANDS_MAX).contains(&count);
+        let bytes = schedule(9, vec![enable("f"); count]).to_bytes();
+        assert_eq!(TxCommand::from_bytes(&bytes).is_ok(), fits, "{count} scheduled commands");
+    }
+    // The size of a command. The name is as long as it likes: what is too long breaks a rule, no limit.
+    let long = |len: usize| create_bytes("f", len);
+    let overhead = long(0).len();
+    for (len, expected) in [
+        (1_024, None),
+        (1_025, Some(Reject::LimitExceeded)),
+        (COMMAND_SIZE_MAX - overhead, Some(Reject::LimitExceeded)),
+    ] {
+        match TxCommand::from_bytes(&long(len)).unwrap() {
+            TxCommand::Valid(_) => assert_eq!(expected, None, "{len}"),
+            TxCommand::Invalid { reject, .. } => assert_eq!(expected, Some(reject), "{len}"),
+        }
+    }
+    let too_long = TxCommand::from_bytes(&long(COMMAND_SIZE_MAX - overhead + 1)).map(|_| ());
+    assert_eq!(too_long.map_err(|error| error.kind), Err(DecodeErrorKind::TooLarge));
+    // Prerequisites.
+    for count in [0_u32, 1, 16, 17, 255] {
+        let names = (0..count).map(|n| name(&format!("p{n:03}"))).collect();
+        let bytes = Policy { prerequisites: names, ..Policy::default() }.to_bytes();
+        assert_eq!(Policy::from_bytes(&bytes).is_ok(), count <= 16, "{count} prerequisites");
+    }
+    for (names, canonical) in
+        [(vec!["a", "b"], true), (vec!["b", "a"], false), (vec!["a", "a"], false), (vec!["a", "ab"], true)]
+    {
+        let prerequisites: Vec<Name> = names.iter().map(|text| name(text)).collect();
+        let policy = Policy { prerequisites, ..Policy::default() };
+        assert_eq!((policy.is_canonical(), Policy::from_bytes(&policy.to_bytes()).is_ok()), (canonical, canonical));
+        assert_eq!(Transaction::new(ADMIN, vec![create_with("f", common::policy(policy))]).is_ok(), canonical);
+    }
+    // Transactions in a block, and its size.
+    let block = |payloads| Block::from_payloads(1, payloads).map(|_| Payload::Malformed(Vec::new()));
+    let some = |count: usize, len: usize| vec![Payload::Malformed(vec![0xff; len]); count];
+    assert_eq!(kind(block(some(BLOCK_TXS_MAX, 0))), None);
+    assert_eq!(kind(block(some(BLOCK_TXS_MAX + 1, 0))), Some(DecodeErrorKind::TooLarge));
+    let exactly = (BLOCK_SIZE_MAX - 8) / 256 - 4;
+    assert_eq!(kind(block(some(256, exactly))), None);
+    assert_eq!(kind(block(some(256, exactly + 1))), Some(DecodeErrorKind::TooLarge));
+    let exactly = BLOCK_SIZE_MAX - 8 - 4;
+    assert_eq!(kind(block(some(1, exactly))), None);
+    assert_eq!(kind(block(some(1, exactly + 1))), Some(DecodeErrorKind::TooLarge));
+    // The count is checked against the bytes at hand before anything is made room for.
+    for count in [1, u32::MAX] {
+        let frame = [1_u32.to_be_bytes(), count.to_be_bytes()].concat();
+        assert_eq!(Block::from_bytes(&frame).unwrap_err().kind, DecodeErrorKind::TooLarge);
+    }
+    let mut frame = vec![0; BLOCK_SIZE_MAX + 1];
+    assert_eq!(Block::from_bytes(&frame).unwrap_err().kind, DecodeErrorKind::TooLarge);
+    frame.pop();
+    assert_eq!(Block::from_bytes(&frame).unwrap_err().kind, DecodeErrorKind::Leftover);
+}
+
+/// Schedules in schedules, as deep as a command is long: refused, without as many calls on the stack.
+#[test]
+fn nesting_has_no_depth() {
+    for (innermost, decodes) in [(enable("f").to_bytes(), true), (vec![9], false)] {
+        let mut bytes = innermost;
+        while bytes.len() + 8 <= COMMAND_SIZE_MAX {
+            bytes = nested(9, &bytes);
+        }
+        match TxCommand::from_bytes(&bytes) {
+            Ok(TxCommand::Invalid { reject, .. }) => assert!(decodes && reject == Reject::InvalidParameter),
+            other => assert!(!decodes && other.is_err(), "{other:?}"),
+        }
+    }
+}
+
+/// What a block file could carry must come out of a block as it went in.
+#[test]
+fn every_block_reads_back_as_itself() {
+    let payloads = vec![
+        tx(ADMIN, &[create("f")]),
+        raw_tx(ADMIN, &[with_byte(&canary("f", 0), 0, 101)]),
+        Payload::from_bytes(b""),
+        Payload::from_bytes(&[0xff; 40]),
+        tx(OPERATOR, &[enable("f"), disable("f")]),
+    ];
+    let block = Block::from_payloads(7, payloads).unwrap();
+    assert_eq!(Block::from_bytes(&block.to_bytes()), Ok(block));
+    let genesis = Genesis::new("c", [(ADMIN, Role::Admin.into()), (USER, Roles::from(Role::Feeder) | Role::Reporter)]);
+    let genesis = genesis.unwrap();
+    assert_eq!(Genesis::from_bytes(&genesis.to_bytes()), Ok(genesis));
+}
+
+#[test]
+fn a_genesis_obeys_its_rules() {
+    let genesis = |roles: &[(Address, u8)], params: [u32; 3]| {
+        let mut out = Writer::default();
+        out.lp8(b"c");
+        out.u16(u16::try_from(roles.len()).unwrap());
+        for (address, mask) in roles {
+            out.address(address);
+            out.u8(*mask);
+        }
+        params.into_iter().for_each(|param| out.u32(param));
+        Genesis::from_bytes(&out.into_bytes()).map(|_| ()).map_err(|error| error.kind)
+    };
+    let params = [1_000, 0, 0];
+    for (roles, params, expected) in [
+        (vec![(ADMIN, 1)], params, Ok(())),
+        (vec![(ADMIN, 1), (OPERATOR, 31)], [1, 1, 1], Ok(())),
+        (vec![], params, Err(DecodeErrorKind::OutOfRange)),
+        (vec![(ADMIN, 30)], params, Err(DecodeErrorKind::OutOfRange)),
+        (vec![(ADMIN, 1), (OPERATOR, 0)], params, Err(DecodeErrorKind::OutOfRange)),
+        (vec![(ADMIN, 1), (OPERATOR, 32)], params, Err(DecodeErrorKind::UnknownTag)),
+        (vec![(OPERATOR, 1), (ADMIN, 1)], params, Err(DecodeErrorKind::Unsorted)),
+        (vec![(ADMIN, 1), (ADMIN, 1)], params, Err(DecodeErrorKind::Unsorted)),
+        (vec![(ADMIN, 1)], [0, 0, 0], Err(DecodeErrorKind::OutOfRange)),
+        (vec![(ADMIN, 1)], [1, 1, 0], Err(DecodeErrorKind::OutOfRange)),
+        (vec![(ADMIN, 1)], [1, 0, 7], Ok(())),
+    ] {
+        assert_eq!(genesis(&roles, params), expected, "{roles:?} {params:?}");
+    }
+}
+
+// A state whose records were damaged.
+
+/// A small ledger with a record of every kind.
+fn rich() -> World {
+    let mut world = World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: 5, breaker_window: 50 });
+    world.run(10, ADMIN, &[create_with("a", steps_every(100))]);
+    world.run(11, ADMIN, &[create_on("ab", &["a"]), grant(USER, Role::Reporter)]);
+    world.run(12, OPERATOR, &[canary("a", 5), rollout("a", 50), set_override("a", USER, true), canary("ab", 1)]);
+    world.run(13, REPORTER, &[report("a", 3, 0)]);
+    world.run(14, OPERATOR, &[schedule(40, vec![enable("a"), canary("ab", 2)])]);
+    for prefix in KeyPrefix::ALL {
+        assert!(world.records.keys(*prefix).next().is_some(), "no record under {prefix:?}");
+    }
+    world
+}
+
+/// What a state must be when damaged records load all the same: the state of those records.
+fn must_be(state: &State, records: &Records, sound: Hash, what: &str) {
+    assert_eq!(state.root(), records.root(), "{what}: not the root of the records");
+    assert_ne!(state.root(), sound, "{what}: the root of the sound state");
+    let features = records.features();
+    assert_eq!(state.feature_count(), features.len(), "{what}");
+    for feature in &features {
+        let name = &feature.name;
+        assert_eq!(state.feature(name), Some(feature), "{what}");
+        assert_eq!(state.metrics(name).copied(), query::metrics(records, name).unwrap(), "{what}");
+        assert_eq!(state.policy(name), Some(&query::policy(records, name).unwrap()), "{what}");
+        for user in [USER, user(1)] {
+            assert_eq!(state.check(name, &user), query::check(records, name, &user).unwrap(), "{what}");
+        }
+    }
+    assert_eq!(Some(*state.global()), query::global(records).unwrap(), "{what}");
+    for (address, roles) in query::roles(records, None, usize::MAX).unwrap() {
+        assert_eq!(state.roles_of(&address), roles, "{what}");
+    }
+}
+
+/// The feature that a key belongs to.
+fn owner(key: &[u8]) -> Option<Name> {
+    match Key::from_bytes(key).ok()? {
+        Key::Feature(name) | Key::Metrics(name) | Key::Policy(name) | Key::Active(name) => Some(name),
+        Key::Change { name, .. } | Key::Override { name, .. } | Key::Step { name, .. } => Some(name),
+        Key::Global | Key::Roles(_) | Key::Schedule { .. } => None,
+    }
+}
+
+/// Loads damaged records; a fault must name one of `suspects`, by key, or a record of one of their
+/// features. Returns whether it was a fault.
+fn load_damaged(records: &Records, sound: Hash, suspects: &[&[u8]], what: &str) -> bool {
+    match records.load(Some(14)) {
+        Ok(state) => {
+            must_be(&state, records, sound, what);
+            false
+        }
+        Err(Fault::Corrupt { key, .. }) => {
+            let owners: BTreeSet<Name> = suspects.iter().filter_map(|suspect| owner(suspect)).collect();
+            // Admins and ids are counted in the global record, and it is that count that is wrong.
+            let counted = suspects.iter().any(|suspect| {
+                matches!(Key::from_bytes(suspect), Ok(Key::Roles(_) | Key::Schedule { .. })) && key == [0xd4]
+            });
+            // A policy that rests on a feature contradicts the state without it.
+            let rests = matches!(Key::from_bytes(&key), Ok(Key::Policy(name)) if
+                query::policy(records, &name).is_ok_and(|policy| policy.prerequisites.iter().any(|on| owners.contains(on))));
+            let named =
+                rests || suspects.contains(&key.as_slice()) || owner(&key).is_some_and(|name| owners.contains(&name));
+            assert!(named || counted, "{what}: the fault names {}", hex::encode(&key));
+            true
+        }
+        Err(Fault::Store(error)) => panic!("{what}: {error}"),
+    }
+}
+
+#[test]
+fn a_damaged_record_is_a_fault_or_a_state_of_its_own() {
+    let world = rich();
+    let sound = world.state.root();
+    for (key, value) in &world.records.0 {
+        let shown = hex::encode(key);
+        // Cut: always a fault, and always of this very record.
+        for len in 0..value.len() {
+            let mut records = world.records.clone();
+            records.0.insert(key.clone(), value[..len].to_vec());
+            match records.load(Some(14)) {
+                Err(Fault::Corrupt { key: named, .. }) => assert_eq!(named, *key, "{shown} cut to {len}"),
+                other => panic!("{shown} cut to {len}: {other:?}"),
+            }
+        }
+        // One byte too many: likewise.
+        let mut records = world.records.clone();
+        records.0.insert(key.clone(), [value.as_slice(), &[0]].concat());
+        assert!(matches!(records.load(Some(14)), Err(Fault::Corrupt { key: named, .. }) if named == *key), "{shown}");
+        // Flipped, in the value and in the key.
+        for bit in 0..value.len() * 8 {
+            let mut records = world.records.clone();
+            records.0.get_mut(key).unwrap()[bit / 8] ^= 1 << (bit % 8);
+            load_damaged(&records, sound, &[key], &format!("{shown}, bit {bit} of the value"));
+        }
+        for bit in 0..key.len() * 8 {
+            let mut records = world.records.clone();
+            let value = records.0.remove(key).unwrap();
+            let mut flipped = key.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if records.0.insert(flipped.clone(), value).is_some() {
+                continue;
+            }
+            load_damaged(&records, sound, &[key, &flipped], &format!("{shown}, bit {bit} of the key"));
+        }
+        // Removed.
+        let mut records = world.records.clone();
+        records.0.remove(key);
+        let fault = load_damaged(&records, sound, &[key], &format!("{shown} removed"));
+        let needed = match Key::from_bytes(key).unwrap() {
+            Key::Feature(_) | Key::Metrics(_) | Key::Global | Key::Step { .. } | Key::Active(_) => true,
+            Key::Roles(address) => address == ADMIN,
+            Key::Change { .. } | Key::Override { .. } | Key::Policy(_) | Key::Schedule { .. } => false,
+        };
+        assert_eq!(fault, needed, "{shown} removed");
+    }
+}
+
+#[test]
+fn a_record_under_the_name_of_another_is_a_fault_or_a_state_of_its_own() {
+    let world = rich();
+    let sound = world.state.root();
+    for (key, value) in &world.records.0 {
+        for other in ["a", "ab", "abc", "z"] {
+            let moved = match Key::from_bytes(key).unwrap() {
+                Key::Feature(_) => Key::Feature(name(other)),
+                Key::Metrics(_) => Key::Metrics(name(other)),
+                Key::Change { height, seq, .. } => Key::Change { name: name(other), height: height + 1, seq },
+                Key::Override { user, .. } => Key::Override { name: name(other), user },
+                Key::Policy(_) => Key::Policy(name(other)),
+                Key::Step { at, .. } => Key::Step { at, name: name(other) },
+                Key::Active(_) => Key::Active(name(other)),
+                Key::Schedule { at, .. } => Key::Schedule { at, id: 99 },
+                Key::Global | Key::Roles(_) => continue,
+            };
+            let moved = moved.to_bytes();
+            if world.records.0.contains_key(&moved) {
+                continue;
+            }
+            let mut records = world.records.clone();
+            records.0.insert(moved.clone(), value.clone());
+            let what = format!("{} doubled as {}", hex::encode(key), hex::encode(&moved));
+            let fault = load_damaged(&records, sound, &[key, &moved], &what);
+            // A record that has its name inside is never taken for another's; and nothing is kept
+            // for a feature that does not exist.
+            let known = other == "a" || other == "ab";
+            let named_inside = matches!(Key::from_bytes(key), Ok(Key::Feature(_) | Key::Metrics(_)));
+            assert!(fault || (known && !named_inside), "{what} is accepted");
+        }
+    }
+}
+
+/// The key of the fault must be that of a record in the store, or the operator looks in vain.
+#[test]
+fn a_fault_names_a_record_that_is_there() {
+    let world = rich();
+    let orphans = [
+        (Key::Metrics(name("z")), Key::Metrics(name("a"))),
+        (Key::Policy(name("z")), Key::Policy(name("ab"))),
+        (Key::Override { name: name("z"), user: USER }, Key::Override { name: name("a"), user: USER }),
+        (Key::Change { name: name("z"), height: 12, seq: 3 }, Key::Change { name: name("a"), height: 12, seq: 0 }),
+        (Key::Active(name("z")), Key::Active(name("a"))),
+        (Key::Step { at: 5, name: name("z") }, Key::Step { at: 112, name: name("a") }),
+    ];
+    for (orphan, like) in orphans {
+        let mut records = world.records.clone();
+        let value = records.0[&like.to_bytes()].clone();
+        let value = if matches!(orphan, Key::Metrics(_)) { rename(&value, b'z') } else { value };
+        records.0.insert(orphan.to_bytes(), value);
+        match records.load(Some(14)) {
+            Err(Fault::Corrupt { key, .. }) => assert_eq!(Key::from_bytes(&key), Ok(orphan)),
+            other => panic!("{orphan:?}: {other:?}"),
+        }
+    }
+}
+
+/// The name of one byte inside a record replaced.
+fn rename(value: &[u8], byte: u8) -> Vec<u8> {
+    [&value[..4], &[byte], &value[5..]].concat()
+}
+
+#[test]
+fn a_fault_of_the_source_is_passed_on_and_a_key_twice_is_one() {
+    let world = rich();
+    let entry = |(key, value): (&Vec<u8>, &Vec<u8>)| Ok((key.clone(), value.clone()));
+    for at in 0..=world.records.0.len() {
+        let mut entries: Vec<Result<_, Fault>> = world.records.0.iter().map(entry).collect();
+        entries.insert(at, Err(Fault::store(std::io::Error::other("disk"))));
+        assert!(matches!(State::load(entries, None), Err(Fault::Store(error)) if error.to_string() == "disk"));
+    }
+    for first in world.records.0.iter() {
+        let entries = world.records.0.iter().chain([first]).map(entry);
+        assert!(State::load(entries, None).is_err(), "{} twice", hex::encode(first.0));
+    }
+    assert!(Records::default().load(None).is_err(), "no records are no state");
+}
+
+#[test]
+fn a_query_says_fault_where_a_record_is_damaged() {
+    let world = rich();
+    for (key, value) in &world.records.0 {
+        let decoded = Key::from_bytes(key).unwrap();
+        let mut records = world.records.clone();
+        records.0.insert(key.clone(), [value.as_slice(), &[7]].concat());
+        let result = match decoded {
+            Key::Feature(name) => query::feature(&records, &name).map(|_| ()),
+            Key::Metrics(name) => query::metrics(&records, &name).map(|_| ()),
+            Key::Change { name, height, seq } => {
+                let last = Key::Change { name, height, seq: seq + 1 };
+                let last = !world.records.0.contains_key(&last.to_bytes());
+                assert_eq!(query::feature_at(&records, &name, height).is_err(), last);
+                query::history(&records, &name, None, 99).map(|_| ())
+            }
+            Key::Override { name, user } => {
+                assert!(query::check(&records, &name, &user).is_err());
+                assert!(query::overrides(&records, &name, None, 9).is_err());
+                query::override_of(&records, &name, &user).map(|_| ())
+            }
+            Key::Global => query::global(&records).map(|_| ()),
+            Key::Policy(name) => query::policy(&records, &name).map(|_| ()),
+            Key::Roles(address) => {
+                assert!(query::roles(&records, None, 9).is_err());
+                query::roles_of(&records, &address).map(|_| ())
+            }
+            Key::Schedule { .. } => query::schedule(&records, None, 9).map(|_| ()),
+            // The value of an index entry is not read by queries; loading refuses it.
+            Key::Step { .. } | Key::Active(_) => continue,
+        };
+        match result {
+            Err(Fault::Corrupt { key: named, .. }) => assert_eq!(named, *key),
+            other => panic!("{decoded:?}: {other:?}"),
+        }
+    }
+    // A record under another record's key is a fault, never the other's.
+    let mut records = world.records.clone();
+    for prefix in [Key::Feature, Key::Metrics] {
+        let value = records.0[&prefix(name("a")).to_bytes()].clone();
+        records.0.insert(prefix(name("z")).to_bytes(), value);
+    }
+    assert!(matches!(query::feature(&records, &name("z")), Err(Fault::Corrupt { .. })));
+    assert!(matches!(query::metrics(&records, &name("z")), Err(Fault::Corrupt { .. })));
+    assert!(matches!(query::check(&records, &name("z"), &USER), Err(Fault::Corrupt { .. })));
+}
+
+// Numbers at their edges.
+
+const LAST: Height = Height::MAX;
+
+/// A ledger whose record under `key` was edited.
+fn edited<T: Decode + Encode>(world: &World, key: Key, edit: impl FnOnce(&mut T)) -> World {
+    let mut records = world.records.clone();
+    let mut value = T::from_bytes(&records.0[&key.to_bytes()]).unwrap();
+    edit(&mut value);
+    records.0.insert(key.to_bytes(), value.to_bytes());
+    World::of_records(records, world.tip())
+}
+
+fn edited_metrics(world: &World, feature: &str, edit: impl FnOnce(&mut Metrics)) -> World {
+    let mut records = world.records.clone();
+    let key = Key::Metrics(name(feature));
+    let mut metrics = query::metrics(&records, &name(feature)).unwrap().unwrap();
+    edit(&mut metrics);
+    let mut out = Writer::default();
+    metrics.encode(&name(feature), &mut out);
+    records.0.insert(key.to_bytes(), out.into_bytes());
+    World::of_records(records, world.tip())
+}
+
+#[test]
+fn the_last_height_is_a_height_and_nothing_follows_it() {
+    let mut world = World::new();
+    world.run(LAST - 6, ADMIN, &[create_with("f", steps_every(5)), create_with("g", steps_every(6))]);
+    world.run(LAST - 5, OPERATOR, &[canary("f", 5), rollout("f", 100), canary("g", 5), rollout("g", 100)]);
+    // One falls due at the last height, the other a block too late: never.
+    assert!(world.records.keys(KeyPrefix::Due).eq([Key::Step { at: LAST, name: name("f") }]));
+    world.run(LAST - 2, OPERATOR, &[schedule(LAST, vec![set_override("f", USER, true)]), trip(LAST, false)]);
+    assert_eq!(world.probe(&tx(OPERATOR, &[trip(0, false)])), refused(Reject::InvalidTransition));
+    world.advance(LAST - 1);
+    let outcome = world.block(
+        LAST,
+        vec![
+            tx(OPERATOR, &[advance("g")]),
+            tx(OPERATOR, &[schedule(LAST, vec![enable("g")])]),
+            tx(OPERATOR, &[trip(LAST, false)]),
+            tx(OPERATOR, &[canary("f", 1)]),
+            tx(REPORTER, &[report("f", 1, 0)]),
+        ],
+    );
+    let codes: Vec<&str> = outcome.receipts.iter().map(Receipt::name).collect();
+    assert_eq!(codes, ["not_due", "height_in_past", "height_in_past", "rollout_in_progress", "ok"]);
+    let names: Vec<&str> = outcome.events.iter().map(|event| event.code().name()).collect();
+    assert_eq!(names, ["breaker_closed", "override_set", "schedule_executed", "stepped"]);
+    assert_eq!(world.stands("f"), (Status::RollingOut, 15));
+    for (height, to) in [(LAST, LAST), (0, 0), (1, 1)] {
+        assert!(matches!(world.state.execute(&Block::empty(height)), Err(BlockError::NotAbove { .. })));
+        assert!(matches!(world.state.advance(to), Err(BlockError::NotAbove { .. })));
+    }
+}
+
+#[test]
+fn the_first_block_may_have_any_height_and_every_next_one_follows() {
+    for first in [0, 1, 100, LAST - 1, LAST] {
+        let mut world = World::new();
+        world.block(first, Vec::new());
+        for wrong in [0, first, first.saturating_sub(1), first.saturating_add(2)] {
+            if Some(wrong) != first.checked_add(1) {
+                assert!(world.state.execute(&Block::empty(wrong)).is_err(), "{wrong} after {first}");
+            }
+        }
+    }
+}
+
+#[test]
+fn schedule_ids_end() {
+    let mut world = World::new();
+    world.run(1, ADMIN, &[create("f")]);
+    let mut world = edited::<Global>(&world, Key::Global, |global| global.next_schedule_id = u64::MAX - 1);
+    let payload = tx(OPERATOR, &[schedule(9, vec![enable("f")])]);
+    assert_eq!(world.block(2, vec![payload.clone()]).events, [Event::Scheduled { id: u64::MAX - 1, at: 9 }]);
+    assert_eq!(world.probe(&payload), refused(Reject::LimitExceeded));
+    world.run(3, OPERATOR, &[cancel(9, u64::MAX - 1)]);
+    assert_eq!(world.probe(&payload), refused(Reject::LimitExceeded), "an id is used once");
+}
+
+#[test]
+fn counters_saturate() {
+    let mut world = World::new();
+    let changes = FeatureChanges {
+        max_error_rate: Some(10_000),
+        ..policy(Policy { window_blocks: 10, max_invariant_failures: u64::MAX, ..Policy::default() })
+    };
+    world.run(1, ADMIN, &[create_with("f", changes)]);
+    world.run(2, OPERATOR, &[canary("f", 1)]);
+    let mut world = edited::<Feature>(&world, Key::Feature(name("f")), |feature| {
+        (feature.success_count, feature.error_count) = (u64::MAX - 1, u64::MAX - 1);
+    });
+    world = edited_metrics(&world, "f", |metrics| {
+        let near = u64::MAX - 1;
+        *metrics = Metrics {
+            total_operations: near,
+            successful_ops: near,
+            failed_ops: 0,
+            peak_latency: near,
+            invariant_checks: near,
+            invariant_failures: near,
+            latency_sum: near,
+            trial_invariant_failures: near,
+            trial_latency_sum: near,
+            trial_operations: near,
+            step_operations: near,
+            window_start: 2,
+            current_successes: near,
+            current_errors: near,
+            previous_successes: near,
+            previous_errors: near,
+        };
+    });
+    let most = Report {
+        successes: u32::MAX,
+        errors: u32::MAX,
+        latency_total: u64::MAX,
+        latency_peak: u64::MAX,
+        invariant_checks: u32::MAX,
+        invariant_failures: u32::MAX,
+    };
+    world.run(3, REPORTER, &[tell("f", most), tell("f", most)]);
+    let max = u64::MAX;
+    let expected = Metrics {
+        total_operations: max,
+        successful_ops: max,
+        failed_ops: u64::from(u32::MAX) * 2,
+        peak_latency: max,
+        invariant_checks: max,
+        invariant_failures: max,
+        latency_sum: max,
+        trial_invariant_failures: max,
+        trial_latency_sum: max,
+        trial_operations: max,
+        step_operations: max,
+        window_start: 2,
+        current_successes: max,
+        current_errors: max,
+        previous_successes: max - 1,
+        previous_errors: max - 1,
+    };
+    assert_eq!(world.state.metrics(&name("f")), Some(&expected));
+    assert_eq!((world.feature("f").success_count, world.feature("f").error_count), (max, max));
+    assert_eq!(world.stands("f"), (Status::Canary, 1));
+}
+
+#[test]
+fn rates_are_right_at_the_largest_counts() {
+    let max = u64::MAX;
+    // errors and successes before a report of one success, the highest rate, whether it is exceeded.
+    for (errors, successes, max_error_rate, exceeded) in [
+        (max, max, 5_000, false),
+        (max, max, 4_999, true),
+        (max, 0, 9_999, false),
+        (max, 0, 9_998, true),
+        (1, max, 0, false),
+        (max / 100, max, 99, false),
+        (max / 100, max, 98, true),
+    ] {
+        let mut world = World::new();
+        let changes = FeatureChanges { max_error_rate: Some(max_error_rate), ..FeatureChanges::default() };
+        world.run(1, ADMIN, &[create_with("f", changes)]);
+        world.run(2, OPERATOR, &[canary("f", 1)]);
+        let mut world = edited::<Feature>(&world, Key::Feature(name("f")), |feature| {
+            (feature.error_count, feature.success_count) = (errors, successes);
+        });
+        let payload = tx(OPERATOR, &[rollout("f", 100)]);
+        let receipt = if successes < 100 {
+            Reject::InsufficientData
+        } else if exceeded {
+            Reject::ErrorRateExceeded
+        } else {
+            Reject::Malformed
+        };
+        if receipt == Reject::Malformed {
+            assert_eq!(world.probe(&payload), Receipt::Ok);
+        } else {
+            assert_eq!(world.probe(&payload), refused(receipt));
+        }
+        world.run(3, REPORTER, &[report("f", 1, 0)]);
+        let rolled_back = world.feature("f").status == Status::RolledBack;
+        assert_eq!(rolled_back, exceeded, "{errors} {successes} {max_error_rate}");
+    }
+}
+
+#[test]
+fn the_breaker_counts_to_the_end() {
+    let params = Params { max_due_per_block: u32::MAX, breaker_rollbacks: u32::MAX, breaker_window: u32::MAX };
+    let mut world = World::with_params(params);
+    world.run(0, ADMIN, &[create("f")]);
+    let mut world = edited::<Global>(&world, Key::Global, |global| global.rollbacks_in_window = u32::MAX - 2);
+    for (height, open) in [(1, false), (4, true), (7, true)] {
+        world.run(height, OPERATOR, &[canary("f", 1)]);
+        world.run(height + 1, REPORTER, &[bad_report("f")]);
+        assert_eq!(world.state.global().breaker.is_some(), open, "{height}");
+        if open {
+            world.run(height + 2, ADMIN, &[Command::ResetBreaker]);
+        }
+    }
+    assert_eq!(world.state.global().rollbacks_in_window, u32::MAX, "the count stays where it is");
+}
