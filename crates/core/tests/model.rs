@@ -1,0 +1,306 @@
+//! The state machine against the plain model, in lockstep, on random worlds.
+//!
+//! After every block both agree on receipts, events, every key and value, the root, who is in, and
+//! the history; executing changes nothing; advancing is feeding empty blocks; a state that is loaded
+//! from its records goes on like the one that wrote them.
+//!
+//! `COALMINE_MODEL_WORLDS` sets how many seeds are run, `COALMINE_MODEL_SEED` runs one of them.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use coalmine_core::query::{self, Entry, Visit};
+use coalmine_core::{
+    Block, BlockError, EventCode, Execution, Fault, Name, Outcome, Read, Receipt, Reject, State, WriteSet,
+};
+use coalmine_model::Model;
+use coalmine_model::generate::{ADDRESSES, NAMES, World};
+use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
+
+/// Seeds that are run when nothing else is said.
+const WORLDS: u64 = 300;
+/// Blocks of a world, without the empty ones between them.
+const BLOCKS: usize = 30;
+
+/// The committed records, as a store would keep them.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Records(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Records {
+    fn write(&mut self, writes: &WriteSet) {
+        for (key, value) in writes.iter() {
+            match value {
+                Some(value) => drop(self.0.insert(key.into(), value.into())),
+                None => assert!(self.0.remove(key).is_some(), "deletes {key:02x?}, which is not there"),
+            }
+        }
+    }
+
+    fn range(&self, start: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &Vec<u8>)> {
+        self.0.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)))
+    }
+}
+
+impl Read for Records {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        for (key, value) in self.range(start, end) {
+            if let ControlFlow::Break(()) = visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Entry>, Fault> {
+        Ok(self.range(start, end).next_back().map(|(key, value)| (key.clone(), value.clone())))
+    }
+}
+
+/// The state machine, its records, and the model, after the same blocks.
+struct Lockstep {
+    state: State,
+    records: Records,
+    model: Model,
+}
+
+impl Lockstep {
+    fn genesis(world: &World) -> Self {
+        let (state, writes) = State::genesis(&world.genesis).unwrap();
+        let mut records = Records::default();
+        records.write(&writes);
+        Self { state, records, model: Model::genesis(&world.genesis) }
+    }
+
+    /// Feeds a block to both, and an equal state from its records.
+    fn execute(&mut self, block: &Block) -> Outcome {
+        let before = (block.height().is_multiple_of(8)).then(|| format!("{:?}", self.state));
+        let root_before = self.state.root();
+        let execution = self.state.execute(block).unwrap();
+        same(&execution, &self.state.execute(block).unwrap());
+        same(&execution, &self.reloaded().execute(block).unwrap());
+        assert_eq!(self.state.root(), root_before, "execute changed the root");
+        if let Some(before) = before {
+            assert!(format!("{:?}", self.state) == before, "execute changed the state");
+        }
+        let outcome = self.model.execute(block).unwrap();
+        self.commit(execution, &outcome);
+        outcome
+    }
+
+    /// Advances the state machine, and feeds the model every empty block.
+    fn advance(&mut self, to: u32) {
+        let mut walked = self.state.clone();
+        while self.state.tip().unwrap() < to {
+            let execution = self.state.advance(to).unwrap();
+            let height = execution.height();
+            assert!(height <= to, "advance to {to} reaches {height}");
+            for empty in self.state.tip().unwrap() + 1..height {
+                let unchanged = self.model.execute(&Block::empty(empty)).unwrap();
+                assert_eq!(unchanged, Outcome::default(), "advance skips {empty}");
+                let execution = walked.execute(&Block::empty(empty)).unwrap();
+                assert!(execution.writes().is_empty(), "advance skips the writes of {empty}");
+                walked.apply(execution).unwrap();
+            }
+            let walk = walked.execute(&Block::empty(height)).unwrap();
+            same(&execution, &walk);
+            walked.apply(walk).unwrap();
+            let outcome = self.model.execute(&Block::empty(height)).unwrap();
+            self.commit(execution, &outcome);
+        }
+    }
+
+    fn commit(&mut self, execution: Execution, outcome: &Outcome) {
+        let root = execution.root();
+        assert_eq!(execution.outcome(), outcome, "outcome");
+        self.records.write(execution.writes());
+        self.state.apply(execution).unwrap();
+        assert_eq!(self.state.tip(), self.model.tip(), "tip");
+        assert_entries(&self.records.0, &self.model.entries());
+        assert_eq!(self.state.root(), root, "root of the execution");
+        assert_eq!(self.state.root(), self.model.root(), "root");
+    }
+
+    fn reloaded(&self) -> State {
+        let entries = self.records.0.iter().map(Ok::<_, Fault>);
+        let state = State::load(entries, self.state.tip()).unwrap();
+        assert_eq!((state.root(), state.tip()), (self.state.root(), self.state.tip()), "reloaded");
+        state
+    }
+
+    fn agree_on_answers(&self) {
+        let reloaded = self.reloaded();
+        for text in NAMES.into_iter().chain(["unknown"]) {
+            let name: Name = text.parse().unwrap();
+            for user in &ADDRESSES {
+                let want = self.model.is_enabled(text.as_bytes(), user);
+                let at = || format!("is {text} on for {user}");
+                assert_eq!(self.state.is_enabled(&name, user), want, "{}", at());
+                let handle = self.state.resolve(&name);
+                assert_eq!(handle.is_some_and(|handle| self.state.is_enabled_at(handle, user)), want, "{}", at());
+                assert_eq!(self.state.check(&name, user).on, want, "{}", at());
+                assert_eq!(query::check(&self.records, &name, user).unwrap().on, want, "{}", at());
+                assert_eq!(reloaded.is_enabled(&name, user), want, "{}", at());
+            }
+            self.agree_on_history(text, &name);
+        }
+    }
+
+    fn agree_on_history(&self, text: &str, name: &Name) {
+        let want = self.model.history(text.as_bytes());
+        let got = query::history(&self.records, name, None, usize::MAX).unwrap();
+        let got: Vec<_> =
+            got.iter().map(|entry| (entry.height, entry.change.status, entry.change.percent.get())).collect();
+        assert_eq!(got, want, "history of {text}");
+        let heights =
+            want.iter().flat_map(|(height, ..)| [height.saturating_sub(1), *height, height.saturating_add(1)]);
+        for height in heights.chain([0, u32::MAX]) {
+            let got = query::feature_at(&self.records, name, height).unwrap();
+            let want = self.model.feature_at(text.as_bytes(), height);
+            assert_eq!(got.map(|(status, percent)| (status, percent.get())), want, "{text} at {height}");
+        }
+    }
+
+    fn refuses_other_heights(&self) {
+        let tip = self.state.tip().unwrap();
+        for height in [Some(tip), tip.checked_sub(1), tip.checked_add(2), Some(u32::MAX)].into_iter().flatten() {
+            if Some(height) != tip.checked_add(1) {
+                let refused = matches!(
+                    self.state.execute(&Block::empty(height)),
+                    Err(BlockError::Height { .. } | BlockError::NotAbove { .. })
+                );
+                assert!(refused, "block {height} after {tip}");
+                assert!(self.model.clone().execute(&Block::empty(height)).is_err(), "block {height} after {tip}");
+            }
+        }
+    }
+}
+
+fn same(one: &Execution, other: &Execution) {
+    assert_eq!(one.height(), other.height());
+    assert_eq!(one.outcome(), other.outcome());
+    assert_eq!(one.root(), other.root());
+    assert!(one.writes().iter().eq(other.writes().iter()), "write sets differ");
+}
+
+fn assert_entries(got: &BTreeMap<Vec<u8>, Vec<u8>>, want: &BTreeMap<Vec<u8>, Vec<u8>>) {
+    if got != want {
+        let keys: BTreeSet<_> = got.keys().chain(want.keys()).filter(|key| got.get(*key) != want.get(*key)).collect();
+        let hex = |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let line = |key: &Vec<u8>| {
+            let of = |map: &BTreeMap<Vec<u8>, Vec<u8>>| map.get(key).map_or("nothing".into(), hex);
+            format!("\n  key {}\n core {}\nmodel {}", hex(key), of(got), of(want))
+        };
+        panic!("records differ:{}", keys.into_iter().map(line).collect::<String>());
+    }
+}
+
+/// Runs a world through both; gives the outcomes of its blocks.
+fn agree(world: &World) -> Vec<Outcome> {
+    let mut both = Lockstep::genesis(world);
+    assert_eq!(both.state.root(), both.model.root(), "root of the genesis");
+    assert_entries(&both.records.0, &both.model.entries());
+    let mut outcomes = Vec::new();
+    for block in &world.blocks {
+        if let Some(to) = both.state.tip().map(|tip| block.height() - 1 - tip).filter(|gap| *gap > 0) {
+            both.advance(both.state.tip().unwrap() + to);
+        }
+        outcomes.push(both.execute(block));
+        both.agree_on_answers();
+        both.refuses_other_heights();
+    }
+    outcomes
+}
+
+fn disagreement(world: &World) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(|| agree(world))).err()?;
+    let text = panic.downcast_ref::<String>().cloned();
+    Some(text.or(panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+}
+
+/// Runs a world through both; if they disagree, shrinks it and says how to see it again.
+fn check(world: World, again: &str) {
+    if disagreement(&world).is_none() {
+        return;
+    }
+    std::panic::set_hook(Box::new(|_| {}));
+    let smallest = world.shrink(|world| disagreement(world).is_some());
+    let why = disagreement(&smallest).unwrap_or_default();
+    drop(std::panic::take_hook());
+    let lines =
+        |block: &Block| -> String { block.payloads().iter().map(|payload| format!("\n    {payload:?}")).collect() };
+    let blocks: String =
+        smallest.blocks.iter().map(|block| format!("\n  block {}{}", block.height(), lines(block))).collect();
+    panic!("core and model disagree: {why}\nafter {:?}{blocks}\nrepeat: {again}", smallest.genesis);
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    match variable("COALMINE_MODEL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..variable("COALMINE_MODEL_WORLDS").unwrap_or(WORLDS),
+    }
+}
+
+#[test]
+fn worlds_of_seeds() {
+    for seed in seeds() {
+        let again = "cargo test --release -p coalmine-core --test model worlds_of_seeds";
+        check(World::from_seed(seed, BLOCKS), &format!("COALMINE_MODEL_SEED={seed} {again}"));
+    }
+}
+
+/// Bytes that print as hex.
+struct Hex(Vec<u8>);
+
+impl std::fmt::Debug for Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+proptest! {
+    // The world shrinks better than its bytes.
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn worlds_of_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..2_000).prop_map(Hex)) {
+        check(World::from_bytes(&bytes.0, BLOCKS), "the bytes below");
+    }
+}
+
+#[test]
+fn worlds_reach_every_reject_and_event() {
+    let (mut rejects, mut events) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..WORLDS {
+        let world = World::from_seed(seed, BLOCKS);
+        let mut model = Model::genesis(&world.genesis);
+        for block in &world.blocks {
+            for gap in model.tip().map_or(block.height(), |tip| tip + 1)..block.height() {
+                model.execute(&Block::empty(gap)).unwrap();
+            }
+            let outcome = model.execute(block).unwrap();
+            rejects.extend(outcome.receipts.iter().map(Receipt::code).filter(|code| *code != 0));
+            events.extend(outcome.events.iter().map(|event| event.code().tag()));
+        }
+    }
+    let missing: Vec<_> = Reject::ALL.iter().filter(|reject| !rejects.contains(&reject.code())).collect();
+    assert!(missing.is_empty(), "no world has {missing:?}");
+    let missing: Vec<_> = EventCode::ALL.iter().filter(|code| !events.contains(&code.tag())).collect();
+    assert!(missing.is_empty(), "no world has {missing:?}");
+}
