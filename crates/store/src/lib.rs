@@ -1,0 +1,51 @@
+//! Atomic, durable block commits for coalmine: a [`Ledger`] on a [`Store`], in memory or on RocksDB.
+//!
+//! A node executes each block, commits it, and asks the state of the last block:
+//!
+//! ```
+//! use coalmine_core::{Address, Block, Command, Genesis, Name, Role, Transaction};
+//! use coalmine_store::{Ledger, MemoryStore};
+//!
+//! let admin = Address([0x11; 20]);
+//! let genesis = Genesis::new("example-1", [(admin, Role::Admin.into())])?;
+//! let mut ledger = Ledger::create(MemoryStore::new(), &genesis)?;
+//!
+//! let name: Name = "cheap_fees".parse()?;
+//! let commands = vec![Command::create_feature(name, "new fees")?, Command::Enable { name }];
+//! let block = Block::new(1, vec![Transaction::new(admin, commands)?])?;
+//! let execution = ledger.execute(&block)?;
+//! ledger.commit(execution)?;
+//! assert!(ledger.state().is_enabled(&name, &Address([0xee; 20])));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! * With the cargo feature `rocksdb`, `RocksStore` takes the place of [`MemoryStore`]: in a folder
+//!   of its own, or in a column family of the host's database. There `Ledger::stage` puts a block
+//!   into the host's own batch, so that the host's data and the flags commit together.
+//! * Queries go on while blocks are committed: [`Store::reader`] gives a handle for other threads,
+//!   and each of its snapshots is the state of one block. `coalmine_core::query` reads from it.
+//! * A host with a log of its own continues behind [`Ledger::last_committed`].
+//! * [`verify`] reads a store from end to end and rebuilds its root.
+//!
+//! An error says where, what happened and what to do. There is no caching here, no tree on disk and
+//! no knowledge of what a record means: that is `coalmine-core`.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
+
+mod entries;
+mod error;
+mod ledger;
+mod memory;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+mod store;
+mod tip;
+#[cfg(feature = "rocksdb")]
+mod tip_file;
+
+pub use error::{Problem, StoreError};
+pub use ledger::{AdvanceError, CommitError, Ledger, OpenError, Verified, verify};
+pub use memory::{MemoryReader, MemorySnapshot, MemoryStore};
+#[cfg(feature = "rocksdb")]
+pub use rocks::{COLUMN, Columns, Durability, RocksReader, RocksSnapshot, RocksStore};
+pub use store::{Snapshots, Store, View};
+pub use tip::{STORE_FORMAT, TIP_KEY, Tip};

@@ -1,0 +1,486 @@
+//! The store on disk: one column family of a RocksDB, one atomic batch per block.
+//!
+//! The database is ours ([`RocksStore::create`], [`RocksStore::open`]) or a host's
+//! ([`RocksStore::with_handle`]), which can take the block into its own batch
+//! ([`RocksStore::stage`]). Only what rocksdb 0.23, 0.24 and 0.25 have in common is used.
+//!
+//! Recovery of our own database:
+//! * Synced: `TolerateCorruptedTailRecords`. Damage in the log is an error. A record that is cut
+//!   short at its end is dropped: it is a block that was never acknowledged, or one that was, and
+//!   the tip file tells the two apart. `AbsoluteConsistency` would refuse to open after a kill in
+//!   the middle of a write, and no mode notices a log that ends early between two records;
+//!   `PointInTime`, the default of RocksDB, would silently open an older height.
+//! * Unsynced: `PointInTime`, because after a loss of power the log may have holes; the host
+//!   replays from the tip that is left.
+//!
+//! The log is replayed without changing a file before the database is opened for writing, so a
+//! store that is refused is left as it was found.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use coalmine_core::query::Visit;
+use coalmine_core::{Fault, Read};
+use rocksdb::{
+    AsColumnFamilyRef, BoundColumnFamily, ColumnFamily, DBCompressionType, DBRecoveryMode, DBWithThreadMode, ErrorKind,
+    MultiThreaded, Options, ReadOptions, SingleThreaded, SnapshotWithThreadMode, ThreadMode, WriteBatch, WriteOptions,
+};
+
+use crate::error::{Problem, StoreError};
+use crate::store::{STATE, Snapshots, Store, View};
+use crate::tip::{TIP_KEY, Tip};
+use crate::tip_file::{TipFile, io_problem};
+
+/// The column family of a store of its own.
+pub const COLUMN: &str = "coalmine";
+
+/// Recovery reads what was written since the last flush, so a smaller buffer opens faster.
+const WRITE_BUFFER: usize = 16 << 20;
+/// RocksDB's own text logs that are kept, and how long each may grow.
+const TEXT_LOGS: usize = 4;
+const TEXT_LOG_SIZE: usize = 4 << 20;
+
+/// What is true of a block when its commit returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// It survives a loss of power.
+    #[default]
+    Synced,
+    /// It survives the process. For a host that can replay blocks from its own log: after a loss of
+    /// power the store is at some earlier block, which `last_committed` tells.
+    Unsynced,
+}
+
+/// How a database holds its column families: both ways that the crate `rocksdb` has.
+pub trait Columns: ThreadMode + Send + Sized + 'static {
+    /// A column family of an open database.
+    type Column<'a>: AsColumnFamilyRef;
+
+    /// The column family of this name.
+    fn column<'a>(db: &'a DBWithThreadMode<Self>, name: &str) -> Option<Self::Column<'a>>;
+}
+
+impl Columns for SingleThreaded {
+    type Column<'a> = &'a ColumnFamily;
+
+    fn column<'a>(db: &'a DBWithThreadMode<Self>, name: &str) -> Option<&'a ColumnFamily> {
+        db.cf_handle(name)
+    }
+}
+
+impl Columns for MultiThreaded {
+    type Column<'a> = Arc<BoundColumnFamily<'a>>;
+
+    fn column<'a>(db: &'a DBWithThreadMode<Self>, name: &str) -> Option<Arc<BoundColumnFamily<'a>>> {
+        db.cf_handle(name)
+    }
+}
+
+/// A store in a column family of a RocksDB.
+#[derive(Debug)]
+pub struct RocksStore<T: Columns = SingleThreaded> {
+    reader: RocksReader<T>,
+    durability: Durability,
+    /// Of a database of our own.
+    tip_file: Option<TipFile>,
+    failed: bool,
+}
+
+/// Takes snapshots of a [`RocksStore`], on any thread. It keeps the database open.
+#[derive(Debug)]
+pub struct RocksReader<T: Columns = SingleThreaded> {
+    db: Arc<DBWithThreadMode<T>>,
+    column: Arc<str>,
+}
+
+impl<T: Columns> Clone for RocksReader<T> {
+    fn clone(&self) -> Self {
+        Self { db: Arc::clone(&self.db), column: Arc::clone(&self.column) }
+    }
+}
+
+/// A [`RocksStore`] as it was at one tip.
+pub struct RocksSnapshot<'a, T: Columns = SingleThreaded> {
+    reader: &'a RocksReader<T>,
+    snapshot: SnapshotWithThreadMode<'a, DBWithThreadMode<T>>,
+}
+
+impl RocksStore {
+    /// Whether there is a database in this folder.
+    #[must_use]
+    pub fn exists(folder: impl AsRef<Path>) -> bool {
+        folder.as_ref().join("CURRENT").exists()
+    }
+
+    /// Creates an empty store in a new or empty folder.
+    ///
+    /// # Errors
+    /// The folder is not empty or cannot be written.
+    pub fn create(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
+        let folder = folder.as_ref();
+        let create = || {
+            if folder.exists() && read_folder(folder)?.next().is_some() {
+                return Err(Problem::NotEmpty);
+            }
+            fs::create_dir_all(folder).and_then(|()| sync_parent(folder)).map_err(|error| io_problem(&error))?;
+            let tip_file = TipFile::open(folder)?;
+            let mut options = db_options(durability);
+            options.create_if_missing(true);
+            options.create_missing_column_families(true);
+            options.set_error_if_exists(true);
+            Ok(Self::of(open_db(&options, folder)?, durability, tip_file))
+        };
+        create().map_err(|problem| StoreError::new(place(folder), problem))
+    }
+
+    /// Opens the store of a folder.
+    ///
+    /// # Errors
+    /// There is no store, it is locked, damaged, of another format, or has lost blocks. It is left
+    /// as it was then.
+    pub fn open(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
+        let folder = folder.as_ref();
+        let open = || {
+            let tip_file = lock(folder)?;
+            let options = db_options(durability);
+            let acknowledged = tip_file.read()?;
+            let found = replay_log(&options, folder)?;
+            if let Some(acknowledged) = acknowledged
+                && !found.is_some_and(|found| found == acknowledged || found.height > acknowledged.height)
+            {
+                return Err(Problem::Behind { acknowledged, found });
+            }
+            Ok(Self::of(open_db(&options, folder)?, durability, tip_file))
+        };
+        open().map_err(|problem| StoreError::new(place(folder), problem))
+    }
+
+    /// Opens a store whose log is damaged at the last block before the damage, whatever had been
+    /// acknowledged, and lets it go on from there. For a host that can replay the blocks above its
+    /// tip; what the log holds behind the damage is lost for good.
+    ///
+    /// # Errors
+    /// As for [`RocksStore::open`], but for the damage.
+    pub fn salvage(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
+        let folder = folder.as_ref();
+        let open = || {
+            let tip_file = lock(folder)?;
+            let mut options = db_options(durability);
+            options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+            replay_log(&options, folder)?;
+            Ok(Self::of(open_db(&options, folder)?, durability, tip_file))
+        };
+        let store = open().map_err(|problem| StoreError::new(place(folder), problem))?;
+        store.sync()?;
+        Ok(store)
+    }
+
+    fn of(db: DBWithThreadMode<SingleThreaded>, durability: Durability, tip_file: TipFile) -> Self {
+        Self { reader: RocksReader::of(db), durability, tip_file: Some(tip_file), failed: false }
+    }
+}
+
+impl<T: Columns> RocksStore<T> {
+    /// Uses a database that the host has opened, and one of its column families for nothing else.
+    /// Whether the host's options lose acknowledged blocks or sync is the host's affair;
+    /// [`Ledger::open_at`](crate::Ledger::open_at) notices it.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use coalmine_core::{Block, Encode as _};
+    /// # use coalmine_store::{Durability, Ledger, RocksStore};
+    /// # use rocksdb::{DBWithThreadMode, SingleThreaded, WriteBatch, WriteOptions};
+    /// # fn node(db: Arc<DBWithThreadMode<SingleThreaded>>, block: Block) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut ledger = Ledger::open(RocksStore::with_handle(Arc::clone(&db), "flags", Durability::Synced)?)?;
+    /// let execution = ledger.execute(&block)?;
+    ///
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(block.height().to_be_bytes(), block.to_bytes()); // whatever else the host keeps
+    /// ledger.stage(&execution, &mut batch)?;
+    /// let mut synced = WriteOptions::default();
+    /// synced.set_sync(true);
+    /// db.write_opt(batch, &synced)?;
+    /// ledger.committed(execution)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The column family does not exist, or holds a store of another format.
+    pub fn with_handle(db: Arc<DBWithThreadMode<T>>, column: &str, durability: Durability) -> Result<Self, StoreError> {
+        let store =
+            Self { reader: RocksReader { db, column: column.into() }, durability, tip_file: None, failed: false };
+        store.tip()?;
+        Ok(store)
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn db(&self) -> &Arc<DBWithThreadMode<T>> {
+        &self.reader.db
+    }
+
+    /// Puts the records of a block, and the tip, into the host's own batch.
+    ///
+    /// # Errors
+    /// An earlier commit failed, or the column family is gone; the batch is as before.
+    pub fn stage<'w>(
+        &self,
+        tip: &Tip,
+        writes: impl IntoIterator<Item = (&'w [u8], Option<&'w [u8]>)>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(self.reader.located(Problem::Failed));
+        }
+        let column = self.reader.column()?;
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.put_cf(&column, key, value),
+                None => batch.delete_cf(&column, key),
+            }
+        }
+        batch.put_cf(&column, TIP_KEY, tip.to_record());
+        Ok(())
+    }
+
+    /// Takes note that the host has written the batch of this tip.
+    pub(crate) fn written(&mut self, expected: &Tip) -> Result<(), StoreError> {
+        let found = self.tip()?;
+        if found != Some(*expected) {
+            self.failed = true;
+            return Err(self.reader.located(Problem::NotWritten { expected: *expected, found }));
+        }
+        Ok(())
+    }
+
+    /// Makes everything that has been committed durable, after which an unsynced host may drop the
+    /// part of its log that is below the tip.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let located = |problem| self.reader.located(problem);
+        let tip = self.tip()?;
+        self.reader.db.flush_wal(true).map_err(|error| located(rocksdb_problem(&error)))?;
+        if let (Some(tip_file), Some(tip)) = (&self.tip_file, tip) {
+            tip_file.write(&tip).and_then(|()| tip_file.sync()).map_err(located)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, tip: &Tip, batch: WriteBatch) -> Result<(), Problem> {
+        let mut options = WriteOptions::default();
+        options.set_sync(self.durability == Durability::Synced);
+        self.reader.db.write_opt(batch, &options).map_err(|error| rocksdb_problem(&error))?;
+        match (&self.tip_file, self.durability) {
+            (Some(tip_file), Durability::Synced) => tip_file.write(tip),
+            (None, Durability::Synced) | (_, Durability::Unsynced) => Ok(()),
+        }
+    }
+}
+
+impl<T: Columns> RocksReader<T> {
+    fn of(db: DBWithThreadMode<T>) -> Self {
+        Self { db: Arc::new(db), column: COLUMN.into() }
+    }
+
+    fn located(&self, problem: Problem) -> StoreError {
+        let place = place(self.db.path());
+        let place = if &*self.column == COLUMN { place } else { format!("{place}, column family \"{}\"", self.column) };
+        StoreError::new(place, problem)
+    }
+
+    fn column(&self) -> Result<T::Column<'_>, StoreError> {
+        T::column(&self.db, &self.column).ok_or_else(|| self.located(Problem::NoColumn(self.column.to_string())))
+    }
+}
+
+impl<T: Columns> Store for RocksStore<T> {
+    type Reader = RocksReader<T>;
+
+    fn reader(&self) -> RocksReader<T> {
+        self.reader.clone()
+    }
+
+    fn commit<'w>(
+        &mut self,
+        tip: &Tip,
+        writes: impl IntoIterator<Item = (&'w [u8], Option<&'w [u8]>)>,
+    ) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        self.stage(tip, writes, &mut batch)?;
+        self.failed = true;
+        self.write(tip, batch).map_err(|problem| self.reader.located(problem))?;
+        self.failed = false;
+        Ok(())
+    }
+}
+
+impl<T: Columns> Snapshots for RocksReader<T> {
+    type Snapshot<'a> = RocksSnapshot<'a, T>;
+
+    fn snapshot(&self) -> RocksSnapshot<'_, T> {
+        RocksSnapshot { reader: self, snapshot: self.db.snapshot() }
+    }
+}
+
+impl<T: Columns> View for RocksStore<T> {
+    fn tip(&self) -> Result<Option<Tip>, StoreError> {
+        self.reader.snapshot().tip()
+    }
+}
+
+impl<T: Columns> Read for RocksStore<T> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.reader.snapshot().get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        self.reader.snapshot().scan(start, end, visit)
+    }
+
+    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+        self.reader.snapshot().last(start, end)
+    }
+}
+
+impl<T: Columns> View for RocksSnapshot<'_, T> {
+    fn tip(&self) -> Result<Option<Tip>, StoreError> {
+        let record = self.record(&TIP_KEY)?;
+        record.map(|record| Tip::from_record(&record)).transpose().map_err(|problem| self.reader.located(problem))
+    }
+}
+
+impl<T: Columns> RocksSnapshot<'_, T> {
+    fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot.get_cf(&self.reader.column()?, key).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &rocksdb::Error) -> StoreError {
+        self.reader.located(rocksdb_problem(error))
+    }
+}
+
+/// Bounds an iterator to the part of a range that lies in the state. A range that ends before it
+/// starts is empty.
+fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
+    let start = start.max(STATE.0);
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(start);
+    options.set_iterate_upper_bound(end.min(STATE.1).max(start));
+    options
+}
+
+impl<T: Columns> Read for RocksSnapshot<'_, T> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        if key < STATE.0 || key >= STATE.1 { Ok(None) } else { Ok(self.record(key)?) }
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        let mut iter = self.snapshot.raw_iterator_cf_opt(&self.reader.column()?, bounds(start, end));
+        iter.seek_to_first();
+        while let Some((key, value)) = iter.item() {
+            if visit(key, value).is_break() {
+                return Ok(());
+            }
+            iter.next();
+        }
+        Ok(iter.status().map_err(|error| self.failed(&error))?)
+    }
+
+    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+        let mut iter = self.snapshot.raw_iterator_cf_opt(&self.reader.column()?, bounds(start, end));
+        iter.seek_to_last();
+        let entry = iter.item().map(|(key, value)| (key.to_vec(), value.to_vec()));
+        iter.status().map_err(|error| self.failed(&error))?;
+        Ok(entry)
+    }
+}
+
+fn place(folder: &Path) -> String {
+    format!("RocksDB store {}", folder.display())
+}
+
+/// The entries of a folder.
+fn read_folder(folder: &Path) -> Result<fs::ReadDir, Problem> {
+    if !folder.is_dir() {
+        return Err(Problem::NotAFolder);
+    }
+    fs::read_dir(folder).map_err(|error| io_problem(&error))
+}
+
+/// Makes a new folder itself durable.
+fn sync_parent(folder: &Path) -> std::io::Result<()> {
+    match folder.canonicalize()?.parent() {
+        Some(parent) if cfg!(unix) => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// Locks the folder of an existing store.
+fn lock(folder: &Path) -> Result<TipFile, Problem> {
+    if !folder.exists() {
+        return Err(Problem::Missing);
+    }
+    read_folder(folder)?;
+    if !RocksStore::exists(folder) {
+        return Err(Problem::NotAStore);
+    }
+    TipFile::open(folder)
+}
+
+fn open_db(options: &Options, folder: &Path) -> Result<DBWithThreadMode<SingleThreaded>, Problem> {
+    DBWithThreadMode::open_cf_with_opts(options, folder, [(COLUMN, column_options())])
+        .map_err(|error| rocksdb_problem(&error))
+}
+
+/// Where opening would leave the store, found out without changing it.
+fn replay_log(options: &Options, folder: &Path) -> Result<Option<Tip>, Problem> {
+    let columns = [(COLUMN, column_options())];
+    let db = DBWithThreadMode::open_cf_with_opts_for_read_only(options, folder, columns, false)
+        .map_err(|error| rocksdb_problem(&error))?;
+    RocksReader::<SingleThreaded>::of(db).snapshot().tip().map_err(StoreError::into_problem)
+}
+
+fn db_options(durability: Durability) -> Options {
+    let mut options = Options::default();
+    options.set_paranoid_checks(true);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_wal_recovery_mode(match durability {
+        Durability::Synced => DBRecoveryMode::TolerateCorruptedTailRecords,
+        Durability::Unsynced => DBRecoveryMode::PointInTime,
+    });
+    options.set_keep_log_file_num(TEXT_LOGS);
+    options.set_max_log_file_size(TEXT_LOG_SIZE);
+    options
+}
+
+fn column_options() -> Options {
+    let mut options = Options::default();
+    options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options
+}
+
+/// What an error of RocksDB means, which it tells in its text only.
+fn rocksdb_problem(error: &rocksdb::Error) -> Problem {
+    let text = error.to_string();
+    let says = |part: &str| text.contains(part);
+    if says("No space left on device") || says("NoSpace") {
+        Problem::Full(text)
+    } else if says("Permission denied") || says("Read-only file system") {
+        Problem::NotWritable(text)
+    } else if says("lock hold by current process") || says("While lock file") {
+        Problem::Locked
+    } else if says("Column family not found") {
+        Problem::NoColumn(COLUMN.into())
+    } else if says("olumn families not opened") {
+        Problem::Foreign(text)
+    } else if error.kind() == ErrorKind::Corruption {
+        Problem::Damaged(text)
+    } else {
+        Problem::Other(text)
+    }
+}

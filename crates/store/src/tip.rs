@@ -1,0 +1,105 @@
+//! The tip: how far a store is, and the one record in which a store remembers it.
+//!
+//! The record stands beside the state, outside its key range, and is not hashed:
+//!
+//! | key | value |
+//! |---|---|
+//! | `00 74 69 70` (`00 ‖ "tip"`) | `format u16 ‖ height present u8 ‖ height u32 ‖ root 32` |
+//!
+//! It is written in the batch of every block, so format, height and root are always those of the
+//! records beside them. A store without it is empty. The format stays first in every format.
+
+use std::fmt;
+
+use coalmine_core::{DecodeErrorKind, Hash, Height, Reader, Writer};
+
+use crate::error::Problem;
+
+/// The number of the layout that this build reads and writes.
+pub const STORE_FORMAT: u16 = 1;
+
+/// The key of the record.
+pub const TIP_KEY: [u8; 4] = [0x00, b't', b'i', b'p'];
+
+/// The height and root that a store has committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// The height of the last block; none after the genesis.
+    pub height: Option<Height>,
+    /// The root of the state.
+    pub root: Hash,
+}
+
+impl Tip {
+    /// The record.
+    #[must_use]
+    pub fn to_record(self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u16(STORE_FORMAT);
+        out.bool(self.height.is_some());
+        out.u32(self.height.unwrap_or_default());
+        out.hash(&self.root);
+        out.into_bytes()
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    /// [`Problem::Format`] or [`Problem::TipRecord`].
+    pub fn from_record(bytes: &[u8]) -> Result<Self, Problem> {
+        let mut input = Reader::new(bytes);
+        let format = input.u16().map_err(Problem::TipRecord)?;
+        if format != STORE_FORMAT {
+            return Err(Problem::Format(format));
+        }
+        let mut read = || {
+            let (present, height) = (input.bool()?, input.u32()?);
+            if !present && height != 0 {
+                return Err(input.error(DecodeErrorKind::NotCanonical));
+            }
+            let root = input.hash()?;
+            input.finish()?;
+            Ok(Self { height: present.then_some(height), root })
+        };
+        read().map_err(Problem::TipRecord)
+    }
+}
+
+impl fmt::Display for Tip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.height {
+            Some(height) => write!(f, "height {height}, root {}", self.root),
+            None => write!(f, "genesis, root {}", self.root),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_is_pinned_and_canonical() {
+        let tip = Tip { height: Some(0x0102_0304), root: Hash([0xab; 32]) };
+        let record = tip.to_record();
+        assert_eq!(record, [[0, 1, 1, 1, 2, 3, 4].as_slice(), &[0xab; 32]].concat());
+        assert_eq!(Tip::from_record(&record).unwrap(), tip);
+
+        let genesis = Tip { height: None, root: Hash([0xcd; 32]) };
+        assert_eq!(genesis.to_record(), [[0, 1, 0, 0, 0, 0, 0].as_slice(), &[0xcd; 32]].concat());
+        assert_eq!(Tip::from_record(&genesis.to_record()).unwrap(), genesis);
+
+        for len in 0..record.len() {
+            assert!(Tip::from_record(&record[..len]).is_err(), "{len}");
+        }
+        for (at, byte) in [(2, 2), (2, 0)] {
+            let mut bad = record.clone();
+            bad[at] = byte;
+            assert!(matches!(Tip::from_record(&bad), Err(Problem::TipRecord(_))), "{at} {byte}");
+        }
+        let mut other = record.clone();
+        other[1] = 2;
+        assert!(matches!(Tip::from_record(&other), Err(Problem::Format(2))));
+        assert!(Tip::from_record(&[record.as_slice(), &[0]].concat()).is_err());
+    }
+}

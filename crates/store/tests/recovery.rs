@@ -1,0 +1,224 @@
+//! What is left of a RocksDB store after its process was killed or its log was damaged.
+#![cfg(feature = "rocksdb")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use coalmine_core::{Block, Hash, Height, Read as _};
+use coalmine_store::{Durability, Ledger, Problem, RocksStore, Store as _, Tip, View as _};
+use common::{blocks, genesis};
+
+/// A folder with a closed store of the first `count` blocks, and the tip of each height.
+fn store_of(folder: &Path, count: usize) -> Vec<Tip> {
+    let store = RocksStore::create(folder, Durability::Synced).unwrap();
+    let mut ledger = Ledger::create(store, &genesis()).unwrap();
+    let mut tips = vec![ledger.last_committed()];
+    for block in &blocks()[..count] {
+        commit(&mut ledger, block);
+        tips.push(ledger.last_committed());
+    }
+    tips
+}
+
+fn commit(ledger: &mut Ledger<RocksStore>, block: &Block) {
+    let execution = ledger.execute(block).unwrap();
+    ledger.commit(execution).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).unwrap();
+    }
+    fs::create_dir(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+/// The one log that holds anything.
+fn log(folder: &Path) -> PathBuf {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let is_log =
+        |path: &PathBuf| path.extension().is_some_and(|end| end == "log") && fs::metadata(path).unwrap().len() > 0;
+    let logs: Vec<_> = files.filter(is_log).collect();
+    assert_eq!(logs.len(), 1, "{logs:?}");
+    logs[0].clone()
+}
+
+#[test]
+fn a_damaged_log_is_an_error_and_changes_nothing_until_it_is_salvaged() {
+    let temp = tempfile::tempdir().unwrap();
+    let (whole, damaged) = (temp.path().join("whole"), temp.path().join("damaged"));
+    let tips = store_of(&whole, blocks().len());
+    let name = log(&whole).file_name().unwrap().to_owned();
+    let bytes = fs::read(whole.join(&name)).unwrap();
+    let cut = |at: usize| bytes[..at].to_vec();
+    let zeroed = |at: usize| [&bytes[..at], &vec![0; bytes.len() - at]].concat();
+    let flipped = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let mut salvaged = Vec::new();
+    let damages: [&dyn Fn(usize) -> Vec<u8>; 3] = [&cut, &zeroed, &flipped];
+    for damage in damages {
+        for at in (0..bytes.len()).step_by(67).chain([bytes.len() - 1]) {
+            copy(&whole, &damaged);
+            fs::write(damaged.join(&name), damage(at)).unwrap();
+            let error = RocksStore::open(&damaged, Durability::Synced).map(|_| ()).unwrap_err();
+            assert!(matches!(error.problem(), Problem::Behind { .. } | Problem::Damaged(_)), "{at}: {error}");
+            assert!(error.to_string().contains("salvage"), "{error}");
+            assert_eq!(fs::read(damaged.join(&name)).unwrap(), damage(at), "refused, but changed");
+
+            let store = RocksStore::salvage(&damaged, Durability::Synced).unwrap();
+            let left = store.tip().unwrap();
+            salvaged.push(left.and_then(|tip| tip.height));
+            let Some(left) = left else { continue };
+            assert!(tips.contains(&left) && left != tips[tips.len() - 1], "{left}");
+            // It is a store like any other again, and takes the lost blocks once more.
+            drop(store);
+            let mut ledger = Ledger::open_at(RocksStore::open(&damaged, Durability::Synced).unwrap(), left).unwrap();
+            for block in blocks().iter().filter(|block| Some(block.height()) > left.height) {
+                commit(&mut ledger, block);
+            }
+            assert_eq!(ledger.last_committed(), tips[tips.len() - 1]);
+        }
+    }
+    salvaged.sort_unstable();
+    salvaged.dedup();
+    assert!(salvaged.len() > 5, "the damages reach different heights: {salvaged:?}");
+}
+
+#[test]
+fn a_block_cut_short_before_it_was_acknowledged_is_dropped() {
+    let temp = tempfile::tempdir().unwrap();
+    let (before, after, torn) = (temp.path().join("before"), temp.path().join("after"), temp.path().join("torn"));
+    let count = blocks().len();
+    store_of(&before, count - 1);
+    let tips = store_of(&after, count);
+    let (short, long) = (fs::read(log(&before)).unwrap(), fs::read(log(&after)).unwrap());
+    assert!(long.starts_with(&short), "one log goes on where the other ends");
+    for len in short.len()..=long.len() {
+        copy(&before, &torn);
+        fs::write(log(&torn), &long[..len]).unwrap();
+        let expected = if len == long.len() { tips[count] } else { tips[count - 1] };
+        let ledger = Ledger::open(RocksStore::open(&torn, Durability::Synced).unwrap()).unwrap();
+        assert_eq!(ledger.last_committed(), expected, "{len} of {}..{}", short.len(), long.len());
+    }
+}
+
+#[test]
+fn a_log_with_holes_opens_at_an_earlier_block_without_sync_only() {
+    let temp = tempfile::tempdir().unwrap();
+    let (synced, unsynced) = (temp.path().join("synced"), temp.path().join("unsynced"));
+    let tips = store_of(&synced, 3);
+    copy(&synced, &unsynced);
+    // Blocks above the last synced one, of which the log then loses the middle.
+    let mut ledger = Ledger::open(RocksStore::open(&unsynced, Durability::Unsynced).unwrap()).unwrap();
+    for block in &blocks()[3..] {
+        commit(&mut ledger, block);
+    }
+    drop(ledger);
+    let path = log(&unsynced);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 16].fill(0);
+    fs::write(&path, &bytes).unwrap();
+
+    let error = RocksStore::open(&unsynced, Durability::Synced).map(|_| ()).unwrap_err();
+    assert!(matches!(error.problem(), Problem::Damaged(_)), "{error}");
+    let mut ledger = Ledger::open(RocksStore::open(&unsynced, Durability::Unsynced).unwrap()).unwrap();
+    let left = ledger.last_committed();
+    assert!(left.height >= tips[3].height && left.height < Some(blocks().last().unwrap().height()), "{left}");
+    for block in blocks().iter().filter(|block| Some(block.height()) > left.height) {
+        commit(&mut ledger, block);
+    }
+    // What the host made durable is a floor from then on.
+    ledger.store().sync().unwrap();
+    let top = ledger.last_committed();
+    drop(ledger);
+    fs::write(log(&unsynced), []).unwrap();
+    let error = RocksStore::open(&unsynced, Durability::Unsynced).map(|_| ()).unwrap_err();
+    assert!(matches!(error.problem(), Problem::Behind { acknowledged, .. } if *acknowledged == top), "{error}");
+}
+
+const CHILD: &str = "COALMINE_STORE_KILL";
+const RECORDS: usize = 64;
+const RECORD_SIZE: usize = 40_000;
+
+fn key(index: usize) -> [u8; 2] {
+    [0xd0, u8::try_from(index).unwrap()]
+}
+
+fn tip(height: Height) -> Tip {
+    Tip { height: Some(height), root: Hash([1; 32]) }
+}
+
+/// Commits blocks of several MiB for ever, all of one byte, and tells each that is durable.
+fn write_until_killed(folder: &str) -> ! {
+    let mut store = RocksStore::open(folder, Durability::Synced).unwrap();
+    let first = store.tip().unwrap().and_then(|tip| tip.height).map_or(0, |height| height + 1);
+    for height in first.. {
+        let value = vec![u8::try_from(height % 251).unwrap(); RECORD_SIZE];
+        let keys: Vec<_> = (0..RECORDS).map(key).collect();
+        store.commit(&tip(height), keys.iter().map(|key| (key.as_slice(), Some(value.as_slice())))).unwrap();
+        println!("\nacknowledged {height}");
+        std::io::stdout().flush().unwrap();
+    }
+    unreachable!("heights end after the test")
+}
+
+#[test]
+fn a_killed_process_loses_no_acknowledged_block() {
+    if let Ok(folder) = std::env::var(CHILD) {
+        write_until_killed(&folder);
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("store");
+    drop(RocksStore::create(&folder, Durability::Synced).unwrap());
+    let mut beyond = 0;
+    for round in 0..20 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_killed_process_loses_no_acknowledged_block", "--nocapture"])
+            .env(CHILD, &folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut acknowledged =
+            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok());
+        let first: Height = acknowledged.next().unwrap();
+        // A different moment of a commit in each round.
+        let moment = Instant::now() + Duration::from_micros(1_700 * round);
+        while Instant::now() < moment {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let last = acknowledged.last().unwrap_or(first);
+
+        let store = RocksStore::open(&folder, Durability::Synced).unwrap();
+        let found = store.tip().unwrap().and_then(|tip| tip.height).unwrap();
+        assert!(found == last || found == last + 1, "acknowledged {last}, found {found}");
+        beyond += found - last;
+        let byte = u8::try_from(found % 251).unwrap();
+        for index in 0..RECORDS {
+            assert_eq!(store.get(&key(index)).unwrap().unwrap(), vec![byte; RECORD_SIZE], "half a block");
+        }
+    }
+    println!("20 kills, {beyond} of them between the log and the acknowledgement");
+}
