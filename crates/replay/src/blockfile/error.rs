@@ -1,0 +1,78 @@
+//! What is wrong with a block file, and where.
+
+use std::fmt;
+use std::io;
+
+use coalmine_core::Height;
+
+/// A place in a block file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Place {
+    /// The file as a whole.
+    #[default]
+    File,
+    /// A character of a JSON form. Both count from 1.
+    Text {
+        /// The line.
+        line: u64,
+        /// The character in the line.
+        column: u64,
+    },
+    /// A frame of the binary form.
+    Frame {
+        /// 0 is the genesis, so block frames count from 1.
+        number: u64,
+        /// Where the frame begins.
+        offset: u64,
+    },
+}
+
+/// Writes the place as it stands behind the name of the file: `:3:14`, or `: frame 2 at byte 71`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => Ok(()),
+            Self::Text { line, column } => write!(f, ":{line}:{column}"),
+            Self::Frame { number, offset } => write!(f, ": frame {number} at byte {offset}"),
+        }
+    }
+}
+
+/// A block file that cannot be read: `FILE:LINE:COLUMN: block HEIGHT, transaction INDEX: message`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    /// The file as it was named.
+    pub file: String,
+    /// Where in it.
+    pub place: Place,
+    /// The height of the block, when the place is inside one.
+    pub block: Option<Height>,
+    /// The index of the entry of `txs`, counted from 0, when the place is inside one.
+    pub tx: Option<usize>,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl FileError {
+    pub(super) fn new(file: &str, place: Place, message: impl Into<String>) -> Self {
+        Self { file: file.into(), place, block: None, tx: None, message: message.into() }
+    }
+
+    pub(super) fn io(file: &str, error: &io::Error) -> Self {
+        Self::new(file, Place::File, format!("cannot be read: {error}"))
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}: ", self.file, self.place)?;
+        match (self.block, self.tx) {
+            (Some(block), Some(tx)) => write!(f, "block {block}, transaction {tx}: ")?,
+            (Some(block), None) => write!(f, "block {block}: ")?,
+            (None, _) => {}
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for FileError {}

@@ -1,0 +1,339 @@
+//! What a file expects of blocks and of the end: the data, read and checked for form only.
+//!
+//! Names of fields, statuses, rejects and events that do not exist are errors of the file, so that
+//! a misspelled expectation cannot pass. A key of `expect` is a row in `block` or `state` below.
+
+use std::fmt;
+
+use coalmine_core::{Address, EventCode, Feature, Hash, Height, Metrics, Name, Percent, Reason, Reject, Status};
+
+use super::error::Place;
+use super::json::{Entry, Problem, Val, shown};
+
+/// What is expected of a block, at its end.
+#[derive(Debug, Clone)]
+pub struct BlockExpect {
+    /// Where the file says so.
+    pub place: Place,
+    /// The JSON of it.
+    pub text: String,
+    /// All receipts, in order.
+    pub receipts: Option<Vec<ExpectedReceipt>>,
+    /// The names of all events, in order.
+    pub events: Option<Vec<EventCode>>,
+    /// What is expected of the state.
+    pub state: StateExpect,
+}
+
+/// What is expected at the end of a file.
+#[derive(Debug, Clone)]
+pub struct FinalExpect {
+    /// Where the file says so.
+    pub place: Place,
+    /// The JSON of it.
+    pub text: String,
+    /// The height at which the rest is expected; the last block's when it is left out.
+    pub height: Option<Height>,
+    /// What is expected of the state.
+    pub state: StateExpect,
+}
+
+/// What is expected of the state.
+#[derive(Debug, Clone, Default)]
+pub struct StateExpect {
+    /// The root.
+    pub root: Option<Hash>,
+    /// Fields of features.
+    pub features: Vec<(Name, Vec<ExpectedField<Feature>>)>,
+    /// Fields of metrics.
+    pub metrics: Vec<(Name, Vec<ExpectedField<Metrics>>)>,
+    /// Whole histories.
+    pub history: Vec<(Name, Vec<HistoryExpect>)>,
+    /// For whom features are on.
+    pub enabled: Vec<EnabledExpect>,
+}
+
+/// What a receipt is expected to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedReceipt {
+    /// `ok`.
+    Ok,
+    /// This reject.
+    Rejected(Reject),
+}
+
+impl ExpectedReceipt {
+    /// The name of the receipt, as [`coalmine_core::Receipt::name`] gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Rejected(reject) => reject.name(),
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        if name == Self::Ok.name() { Some(Self::Ok) } else { Reject::from_name(name).map(Self::Rejected) }
+    }
+}
+
+/// An entry of a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryExpect {
+    /// The height of the change.
+    pub height: Height,
+    /// The status from there on.
+    pub status: Status,
+    /// The percent from there on.
+    pub percent: Percent,
+}
+
+/// Whether a feature is on for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnabledExpect {
+    /// The feature.
+    pub name: Name,
+    /// The user.
+    pub user: Address,
+    /// On or off.
+    pub value: bool,
+}
+
+/// The value of a field of a record, as the file tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    /// A number.
+    Number(u64),
+    /// Everything that is a string in JSON.
+    Text(String),
+}
+
+impl<T: Into<u64>> From<T> for FieldValue {
+    fn from(number: T) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// A field of the record `R`: its key, and how to read it from the record of a feature.
+#[derive(Debug)]
+pub struct RecordField<R: 'static> {
+    /// The key in JSON.
+    pub key: &'static str,
+    /// The value in the record of the feature of this name.
+    pub of: fn(&Name, &R) -> FieldValue,
+    read: fn(Val<'_>) -> Result<FieldValue, Problem>,
+}
+
+/// A field and the value that is expected in it.
+#[derive(Debug, Clone)]
+pub struct ExpectedField<R: 'static> {
+    /// The field.
+    pub field: &'static RecordField<R>,
+    /// The value.
+    pub value: FieldValue,
+}
+
+const fn field<R>(
+    key: &'static str,
+    read: fn(Val<'_>) -> Result<FieldValue, Problem>,
+    of: fn(&Name, &R) -> FieldValue,
+) -> RecordField<R> {
+    RecordField { key, of, read }
+}
+
+/// Every field of a feature, in the order of its record.
+pub const FEATURE_FIELDS: &[RecordField<Feature>] = &[
+    field("name", read_text, |_, f| text(f.name)),
+    field("description", read_text, |_, f| text(f.description.as_str())),
+    field("status", read_status, |_, f| text(f.status)),
+    field("rollout_percent", read_u8, |_, f| f.rollout_percent.get().into()),
+    field("target_percent", read_u8, |_, f| f.target_percent.get().into()),
+    field("increment_percent", read_u8, |_, f| f.increment_percent.get().into()),
+    field("increment_blocks", read_u32, |_, f| f.increment_blocks.into()),
+    field("start_block", read_u32, |_, f| f.start_block.into()),
+    field("last_increment_block", read_u32, |_, f| f.last_increment_block.into()),
+    field("error_count", read_u64, |_, f| f.error_count.into()),
+    field("success_count", read_u64, |_, f| f.success_count.into()),
+    field("max_error_rate", read_u32, |_, f| f.max_error_rate.into()),
+    field("min_success_count", read_u64, |_, f| f.min_success_count.into()),
+    field("enabled_by", read_address, |_, f| text(f.enabled_by)),
+    field("rollback_reason", read_reason, |_, f| text(f.rollback_reason)),
+];
+
+/// Every field of the metrics of a feature, in the order of their record.
+pub const METRICS_FIELDS: &[RecordField<Metrics>] = &[
+    field("name", read_text, |name, _| text(name)),
+    field("total_operations", read_u64, |_, m| m.total_operations.into()),
+    field("successful_ops", read_u64, |_, m| m.successful_ops.into()),
+    field("failed_ops", read_u64, |_, m| m.failed_ops.into()),
+    field("average_latency", read_u64, |_, m| m.average_latency().into()),
+    field("peak_latency", read_u64, |_, m| m.peak_latency.into()),
+    field("invariant_checks", read_u64, |_, m| m.invariant_checks.into()),
+    field("invariant_failures", read_u64, |_, m| m.invariant_failures.into()),
+    field("latency_sum", read_u64, |_, m| m.latency_sum.into()),
+    field("trial_invariant_failures", read_u64, |_, m| m.trial_invariant_failures.into()),
+    field("trial_latency_sum", read_u64, |_, m| m.trial_latency_sum.into()),
+    field("trial_operations", read_u64, |_, m| m.trial_operations.into()),
+    field("step_operations", read_u64, |_, m| m.step_operations.into()),
+    field("window_start", read_u32, |_, m| m.window_start.into()),
+    field("current_successes", read_u64, |_, m| m.current_successes.into()),
+    field("current_errors", read_u64, |_, m| m.current_errors.into()),
+    field("previous_successes", read_u64, |_, m| m.previous_successes.into()),
+    field("previous_errors", read_u64, |_, m| m.previous_errors.into()),
+];
+
+fn text(value: impl fmt::Display) -> FieldValue {
+    FieldValue::Text(value.to_string())
+}
+
+fn read_text(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.string().map(text)
+}
+
+fn read_u8(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.u8().map(FieldValue::from)
+}
+
+fn read_u32(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.u32().map(FieldValue::from)
+}
+
+fn read_u64(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.integer(u64::MAX).map(FieldValue::from)
+}
+
+fn read_address(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.parse::<Address>().map(text)
+}
+
+fn read_status(value: Val<'_>) -> Result<FieldValue, Problem> {
+    status(value).map(text)
+}
+
+fn read_reason(value: Val<'_>) -> Result<FieldValue, Problem> {
+    let names = || Reason::ALL.iter().map(|reason| reason.name()).collect();
+    value.one_of("reason", Reason::from_name, names).map(text)
+}
+
+fn status(value: Val<'_>) -> Result<Status, Problem> {
+    value.one_of("status", Status::from_name, || Status::ALL.iter().map(|status| status.name()).collect())
+}
+
+/// The `expect` of a block.
+pub(super) fn block(expect: Val<'_>, place: Place) -> Result<BlockExpect, Problem> {
+    let mut block =
+        BlockExpect { place, text: expect.raw().into(), receipts: None, events: None, state: StateExpect::default() };
+    for entry in expect.object()?.entries {
+        let value = entry.value;
+        match &*entry.key {
+            "receipts" => block.receipts = Some(list(value, receipt).map_err(|problem| problem.in_key("receipts"))?),
+            "events" => block.events = Some(list(value, event).map_err(|problem| problem.in_key("events"))?),
+            key if block.state.read(key, value)? => {}
+            key => {
+                let message = format!("unknown key {}; expect takes receipts, events, {STATE_KEYS}", shown(key));
+                return Err(entry.key_problem(message));
+            }
+        }
+    }
+    Ok(block)
+}
+
+/// The `expect` of a file.
+pub(super) fn end(expect: Val<'_>, place: Place) -> Result<FinalExpect, Problem> {
+    let mut end = FinalExpect { place, text: expect.raw().into(), height: None, state: StateExpect::default() };
+    for entry in expect.object()?.entries {
+        match &*entry.key {
+            "height" => end.height = Some(entry.value.u32().map_err(|problem| problem.in_key("height"))?),
+            key if end.state.read(key, entry.value)? => {}
+            key => {
+                let message = format!("unknown key {}; the final expect takes height, {STATE_KEYS}", shown(key));
+                return Err(entry.key_problem(message));
+            }
+        }
+    }
+    Ok(end)
+}
+
+const STATE_KEYS: &str = "root, features, metrics, history, enabled";
+
+impl StateExpect {
+    /// Takes the key if it is one of [`STATE_KEYS`].
+    fn read(&mut self, key: &str, value: Val<'_>) -> Result<bool, Problem> {
+        let mut read = || -> Result<bool, Problem> {
+            match key {
+                "root" => self.root = Some(value.parse()?),
+                "features" => self.features = by_name(value, |value| fields(value, "a feature", FEATURE_FIELDS))?,
+                "metrics" => self.metrics = by_name(value, |value| fields(value, "metrics", METRICS_FIELDS))?,
+                "history" => self.history = by_name(value, |value| list(value, change))?,
+                "enabled" => self.enabled = list(value, enabled)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        };
+        read().map_err(|problem| problem.in_key(key))
+    }
+}
+
+fn list<'a, T>(value: Val<'a>, read: fn(Val<'a>) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
+    value.elements()?.map(|element| element.and_then(read)).collect()
+}
+
+fn by_name<'a, T>(value: Val<'a>, read: impl Fn(Val<'a>) -> Result<T, Problem>) -> Result<Vec<(Name, T)>, Problem> {
+    let entries = value.object()?.entries.into_iter();
+    let read = |entry: Entry<'a>| {
+        let name = entry.key.parse().map_err(|error| entry.key_problem(format!("{}: {error}", shown(&entry.key))))?;
+        Ok((name, read(entry.value).map_err(|problem| problem.in_key(&entry.key))?))
+    };
+    entries.map(read).collect()
+}
+
+fn fields<R>(value: Val<'_>, what: &str, table: &'static [RecordField<R>]) -> Result<Vec<ExpectedField<R>>, Problem> {
+    let object = value.object()?;
+    object.only(what, table.iter().map(|field| field.key))?;
+    let expected = object.entries.iter().filter_map(|entry| {
+        let field = table.iter().find(|field| entry.key == field.key)?;
+        let value = (field.read)(entry.value).map_err(|problem| problem.in_key(field.key));
+        Some(value.map(|value| ExpectedField { field, value }))
+    });
+    expected.collect()
+}
+
+fn receipt(value: Val<'_>) -> Result<ExpectedReceipt, Problem> {
+    let names = || std::iter::once("ok").chain(Reject::ALL.iter().map(|reject| reject.name())).collect();
+    value.one_of("receipt", ExpectedReceipt::from_name, names)
+}
+
+fn event(value: Val<'_>) -> Result<EventCode, Problem> {
+    value.one_of("event", EventCode::from_name, || EventCode::ALL.iter().map(|code| code.name()).collect())
+}
+
+fn change(value: Val<'_>) -> Result<HistoryExpect, Problem> {
+    let object = value.object()?;
+    object.only("an entry of history", ["height", "status", "percent"].into_iter())?;
+    let percent = object.need("percent")?;
+    Ok(HistoryExpect {
+        height: object.need("height")?.u32().map_err(|problem| problem.in_key("height"))?,
+        status: status(object.need("status")?)?,
+        percent: Percent::new(percent.u8().map_err(|problem| problem.in_key("percent"))?)
+            .map_err(|error| percent.problem(format!("percent: {error}")))?,
+    })
+}
+
+fn enabled(value: Val<'_>) -> Result<EnabledExpect, Problem> {
+    let object = value.object()?;
+    object.only("an entry of enabled", ["name", "user", "value"].into_iter())?;
+    Ok(EnabledExpect {
+        name: object.need("name")?.parse().map_err(|problem| problem.in_key("name"))?,
+        user: object.need("user")?.parse().map_err(|problem| problem.in_key("user"))?,
+        value: object.need("value")?.bool().map_err(|problem| problem.in_key("value"))?,
+    })
+}

@@ -1,0 +1,423 @@
+//! JSON whose values know where they stand: each is a slice of the source and its byte offset.
+//!
+//! A value is looked into one level at a time, and what is inside stays unparsed text until it is
+//! asked for. Syntax is serde_json's business; it scans nested values without recursion, so depth
+//! is bounded by the callers, who only descend where the format has something.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use coalmine_core::{Height, ValueError};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::error::{FileError, Place};
+
+/// The most keys of one object.
+const OBJECT_KEYS_MAX: usize = 1 << 20;
+/// How much of a value a message shows, in characters.
+const SHOWN_MAX: usize = 60;
+
+/// What is wrong at a byte offset of the source.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) at: usize,
+    pub(super) block: Option<Height>,
+    pub(super) tx: Option<usize>,
+    pub(super) message: String,
+}
+
+impl Problem {
+    pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
+        Self { at, block: None, tx: None, message: message.into() }
+    }
+
+    /// The same problem as one of the value of `key`.
+    pub(super) fn in_key(mut self, key: &str) -> Self {
+        self.message = format!("{key}: {}", self.message);
+        self
+    }
+
+    pub(super) fn in_tx(mut self, index: usize) -> Self {
+        self.tx = Some(index);
+        self
+    }
+
+    pub(super) fn in_block(mut self, height: Height) -> Self {
+        self.block = Some(height);
+        self
+    }
+
+    /// The problem as an error of `file`, whose `text` begins at the line `line`.
+    pub(super) fn into_error(self, file: &str, text: &str, line: u64) -> FileError {
+        let mut locator = Locator::new(line);
+        let place = locator.place(text, self.at);
+        FileError { file: file.into(), place, block: self.block, tx: self.tx, message: self.message }
+    }
+}
+
+/// Turns byte offsets that never fall into lines and columns, in one pass over the text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Locator {
+    at: usize,
+    line: u64,
+    column: u64,
+}
+
+impl Locator {
+    pub(super) const fn new(line: u64) -> Self {
+        Self { at: 0, line, column: 1 }
+    }
+
+    pub(super) fn place(&mut self, text: &str, at: usize) -> Place {
+        let passed = text.get(self.at..at).unwrap_or_default();
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let tail = match passed.rsplit_once('\n') {
+            Some((_, tail)) => {
+                let lines = passed.bytes().filter(|byte| *byte == b'\n').count();
+                self.line = self.line.saturating_add(count(lines));
+                self.column = 1;
+                tail
+            }
+            None => passed,
+        };
+        self.column = self.column.saturating_add(count(tail.chars().count()));
+        self.at = self.at.saturating_add(passed.len());
+        Place::Text { line: self.line, column: self.column }
+    }
+}
+
+/// A value of the file in a message: quoted, escaped and cut.
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((cut, _)) => format!("{:?}…", text.get(..cut).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
+/// One value: its text without surrounding white space, and where it begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Val<'a> {
+    raw: &'a str,
+    at: usize,
+}
+
+const fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+impl<'a> Val<'a> {
+    /// A whole document. Its syntax has not been checked yet; [`Val::object`] does.
+    pub(super) fn document(text: &'a str) -> Self {
+        let raw = text.trim_start_matches(is_space);
+        Self { raw: raw.trim_end_matches(is_space), at: text.len().saturating_sub(raw.len()) }
+    }
+
+    /// The value that [`Val::range`] described.
+    pub(super) fn in_range(text: &'a str, range: &std::ops::Range<usize>) -> Self {
+        Self { raw: text.get(range.clone()).unwrap_or_default(), at: range.start }
+    }
+
+    pub(super) const fn range(self) -> std::ops::Range<usize> {
+        self.at..self.at.saturating_add(self.raw.len())
+    }
+
+    pub(super) const fn at(self) -> usize {
+        self.at
+    }
+
+    pub(super) const fn raw(self) -> &'a str {
+        self.raw
+    }
+
+    /// A slice of this value as a value of its own.
+    fn child(self, raw: &'a str) -> Self {
+        let inside = raw.as_ptr().addr().saturating_sub(self.raw.as_ptr().addr());
+        Self { raw, at: self.at.saturating_add(inside) }
+    }
+
+    pub(super) fn problem(self, message: impl Into<String>) -> Problem {
+        Problem::new(self.at, message)
+    }
+
+    fn wrong_type(self, expected: &str) -> Problem {
+        let found = match self.raw.bytes().next() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b'"') => "a string",
+            Some(b't' | b'f') => "a bool",
+            Some(b'n') => "null",
+            Some(b'-' | b'0'..=b'9') => "a number",
+            Some(_) => "no JSON",
+            None => "nothing",
+        };
+        self.problem(format!("expected {expected}, found {found}"))
+    }
+
+    /// serde_json's line and column, which count from this value, as an offset of the source.
+    fn syntax(self, error: &serde_json::Error) -> Problem {
+        let message = error.to_string();
+        let suffix = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&suffix).unwrap_or(&message);
+        let inside = if error.is_eof() {
+            self.raw.len()
+        } else {
+            let lines_before = error.line().saturating_sub(1);
+            let before: usize = self.raw.split_inclusive('\n').take(lines_before).map(str::len).sum();
+            before.saturating_add(error.column().saturating_sub(1)).min(self.raw.len())
+        };
+        let inside = (0..=inside).rev().find(|at| self.raw.is_char_boundary(*at)).unwrap_or_default();
+        Problem::new(self.at.saturating_add(inside), format!("not valid JSON: {message}"))
+    }
+
+    pub(super) fn object(self) -> Result<Object<'a>, Problem> {
+        if !self.raw.starts_with('{') {
+            return Err(self.wrong_type("an object"));
+        }
+        let RawEntries(raw) = serde_json::from_str(self.raw).map_err(|error| self.syntax(&error))?;
+        let mut entries = Vec::with_capacity(raw.len());
+        for (key, value) in raw {
+            let key = self.child(key.get());
+            entries.push(Entry { at: key.at, key: key.string()?, value: self.child(value.get()) });
+        }
+        let object = Object { at: self.at, entries };
+        match object.repeated() {
+            Some(entry) => Err(Problem::new(entry.at, format!("repeated key {}", shown(&entry.key)))),
+            None => Ok(object),
+        }
+    }
+
+    /// The elements of an array, from the front.
+    pub(super) fn elements(self) -> Result<Elements<'a>, Problem> {
+        if self.raw.starts_with('[') { Ok(Elements { array: self, next: 0 }) } else { Err(self.wrong_type("an array")) }
+    }
+
+    /// The elements from where an earlier [`Elements::next`] stood.
+    pub(super) const fn elements_from(self, next: usize) -> Elements<'a> {
+        Elements { array: self, next }
+    }
+
+    pub(super) fn string(self) -> Result<Cow<'a, str>, Problem> {
+        let Some(inner) = self.raw.strip_prefix('"') else { return Err(self.wrong_type("a string")) };
+        if inner.contains('\\') {
+            return serde_json::from_str(self.raw).map(Cow::Owned).map_err(|error| self.syntax(&error));
+        }
+        Ok(Cow::Borrowed(inner.strip_suffix('"').unwrap_or(inner)))
+    }
+
+    pub(super) fn bool(self) -> Result<bool, Problem> {
+        match self.raw {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(self.wrong_type("true or false")),
+        }
+    }
+
+    /// An integer of 0 to `max`.
+    pub(super) fn integer(self, max: u64) -> Result<u64, Problem> {
+        let shown = || self.raw.get(..SHOWN_MAX).unwrap_or(self.raw);
+        if !self.raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+            return Err(self.wrong_type("an integer"));
+        }
+        if self.raw.contains(['.', 'e', 'E']) {
+            return Err(self.problem(format!("{} is not an integer; write it without fraction and exponent", shown())));
+        }
+        if self.raw.starts_with('-') {
+            return Err(self.problem(format!("{} is negative; it must be 0 to {max}", shown())));
+        }
+        let number = self.raw.parse().ok().filter(|number| *number <= max);
+        number.ok_or_else(|| self.problem(format!("{} is out of range; it must be 0 to {max}", shown())))
+    }
+
+    pub(super) fn u8(self) -> Result<u8, Problem> {
+        self.integer(u8::MAX.into()).map(|number| u8::try_from(number).unwrap_or(u8::MAX))
+    }
+
+    pub(super) fn u32(self) -> Result<u32, Problem> {
+        self.integer(u32::MAX.into()).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes in hex.
+    pub(super) fn hex(self) -> Result<Vec<u8>, Problem> {
+        hex::decode(&*self.string()?).map_err(|error| self.problem(format!("wrong hex: {error}")))
+    }
+
+    /// A value with a text form.
+    pub(super) fn parse<T: FromStr<Err = ValueError>>(self) -> Result<T, Problem> {
+        let text = self.string()?;
+        text.parse().map_err(|error| self.problem(format!("{} is wrong: {error}", shown(&text))))
+    }
+
+    /// A value that is one of a few names.
+    pub(super) fn one_of<T>(
+        self,
+        what: &str,
+        from_name: impl FnOnce(&str) -> Option<T>,
+        names: impl FnOnce() -> Vec<&'static str>,
+    ) -> Result<T, Problem> {
+        let text = self.string()?;
+        from_name(&text)
+            .ok_or_else(|| self.problem(format!("unknown {what} {}; there are {}", shown(&text), names().join(", "))))
+    }
+}
+
+/// The elements of an array, scanned one at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Elements<'a> {
+    array: Val<'a>,
+    /// Where the next bracket or comma stands, counted from the array.
+    pub(super) next: usize,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<Val<'a>, Problem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.array.raw.get(self.next..)?.trim_start_matches(is_space);
+        // The text was scanned as a whole, so this is `[`, `,` or the final `]`.
+        let rest = rest.strip_prefix(['[', ','])?.trim_start_matches(is_space);
+        if rest.starts_with(']') {
+            return None;
+        }
+        let value = self.array.child(rest);
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+        match stream.next()? {
+            Ok(raw) => {
+                let value = self.array.child(raw.get());
+                self.next = value.range().end.saturating_sub(self.array.at);
+                Some(Ok(value))
+            }
+            Err(error) => {
+                self.next = self.array.raw.len();
+                Some(Err(value.syntax(&error)))
+            }
+        }
+    }
+}
+
+/// A key and its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry<'a> {
+    at: usize,
+    pub(super) key: Cow<'a, str>,
+    pub(super) value: Val<'a>,
+}
+
+impl Entry<'_> {
+    pub(super) fn key_problem(&self, message: impl Into<String>) -> Problem {
+        Problem::new(self.at, message)
+    }
+}
+
+/// An object: its entries in the order of the file, no key twice.
+#[derive(Debug, Clone)]
+pub(super) struct Object<'a> {
+    at: usize,
+    pub(super) entries: Vec<Entry<'a>>,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn get(&self, key: &str) -> Option<Val<'a>> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value)
+    }
+
+    pub(super) fn need(&self, key: &str) -> Result<Val<'a>, Problem> {
+        self.get(key).ok_or_else(|| self.problem(format!("{key:?} is missing")))
+    }
+
+    /// Refuses every key that is not among `keys`, which are the ones that `what` takes.
+    pub(super) fn only<'k>(&self, what: &str, keys: impl Iterator<Item = &'k str> + Clone) -> Result<(), Problem> {
+        match self.entries.iter().find(|entry| !keys.clone().any(|key| entry.key == key)) {
+            Some(entry) => {
+                let keys: Vec<&str> = keys.collect();
+                let key = shown(&entry.key);
+                Err(entry.key_problem(format!("unknown key {key}; {what} takes {}", keys.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem::new(self.at, message)
+    }
+
+    fn repeated(&self) -> Option<&Entry<'a>> {
+        let mut seen = BTreeSet::new();
+        let is_small = self.entries.len() <= 16;
+        self.entries.iter().enumerate().find_map(|(index, entry)| {
+            let is_repeated = if is_small {
+                self.entries.iter().take(index).any(|before| before.key == entry.key)
+            } else {
+                !seen.insert(&*entry.key)
+            };
+            is_repeated.then_some(entry)
+        })
+    }
+}
+
+/// Keys and values as they stand in the text, quotes of the keys included.
+struct RawEntries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawEntries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Vec<(&'de RawValue, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    if entries.len() == OBJECT_KEYS_MAX {
+                        return Err(A::Error::custom(format!("an object has at most {OBJECT_KEYS_MAX} keys here")));
+                    }
+                    entries.push(entry);
+                }
+                Ok(entries)
+            }
+        }
+
+        deserializer.deserialize_map(Entries).map(Self)
+    }
+}
+
+/// `text` as a JSON string.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// JSON on one line: `{"a":1}`, or with spaces `{ "a": 1 }`.
+pub(super) fn one_line(text: &str, spaced: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut in_string, mut escaped) = (false, false);
+    // The bracket that was opened last, as long as nothing stands behind it.
+    let mut opened = false;
+    for c in text.chars() {
+        if in_string {
+            out.push(c);
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        if is_space(c) {
+            continue;
+        }
+        let closes = matches!(c, '}' | ']');
+        if spaced && opened != closes {
+            out.push(' ');
+        }
+        opened = matches!(c, '{' | '[');
+        in_string = c == '"';
+        out.push(c);
+        if spaced && matches!(c, ',' | ':') {
+            out.push(' ');
+        }
+    }
+    out
+}

@@ -1,0 +1,179 @@
+//! Writing: one block at a time, whatever the form.
+//!
+//! The same header and blocks always give the same bytes. Shorthands for reports come back as
+//! reports; equal transactions in a row become one with `repeat`.
+
+use std::io::{self, Write};
+
+use coalmine_core::{Address, Block, Encode, Genesis, Params, Role};
+
+use super::json::{one_line, quoted};
+use super::schema::transaction_json;
+use super::{FORMAT, Form, Header, MAGIC, first_admin};
+
+/// Writes a block file.
+///
+/// ```
+/// use coalmine_core::{Address, Block, Genesis, Role};
+/// use coalmine_replay::blockfile::{BlockWriter, Form, Header};
+///
+/// let header = Header::new(Genesis::new("", [(Address([0x11; 20]), Role::Admin.into())])?);
+/// let mut writer = BlockWriter::new(Vec::new(), Form::Jsonl, &header)?;
+/// writer.block(&Block::empty(100), None)?;
+/// assert!(writer.finish()?.ends_with(b"{\"height\":100}\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct BlockWriter<W> {
+    out: W,
+    form: Form,
+    signer: Address,
+    is_first: bool,
+    /// The final expectation of a document, which stands behind its blocks.
+    expect: Option<String>,
+}
+
+impl<W: Write> BlockWriter<W> {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn new(mut out: W, form: Form, header: &Header) -> io::Result<Self> {
+        let expect = header.expect.as_ref().map(|expect| expect.text.clone());
+        match form {
+            Form::Blocks => {
+                out.write_all(&MAGIC)?;
+                frame(&mut out, &header.genesis.to_bytes())?;
+            }
+            Form::Json => {
+                for (key, value) in entries(header) {
+                    let begin = if key == "format" { "{" } else { "," };
+                    write!(out, "{begin}\n  {}: {}", quoted(key), one_line(&value, true))?;
+                }
+                write!(out, ",\n  \"blocks\": [")?;
+            }
+            Form::Jsonl => {
+                let expect = expect.iter().map(|expect| ("expect", expect.clone()));
+                let entries: Vec<String> =
+                    entries(header).into_iter().chain(expect).map(|(key, value)| member(key, &value)).collect();
+                writeln!(out, "{{{}}}", entries.join(","))?;
+            }
+        }
+        Ok(Self { out, form, signer: first_admin(&header.genesis), is_first: true, expect })
+    }
+
+    /// Writes a block, and what is expected of it if the form has room for that: the JSON of an `expect`.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn block(&mut self, block: &Block, expect: Option<&str>) -> io::Result<()> {
+        match self.form {
+            Form::Blocks => frame(&mut self.out, &block.to_bytes())?,
+            Form::Json => {
+                let begin = if self.is_first { "" } else { "," };
+                write!(self.out, "{begin}\n    {{ \"height\": {}", block.height())?;
+                for (index, tx) in transactions(block, &self.signer).enumerate() {
+                    let begin = if index == 0 { ",\n      \"txs\": [" } else { "," };
+                    write!(self.out, "{begin}\n        {}", one_line(&tx, true))?;
+                }
+                if !block.payloads().is_empty() {
+                    write!(self.out, "\n      ]")?;
+                }
+                if let Some(expect) = expect {
+                    write!(self.out, ",\n      \"expect\": {}", one_line(expect, true))?;
+                }
+                write!(self.out, " }}")?;
+            }
+            Form::Jsonl => {
+                write!(self.out, "{{\"height\":{}", block.height())?;
+                for (index, tx) in transactions(block, &self.signer).enumerate() {
+                    let begin = if index == 0 { ",\"txs\":[" } else { "," };
+                    write!(self.out, "{begin}{tx}")?;
+                }
+                if !block.payloads().is_empty() {
+                    write!(self.out, "]")?;
+                }
+                if let Some(expect) = expect {
+                    write!(self.out, ",{}", member("expect", expect))?;
+                }
+                writeln!(self.out, "}}")?;
+            }
+        }
+        self.is_first = false;
+        Ok(())
+    }
+
+    /// Ends the file and gives the output back.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn finish(mut self) -> io::Result<W> {
+        if self.form == Form::Json {
+            write!(self.out, "{}]", if self.is_first { "" } else { "\n  " })?;
+            if let Some(expect) = &self.expect {
+                write!(self.out, ",\n  \"expect\": {}", one_line(expect, true))?;
+            }
+            writeln!(self.out, "\n}}")?;
+        }
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+fn frame(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let len = u32::try_from(bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    out.write_all(&len.to_be_bytes())?;
+    out.write_all(bytes)?;
+    out.write_all(&crc32c::crc32c(bytes).to_be_bytes())
+}
+
+fn member(key: &str, value: &str) -> String {
+    format!("{}:{}", quoted(key), one_line(value, false))
+}
+
+/// The entries of a document that stand in front of its blocks.
+fn entries(header: &Header) -> Vec<(&'static str, String)> {
+    let text = |text: &Option<String>| text.as_deref().map(quoted);
+    [
+        ("format", Some(quoted(FORMAT))),
+        ("name", text(&header.name)),
+        ("description", text(&header.description)),
+        ("genesis", Some(genesis(&header.genesis))),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key, value?)))
+    .collect()
+}
+
+/// Compact JSON of a genesis. Roles stand in the order of their addresses; defaults are left out.
+fn genesis(genesis: &Genesis) -> String {
+    let mut entries = Vec::new();
+    if !genesis.chain().as_str().is_empty() {
+        entries.push(format!("\"chain\":{}", quoted(genesis.chain().as_str())));
+    }
+    let roles = genesis.roles().iter().map(|(address, roles)| {
+        let names: Vec<String> = roles.iter().map(|role| quoted(Role::name(role))).collect();
+        format!("\"{address}\":[{}]", names.join(","))
+    });
+    entries.push(format!("\"roles\":{{{}}}", roles.collect::<Vec<_>>().join(",")));
+    let params = genesis.params();
+    if *params != Params::default() {
+        entries.push(format!(
+            "\"params\":{{\"max_due_per_block\":{},\"breaker_rollbacks\":{},\"breaker_window\":{}}}",
+            params.max_due_per_block, params.breaker_rollbacks, params.breaker_window
+        ));
+    }
+    format!("{{{}}}", entries.join(","))
+}
+
+/// The entries of `txs`, compact; equal payloads in a row are one entry.
+fn transactions<'a>(block: &'a Block, signer: &'a Address) -> impl Iterator<Item = String> + 'a {
+    block.payloads().chunk_by(|a, b| a == b).filter_map(|equal| {
+        let mut tx = transaction_json(equal.first()?, signer);
+        if equal.len() > 1 {
+            tx.push_str(&format!(",\"repeat\":{}", equal.len()));
+        }
+        tx.push('}');
+        Some(tx)
+    })
+}

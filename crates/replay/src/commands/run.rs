@@ -1,0 +1,210 @@
+//! `run`: block files on one store, their expectations checked.
+
+use std::time::Instant;
+
+use coalmine_core::Execution;
+#[cfg(feature = "rocksdb")]
+use coalmine_store::{Durability, RocksStore, View};
+use coalmine_store::{Ledger, MemoryStore, Store, Tip};
+
+use crate::cli::RunArgs;
+use crate::commands::{Progress, Stop, note};
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::render::{self, Fields};
+use crate::runner::{self, Failure, Feed, Goal, Observer};
+use crate::source::store_path;
+
+/// Runs files on the store that is asked for.
+pub(crate) fn run(args: &RunArgs, target: &Target) -> Result<(), Error> {
+    let mut feed = Feed::open(args.files.clone())?;
+    let session = Session::open(args, target)?;
+    match store_path(&args.store) {
+        None if args.store == "memory" => {
+            let ledger = Ledger::create(MemoryStore::new(), feed.genesis())?;
+            session.run(ledger, &mut feed)
+        }
+        None => Err(Error::Input(format!("--store {}: it is memory, or rocksdb:PATH", args.store))),
+        Some(path) => run_on_disk(path, session, &mut feed),
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+fn run_on_disk(path: &std::path::Path, mut session: Session<'_>, feed: &mut Feed) -> Result<(), Error> {
+    let is_there = RocksStore::exists(path);
+    let open = if is_there { RocksStore::open } else { RocksStore::create };
+    let store = open(path, Durability::Synced)?;
+    if store.tip()?.is_none() {
+        // A new store, or one whose creation was interrupted before the genesis was in it.
+        return session.run(Ledger::create(store, feed.genesis())?, feed);
+    }
+    let ledger = Ledger::open(store).map_err(|error| Error::from(error).in_source(&session.args.store))?;
+    session.skip(&ledger, feed)?;
+    session.run(ledger, feed)
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn run_on_disk(_path: &std::path::Path, _session: Session<'_>, _feed: &mut Feed) -> Result<(), Error> {
+    Err(crate::source::no_rocksdb())
+}
+
+/// What a run counts and prints.
+struct Session<'a> {
+    args: &'a RunArgs,
+    out: Output,
+    stop: Stop,
+    progress: Progress,
+    started: Instant,
+    /// Whether blocks are executed that the store has already: they are checked, not counted.
+    is_skipping: bool,
+    skipped: u64,
+    blocks: u64,
+    transactions: u64,
+    rejected: u64,
+    events: u64,
+    failures: u64,
+}
+
+impl<'a> Session<'a> {
+    fn open(args: &'a RunArgs, target: &Target) -> Result<Self, Error> {
+        Ok(Self {
+            args,
+            out: Output::open(target, args.files.iter().map(AsRef::as_ref))?,
+            stop: Stop::on_signal()?,
+            progress: Progress::new(args.quiet),
+            started: Instant::now(),
+            is_skipping: false,
+            skipped: 0,
+            blocks: 0,
+            transactions: 0,
+            rejected: 0,
+            events: 0,
+            failures: 0,
+        })
+    }
+
+    /// Executes in memory what the store has executed already, and compares where it ends.
+    #[cfg_attr(not(feature = "rocksdb"), expect(dead_code, reason = "memory has nothing to continue"))]
+    fn skip<S: Store>(&mut self, ledger: &Ledger<S>, feed: &mut Feed) -> Result<(), Error> {
+        let tip = ledger.last_committed();
+        let mut shadow = Ledger::create(MemoryStore::new(), feed.genesis())?;
+        if let Some(height) = tip.height {
+            self.is_skipping = true;
+            runner::run(&mut shadow, feed, Some(height), self)?;
+            self.is_skipping = false;
+            if self.skipped == 0 {
+                return same_chain(ledger, feed).map_err(|error| error.at(&self.args.store));
+            }
+        }
+        let found = shadow.last_committed();
+        if found != tip {
+            return Err(Error::Differs(format!(
+                "{}: the store is at {tip}, but these files give root {} there: they are not its blocks, or not all \
+                 of them; name every file from the genesis on",
+                self.args.store, found.root
+            )));
+        }
+        if self.skipped > 0 {
+            note(format!("{}: {} blocks skipped, the store is at {tip}", self.args.store, self.skipped));
+        }
+        Ok(())
+    }
+
+    fn run<S: Store>(mut self, mut ledger: Ledger<S>, feed: &mut Feed) -> Result<(), Error> {
+        self.started = Instant::now();
+        let ended = runner::run(&mut ledger, feed, self.args.until, &mut self);
+        self.progress.clear();
+        if matches!(ended, Ok(()) | Err(Error::Interrupted)) && !self.args.quiet {
+            self.summary(&ledger.last_committed())?;
+        }
+        let Self { out, failures, .. } = self;
+        out.finish()?;
+        ended?;
+        match failures {
+            0 => Ok(()),
+            1 => Err(Error::Differs("1 expectation failed".into())),
+            failures => Err(Error::Differs(format!("{failures} expectations failed"))),
+        }
+    }
+
+    fn summary(&mut self, tip: &Tip) -> Result<(), Error> {
+        let fields = Fields::new()
+            .with("height", tip.height)
+            .with("blocks", self.blocks)
+            .with("transactions", self.transactions)
+            .with("ok", self.transactions.saturating_sub(self.rejected))
+            .with("rejected", self.rejected)
+            .with("events", self.events)
+            .text("root", tip.root);
+        self.out.card(&fields)?;
+        let micros = self.started.elapsed().as_micros().max(1);
+        let rate = |count: u64| u128::from(count).saturating_mul(1_000_000).checked_div(micros).unwrap_or_default();
+        let (blocks, transactions) = (rate(self.blocks), rate(self.transactions));
+        note(format!("{} ms, {blocks} blocks/s, {transactions} transactions/s", micros / 1_000));
+        Ok(())
+    }
+
+    fn print(&mut self, execution: &Execution) -> Result<(), Error> {
+        let at = || Fields::new().with("height", execution.height());
+        let outcome = execution.outcome();
+        if self.args.receipts {
+            for (tx, receipt) in (0_u64..).zip(&outcome.receipts) {
+                let (result, rest) = render::receipt(receipt);
+                self.out.row(at().with("type", "receipt").with("tx", tx).and(result), rest)?;
+            }
+        }
+        if self.args.events {
+            for event in &outcome.events {
+                let id = at().with("type", "event").text("event", event.code());
+                self.out.row(id, render::event(event))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Session<'_> {
+    fn executed(&mut self, goal: Goal<'_>, execution: &Execution) -> Result<(), Error> {
+        // Only a block of the files reaches the height of its goal; before it there are gaps.
+        let is_block = matches!(goal, Goal::Block(block) if block.height() == execution.height());
+        if self.is_skipping {
+            self.skipped = self.skipped.saturating_add(u64::from(is_block));
+            return Ok(());
+        }
+        let outcome = execution.outcome();
+        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        let rejected = outcome.receipts.iter().filter(|receipt| receipt.code() != 0).count();
+        self.transactions = self.transactions.saturating_add(count(outcome.receipts.len()));
+        self.rejected = self.rejected.saturating_add(count(rejected));
+        self.events = self.events.saturating_add(count(outcome.events.len()));
+        self.print(execution)?;
+        if is_block {
+            self.blocks = self.blocks.saturating_add(1);
+            let number = self.skipped.saturating_add(self.blocks);
+            if self.args.root_every.is_some_and(|every| number.is_multiple_of(every)) {
+                let id = Fields::new().with("height", execution.height()).with("type", "root");
+                self.out.row(id.text("root", execution.root()), Fields::new())?;
+            }
+        }
+        self.progress.at(execution.height(), self.blocks);
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        self.failures = self.failures.saturating_add(1);
+        eprintln!("{failure}");
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+}
+
+/// Files that begin above a store have only the id of the ledger in common with it.
+fn same_chain<S: Store>(ledger: &Ledger<S>, feed: &Feed) -> Result<(), Error> {
+    let (stored, given) = (ledger.state().global().chain, feed.genesis().chain());
+    if stored == *given {
+        return Ok(());
+    }
+    Err(Error::Differs(format!("the store is of chain {:?}, the files are of {:?}", stored.as_str(), given.as_str())))
+}

@@ -1,0 +1,60 @@
+//! `dump` and `restore`: a whole state out of a source, and into a new store.
+
+use std::path::Path;
+
+use crate::cli::{DumpArgs, RestoreArgs};
+use crate::dump as dumps;
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::source::{Source, input_files, store_path};
+
+/// Writes every record of a source.
+pub(crate) fn dump(args: &DumpArgs, target: &Target) -> Result<(), Error> {
+    let source = Source::open(&args.source, None)?;
+    let inputs = input_files([args.source.as_str()]);
+    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    dumps::write(&source, &mut out)?;
+    out.finish()
+}
+
+/// Makes a store from a dump.
+pub(crate) fn restore(args: &RestoreArgs, target: &Target) -> Result<(), Error> {
+    let path = store_path(&args.store)
+        .ok_or_else(|| Error::Input(format!("{}: restore writes to rocksdb:PATH", args.store)))?;
+    write_store(path, args, target)
+}
+
+#[cfg(feature = "rocksdb")]
+fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), Error> {
+    use std::io::BufReader;
+
+    use coalmine_core::State;
+    use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError};
+
+    use crate::render::Fields;
+    use crate::source;
+
+    if RocksStore::exists(path) {
+        let problem = StoreError::new(args.store.clone(), Problem::NotEmpty);
+        return Err(problem.into());
+    }
+    let (name, input) = source::open_file(&args.dump)?;
+    let (tip, records) = dumps::read(&name, BufReader::new(input))?;
+    // Before a folder is made: a dump that is wrong leaves nothing behind.
+    let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height);
+    let computed = state.map_err(|fault| Error::from(fault).in_source(&args.dump))?.root();
+    if computed != tip.root {
+        return Err(Error::from(OpenError::Root { tip, computed }).in_source(&args.dump));
+    }
+    let ledger = Ledger::restore(RocksStore::create(path, Durability::Synced)?, tip, &records)?;
+    let tip = ledger.last_committed();
+    let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
+    let mut out = Output::open(target, [Path::new(&args.dump)])?;
+    out.card(&Fields::new().with("height", tip.height).text("root", tip.root).with("records", records))?;
+    out.finish()
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn write_store(_path: &Path, _args: &RestoreArgs, _target: &Target) -> Result<(), Error> {
+    Err(crate::source::no_rocksdb())
+}

@@ -1,0 +1,240 @@
+//! `verify`: one file on several stores, compared block by block. `verify-store`: one store by itself.
+
+use std::path::Path;
+
+use coalmine_core::{Encode, Execution};
+use coalmine_store::{Ledger, MemoryStore, Store};
+
+use crate::cli::{VerifyArgs, VerifyStoreArgs};
+use crate::commands::{Progress, Stop, compare, note};
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::render::{Fields, Value};
+use crate::runner::{self, Failure, Feed, Goal, Observer};
+use crate::source::store_path;
+
+/// Verifies each file by itself. A file that does not hold does not keep the next ones from their turn.
+pub(crate) fn verify(args: &VerifyArgs, target: &Target) -> Result<(), Error> {
+    let mut out = Output::open(target, args.files.iter().map(AsRef::as_ref))?;
+    let stop = Stop::on_signal()?;
+    if !cfg!(feature = "rocksdb") {
+        note("this build has no RocksDB: memory is compared with memory reopened after every block");
+    }
+    let mut failed = 0_usize;
+    for file in &args.files {
+        failed = failed.saturating_add(usize::from(!verify_file(file, &stop, &mut out)?));
+    }
+    out.finish()?;
+    match failed {
+        0 => Ok(()),
+        failed => Err(Error::Differs(format!("{failed} of {} files did not hold", args.files.len()))),
+    }
+}
+
+/// Whether everything holds in a file.
+fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error> {
+    let mut feed = Feed::open(vec![file.into()])?;
+    let folders = tempfile::tempdir().map_err(|error| Error::Input(format!("no temporary folder: {error}")))?;
+    let name = file.display().to_string();
+    let mut watch = Watch {
+        file: &name,
+        twins: twins(&feed, folders.path())?,
+        stop,
+        progress: Progress::new(false),
+        blocks: 0,
+        problems: 0,
+    };
+    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis())?;
+    let ran = runner::run(&mut ledger, &mut feed, None, &mut watch);
+    watch.progress.clear();
+    match ran {
+        // What differs has been told; the runs have nothing more in common.
+        Err(Error::Differs(_)) => {}
+        ran => {
+            ran?;
+            watch.compare_records(&ledger)?;
+        }
+    }
+    let tip = ledger.last_committed();
+    let is_held = watch.problems == 0;
+    let runs: Vec<Value> =
+        std::iter::once("memory").chain(watch.twins.iter().map(|twin| twin.name())).map(Value::from).collect();
+    let result = Fields::new().text("file", &name).with("result", if is_held { "held" } else { "failed" });
+    let rest = Fields::new().with("height", tip.height).with("blocks", watch.blocks).text("root", tip.root);
+    out.row(result, rest.with("runs", runs))?;
+    Ok(is_held)
+}
+
+#[cfg(feature = "rocksdb")]
+fn twins(feed: &Feed, folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
+    use coalmine_store::{Durability, RocksStore};
+
+    let create = |folder: &Path| -> Result<_, Error> {
+        Ok(Some(Ledger::create(RocksStore::create(folder, Durability::Synced)?, feed.genesis())?))
+    };
+    let (straight, reopened) = (folders.join("straight"), folders.join("reopened"));
+    Ok(vec![
+        Box::new(Twin { name: "rocksdb", ledger: create(&straight)?, reopen: None }),
+        Box::new(Twin {
+            name: "rocksdb-reopened",
+            ledger: create(&reopened)?,
+            reopen: Some(Box::new(move |store| {
+                drop(store);
+                Ok(RocksStore::open(&reopened, Durability::Synced)?)
+            })),
+        }),
+    ])
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn twins(feed: &Feed, _folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
+    let ledger = Some(Ledger::create(MemoryStore::new(), feed.genesis())?);
+    Ok(vec![Box::new(Twin { name: "memory-reopened", ledger, reopen: Some(Box::new(Ok)) })])
+}
+
+/// A run that must do what the first one does.
+trait Follow {
+    fn name(&self) -> &'static str;
+
+    /// Executes the same, and commits it. What differs, if anything does.
+    fn follow(&mut self, goal: Goal<'_>, first: &Execution) -> Result<Option<String>, Error>;
+
+    /// The first record that differs at the end.
+    fn differing_record(&self, first: &Ledger<MemoryStore>) -> Result<Option<String>, Error>;
+}
+
+/// Gives a store back after it was closed.
+type Reopen<S> = Box<dyn FnMut(S) -> Result<S, Error>>;
+
+struct Twin<S> {
+    name: &'static str,
+    /// None after an error only.
+    ledger: Option<Ledger<S>>,
+    reopen: Option<Reopen<S>>,
+}
+
+impl<S: Store> Follow for Twin<S> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn follow(&mut self, goal: Goal<'_>, first: &Execution) -> Result<Option<String>, Error> {
+        let Some(mut ledger) = self.ledger.take() else { return Ok(Some("the run has ended".into())) };
+        let Some(execution) = runner::next(ledger.state(), goal)? else {
+            return Ok(Some("it has executed this height already".into()));
+        };
+        let difference = difference(first, &execution);
+        if difference.is_none() {
+            ledger.commit(execution)?;
+            self.ledger = Some(match &mut self.reopen {
+                Some(reopen) => Ledger::open(reopen(ledger.into_store())?)?,
+                None => ledger,
+            });
+        }
+        Ok(difference)
+    }
+
+    fn differing_record(&self, first: &Ledger<MemoryStore>) -> Result<Option<String>, Error> {
+        let Some(ledger) = &self.ledger else { return Ok(None) };
+        let difference = compare::differences(first.store(), ledger.store()).next().transpose()?;
+        Ok(difference.map(|difference| difference.to_string()))
+    }
+}
+
+fn difference(first: &Execution, second: &Execution) -> Option<String> {
+    if first.height() != second.height() {
+        return Some(format!("height: {} and {}", first.height(), second.height()));
+    }
+    let (a, b) = (first.outcome(), second.outcome());
+    if a.receipts != b.receipts {
+        return Some("receipts".into());
+    }
+    if a.events != b.events {
+        return Some("events".into());
+    }
+    if a.to_bytes() != b.to_bytes() {
+        return Some("bytes of the outcome".into());
+    }
+    (first.root() != second.root()).then(|| format!("root: {} and {}", first.root(), second.root()))
+}
+
+/// Lets the twins follow, and counts what does not hold.
+struct Watch<'a> {
+    file: &'a str,
+    twins: Vec<Box<dyn Follow>>,
+    stop: &'a Stop,
+    progress: Progress,
+    blocks: u64,
+    problems: u64,
+}
+
+impl Watch<'_> {
+    fn compare_records(&mut self, first: &Ledger<MemoryStore>) -> Result<(), Error> {
+        for twin in &self.twins {
+            if let Some(record) = twin.differing_record(first)? {
+                self.problems = self.problems.saturating_add(1);
+                eprintln!("{}: end: memory and {} differ in a record: {record}", self.file, twin.name());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn executed(&mut self, goal: Goal<'_>, execution: &Execution) -> Result<(), Error> {
+        let is_block = matches!(goal, Goal::Block(block) if block.height() == execution.height());
+        self.blocks = self.blocks.saturating_add(u64::from(is_block));
+        let mut is_apart = false;
+        for twin in &mut self.twins {
+            if let Some(difference) = twin.follow(goal, execution)? {
+                is_apart = true;
+                self.problems = self.problems.saturating_add(1);
+                let (file, height, name) = (self.file, execution.height(), twin.name());
+                eprintln!("{file}: block {height}: memory and {name} differ: {difference}");
+            }
+        }
+        self.progress.at(execution.height(), self.blocks);
+        // Failed expectations end nothing, but a twin that went its own way has nothing left to compare.
+        if is_apart { Err(Error::Differs("the runs differ".into())) } else { Ok(()) }
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        eprintln!("{failure}");
+        self.problems = self.problems.saturating_add(1);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+}
+
+/// Reads a store from end to end.
+pub(crate) fn verify_store(args: &VerifyStoreArgs, target: &Target) -> Result<(), Error> {
+    let path = store_path(&args.store)
+        .ok_or_else(|| Error::Input(format!("{}: verify-store reads rocksdb:PATH", args.store)))?;
+    let mut out = Output::open(target, [])?;
+    read_store(path, args, &mut out)?;
+    out.finish()
+}
+
+#[cfg(feature = "rocksdb")]
+fn read_store(path: &Path, args: &VerifyStoreArgs, out: &mut Output) -> Result<(), Error> {
+    use coalmine_store::{Durability, RocksStore, Snapshots, verify};
+
+    let store = RocksStore::open(path, Durability::Synced)?;
+    let verified = verify(&store.reader().snapshot()).map_err(|error| Error::from(error).in_source(&args.store))?;
+    let tip = verified.tip;
+    let fields = Fields::new().with("height", tip.height).text("root", tip.root);
+    out.card(&fields.with("records", verified.records).with("bytes", verified.bytes))?;
+    match args.expect {
+        Some(expected) if expected != tip => {
+            Err(Error::Differs(format!("{}: expected {expected}, got {tip}", args.store)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn read_store(_path: &Path, _args: &VerifyStoreArgs, _out: &mut Output) -> Result<(), Error> {
+    Err(crate::source::no_rocksdb())
+}

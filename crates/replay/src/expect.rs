@@ -1,0 +1,89 @@
+//! Compares what a file expects with what is true. Everything that differs is told.
+
+use coalmine_core::{Outcome, query};
+use coalmine_store::{Ledger, Store};
+
+use crate::blockfile::{BlockExpect, ExpectedField, StateExpect};
+use crate::error::Error;
+use crate::runner::Failures;
+
+/// Receipts and events of a block.
+pub(crate) fn outcome(expect: &BlockExpect, outcome: &Outcome, failures: &mut Failures) {
+    if let Some(receipts) = &expect.receipts {
+        failures.compare(|| "receipts".into(), Count(receipts.len()), Count(outcome.receipts.len()));
+        for (index, (expected, got)) in receipts.iter().zip(&outcome.receipts).enumerate() {
+            failures.compare(|| format!("receipts[{index}]"), expected.name(), got.name());
+        }
+    }
+    if let Some(events) = &expect.events {
+        failures.compare(|| "events".into(), Count(events.len()), Count(outcome.events.len()));
+        for (index, (expected, got)) in events.iter().zip(&outcome.events).enumerate() {
+            failures.compare(|| format!("events[{index}]"), expected.name(), got.code().name());
+        }
+    }
+}
+
+/// The state at the end of a block.
+pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures: &mut Failures) -> Result<(), Error> {
+    let state = ledger.state();
+    if let Some(root) = expect.root {
+        failures.compare(|| "root".into(), root, state.root());
+    }
+    for (name, fields) in &expect.features {
+        let path = format!("features.{name}");
+        match state.feature(name) {
+            None => failures.add(path, "a feature", "none"),
+            Some(feature) => compare_fields(&path, fields, |of| of(name, feature), failures),
+        }
+    }
+    for (name, fields) in &expect.metrics {
+        let path = format!("metrics.{name}");
+        match state.metrics(name) {
+            None => failures.add(path, "a feature", "none"),
+            Some(metrics) => compare_fields(&path, fields, |of| of(name, metrics), failures),
+        }
+    }
+    for (name, expected) in &expect.history {
+        // One more than expected is enough to see that there are too many.
+        let found = query::history(ledger.store(), name, None, expected.len().saturating_add(1))?;
+        let path = format!("history.{name}");
+        if found.len() > expected.len() {
+            failures.add(path.clone(), Count(expected.len()), "more");
+        } else {
+            failures.compare(|| path.clone(), Count(expected.len()), Count(found.len()));
+        }
+        for (index, (expected, found)) in expected.iter().zip(&found).enumerate() {
+            let expected = format!("{} {} {} %", expected.height, expected.status, expected.percent);
+            let found = format!("{} {} {} %", found.height, found.change.status, found.change.percent);
+            failures.compare(|| format!("{path}[{index}]"), expected, found);
+        }
+    }
+    for expected in &expect.enabled {
+        let got = state.is_enabled(&expected.name, &expected.user);
+        failures.compare(|| format!("enabled.{}.{}", expected.name, expected.user), expected.value, got);
+    }
+    Ok(())
+}
+
+type FieldOf<R> = fn(&coalmine_core::Name, &R) -> crate::blockfile::FieldValue;
+
+fn compare_fields<R>(
+    path: &str,
+    fields: &[ExpectedField<R>],
+    read: impl Fn(FieldOf<R>) -> crate::blockfile::FieldValue,
+    failures: &mut Failures,
+) {
+    for ExpectedField { field, value } in fields {
+        failures.compare(|| format!("{path}.{}", field.key), value.clone(), read(field.of));
+    }
+}
+
+/// How many entries a list has, in words.
+#[derive(PartialEq)]
+struct Count(usize);
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} entries", self.0)
+    }
+}

@@ -1,0 +1,331 @@
+//! Seeded synthetic workloads: features in many states, traffic, and some of everything else.
+//!
+//! The same [`Workload`] gives the same blocks, byte for byte, on every machine. There is no state
+//! machine behind it: what it asks for may be refused, as in life.
+
+use std::fmt;
+use std::iter;
+use std::str::FromStr;
+
+use coalmine_core::{
+    Address, Block, Command, DecodeError, FeatureChanges, Genesis, GenesisError, Height, Name, Payload, Percent,
+    Reason, Report, Role, TX_COMMANDS_MAX, Transaction, ValueError,
+};
+
+/// Gives everything, and creates the features.
+pub const ADMIN: Address = Address([0x11; Address::LEN]);
+/// Starts, advances and overrides.
+pub const OPERATOR: Address = Address([0x22; Address::LEN]);
+/// Reports.
+pub const REPORTER: Address = Address([0x33; Address::LEN]);
+/// Rolls back.
+pub const GUARDIAN: Address = Address([0x44; Address::LEN]);
+
+/// The most features that one block creates.
+const FEATURES_PER_BLOCK: u32 = 8_192;
+/// Features are created at a percent of 1 to this.
+const CANARY_PERCENT_MAX: u64 = 50;
+
+/// Splitmix64: small, well mixed, and the same everywhere.
+#[derive(Debug, Clone)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, which is not 0.
+    fn below(&mut self, end: u64) -> u64 {
+        let wide = u128::from(self.next()).saturating_mul(u128::from(end));
+        u64::try_from(wide >> 64).unwrap_or_default()
+    }
+
+    /// A number below `end`, which is not 0.
+    fn index(&mut self, end: u32) -> u32 {
+        u32::try_from(self.below(end.into())).unwrap_or_default()
+    }
+
+    fn percent(&mut self, max: u64) -> Percent {
+        let percent = self.below(max).saturating_add(1);
+        u8::try_from(percent).ok().and_then(|percent| Percent::new(percent).ok()).unwrap_or(Percent::FULL)
+    }
+}
+
+macro_rules! kinds {
+    ($($variant:ident = $weight:literal, $name:literal;)*) => {
+        /// A kind of transaction, other than the creation of features.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Kind {
+            $($variant,)*
+        }
+
+        impl Kind {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            const WEIGHTS: &'static [u32] = &[$($weight,)*];
+
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Success = 70, "success";
+    Error = 10, "error";
+    Invariant = 4, "invariant";
+    Canary = 4, "canary";
+    Rollout = 3, "rollout";
+    Advance = 1, "advance";
+    Enable = 1, "enable";
+    Disable = 1, "disable";
+    Rollback = 1, "rollback";
+    Override = 3, "override";
+    Schedule = 1, "schedule";
+    Malformed = 1, "malformed";
+}
+
+/// How often each kind of transaction comes: weights that need not add up to anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mix(Vec<u32>);
+
+impl Default for Mix {
+    /// Seven successes and one error in ten, the rest mixed.
+    fn default() -> Self {
+        Self(Kind::WEIGHTS.to_vec())
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weights: Vec<String> =
+            Kind::ALL.iter().zip(&self.0).map(|(kind, weight)| format!("{}={weight}", kind.name())).collect();
+        f.write_str(&weights.join(","))
+    }
+}
+
+/// Why a mix was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MixError {
+    /// Not `kind=weight`.
+    #[error("{0:?} is not KIND=WEIGHT with a weight of 0 to 1000000")]
+    Part(String),
+    /// A kind that does not exist.
+    #[error("unknown kind {0:?}; there are {kinds}", kinds = kinds())]
+    Kind(String),
+    /// Nothing is left.
+    #[error("at least one weight is not 0")]
+    Empty,
+}
+
+fn kinds() -> String {
+    Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for Mix {
+    type Err = MixError;
+
+    /// Reads `success=90,error=10`; kinds that are not named do not come.
+    fn from_str(text: &str) -> Result<Self, MixError> {
+        let mut weights = vec![0; Kind::ALL.len()];
+        for part in text.split(',') {
+            let wrong = || MixError::Part(part.into());
+            let (name, weight) = part.split_once('=').ok_or_else(wrong)?;
+            let weight = weight.parse().ok().filter(|weight| *weight <= 1_000_000).ok_or_else(wrong)?;
+            let found = weights.iter_mut().zip(Kind::ALL).find(|(_, kind)| kind.name() == name);
+            let (found, _) = found.ok_or_else(|| MixError::Kind(name.into()))?;
+            *found = weight;
+        }
+        if weights.iter().all(|weight| *weight == 0) { Err(MixError::Empty) } else { Ok(Self(weights)) }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// How many features there are; at least 1 and at most a million.
+    pub features: u32,
+    /// How many users there are; at least 1.
+    pub users: u32,
+    /// How many blocks behind those that create the features.
+    pub blocks: u32,
+    /// How many transactions in each of them; at most what a block takes.
+    pub txs_per_block: u32,
+    /// Where the pseudo-random numbers begin.
+    pub seed: u64,
+    /// How often each kind of transaction comes.
+    pub mix: Mix,
+}
+
+/// Why a workload could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GenerateError {
+    /// A block that is too large.
+    #[error("a block does not hold that many transactions: {0}")]
+    Block(#[from] DecodeError),
+    /// A value outside its rule.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// A genesis outside its rules.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+}
+
+/// The blocks of a workload, one after the other.
+///
+/// ```
+/// use coalmine_replay::generate::{Generator, Workload};
+///
+/// let workload = Workload { features: 10, users: 100, blocks: 3, txs_per_block: 50, seed: 1, mix: Default::default() };
+/// assert_eq!(Generator::new(workload).count(), 4);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Generator {
+    workload: Workload,
+    random: Random,
+    height: Height,
+    created: u32,
+}
+
+impl Generator {
+    /// Begins a workload. Its first block has height 1.
+    #[must_use]
+    pub fn new(workload: Workload) -> Self {
+        Self { random: Random(workload.seed), workload, height: 0, created: 0 }
+    }
+
+    /// The genesis of every workload.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn genesis() -> Result<Genesis, GenerateError> {
+        let roles = [
+            (ADMIN, Role::Admin.into()),
+            (OPERATOR, Role::Operator.into()),
+            (REPORTER, Role::Reporter.into()),
+            (GUARDIAN, Role::Guardian.into()),
+        ];
+        Ok(Genesis::new("generated", roles)?)
+    }
+
+    /// The feature with this number, from 0.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn feature(number: u32) -> Result<Name, ValueError> {
+        format!("feature_{number:06}").parse()
+    }
+
+    /// The user with this number, from 0.
+    #[must_use]
+    pub fn user(number: u32) -> Address {
+        let mut random = Random(u64::from(number));
+        let bytes = iter::repeat_with(|| random.next().to_be_bytes()).flatten();
+        let mut address = Address::ZERO;
+        address.0.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        address
+    }
+
+    fn block(&mut self) -> Result<Option<Block>, GenerateError> {
+        let blocks = self.workload.blocks;
+        if self.created < self.workload.features {
+            self.height = self.height.saturating_add(1);
+            return self.create_features().map(Some);
+        }
+        if blocks == 0 {
+            return Ok(None);
+        }
+        self.workload.blocks = blocks.saturating_sub(1);
+        self.height = self.height.saturating_add(1);
+        let payloads = (0..self.workload.txs_per_block).map(|_| self.payload()).collect::<Result<_, _>>()?;
+        Ok(Some(Block::from_payloads(self.height, payloads)?))
+    }
+
+    fn create_features(&mut self) -> Result<Block, GenerateError> {
+        let end = self.created.saturating_add(FEATURES_PER_BLOCK).min(self.workload.features);
+        let mut txs = Vec::new();
+        let mut commands = Vec::new();
+        for number in self.created..end {
+            let name = Self::feature(number)?;
+            let changes = FeatureChanges {
+                increment_blocks: Some(self.random.index(20).saturating_add(1)),
+                max_error_rate: Some(3_000),
+                min_success_count: Some(10),
+                ..FeatureChanges::default()
+            };
+            let mut create = Command::create_feature(name, "generated")?;
+            if let Command::CreateFeature { changes: given, .. } = &mut create {
+                *given = changes;
+            }
+            commands.extend([create, Command::StartCanary { name, percent: self.random.percent(CANARY_PERCENT_MAX) }]);
+            if commands.len() >= TX_COMMANDS_MAX || number.saturating_add(1) == end {
+                txs.push(Transaction::new(ADMIN, std::mem::take(&mut commands))?);
+            }
+        }
+        self.created = end;
+        Ok(Block::new(self.height, txs)?)
+    }
+
+    fn payload(&mut self) -> Result<Payload, GenerateError> {
+        let total: u64 = self.workload.mix.0.iter().copied().map(u64::from).sum();
+        let mut drawn = self.random.below(total.max(1));
+        let kinds = Kind::ALL.iter().zip(&self.workload.mix.0);
+        let mut kind = Kind::Success;
+        for (candidate, weight) in kinds {
+            match drawn.checked_sub((*weight).into()) {
+                Some(rest) => drawn = rest,
+                None => {
+                    kind = *candidate;
+                    break;
+                }
+            }
+        }
+        let name = Self::feature(self.random.index(self.workload.features.max(1)))?;
+        let user = Self::user(self.random.index(self.workload.users.max(1)));
+        let report = Report {
+            successes: 0,
+            errors: 0,
+            latency_total: 0,
+            latency_peak: 0,
+            invariant_checks: 0,
+            invariant_failures: 0,
+        };
+        let latency = self.random.below(100);
+        let report_of = |report| (REPORTER, Command::Report { name, report });
+        let (signer, command) = match kind {
+            Kind::Success => {
+                report_of(Report { successes: 1, latency_total: latency, latency_peak: latency, ..report })
+            }
+            Kind::Error => report_of(Report { errors: 1, latency_total: latency, latency_peak: latency, ..report }),
+            Kind::Invariant => report_of(Report { invariant_checks: 1, ..report }),
+            Kind::Canary => (OPERATOR, Command::StartCanary { name, percent: self.random.percent(CANARY_PERCENT_MAX) }),
+            Kind::Rollout => (OPERATOR, Command::StartRollout { name, target_percent: Percent::FULL }),
+            Kind::Advance => (OPERATOR, Command::AdvanceRollout { name }),
+            Kind::Enable => (OPERATOR, Command::Enable { name }),
+            Kind::Disable => (OPERATOR, Command::Disable { name }),
+            Kind::Rollback => (GUARDIAN, Command::Rollback { name, reason: Reason::Manual }),
+            Kind::Override => (OPERATOR, Command::SetOverride { name, user, enabled: self.random.below(2) == 0 }),
+            Kind::Schedule => {
+                let at = self.height.saturating_add(self.random.index(50)).saturating_add(1);
+                (OPERATOR, Command::Schedule { at, commands: vec![Command::Enable { name }] })
+            }
+            Kind::Malformed => return Ok(Payload::from_bytes(&user.0)),
+        };
+        Ok(Payload::Transaction(Transaction::new(signer, vec![command])?))
+    }
+}
+
+impl Iterator for Generator {
+    type Item = Result<Block, GenerateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.block().transpose()
+    }
+}

@@ -1,0 +1,103 @@
+//! Where results go: standard output or a file, as lines of text or as one JSON object a line.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::error::Error;
+use crate::render::Fields;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people and for `diff`.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What every command is told about its output.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Target {
+    /// The form of results.
+    pub(crate) format: Format,
+    /// A file to write instead of standard output.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// The open output.
+pub(crate) struct Output {
+    to: String,
+    format: Format,
+    writer: BufWriter<Box<dyn Write>>,
+}
+
+impl Output {
+    /// Opens the target, which must not be one of the `inputs`.
+    pub(crate) fn open<'a>(target: &Target, inputs: impl IntoIterator<Item = &'a Path>) -> Result<Self, Error> {
+        let format = target.format;
+        let Some(path) = target.file.as_deref().filter(|path| path.as_os_str() != "-") else {
+            return Ok(Self { to: "standard output".into(), format, writer: BufWriter::new(Box::new(io::stdout())) });
+        };
+        let to = path.display().to_string();
+        if inputs.into_iter().any(|input| is_same(input, path)) {
+            return Err(Error::Input(format!("{to}: this is an input as well; write to another file")));
+        }
+        match File::create(path) {
+            Ok(file) => Ok(Self { to, format, writer: BufWriter::new(Box::new(file)) }),
+            Err(error) => Err(Error::Input(format!("{to}: cannot be written: {error}"))),
+        }
+    }
+
+    /// Writes `text` in the text form, `fields` in the JSON form.
+    pub(crate) fn put(&mut self, text: impl FnOnce() -> String, fields: &Fields) -> Result<(), Error> {
+        match self.format {
+            Format::Text => {
+                let text = text();
+                self.write(|out| writeln!(out, "{text}"))
+            }
+            Format::Json => self.json(fields),
+        }
+    }
+
+    /// One of many: a line with the values of `id` and the pairs of `rest`.
+    pub(crate) fn row(&mut self, id: Fields, rest: Fields) -> Result<(), Error> {
+        let text = [id.values(), rest.pairs()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        self.put(|| text.join(" "), &id.and(rest))
+    }
+
+    /// A single thing: a line for every value, behind its path.
+    pub(crate) fn card(&mut self, fields: &Fields) -> Result<(), Error> {
+        let text = || {
+            let lines: Vec<String> = fields.flat().into_iter().map(|(key, value)| format!("{key} {value}")).collect();
+            lines.join("\n")
+        };
+        self.put(text, fields)
+    }
+
+    /// A line of JSON, whatever the form.
+    pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Error> {
+        self.write(|out| {
+            serde_json::to_writer(&mut *out, value)?;
+            out.write_all(b"\n")
+        })
+    }
+
+    /// Writes through `write`.
+    pub(crate) fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+        write(&mut self.writer).map_err(|error| Error::Output { to: self.to.clone(), error })
+    }
+
+    /// Writes out what is left.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.write(|out| out.flush())
+    }
+}
+
+fn is_same(input: &Path, output: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok().filter(|path| path.is_file());
+    real(input).is_some_and(|input| real(output) == Some(input))
+}

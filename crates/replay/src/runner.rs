@@ -1,0 +1,340 @@
+//! Feeds the blocks of files to a ledger, gaps included, and checks what the files expect.
+//!
+//! A gap between two blocks stands for empty blocks; only the heights at which something falls due
+//! are executed. What an expectation says is compared after its block is committed; a failed one is
+//! told to the [`Observer`] and ends nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::vec;
+
+use coalmine_core::{Block, BlockError, Execution, Genesis, Height, State};
+use coalmine_store::{Ledger, Store};
+
+use crate::blockfile::{BlockReader, FileBlock, FinalExpect, Limits, Place};
+use crate::error::Error;
+use crate::expect;
+
+/// Where a run goes next.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal<'b> {
+    /// To the end of this block.
+    Block(&'b Block),
+    /// To this height, by empty blocks.
+    Height(Height),
+}
+
+impl Goal<'_> {
+    /// The height of the goal.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        match self {
+            Self::Block(block) => block.height(),
+            Self::Height(height) => *height,
+        }
+    }
+}
+
+/// The next execution on the way to a goal: a height at which something falls due, or the goal
+/// itself. None when the tip is there, or beyond.
+///
+/// # Errors
+/// The node must stop.
+pub fn next(state: &State, goal: Goal<'_>) -> Result<Option<Execution>, BlockError> {
+    let to = goal.height();
+    match (goal, state.tip()) {
+        (_, Some(tip)) if tip >= to => Ok(None),
+        (Goal::Block(block), tip) if tip.is_none_or(|tip| tip.checked_add(1) == Some(to)) => {
+            state.execute(block).map(Some)
+        }
+        (Goal::Block(_), _) => state.advance(to.saturating_sub(1)).map(Some),
+        (Goal::Height(_), _) => state.advance(to).map(Some),
+    }
+}
+
+/// An expectation that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The file, and the line in it.
+    pub place: String,
+    /// The block, or none for the expectation of the end.
+    pub block: Option<Height>,
+    /// What was compared: `features.vita_recovery_v2.status`.
+    pub what: String,
+    /// What the file says.
+    pub expected: String,
+    /// What is true.
+    pub got: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { place, block, what, expected, got } = self;
+        match block {
+            Some(block) => write!(f, "{place}: block {block}: ")?,
+            None => write!(f, "{place}: end: ")?,
+        }
+        write!(f, "{what}: expected {expected}, got {got}")
+    }
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// A height was executed on the way to a goal, and is about to be committed.
+    ///
+    /// # Errors
+    /// Ends the run before the commit.
+    fn executed(&mut self, goal: Goal<'_>, execution: &Execution) -> Result<(), Error>;
+
+    /// An expectation does not hold.
+    fn failed(&mut self, failure: Failure);
+
+    /// Whether the run is to end after the block in hand.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn executed(&mut self, _goal: Goal<'_>, _execution: &Execution) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn failed(&mut self, _failure: Failure) {}
+}
+
+/// The blocks and expectations of files, one file after the other.
+pub struct Feed {
+    files: vec::IntoIter<PathBuf>,
+    genesis: Genesis,
+    reader: Option<BlockReader>,
+    file: Arc<str>,
+    peeked: Option<Item>,
+}
+
+/// What a feed yields.
+#[derive(Debug, Clone)]
+struct Item {
+    file: Arc<str>,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Block(FileBlock),
+    /// What a file expects when all its blocks are done.
+    End(FinalExpect),
+}
+
+impl Item {
+    /// The height up to which this item belongs to the past.
+    fn height(&self) -> Height {
+        match &self.what {
+            What::Block(block) => block.block.height(),
+            What::End(end) => end.height.unwrap_or_default(),
+        }
+    }
+
+    fn place(&self) -> String {
+        match &self.what {
+            What::Block(block) => place(&self.file, block.place),
+            What::End(end) => place(&self.file, end.place),
+        }
+    }
+}
+
+/// The file as problems name it.
+fn name(path: &Path) -> String {
+    if path.as_os_str() == "-" { "<stdin>".into() } else { path.display().to_string() }
+}
+
+/// The file and the line.
+fn place(file: &str, place: Place) -> String {
+    match place {
+        Place::Text { line, .. } => format!("{file}:{line}"),
+        Place::File | Place::Frame { .. } => format!("{file}{place}"),
+    }
+}
+
+impl Feed {
+    /// Opens the first of the files; `-` is standard input.
+    ///
+    /// # Errors
+    /// There is none, or it is bad.
+    pub fn open(files: Vec<PathBuf>) -> Result<Self, Error> {
+        let mut files = files.into_iter();
+        let first = files.next().ok_or_else(|| Error::Input("name at least one block file".into()))?;
+        let reader = BlockReader::open(&first, Limits::default())?;
+        Ok(Self { files, ..Self::of(&name(&first), reader) })
+    }
+
+    /// The blocks of a file that is open already.
+    #[must_use]
+    pub fn of(file: &str, reader: BlockReader) -> Self {
+        let genesis = reader.header().genesis.clone();
+        Self { files: Vec::new().into_iter(), genesis, reader: Some(reader), file: file.into(), peeked: None }
+    }
+
+    /// The genesis of every file.
+    #[must_use]
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The next block, past all ends of files.
+    ///
+    /// # Errors
+    /// A bad file.
+    pub fn next_block(&mut self) -> Result<Option<FileBlock>, Error> {
+        while let Some(item) = self.next_until(None)? {
+            if let What::Block(block) = item.what {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next item, if it belongs to the heights up to `until`.
+    fn next_until(&mut self, until: Option<Height>) -> Result<Option<Item>, Error> {
+        let is_due = |item: &Item| until.is_none_or(|until| item.height() <= until);
+        Ok(if self.peek()?.is_some_and(is_due) { self.peeked.take() } else { None })
+    }
+
+    fn peek(&mut self) -> Result<Option<&Item>, Error> {
+        if self.peeked.is_none() {
+            self.peeked = self.read()?;
+        }
+        Ok(self.peeked.as_ref())
+    }
+
+    fn read(&mut self) -> Result<Option<Item>, Error> {
+        while let Some(reader) = &mut self.reader {
+            let file = Arc::clone(&self.file);
+            if let Some(block) = reader.next() {
+                return Ok(Some(Item { file, what: What::Block(block?) }));
+            }
+            let end = reader.header().expect.clone();
+            self.open_next()?;
+            if let Some(end) = end {
+                return Ok(Some(Item { file, what: What::End(end) }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn open_next(&mut self) -> Result<(), Error> {
+        self.reader = None;
+        let Some(path) = self.files.next() else { return Ok(()) };
+        let reader = BlockReader::open(&path, Limits::default())?;
+        self.file = name(&path).into();
+        if reader.header().genesis != self.genesis {
+            let message = "its genesis is not that of the first file; run it by itself";
+            return Err(Error::Input(format!("{}: {message}", self.file)));
+        }
+        self.reader = Some(reader);
+        Ok(())
+    }
+}
+
+/// Runs the blocks up to `until`, or all of them, and empty blocks up to `until`.
+///
+/// Blocks above `until` stay in the feed. Every block is committed before the next one is executed.
+///
+/// # Errors
+/// A bad file, a block that does not follow, a store that fails, [`Error::Interrupted`] when the
+/// observer stops the run, or what the observer says.
+pub fn run<S: Store>(
+    ledger: &mut Ledger<S>,
+    feed: &mut Feed,
+    until: Option<Height>,
+    observer: &mut dyn Observer,
+) -> Result<(), Error> {
+    while let Some(item) = feed.next_until(until)? {
+        run_item(ledger, &item, observer)?;
+        if observer.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+    }
+    match until {
+        Some(until) => advance(ledger, Goal::Height(until), observer, |_| {}),
+        None => Ok(()),
+    }
+}
+
+fn run_item<S: Store>(ledger: &mut Ledger<S>, item: &Item, observer: &mut dyn Observer) -> Result<(), Error> {
+    let mut failures = Failures { place: String::new(), block: None, found: Vec::new() };
+    match &item.what {
+        What::Block(FileBlock { block, expect, .. }) => {
+            let height = block.height();
+            if let Some(tip) = ledger.state().tip().filter(|tip| *tip >= height) {
+                return Err(Error::from(BlockError::NotAbove { tip, to: height }).at(item.place()));
+            }
+            failures.block = Some(height);
+            if let Some(expect) = expect {
+                failures.place = place(&item.file, expect.place);
+            }
+            advance(ledger, Goal::Block(block), observer, |execution| {
+                if let Some(expect) = expect.as_ref().filter(|_| execution.height() == height) {
+                    expect::outcome(expect, execution.outcome(), &mut failures);
+                }
+            })?;
+            if let Some(expect) = expect {
+                expect::state(&expect.state, ledger, &mut failures)?;
+            }
+        }
+        What::End(end) => {
+            failures.place = place(&item.file, end.place);
+            if let Some(height) = end.height {
+                advance(ledger, Goal::Height(height), observer, |_| {})?;
+                if let Some(tip) = ledger.state().tip().filter(|tip| *tip != height) {
+                    failures.add("height".into(), height, tip);
+                }
+            }
+            expect::state(&end.state, ledger, &mut failures)?;
+        }
+    }
+    failures.found.into_iter().for_each(|failure| observer.failed(failure));
+    Ok(())
+}
+
+/// Executes and commits everything on the way to a goal.
+pub(crate) fn advance<S: Store>(
+    ledger: &mut Ledger<S>,
+    goal: Goal<'_>,
+    observer: &mut dyn Observer,
+    mut see: impl FnMut(&Execution),
+) -> Result<(), Error> {
+    while let Some(execution) = next(ledger.state(), goal)? {
+        see(&execution);
+        observer.executed(goal, &execution)?;
+        let is_there = execution.height() == goal.height();
+        ledger.commit(execution)?;
+        if !is_there && observer.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+    }
+    Ok(())
+}
+
+/// Failures of one expectation.
+pub(crate) struct Failures {
+    place: String,
+    block: Option<Height>,
+    found: Vec<Failure>,
+}
+
+impl Failures {
+    /// Notes a failure.
+    pub(crate) fn add(&mut self, what: String, expected: impl ToString, got: impl ToString) {
+        let (expected, got) = (expected.to_string(), got.to_string());
+        self.found.push(Failure { place: self.place.clone(), block: self.block, what, expected, got });
+    }
+
+    /// Notes a failure if the two differ.
+    pub(crate) fn compare<T: PartialEq + ToString>(&mut self, what: impl FnOnce() -> String, expected: T, got: T) {
+        if expected != got {
+            self.add(what(), expected, got);
+        }
+    }
+}

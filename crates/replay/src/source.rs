@@ -1,0 +1,277 @@
+//! SOURCE: whatever holds a state. A block file that is run in memory, a dump, or a store.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use coalmine_core::query::{Entry, Visit};
+use coalmine_core::{Fault, Height, Read, STATE_KEYS, State};
+#[cfg(feature = "rocksdb")]
+use coalmine_store::RocksStore;
+use coalmine_store::{Ledger, MemoryStore, StoreError, Tip, View};
+
+use crate::blockfile::{BlockReader, Form, Limits};
+use crate::dump;
+use crate::error::Error;
+use crate::runner::{self, Feed};
+
+/// How many bytes tell a dump from a block file.
+const START: u64 = 256;
+
+/// A state, and where it comes from.
+pub(crate) struct Source {
+    name: String,
+    /// What is asked for lies this far back, and the source holds a later state only.
+    pub(crate) past: Option<Height>,
+    held: Held,
+}
+
+enum Held {
+    /// A block file as far as it was run, or a dump.
+    Memory(Box<Ledger<MemoryStore>>),
+    /// A store that has not been loaded.
+    #[cfg(feature = "rocksdb")]
+    Store(Box<RocksStore>),
+}
+
+/// What an argument names, as far as it has been opened.
+pub(crate) enum Opened {
+    /// A block file.
+    Blocks(Box<Feed>),
+    /// A state that is there already.
+    State(Box<Source>),
+}
+
+/// The folder of `rocksdb:PATH`.
+pub(crate) fn store_path(argument: &str) -> Option<&Path> {
+    argument.strip_prefix("rocksdb:").map(Path::new)
+}
+
+/// Opens what an argument names, and runs nothing yet.
+pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
+    if let Some(path) = store_path(argument) {
+        return open_store(path).map(|held| Opened::State(Box::new(Source::new(argument, held))));
+    }
+    let (name, input) = open_file(argument)?;
+    let mut input = BufReader::new(input);
+    let mut start = Vec::new();
+    let read = input.by_ref().take(START).read_to_end(&mut start);
+    read.map_err(|error| Error::Input(format!("{name}: cannot be read: {error}")))?;
+    let is_dump = dump::is_dump(&start);
+    let input = io::Cursor::new(start).chain(input);
+    if is_dump {
+        let (tip, records) = dump::read(&name, input)?;
+        let ledger = Ledger::restore(MemoryStore::new(), tip, &records);
+        let ledger = ledger.map_err(|error| Error::from(error).in_source(&name))?;
+        return Ok(Opened::State(Box::new(Source::new(&name, Held::Memory(Box::new(ledger))))));
+    }
+    let reader = BlockReader::new(&name, input, Form::of(Path::new(argument)), Limits::default())?;
+    Ok(Opened::Blocks(Box::new(Feed::of(&name, reader))))
+}
+
+/// A file and its name; `-` is standard input.
+pub(crate) fn open_file(argument: &str) -> Result<(String, Box<dyn io::Read + Send>), Error> {
+    if argument == "-" {
+        return Ok(("<stdin>".into(), Box::new(io::stdin())));
+    }
+    match File::open(argument) {
+        Ok(file) => Ok((argument.into(), Box::new(file))),
+        Err(error) => Err(Error::Input(format!("{argument}: cannot be read: {error}"))),
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+fn open_store(path: &Path) -> Result<Held, Error> {
+    let store = RocksStore::open(path, coalmine_store::Durability::Synced)?;
+    Ok(Held::Store(Box::new(store)))
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn open_store(_path: &Path) -> Result<Held, Error> {
+    Err(no_rocksdb())
+}
+
+/// What a build without RocksDB says when it is asked for it.
+#[cfg(not(feature = "rocksdb"))]
+pub(crate) fn no_rocksdb() -> Error {
+    Error::Input("this build has no RocksDB; build it with --features rocksdb to use rocksdb:PATH".into())
+}
+
+impl Source {
+    fn new(name: &str, held: Held) -> Self {
+        Self { name: name.into(), past: None, held }
+    }
+
+    /// Opens a source as of a height: a block file is run so far, any other source has to be there.
+    ///
+    /// Where a store or dump is above the height, `past` says so.
+    pub(crate) fn open(argument: &str, at: Option<Height>) -> Result<Self, Error> {
+        match open(argument)? {
+            Opened::Blocks(feed) => Self::run(argument, *feed, at),
+            Opened::State(source) => source.seen_from(at),
+        }
+    }
+
+    /// Runs a block file in memory, up to a height or to its end.
+    pub(crate) fn run(argument: &str, mut feed: Feed, until: Option<Height>) -> Result<Self, Error> {
+        let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis())?;
+        runner::run(&mut ledger, &mut feed, until, &mut ())?;
+        Ok(Self::new(argument, Held::Memory(Box::new(ledger))))
+    }
+
+    fn seen_from(mut self, at: Option<Height>) -> Result<Self, Error> {
+        let tip = self.tip()?.height;
+        match (at, tip) {
+            (Some(at), Some(tip)) if at < tip => self.past = Some(at),
+            (Some(at), tip) if Some(at) > tip => {
+                let tip = tip.map_or_else(|| "the genesis".into(), |tip| format!("height {tip}"));
+                return Err(self.cannot(&format!("it ends at {tip}, before height {at}")));
+            }
+            (Some(_) | None, _) => {}
+        }
+        Ok(self)
+    }
+
+    /// An error about what was asked of this source.
+    pub(crate) fn cannot(&self, why: &str) -> Error {
+        Error::Input(format!("{}: {why}", self.name))
+    }
+
+    /// Refuses a height that lies in the past of a store or dump.
+    pub(crate) fn present(&self, what: &str) -> Result<(), Error> {
+        match (self.past, self.tip()?.height) {
+            (Some(at), Some(tip)) => Err(self.cannot(&format!(
+                "{what} as of height {at} cannot be told: a store or dump keeps its records as of its tip ({tip}), \
+                 and of the past the history of status and percent alone; name the block file with --at {at} instead"
+            ))),
+            (_, _) => Ok(()),
+        }
+    }
+
+    /// Height and root.
+    pub(crate) fn tip(&self) -> Result<Tip, Error> {
+        View::tip(self)?.ok_or_else(|| self.cannot("the store is empty"))
+    }
+
+    /// The decoded state with its tree. A store is read from end to end for it.
+    pub(crate) fn load(self) -> Result<Loaded, Error> {
+        match self.held {
+            Held::Memory(ledger) => Ok(Loaded::Memory(ledger)),
+            #[cfg(feature = "rocksdb")]
+            Held::Store(store) => Ok(Loaded::Store(Box::new(Ledger::open(*store)?))),
+        }
+    }
+
+    fn view(&self) -> &dyn Read {
+        match &self.held {
+            Held::Memory(ledger) => ledger.store(),
+            #[cfg(feature = "rocksdb")]
+            Held::Store(store) => &**store,
+        }
+    }
+}
+
+/// A source with its state decoded.
+pub(crate) enum Loaded {
+    Memory(Box<Ledger<MemoryStore>>),
+    #[cfg(feature = "rocksdb")]
+    Store(Box<Ledger<RocksStore>>),
+}
+
+impl Loaded {
+    /// The state.
+    pub(crate) fn state(&self) -> &State {
+        match self {
+            Self::Memory(ledger) => ledger.state(),
+            #[cfg(feature = "rocksdb")]
+            Self::Store(ledger) => ledger.state(),
+        }
+    }
+
+    fn view(&self) -> &dyn Read {
+        match self {
+            Self::Memory(ledger) => ledger.store(),
+            #[cfg(feature = "rocksdb")]
+            Self::Store(ledger) => ledger.store(),
+        }
+    }
+}
+
+macro_rules! read_through_view {
+    ($type:ty) => {
+        impl Read for $type {
+            fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+                self.view().get(key)
+            }
+
+            fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+                self.view().scan(start, end, visit)
+            }
+
+            fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Entry>, Fault> {
+                self.view().last(start, end)
+            }
+        }
+    };
+}
+
+read_through_view!(Source);
+read_through_view!(Loaded);
+
+impl View for Source {
+    fn tip(&self) -> Result<Option<Tip>, StoreError> {
+        match &self.held {
+            Held::Memory(ledger) => Ok(Some(ledger.last_committed())),
+            #[cfg(feature = "rocksdb")]
+            Held::Store(store) => store.tip(),
+        }
+    }
+}
+
+/// All records of a view in key order, a page at a time.
+pub(crate) struct Records<'v> {
+    view: &'v dyn Read,
+    start: Option<Vec<u8>>,
+    page: vec::IntoIter<Entry>,
+}
+
+impl<'v> Records<'v> {
+    const PAGE: usize = 1_024;
+
+    pub(crate) fn of(view: &'v dyn Read) -> Self {
+        Self { view, start: Some(vec![STATE_KEYS.start]), page: Vec::new().into_iter() }
+    }
+
+    fn turn(&mut self, start: &[u8]) -> Result<(), Fault> {
+        let mut page = Vec::with_capacity(Self::PAGE);
+        self.view.scan(start, &[STATE_KEYS.end], &mut |key, value| {
+            page.push((key.to_vec(), value.to_vec()));
+            if page.len() < Self::PAGE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        // The least key behind the last one read.
+        self.start = page.last().filter(|_| page.len() == Self::PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
+        self.page = page.into_iter();
+        Ok(())
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<Entry, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.len() == 0
+            && let Some(start) = self.start.take()
+            && let Err(fault) = self.turn(&start)
+        {
+            return Some(Err(fault));
+        }
+        self.page.next().map(Ok)
+    }
+}
+
+/// The inputs among these arguments that are files.
+pub(crate) fn input_files<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Vec<PathBuf> {
+    arguments.into_iter().filter(|argument| store_path(argument).is_none()).map(PathBuf::from).collect()
+}

@@ -1,0 +1,104 @@
+//! Every public vector file that is at hand runs as it expects, and leaves the bytes it should.
+//!
+//! The files lie outside of the repository; without them these tests say so and pass.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use coalmine_core::{Execution, Read};
+use coalmine_replay::error::Error;
+use coalmine_replay::runner::{self, Failure, Feed, Goal, Observer};
+use coalmine_store::{Ledger, MemoryStore};
+
+/// What a run did: the heights that were executed, and the expectations that failed.
+#[derive(Default)]
+struct Watch {
+    executed: usize,
+    failures: Vec<Failure>,
+}
+
+impl Observer for Watch {
+    fn executed(&mut self, _goal: Goal<'_>, _execution: &Execution) -> Result<(), Error> {
+        self.executed += 1;
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        self.failures.push(failure);
+    }
+}
+
+fn run(file: &Path) -> (Ledger<MemoryStore>, Watch) {
+    let mut feed = Feed::open(vec![file.into()]).unwrap();
+    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).unwrap();
+    let mut watch = Watch::default();
+    runner::run(&mut ledger, &mut feed, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
+    (ledger, watch)
+}
+
+/// The files of a folder of vectors, in order; none where there is no such folder.
+fn files(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors").join(folder);
+    let Ok(entries) = fs::read_dir(&folder) else {
+        eprintln!("skipped: there is no folder {}", folder.display());
+        return Vec::new();
+    };
+    let is_wanted = |path: &PathBuf| path.extension().is_some_and(|ext| extensions.iter().any(|want| ext == *want));
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(is_wanted).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} holds no vectors", folder.display());
+    files
+}
+
+#[test]
+fn model_files_hold() {
+    for file in files("model/features", &["json"]) {
+        let (_, watch) = run(&file);
+        assert_eq!(watch.failures, [], "{}", file.display());
+    }
+}
+
+#[test]
+fn reference_files_leave_the_bytes_of_the_reference() {
+    for file in files("reference", &["json"]) {
+        let (ledger, watch) = run(&file);
+        assert_eq!(watch.failures, [], "{}", file.display());
+
+        let want = fs::read_to_string(file.with_extension("want")).unwrap();
+        let want: Vec<(String, String, u64)> = serde_json::from_str(&want).unwrap();
+        let mut want: Vec<(String, String)> = want.into_iter().map(|(key, value, _)| (key, value)).collect();
+        want.sort();
+        let mut found = Vec::new();
+        let collect = &mut |key: &[u8], value: &[u8]| {
+            found.push((hex::encode(key), hex::encode(value)));
+            ControlFlow::Continue(())
+        };
+        ledger.store().scan(&[0xd0], &[0xd2], collect).unwrap();
+        let keys = |entries: &[(String, String)]| entries.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        assert_eq!(keys(&found), keys(&want), "{}", file.display());
+        for ((key, found), (_, want)) in found.iter().zip(&want) {
+            // A feature is the reference's record; metrics begin with it.
+            let found = if key.starts_with("d1") { &found[..want.len()] } else { found };
+            assert_eq!(found, want, "{}: {key}", file.display());
+        }
+    }
+}
+
+#[test]
+fn ledger_files_hold_and_skip_their_gaps() {
+    for file in files("ledger", &["jsonl"]) {
+        let (_, watch) = run(&file);
+        assert_eq!(watch.failures, [], "{}", file.display());
+        // Up to 485 million heights; a run that walked them would not end, and this is what it costs.
+        assert!(watch.executed < 2_000, "{}: {} heights were executed", file.display(), watch.executed);
+    }
+}
