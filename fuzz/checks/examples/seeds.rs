@@ -1,0 +1,139 @@
+//! Writes the seeds of every target into `fuzz/seeds`, from the golden vectors and the scenarios.
+//!
+//! `cargo run -p coalmine-fuzz-checks --example seeds` writes the same files every time and leaves
+//! alone what else is there: inputs that have found something are kept beside them under names.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a tool of the tests"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use coalmine_replay::blockfile::Header;
+use coalmine_replay::blockfile::{BlockReader, BlockWriter, Form, Limits};
+use coalmine_replay::generate::{Generator, Workload};
+use serde_json::Value;
+
+/// Rows of one type that become seeds.
+const ROWS_OF_A_TYPE: usize = 2;
+/// Longer scenarios are no seeds.
+const SCENARIO_SIZE_MAX: u64 = 9_000;
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        let folder = root.join("fuzz/seeds").join(target);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), bytes).unwrap();
+    };
+    for file in ["records", "commands", "events", "blocks"] {
+        for (name, bytes) in vectors(&root.join("fixtures/vectors").join(file).with_extension("json")) {
+            write("decode", &format!("{file}-{name}"), &bytes);
+        }
+    }
+    for len in [200_usize, 1_000, 3_000] {
+        for seed in 0..8 {
+            write("block", &format!("{len}-{seed}"), &noise(seed, len));
+        }
+    }
+    for (number, edits) in edits().into_iter().enumerate() {
+        write("load", &format!("{number:02}"), &edits);
+    }
+    for (form, extension) in [(Form::Json, "json"), (Form::Jsonl, "jsonl"), (Form::Blocks, "blocks")] {
+        write("blockfile", &format!("generated.{extension}"), &generated(form));
+        for scenario in scenarios(&root.join("fixtures/scenarios")) {
+            let name = scenario.file_stem().unwrap().to_string_lossy().into_owned();
+            write("blockfile", &format!("{name}.{extension}"), &converted(&scenario, form));
+        }
+    }
+    for (number, proof) in coalmine_fuzz_checks::genuine_proofs().enumerate() {
+        write("proof", &format!("{number:02}"), proof);
+    }
+    // Protobuf that means the same in more bytes: a field unknown to it, and the key's field twice.
+    let genuine: Vec<&[u8]> = coalmine_fuzz_checks::genuine_proofs().take(2).collect();
+    for (number, proof) in genuine.into_iter().enumerate() {
+        write("proof", &format!("unknown-field-{number}"), &[proof, &[0x78, 0x01]].concat());
+        write("proof", &format!("twice-{number}"), &[proof, proof].concat());
+    }
+}
+
+/// A world, then one edit: its kind, a record, and what the kind asks for.
+fn edits() -> Vec<Vec<u8>> {
+    (0..6).flat_map(|kind| (0..6).map(move |record| vec![7, kind, 0, record * 5, 0, 1, 3])).collect()
+}
+
+/// The bytes of the first rows of every type, by id; of records the key, too.
+fn vectors(file: &Path) -> Vec<(String, Vec<u8>)> {
+    let rows: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut seeds = Vec::new();
+    for row in rows.as_array().unwrap() {
+        let count = seen.entry(row["type"].as_str().unwrap().into()).or_default();
+        *count += 1;
+        if *count > ROWS_OF_A_TYPE {
+            continue;
+        }
+        for field in ["bytes", "value", "key"] {
+            if let Some(text) = row[field].as_str().filter(|text| !text.is_empty()) {
+                let id = row["id"].as_str().unwrap();
+                let name = if field == "bytes" { id.into() } else { format!("{id}-{field}") };
+                seeds.push((name, hex::decode(text).unwrap()));
+            }
+        }
+    }
+    seeds
+}
+
+/// SplitMix64, byte by byte.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)).to_be_bytes()[0]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn generated(form: Form) -> Vec<u8> {
+    let workload = Workload { features: 3, users: 3, blocks: 3, txs_per_block: 12, seed: 4, mix: Default::default() };
+    let mut writer = BlockWriter::new(Vec::new(), form, &Header::new(Generator::genesis().unwrap())).unwrap();
+    for block in Generator::new(workload) {
+        writer.block(&block.unwrap(), None).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// The short scenarios, in the order of their names.
+fn scenarios(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries
+        .map(Result::unwrap)
+        .filter(|entry| entry.metadata().unwrap().len() <= SCENARIO_SIZE_MAX)
+        .map(|entry| entry.path())
+        .filter(|path| Form::of(path) == Some(Form::Json))
+        .collect();
+    files.sort();
+    files
+}
+
+fn converted(scenario: &Path, form: Form) -> Vec<u8> {
+    if form == Form::Json {
+        return fs::read(scenario).unwrap();
+    }
+    let mut reader = BlockReader::open(scenario, Limits::default()).unwrap();
+    let header = reader.header().clone();
+    let mut writer = BlockWriter::new(Vec::new(), form, &header).unwrap();
+    for block in &mut reader {
+        let block = block.unwrap();
+        let expect = block.expect.as_ref().map(|expect| expect.text.as_str());
+        writer.block(&block.block, expect).unwrap();
+    }
+    writer.finish().unwrap()
+}

@@ -1,0 +1,32 @@
+//! What the fuzz targets check, as plain functions of bytes that panic when something is wrong.
+//!
+//! The targets in `fuzz/fuzz_targets` feed them with a fuzzer on nightly; `tests/seeds.rs` feeds
+//! them with the committed seeds on stable. Not here: anything that makes bytes.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a check fails by a panic"
+)]
+
+mod block;
+mod blockfile;
+mod decode;
+mod load;
+mod proof;
+mod records;
+
+pub use block::block;
+pub use blockfile::blockfile;
+pub use decode::decode;
+pub use load::load;
+pub use proof::{genuine_proofs, proof};
+
+/// A check of any bytes.
+pub type Check = fn(&[u8]);
+
+/// Every target and its check.
+pub const TARGETS: [(&str, Check); 5] =
+    [("block", block), ("blockfile", blockfile), ("decode", decode), ("load", load), ("proof", proof)];

@@ -1,0 +1,110 @@
+//! A store with damaged records is a fault or a state, and a state goes on without a panic.
+//!
+//! The bytes choose a world, then edits of its records: a byte changed, cut or added, a record lost,
+//! copied under another key, or made of the bytes themselves.
+
+use coalmine_core::{Block, Fault, Name, State, query};
+use coalmine_model::generate::{ADDRESSES, NAMES, World};
+
+use crate::records::Records;
+
+const BLOCKS: usize = 4;
+const EDITS: usize = 4;
+
+/// Loads the damaged records of the bytes' choice.
+pub fn load(bytes: &[u8]) {
+    let [seed, edits @ ..] = bytes else { return };
+    let world = World::from_seed((*seed).into(), BLOCKS);
+    let mut records = run(&world);
+    let mut edits = Edits(edits);
+    for _ in 0..EDITS {
+        edits.apply(&mut records);
+    }
+    for (name, user) in NAMES.iter().zip(ADDRESSES.iter().cycle()) {
+        let name: Name = name.parse().unwrap();
+        // What a query says of damaged records does not matter, as long as it says something.
+        drop(query::check(&records, &name, user));
+        drop(query::metrics(&records, &name));
+        drop(query::due(&records, &name));
+        drop(query::history(&records, &name, None, 100));
+        drop(query::overrides(&records, &name, None, 100));
+        drop(query::feature_at(&records, &name, 1));
+    }
+    drop((query::features(&records, None, 100), query::active(&records, None, 100), query::roles(&records, None, 100)));
+    drop(query::schedule(&records, None, 100));
+    let last = world.blocks.last().unwrap();
+    let tip = last.height();
+    let Ok(state) = State::load(records.0.iter().map(Ok::<_, Fault>), Some(tip)) else { return };
+    let Some(next) = tip.checked_add(1) else { return };
+    let again = Block::from_payloads(next, last.payloads().to_vec()).unwrap();
+    let execution = state.execute(&again).unwrap();
+    let mut after = records.clone();
+    after.write(execution.writes());
+    let root = execution.root();
+    let mut state = state;
+    state.apply(execution).unwrap();
+    let reloaded = State::load(after.0.iter().map(Ok::<_, Fault>), Some(next));
+    assert_eq!(reloaded.map(|state| state.root()).unwrap(), root, "a state that was loaded writes what can be loaded");
+    drop(state.advance(u32::MAX));
+}
+
+/// The records of a world.
+fn run(world: &World) -> Records {
+    let (mut state, writes) = State::genesis(&world.genesis).unwrap();
+    let mut records = Records::default();
+    records.write(&writes);
+    for block in &world.blocks {
+        while state.tip().is_none_or(|tip| tip < block.height()) {
+            let execution = match state.tip() {
+                Some(tip) if tip + 1 < block.height() => state.advance(block.height() - 1).unwrap(),
+                _ => state.execute(block).unwrap(),
+            };
+            records.write(execution.writes());
+            state.apply(execution).unwrap();
+        }
+    }
+    records
+}
+
+struct Edits<'a>(&'a [u8]);
+
+impl Edits<'_> {
+    fn next(&mut self) -> usize {
+        let [first, rest @ ..] = self.0 else { return 0 };
+        self.0 = rest;
+        usize::from(*first)
+    }
+
+    fn wide(&mut self) -> usize {
+        self.next() << 8 | self.next()
+    }
+
+    fn apply(&mut self, records: &mut Records) {
+        if self.0.is_empty() {
+            return;
+        }
+        let kind = self.next();
+        let record = self.wide();
+        let Some((key, value)) = records.0.iter().nth(record % records.0.len().max(1)) else { return };
+        let (mut key, mut value) = (key.clone(), value.clone());
+        match kind % 6 {
+            0 => {
+                let at = self.wide();
+                if let Some(len) = value.len().checked_sub(1) {
+                    value[at % (len + 1)] ^= 1 << (self.next() % 8);
+                }
+            }
+            1 => value.truncate(self.wide() % (value.len() + 1)),
+            2 => value.push(self.0.first().copied().unwrap_or_default()),
+            3 => drop(records.0.remove(&key)),
+            4 => {
+                let at = self.wide() % key.len().max(1);
+                key[at] ^= 1 << (self.next() % 8);
+            }
+            _ => value = std::mem::take(&mut self.0).to_vec(),
+        }
+        if kind % 6 != 3 {
+            records.0.insert(key, value);
+        }
+    }
+}
