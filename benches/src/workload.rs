@@ -1,0 +1,259 @@
+//! Synthetic ledgers: a genesis, the blocks that fill it, and blocks of traffic on top.
+//!
+//! Everything follows from numbers given here, so a case measures the same on every machine. The
+//! traffic is made so that nearly every transaction succeeds however long it runs: an error of the
+//! generator would make the figures better, not worse. The full variety of rules is not here.
+
+use std::collections::VecDeque;
+
+use coalmine_core::{
+    Address, BLOCK_TXS_MAX, Block, Command, Description, FeatureChanges, Genesis, Height, Name, Payload, Percent,
+    Reason, Report, Role, State, Transaction,
+};
+
+pub(crate) const ADMIN: Address = Address([0xad; 20]);
+pub(crate) const OPERATOR: Address = Address([0x0b; 20]);
+pub(crate) const REPORTER: Address = Address([0x4e; 20]);
+
+/// SplitMix64.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let words = (0..len.div_ceil(8)).flat_map(|_| self.next().to_be_bytes());
+        words.take(len).collect()
+    }
+}
+
+/// The size of a ledger: how much of each thing it holds before it is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) features: u64,
+    /// Overrides, all of the first feature.
+    pub(crate) overrides: u64,
+    /// History entries, all of the first feature.
+    pub(crate) history: u64,
+}
+
+impl Size {
+    pub(crate) const fn features(features: u64) -> Self {
+        Self { features, overrides: 0, history: 0 }
+    }
+}
+
+pub(crate) fn name(feature: u64) -> Name {
+    format!("feature_{feature:07}").parse().expect("the text obeys the rule of names")
+}
+
+pub(crate) fn user(number: u64) -> Address {
+    let mut random = Random(number);
+    let mut address = [0; 20];
+    address.copy_from_slice(&random.bytes(20));
+    Address(address)
+}
+
+pub(crate) fn genesis() -> Genesis {
+    let roles = [(ADMIN, Role::Admin.into()), (OPERATOR, Role::Operator.into()), (REPORTER, Role::Reporter.into())];
+    Genesis::new("bench-1", roles).expect("the genesis obeys its rules")
+}
+
+fn payload(signer: Address, commands: Vec<Command>) -> Payload {
+    Payload::Transaction(Transaction::new(signer, commands).expect("the commands obey their rules"))
+}
+
+fn start_canary_of(feature: u64) -> Command {
+    Command::StartCanary { name: name(feature), percent: Percent::new(50).unwrap() }
+}
+
+pub(crate) fn start_canary(feature: u64) -> Payload {
+    payload(OPERATOR, vec![start_canary_of(feature)])
+}
+
+pub(crate) fn report(feature: u64, successes: u32, errors: u32) -> Payload {
+    let latency_total = u64::from(successes + errors) * 120;
+    let report =
+        Report { successes, errors, latency_total, latency_peak: 120, invariant_checks: 0, invariant_failures: 0 };
+    payload(REPORTER, vec![Command::Report { name: name(feature), report }])
+}
+
+fn invariant(feature: u64) -> Payload {
+    let report = Report {
+        successes: 0,
+        errors: 0,
+        latency_total: 0,
+        latency_peak: 0,
+        invariant_checks: 1,
+        invariant_failures: 0,
+    };
+    payload(REPORTER, vec![Command::Report { name: name(feature), report }])
+}
+
+fn set_override(feature: u64, user: Address) -> Payload {
+    payload(OPERATOR, vec![Command::SetOverride { name: name(feature), user, enabled: true }])
+}
+
+/// A feature whose guard bears every error rate, and whose steps lie far ahead.
+fn create(feature: u64) -> Payload {
+    let changes = FeatureChanges {
+        increment_blocks: Some(u32::MAX / 2),
+        max_error_rate: Some(10_000),
+        min_success_count: Some(0),
+        ..FeatureChanges::default()
+    };
+    let description = Description::new("a feature of the benchmark").expect("the text is short");
+    payload(ADMIN, vec![Command::CreateFeature { name: name(feature), description, changes }])
+}
+
+/// The blocks that fill an empty ledger: every feature ends as a canary, every other one rolling out.
+pub(crate) fn filling(size: Size) -> impl Iterator<Item = Block> {
+    let creations = (0..size.features).map(create);
+    let canaries = (0..size.features).map(start_canary);
+    let rollouts = (0..size.features).skip(1).step_by(2).map(|feature| {
+        payload(OPERATOR, vec![Command::StartRollout { name: name(feature), target_percent: Percent::FULL }])
+    });
+    let overrides = (0..size.overrides).map(|number| set_override(0, user(number)));
+    let history = (0..size.history / 16).map(|_| payload(OPERATOR, vec![start_canary_of(0); 16]));
+    let mut payloads = creations.chain(canaries).chain(rollouts).chain(overrides).chain(history);
+    (1..).map_while(move |height| {
+        let some: Vec<Payload> = payloads.by_ref().take(BLOCK_TXS_MAX / 2).collect();
+        (!some.is_empty()).then(|| block(height, some))
+    })
+}
+
+/// A block that sets overrides.
+pub(crate) fn overrides(height: Height, pairs: impl IntoIterator<Item = (u64, Address)>) -> Block {
+    block(height, pairs.into_iter().map(|(feature, user)| set_override(feature, user)).collect())
+}
+
+/// A ledger of this size, in memory.
+pub(crate) fn filled(size: Size) -> State {
+    let (mut state, _) = State::genesis(&genesis()).unwrap();
+    for block in filling(size) {
+        commit(&mut state, &block);
+    }
+    state
+}
+
+/// Executes the next block on a state.
+pub(crate) fn commit(state: &mut State, block: &Block) {
+    let execution = state.execute(block).unwrap();
+    state.apply(execution).unwrap();
+}
+
+pub(crate) fn block(height: Height, payloads: Vec<Payload>) -> Block {
+    Block::from_payloads(height, payloads).expect("the block is within its limits")
+}
+
+/// Blocks of mixed traffic over all features, one after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Traffic {
+    random: Random,
+    features: u64,
+    txs: usize,
+    height: Height,
+    /// Overrides that are set, the oldest first.
+    set: VecDeque<(u64, Address)>,
+}
+
+impl Traffic {
+    /// Traffic behind the block `tip`.
+    pub(crate) fn new(features: u64, txs: usize, tip: Height) -> Self {
+        Self { random: Random(42), features, txs, height: tip, set: VecDeque::new() }
+    }
+
+    pub(crate) fn next(&mut self) -> Block {
+        self.height += 1;
+        let payloads = (0..self.txs).map(|_| self.payload()).collect();
+        block(self.height, payloads)
+    }
+
+    /// 70 % successes, 10 % errors, and a fifth of everything else that is usual.
+    fn payload(&mut self) -> Payload {
+        let feature = self.random.below(self.features);
+        match self.random.below(100) {
+            0..70 => report(feature, 1, 0),
+            70..80 => report(feature, 0, 1),
+            80..85 => invariant(feature),
+            85..90 => self.set_override(feature),
+            90..94 => self.clear_override(feature),
+            94..97 => start_canary(feature & !1),
+            97..98 => payload(
+                OPERATOR,
+                vec![
+                    Command::Rollback { name: name(feature | 1), reason: Reason::Manual },
+                    start_canary_of(feature | 1),
+                    Command::StartRollout { name: name(feature | 1), target_percent: Percent::FULL },
+                ],
+            ),
+            98..99 => {
+                let user = user(self.random.next());
+                let nested = Command::SetOverride { name: name(feature), user, enabled: false };
+                payload(OPERATOR, vec![Command::Schedule { at: self.height + 1, commands: vec![nested] }])
+            }
+            _ => report(feature, 500, 2),
+        }
+    }
+
+    fn set_override(&mut self, feature: u64) -> Payload {
+        let user = user(self.random.next());
+        self.set.push_back((feature, user));
+        set_override(feature, user)
+    }
+
+    fn clear_override(&mut self, feature: u64) -> Payload {
+        match self.set.pop_front() {
+            Some((feature, user)) => payload(OPERATOR, vec![Command::ClearOverride { name: name(feature), user }]),
+            None => self.set_override(feature),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coalmine_core::Receipt;
+
+    use super::*;
+
+    #[test]
+    fn nearly_every_transaction_of_the_traffic_succeeds() {
+        let mut state = filled(Size::features(1_000));
+        let mut traffic = Traffic::new(1_000, 1_000, state.tip().unwrap());
+        let (mut rejected, mut records) = (0, 0);
+        for _ in 0..100 {
+            let execution = state.execute(&traffic.next()).unwrap();
+            rejected += execution.outcome().receipts.iter().filter(|receipt| **receipt != Receipt::Ok).count();
+            records += execution.writes().len();
+            state.apply(execution).unwrap();
+        }
+        assert!(rejected < 100, "{rejected} of 100 000 rejected");
+        assert!((1_200..1_500).contains(&(records / 100)), "{} records a block", records / 100);
+    }
+
+    #[test]
+    fn a_filled_ledger_has_its_size() {
+        let size = Size { features: 4, overrides: 10, history: 32 };
+        let (mut state, _) = State::genesis(&genesis()).unwrap();
+        let mut history = 0;
+        for block in filling(size) {
+            let execution = state.execute(&block).unwrap();
+            assert!(execution.outcome().receipts.iter().all(|receipt| *receipt == Receipt::Ok));
+            history += execution.writes().iter().filter(|(key, _)| key.first() == Some(&0xd2)).count();
+            state.apply(execution).unwrap();
+        }
+        assert_eq!(state.feature_count(), 4);
+        assert_eq!(history, 4 + 4 + 2 + 32);
+    }
+}
