@@ -4,7 +4,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use alloc::vec::{self, Vec};
 use core::fmt;
 use core::ops::ControlFlow;
 
@@ -79,6 +79,55 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// What a scan calls with key and value.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
+/// How many entries [`Entries`] reads at a time.
+const PAGE: usize = 1_024;
+
+/// All entries of a range, one after the other, without holding more than a page of them.
+///
+/// The source must not change meanwhile. It ends after the first fault.
+#[derive(Debug)]
+pub struct Entries<'v, V: ?Sized> {
+    view: &'v V,
+    /// Where the next page starts; none after the last.
+    start: Option<Vec<u8>>,
+    end: Vec<u8>,
+    page: vec::IntoIter<Entry>,
+}
+
+impl<'v, V: Read + ?Sized> Entries<'v, V> {
+    /// The entries with `start <= key < end`, ascending.
+    pub fn new(view: &'v V, start: &[u8], end: &[u8]) -> Self {
+        Self { view, start: Some(start.into()), end: end.into(), page: Vec::new().into_iter() }
+    }
+
+    /// Reads the page at `start` and notes where the next one begins.
+    fn read(&mut self, start: &[u8]) -> Result<(), Fault> {
+        let mut page = Vec::with_capacity(PAGE);
+        self.view.scan(start, &self.end, &mut |key, value| {
+            page.push((key.to_vec(), value.to_vec()));
+            if page.len() < PAGE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        // The least key above the last one read: that key and a zero byte.
+        self.start = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
+        self.page = page.into_iter();
+        Ok(())
+    }
+}
+
+impl<V: Read + ?Sized> Iterator for Entries<'_, V> {
+    type Item = Result<Entry, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.as_slice().is_empty()
+            && let Some(start) = self.start.take()
+            && let Err(fault) = self.read(&start)
+        {
+            return Some(Err(fault));
+        }
+        self.page.next().map(Ok)
+    }
+}
 
 /// One entry of the history of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

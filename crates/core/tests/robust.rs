@@ -615,6 +615,59 @@ fn a_record_under_the_name_of_another_is_a_fault_or_a_state_of_its_own() {
     }
 }
 
+/// Records that decode, each by itself, and contradict each other.
+#[test]
+fn a_contradiction_is_a_fault() {
+    let on = |names: &[&str]| {
+        let prerequisites = names.iter().map(|text| name(text)).collect();
+        Policy { prerequisites, ..Policy::default() }.to_bytes()
+    };
+    let global = |edit: &dyn Fn(&mut Global)| {
+        let mut global = *rich().state.global();
+        edit(&mut global);
+        global.to_bytes()
+    };
+    let (a, ab) = (name("a"), name("ab"));
+    // What is put, and the record that the fault names.
+    let rows: Vec<(&str, Key, Vec<u8>, Key)> = vec![
+        ("a default policy", Key::Policy(a), Policy::default().to_bytes(), Key::Policy(a)),
+        ("an unknown prerequisite", Key::Policy(a), on(&["z"]), Key::Policy(a)),
+        ("itself", Key::Policy(a), on(&["a"]), Key::Policy(a)),
+        ("a circle", Key::Policy(a), on(&["ab"]), Key::Policy(a)),
+        ("too many admins", Key::Global, global(&|global| global.admins += 1), Key::Global),
+        ("too few", Key::Global, global(&|global| global.admins = 0), Key::Global),
+        ("an admin more", Key::Roles(user(1)), vec![1], Key::Global),
+        ("an id not given yet", Key::Global, global(&|global| global.next_schedule_id = 1), Key::Global),
+        ("active and rolling", Key::Step { at: 112, name: ab }, vec![], Key::Step { at: 112, name: ab }),
+        ("due twice", Key::Step { at: 113, name: a }, vec![], Key::Step { at: 113, name: a }),
+    ];
+    for (what, key, value, named) in rows {
+        let mut records = rich().records;
+        records.0.insert(key.to_bytes(), value);
+        match records.load(Some(14)) {
+            Err(Fault::Corrupt { key, .. }) => assert_eq!(Key::from_bytes(&key), Ok(named), "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+/// A path of as many prerequisites as a feature may have loads, a longer one does not.
+#[test]
+fn a_path_that_is_too_long_is_a_fault() {
+    let on = |text: &str| Policy { prerequisites: vec![name(text)], ..Policy::default() }.to_bytes();
+    for (edges, sound) in [(8, true), (9, false)] {
+        let mut world = World::new();
+        let features: Vec<String> = (0..=9).map(|n| format!("f{n}")).collect();
+        for feature in &features {
+            world.run(world.state.tip().map_or(1, |tip| tip + 1), ADMIN, &[create(feature)]);
+        }
+        for pair in features[..=edges].windows(2) {
+            world.records.0.insert(Key::Policy(name(&pair[1])).to_bytes(), on(&pair[0]));
+        }
+        assert_eq!(world.records.load(Some(99)).is_ok(), sound, "{edges} edges");
+    }
+}
+
 /// The key of the fault must be that of a record in the store, or the operator looks in vain.
 #[test]
 fn a_fault_names_a_record_that_is_there() {

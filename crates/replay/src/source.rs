@@ -2,11 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::vec;
 
-use coalmine_core::query::{Entry, Visit};
+use coalmine_core::query::{Entries, Entry, Visit};
 use coalmine_core::{Fault, Height, Read, STATE_KEYS, State};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::RocksStore;
@@ -230,45 +228,9 @@ impl View for Source {
     }
 }
 
-/// All records of a view in key order, a page at a time.
-pub(crate) struct Records<'v> {
-    view: &'v dyn Read,
-    start: Option<Vec<u8>>,
-    page: vec::IntoIter<Entry>,
-}
-
-impl<'v> Records<'v> {
-    const PAGE: usize = 1_024;
-
-    pub(crate) fn of(view: &'v dyn Read) -> Self {
-        Self { view, start: Some(vec![STATE_KEYS.start]), page: Vec::new().into_iter() }
-    }
-
-    fn turn(&mut self, start: &[u8]) -> Result<(), Fault> {
-        let mut page = Vec::with_capacity(Self::PAGE);
-        self.view.scan(start, &[STATE_KEYS.end], &mut |key, value| {
-            page.push((key.to_vec(), value.to_vec()));
-            if page.len() < Self::PAGE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        // The least key behind the last one read.
-        self.start = page.last().filter(|_| page.len() == Self::PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
-        self.page = page.into_iter();
-        Ok(())
-    }
-}
-
-impl Iterator for Records<'_> {
-    type Item = Result<Entry, Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.page.len() == 0
-            && let Some(start) = self.start.take()
-            && let Err(fault) = self.turn(&start)
-        {
-            return Some(Err(fault));
-        }
-        self.page.next().map(Ok)
-    }
+/// All records of a view in key order.
+pub(crate) fn records<'v>(view: &'v (dyn Read + 'v)) -> Entries<'v, dyn Read + 'v> {
+    Entries::new(view, &[STATE_KEYS.start], &[STATE_KEYS.end])
 }
 
 /// The inputs among these arguments that are files.

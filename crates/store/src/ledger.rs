@@ -8,10 +8,10 @@ use coalmine_core::{
     StaleExecution, State, tree,
 };
 
-use crate::entries::Entries;
 use crate::error::StoreError;
 use crate::store::{STATE, Snapshots, Store, View};
 use crate::tip::Tip;
+use coalmine_core::query::Entries;
 
 /// Why a ledger could not be created or opened.
 #[derive(Debug, thiserror::Error)]

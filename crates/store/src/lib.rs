@@ -31,7 +31,6 @@
 //! no knowledge of what a record means: that is `coalmine-core`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
-mod entries;
 mod error;
 mod ledger;
 mod memory;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::iter::Peekable;
 
-use coalmine_core::query::Entry;
+use coalmine_core::query::{Entries, Entry};
 use coalmine_core::{Block, Decode, Fault, Height, Key, Outcome, Read};
 use coalmine_store::{Ledger, MemoryStore};
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::{self, Fields, Value};
 use crate::runner::{self, Feed, Goal};
-use crate::source::{self, Opened, Records, Source, input_files};
+use crate::source::{self, Opened, Source, input_files, records};
 
 /// A record that is not the same in two states.
 pub(crate) struct Difference {
@@ -24,13 +24,13 @@ pub(crate) struct Difference {
 
 /// The records that differ, in key order.
 pub(crate) fn differences<'v>(first: &'v dyn Read, second: &'v dyn Read) -> Differences<'v> {
-    Differences { first: Records::of(first).peekable(), second: Records::of(second).peekable() }
+    Differences { first: records(first).peekable(), second: records(second).peekable() }
 }
 
 /// Walks through two states side by side.
 pub(crate) struct Differences<'v> {
-    first: Peekable<Records<'v>>,
-    second: Peekable<Records<'v>>,
+    first: Peekable<Entries<'v, dyn Read + 'v>>,
+    second: Peekable<Entries<'v, dyn Read + 'v>>,
 }
 
 /// The entries of two states under one key, of which at least one is there.
