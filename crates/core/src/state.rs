@@ -497,7 +497,8 @@ impl Loader {
         Ok(state)
     }
 
-    /// The depth of every feature with prerequisites: each in the round in which all of its own are known.
+    /// The depth of every feature: each in the round in which those of all its prerequisites are known.
+    /// What is left over rests on itself, on nothing that exists, or on too long a path.
     fn depths(&self) -> Result<BTreeMap<Name, u32>, Fault> {
         let mut depths = BTreeMap::new();
         for name in self.features.keys().filter(|name| !self.policies.contains_key(name)) {
@@ -510,10 +511,13 @@ impl Loader {
                     self.policies.get(name).map(|policy| policy.prerequisites.as_slice()).unwrap_or_default();
                 let below: Option<Vec<u32>> = prerequisites.iter().map(|below| depths.get(below).copied()).collect();
                 let depth = below.map(|below| below.into_iter().max().map_or(0, |depth: u32| depth.saturating_add(1)));
-                depth.is_none_or(|depth| {
-                    depths.insert(**name, depth);
-                    false
-                })
+                match depth {
+                    Some(depth) if depth <= PREREQUISITE_DEPTH_MAX => {
+                        depths.insert(**name, depth);
+                        false
+                    }
+                    Some(_) | None => true,
+                }
             });
         }
         match open.first() {

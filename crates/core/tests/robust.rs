@@ -20,10 +20,11 @@ use std::fmt::Debug;
 use coalmine_core::query::{self, Fault};
 use coalmine_core::{
     Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy, Bucketing,
-    COMMAND_SIZE_MAX, Cause, Change, Command, CommandKind, Decode, DecodeError, DecodeErrorKind, DueKind, Encode,
-    Event, EventCode, Feature, FeatureChanges, Genesis, Global, Hash, Height, Key, KeyPrefix, Lifetime, Metrics, Name,
-    Override, Params, Payload, Percent, Policy, Reader, Reason, Receipt, Reject, Report, Role, Roles, RollbackRule,
-    SCHEDULE_COMMANDS_MAX, STATE_KEYS, Scheduled, State, Status, TX_COMMANDS_MAX, Transaction, TxCommand, Writer,
+    COMMAND_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Decode, DecodeError, DecodeErrorKind, DueKind,
+    Encode, Event, EventCode, Feature, FeatureChanges, Genesis, GenesisError, Global, Hash, Height, Key, KeyPrefix,
+    Lifetime, Metrics, Name, Override, Params, Payload, Percent, Policy, Reader, Reason, Receipt, Reject, Report, Role,
+    Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STATE_KEYS, Scheduled, State, Status, TX_COMMANDS_MAX, Transaction,
+    TxCommand, ValueError, Writer,
 };
 
 use common::*;
@@ -461,6 +462,35 @@ fn a_genesis_obeys_its_rules() {
     }
 }
 
+#[test]
+fn a_genesis_that_is_built_obeys_them_too() {
+    let build = |chain: &str, roles: &[(Address, Roles)], params: [u32; 3]| {
+        let [max_due_per_block, breaker_rollbacks, breaker_window] = params;
+        let params = Params { max_due_per_block, breaker_rollbacks, breaker_window };
+        let chain = ChainId::new(chain.as_bytes())?;
+        Genesis::with_params(chain, roles.iter().copied().collect(), params).map(|_| ())
+    };
+    let (admin, operator) = ((ADMIN, Role::Admin.into()), (OPERATOR, Role::Operator.into()));
+    let params = [1, 0, 0];
+    let long = "c".repeat(65);
+    for (chain, roles, params, expected) in [
+        ("", vec![admin, operator], params, Ok(())),
+        (&long[1..], vec![admin], [1, 1, 1], Ok(())),
+        (long.as_str(), vec![admin], params, Err(GenesisError::Chain(ValueError::ChainId))),
+        ("a b", vec![admin], params, Err(GenesisError::Chain(ValueError::ChainId))),
+        ("c", vec![], params, Err(GenesisError::NoAdmin)),
+        ("c", vec![operator], params, Err(GenesisError::NoAdmin)),
+        ("c", vec![admin, (OPERATOR, Roles::NONE)], params, Err(GenesisError::NoRole)),
+        ("c", vec![admin], [0, 0, 0], Err(GenesisError::Params)),
+        ("c", vec![admin], [1, 1, 0], Err(GenesisError::Params)),
+    ] {
+        assert_eq!(build(chain, &roles, params), expected, "{chain} {roles:?} {params:?}");
+    }
+    let many = |count: u32| (0..count).map(|n| (user(n), Role::Admin.into()));
+    assert!(Genesis::new("c", many(65_535)).is_ok_and(|genesis| genesis.roles().len() == 65_535));
+    assert_eq!(Genesis::new("c", many(65_536)), Err(GenesisError::TooManyAddresses));
+}
+
 // A state whose records were damaged.
 
 /// A small ledger with a record of every kind.
@@ -749,6 +779,15 @@ fn a_query_says_fault_where_a_record_is_damaged() {
             other => panic!("{decoded:?}: {other:?}"),
         }
     }
+    // The entry of a step that must be there.
+    let mut records = world.records.clone();
+    let step = Key::Step { at: 112, name: name("a") }.to_bytes();
+    assert_eq!(query::due(&records, &name("a")).unwrap(), Some(112));
+    records.0.remove(&step);
+    assert!(matches!(query::due(&records, &name("a")), Err(Fault::Corrupt { key, .. }) if key == step));
+    // A verdict needs the ledger's id, and says so.
+    records.0.remove(&Key::Global.to_bytes());
+    assert!(matches!(query::check(&records, &name("ab"), &user(1)), Err(Fault::Corrupt { key, .. }) if key == [0xd4]));
     // A record under another record's key is a fault, never the other's.
     let mut records = world.records.clone();
     for prefix in [Key::Feature, Key::Metrics] {
