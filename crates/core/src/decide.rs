@@ -4,8 +4,8 @@ use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::bucket::bucket;
-use crate::record::{Policy, Status};
+use crate::bucket::{BucketPrefix, bucket_first_byte, bucket_sha256};
+use crate::record::{Bucketing, Policy, Status};
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
 /// What of a feature decides for whom it is on.
@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub policy: Cow<'a, Policy>,
     /// The user's own switch.
     pub user: Option<bool>,
+    /// What the source has hashed already for buckets of this feature.
+    pub(crate) prefix: Option<&'a BucketPrefix>,
 }
 
 /// Where the evaluation looks things up.
@@ -119,7 +121,11 @@ fn alone<L: Lookup>(source: &L, name: &Name, facts: &Facts<'_>, user: &Address) 
         (Status::Canary | Status::RollingOut | Status::Enabled, Some(enabled)) => verdict(enabled, Why::Override),
         (Status::Enabled, None) => verdict(true, Why::Status(facts.status)),
         (Status::Canary | Status::RollingOut, None) => {
-            let bucket = bucket(&source.chain()?, name, &facts.policy, user);
+            let bucket = match (facts.policy.bucketing, facts.prefix) {
+                (Bucketing::FirstByte, _) => bucket_first_byte(user),
+                (Bucketing::Sha256, Some(prefix)) => prefix.bucket(user),
+                (Bucketing::Sha256, None) => bucket_sha256(&source.chain()?, name, facts.policy.salt, user),
+            };
             let share = facts.percent.bps();
             verdict(bucket < share, Why::Bucket { bucket, share })
         }

@@ -351,6 +351,7 @@ impl<R: Read> Lookup for Records<'_, R> {
             percent: feature.rollout_percent,
             policy: Cow::Owned(policy(self.0, name)?),
             user: override_of(self.0, name, user)?.map(|record| record.enabled),
+            prefix: None,
         }))
     }
 }

@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
+use crate::bucket::BucketPrefix;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
 use crate::decide::{Facts, Lookup, Verdict, decide, decide_from};
 use crate::execute::{Delta, Execution, Presence};
@@ -40,6 +41,8 @@ pub(crate) struct FeatureEntry {
     pub(crate) metrics: Metrics,
     pub(crate) policy: Policy,
     overrides: BTreeMap<Address, Override>,
+    /// Follows from the policy.
+    bucket: BucketPrefix,
     /// The longest path of prerequisites below it, in edges.
     pub(crate) depth: u32,
     pub(crate) feature_path: Path,
@@ -47,10 +50,11 @@ pub(crate) struct FeatureEntry {
 }
 
 impl FeatureEntry {
-    fn new(feature: Feature, metrics: Metrics, policy: Policy, depth: u32) -> Self {
+    fn new(chain: &ChainId, feature: Feature, metrics: Metrics, policy: Policy, depth: u32) -> Self {
         let name = feature.name;
         let path = |key: Key| Path::of(&key.to_bytes());
         Self {
+            bucket: BucketPrefix::new(chain, &name, policy.salt),
             feature,
             metrics,
             policy,
@@ -67,6 +71,7 @@ impl FeatureEntry {
             percent: self.feature.rollout_percent,
             policy: Cow::Borrowed(&self.policy),
             user: self.overrides.get(user).map(|record| record.enabled),
+            prefix: Some(&self.bucket),
         }
     }
 }
@@ -164,11 +169,15 @@ impl State {
                 Some(entry) => {
                     entry.feature = changed.feature;
                     entry.metrics = changed.metrics;
-                    entry.policy = changed.policy.unwrap_or_else(|| core::mem::take(&mut entry.policy));
+                    if let Some(policy) = changed.policy {
+                        entry.bucket = BucketPrefix::new(&self.global.chain, &name, policy.salt);
+                        entry.policy = policy;
+                    }
                 }
                 None => {
                     let policy = changed.policy.unwrap_or_default();
-                    let entry = FeatureEntry::new(changed.feature, changed.metrics, policy, changed.depth);
+                    let entry =
+                        FeatureEntry::new(&self.global.chain, changed.feature, changed.metrics, policy, changed.depth);
                     self.add_feature(name, entry);
                 }
             }
@@ -472,7 +481,7 @@ impl Loader {
             if let Some(at) = automatic_step_due(&feature, &policy) {
                 state.steps.insert((at, name));
             }
-            let mut entry = FeatureEntry::new(feature, metrics, policy, depth);
+            let mut entry = FeatureEntry::new(&state.global.chain, feature, metrics, policy, depth);
             entry.overrides = self.overrides.remove(&name).unwrap_or_default();
             state.add_feature(name, entry);
         }

@@ -1734,6 +1734,7 @@ fn pages_put_together_are_the_whole() {
                     break;
                 }
                 pages.extend(next);
+                assert!(pages.len() <= whole.len(), "{what}: {limit} at a time never end");
             }
             assert_eq!(pages, whole, "{what}, {limit} at a time");
         }
