@@ -1,4 +1,4 @@
-//! Prints the table of figures of the README in about a minute.
+//! Prints the tables of figures in a minute or two; `figures FILTER` only those whose name contains it.
 //!
 //! All cases of a suite take turns, and a figure is the median of its turns: what slows the machine
 //! down for a while slows all of them down, so the ratios hold better than the figures do.

@@ -3,6 +3,7 @@
 //! Sketch: one lookup by name in a BTreeMap, one of the user in the overrides, one SHA-256 of
 //! about 75 bytes (two compressions). The baseline is a bare lookup and the hash of the same bytes.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
@@ -85,20 +86,25 @@ pub(super) fn suite() -> Suite {
         ]
     });
     let ratio = |features: u64| {
-        let of = |what| format!("{features} features, {what}");
+        let of = |what: &str| label(features, what);
         Ratio::new(of("miss : bare lookup and hash"), &[&of("miss")], &[&of("bare lookup and hash")], None)
     };
     let ratios = SIZES.into_iter().map(ratio).collect();
     let mut cases: Vec<Case> = cases.collect();
-    for case in cases.iter_mut().filter(|case| case.name == "1000 features, miss") {
+    for case in cases.iter_mut().filter(|case| case.name == label(1_000, "miss")) {
         case.goal = Some(Goal::Nanoseconds(150.0));
     }
     Suite { name: "is_enabled", unit: "answer", cases, ratios }
 }
 
+fn label(features: u64, what: &str) -> String {
+    format!("{features} feature{}, {what}", if features == 1 { "" } else { "s" })
+}
+
 fn ask(world: &Shared<World>, features: u64, what: &str, answer: impl Fn(&World, &Question) -> bool + 'static) -> Case {
     let world = world.clone();
-    Case::new(format!("{features} features, {what}"), Clock::Thread, 1, move || -> Runner {
+    Case::new(label(features, what), Clock::Thread, 1, move || -> Runner {
+        LazyCell::force(&world);
         let mut next = 0;
         Box::new(move |times| {
             let world: &World = &world;

@@ -4,7 +4,7 @@
 //! is left must stay as it is. One feature all the time asks about the algorithms alone; another
 //! one every time adds the misses of the caches.
 
-use std::cell::RefCell;
+use std::cell::{LazyCell, RefCell};
 use std::hint::black_box;
 
 use coalmine_core::{Block, Payload, State};
@@ -74,6 +74,7 @@ fn blocks(
 ) -> impl FnOnce() -> Runner + 'static {
     let state = state.clone();
     move || {
+        LazyCell::force(&state);
         let make = {
             let state = state.clone();
             move |index| block(state.borrow().tip().unwrap() + 1 + index, payloads())
