@@ -1,0 +1,136 @@
+//! The end of a block: each changed record is encoded once, and the indexes follow from the records.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use super::{BlockError, ChangedFeature, Delta, Execution, Presence};
+use crate::block::{Outcome, Receipt};
+use crate::codec::Encode;
+use crate::feature::automatic_step_due;
+use crate::key::Key;
+use crate::overlay::{Overlay, Working};
+use crate::record::Policy;
+use crate::state::State;
+use crate::values::{Hash, Height, Name};
+use crate::writes::WriteSet;
+
+impl Overlay<'_> {
+    pub(super) fn finish(self, receipts: Vec<Receipt>) -> Result<Execution, BlockError> {
+        let base = self.base;
+        let height = self.height;
+        let mut writes = WriteSet::default();
+        let mut delta = DeltaBuilder::default();
+        for working in self.features.touched() {
+            delta.add(base, working, &mut writes);
+        }
+        for entry in &self.history {
+            let key = Key::Change { name: entry.name, height, seq: entry.seq };
+            writes.put(&key, |out| entry.change.encode(out));
+        }
+        for ((name, user), change) in self.override_changes() {
+            let key = Key::Override { name: *name, user: *user };
+            write_change(&mut writes, &key, change.as_ref(), base.override_record(name, user));
+        }
+        for (address, change) in self.role_changes() {
+            write_change(&mut writes, &Key::Roles(*address), change.as_ref(), base.roles_record(address));
+        }
+        for ((at, id), change) in self.schedule_changes() {
+            let key = Key::Schedule { at: *at, id: *id };
+            write_change(&mut writes, &key, change.as_ref(), base.scheduled(*at, *id));
+        }
+        if self.global != *base.global() {
+            writes.put(&Key::Global, |out| self.global.encode(out));
+        }
+        let patch = base.tree().prepare(&writes.tree_changes())?;
+        let root = Hash(patch.root());
+        let mut this = self;
+        let events = core::mem::take(&mut this.events);
+        let DeltaBuilder { features, active, steps } = delta;
+        let delta = Delta { features, global: this.global, active, steps, maps: this.into_map_changes() };
+        Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, delta, patch })
+    }
+}
+
+#[derive(Default)]
+struct DeltaBuilder {
+    features: Vec<ChangedFeature>,
+    active: Vec<(Name, Presence)>,
+    steps: Vec<((Height, Name), Presence)>,
+}
+
+impl DeltaBuilder {
+    /// Writes what has changed of a feature: record, metrics, policy, and the indexes that follow from them.
+    fn add(&mut self, base: &State, working: &Working<'_>, writes: &mut WriteSet) {
+        let Working { id, feature, metrics, policy, depth, seq: _ } = working;
+        let name = feature.name;
+        let before = id.and_then(|id| base.entry(id));
+        let feature_changed = before.is_none_or(|before| before.feature != *feature);
+        let metrics_changed = before.is_none_or(|before| before.metrics != *metrics);
+        let new_policy = match policy {
+            Cow::Owned(policy) if before.is_none_or(|before| before.policy != *policy) => Some(policy),
+            Cow::Owned(_) | Cow::Borrowed(_) => None,
+        };
+        if !feature_changed && !metrics_changed && new_policy.is_none() {
+            return;
+        }
+        if feature_changed {
+            writes.put_with_path(before.map(|before| before.feature_path), &Key::Feature(name), |out| {
+                feature.encode(out)
+            });
+        }
+        if metrics_changed {
+            writes.put_with_path(before.map(|before| before.metrics_path), &Key::Metrics(name), |out| {
+                metrics.encode(&name, out)
+            });
+        }
+        if let Some(policy) = new_policy {
+            let stored = |policy: &Policy| *policy != Policy::default();
+            if stored(policy) {
+                writes.put(&Key::Policy(name), |out| policy.encode(out));
+            } else if before.is_some_and(|before| stored(&before.policy)) {
+                writes.delete(&Key::Policy(name));
+            }
+        }
+        let was_active = before.is_some_and(|before| before.feature.status.is_active());
+        if was_active != feature.status.is_active() {
+            let presence = if was_active { Presence::Removed } else { Presence::Added };
+            write_index(writes, &Key::Active(name), presence);
+            self.active.push((name, presence));
+        }
+        let was_due = before.and_then(|before| automatic_step_due(&before.feature, &before.policy));
+        let due = automatic_step_due(feature, policy);
+        if was_due != due {
+            for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
+                if let Some(at) = at {
+                    write_index(writes, &Key::Step { at, name }, presence);
+                    self.steps.push(((at, name), presence));
+                }
+            }
+        }
+        self.features.push(ChangedFeature {
+            id: *id,
+            feature: feature.clone(),
+            metrics: *metrics,
+            policy: new_policy.cloned(),
+            depth: *depth,
+        });
+    }
+}
+
+fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) {
+    match presence {
+        Presence::Added => writes.put(key, |_| {}),
+        Presence::Removed => writes.delete(key),
+    }
+}
+
+/// Puts or deletes a record, unless it is what it was.
+fn write_change<T: Encode + PartialEq>(writes: &mut WriteSet, key: &Key, now: Option<&T>, before: Option<&T>) {
+    if now == before {
+        return;
+    }
+    match now {
+        Some(record) => writes.put(key, |out| record.encode(out)),
+        None => writes.delete(key),
+    }
+}

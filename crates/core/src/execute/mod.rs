@@ -1,0 +1,316 @@
+//! One block: due work, draining, transactions, and what they leave behind.
+//!
+//! Execution reads the committed state and changes nothing; [`State::apply`] makes its result the
+//! committed state. The order of the guards in each command is consensus: authority, limits,
+//! existence, breaker, status, prerequisites, data.
+
+mod features;
+mod finish;
+mod ledger;
+
+use alloc::vec::Vec;
+
+use crate::block::{Block, Outcome, Payload, Receipt, TxCommand};
+use crate::command::{Command, CommandKind};
+use crate::event::{BreakerClosedBy, Event};
+use crate::overlay::{MapChanges, Overlay};
+use crate::record::{Feature, Global, Metrics, OpenBreaker, Params, Policy, Scheduled};
+use crate::reject::Reject;
+use crate::state::{FeatureId, State};
+use crate::tree::{Patch, TreeError};
+use crate::values::{Address, Hash, Height, Name};
+use crate::writes::WriteSet;
+
+/// Why a block could not be executed. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// The height is not the one after the tip.
+    #[error("block {found} does not follow: the next height is {expected}")]
+    Height {
+        /// The height after the tip.
+        expected: Height,
+        /// The height of the block.
+        found: Height,
+    },
+    /// The tip is at the last height there is, or beyond the height asked for.
+    #[error("height {to} is not above the tip {tip}")]
+    NotAbove {
+        /// The tip.
+        tip: Height,
+        /// The height asked for.
+        to: Height,
+    },
+    /// A fault of the tree: the node must stop.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// The result of a block that has not been committed.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    height: Height,
+    outcome: Outcome,
+    root: Hash,
+    writes: WriteSet,
+    pub(crate) delta: Delta,
+    pub(crate) patch: Patch,
+}
+
+/// What a block changes in the decoded state.
+#[derive(Debug, Clone)]
+pub(crate) struct Delta {
+    pub(crate) features: Vec<ChangedFeature>,
+    pub(crate) maps: MapChanges,
+    pub(crate) global: Global,
+    pub(crate) active: Vec<(Name, Presence)>,
+    pub(crate) steps: Vec<((Height, Name), Presence)>,
+}
+
+/// Whether an index has an entry from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Added,
+    Removed,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ChangedFeature {
+    pub(crate) id: Option<FeatureId>,
+    pub(crate) feature: Feature,
+    pub(crate) metrics: Metrics,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) depth: u32,
+}
+
+impl Execution {
+    /// The height of the block.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// Receipts and events.
+    #[must_use]
+    pub const fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// The root after the block.
+    #[must_use]
+    pub const fn root(&self) -> Hash {
+        self.root
+    }
+
+    /// The records that change.
+    #[must_use]
+    pub const fn writes(&self) -> &WriteSet {
+        &self.writes
+    }
+}
+
+impl State {
+    /// Executes the block after the tip and changes nothing.
+    ///
+    /// # Errors
+    /// [`BlockError::Height`] for any other height, [`BlockError::Tree`] when the node must stop.
+    pub fn execute(&self, block: &Block) -> Result<Execution, BlockError> {
+        if let Some(tip) = self.tip() {
+            let expected = tip.checked_add(1).ok_or(BlockError::NotAbove { tip, to: block.height() })?;
+            if block.height() != expected {
+                return Err(BlockError::Height { expected, found: block.height() });
+            }
+        }
+        self.run(block.height(), block.payloads())
+    }
+
+    /// Executes the first height above the tip, up to `to`, at which something falls due, or `to`
+    /// itself when nothing does. The heights in between are empty blocks that change nothing.
+    ///
+    /// Committing this until the tip is `to` equals feeding every empty block, and costs only the
+    /// heights at which something is due.
+    ///
+    /// # Errors
+    /// [`BlockError::NotAbove`] when `to` is not above the tip, [`BlockError::Tree`] when the node must stop.
+    pub fn advance(&self, to: Height) -> Result<Execution, BlockError> {
+        let next = match self.tip() {
+            Some(tip) if tip >= to => return Err(BlockError::NotAbove { tip, to }),
+            Some(tip) => tip.saturating_add(1),
+            // The first block may have any height, so nothing lies between.
+            None => to,
+        };
+        let height = self.busy_from(next).map_or(to, |busy| busy.min(to));
+        self.run(height, &[])
+    }
+
+    /// The first height from `next` on at which an empty block does something.
+    fn busy_from(&self, next: Height) -> Option<Height> {
+        let schedule = self.first_scheduled();
+        let due = match &self.global().breaker {
+            None => [schedule, self.first_step()],
+            Some(breaker) if breaker.draining => return Some(next),
+            Some(breaker) => [schedule, (breaker.until != 0).then_some(breaker.until)],
+        };
+        due.into_iter().flatten().min().map(|height| height.max(next))
+    }
+
+    fn run(&self, height: Height, payloads: &[Payload]) -> Result<Execution, BlockError> {
+        let mut block = Overlay::new(self, height);
+        block.expire_breaker();
+        let mut budget = Budget(block.global.params.max_due_per_block);
+        block.run_due(&mut budget);
+        block.drain(budget);
+        let receipts = payloads.iter().map(|payload| block.run_payload(payload)).collect();
+        block.finish(receipts)
+    }
+}
+
+/// How much due work the block may still do.
+struct Budget(u32);
+
+impl Budget {
+    const fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+
+    const fn spend(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+}
+
+impl Overlay<'_> {
+    // What happens by itself.
+
+    fn expire_breaker(&mut self) {
+        let expired = |breaker: &OpenBreaker| breaker.until != 0 && self.height >= breaker.until && !breaker.draining;
+        if self.global.breaker.as_ref().is_some_and(expired) {
+            self.global.breaker = None;
+            self.events.push(Event::BreakerClosed { by: BreakerClosedBy::Expiry });
+        }
+    }
+
+    /// Does what is due, kind by kind, as far as the budget goes.
+    ///
+    /// New entries are always due after this block, so it is enough to look at those of the state.
+    fn run_due(&mut self, budget: &mut Budget) {
+        for (at, id, entry) in self.base.scheduled_until(self.height) {
+            if budget.is_spent() {
+                return;
+            }
+            if self.is_scheduled(at, id) {
+                self.run_scheduled(at, id, entry);
+                budget.spend();
+            }
+        }
+        for (at, name) in self.base.steps_until(self.height) {
+            if budget.is_spent() || self.global.breaker.is_some() {
+                return;
+            }
+            if self.step_if_due(&name, at) {
+                budget.spend();
+            }
+        }
+    }
+
+    fn run_scheduled(&mut self, at: Height, id: u64, entry: &Scheduled) {
+        self.set_scheduled(at, id, None);
+        self.keep();
+        let receipt = self.run_commands(&entry.actor, entry.commands.iter().map(Ok));
+        self.events.push(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
+    }
+
+    /// Rolls back what is under way while the breaker drains, with what the due work has left of the limit.
+    fn drain(&mut self, mut budget: Budget) {
+        if !self.global.breaker.is_some_and(|breaker| breaker.draining) {
+            return;
+        }
+        if !self.drain_features(&mut budget) {
+            return;
+        }
+        if let Some(breaker) = &mut self.global.breaker {
+            breaker.draining = false;
+        }
+        self.events.push(Event::BreakerDrained);
+    }
+
+    // Transactions.
+
+    fn run_payload(&mut self, payload: &Payload) -> Receipt {
+        match payload {
+            Payload::Malformed(_) => Receipt::Rejected { reject: Reject::Malformed, index: 0 },
+            Payload::Transaction(tx) => self.run_commands(tx.signer(), tx.commands().iter().map(checked)),
+        }
+    }
+
+    /// Runs the commands of one atomic transaction.
+    fn run_commands<'c>(
+        &mut self,
+        signer: &Address,
+        commands: impl ExactSizeIterator<Item = Result<&'c Command, (CommandKind, Reject)>>,
+    ) -> Receipt {
+        // A single command changes nothing before it is certain to succeed.
+        let mark = (commands.len() > 1).then(|| self.begin());
+        for (index, command) in (0..=u8::MAX).zip(commands) {
+            if let Err(reject) = self.run_command(signer, command) {
+                if let Some(mark) = mark {
+                    self.undo(mark);
+                }
+                return Receipt::Rejected { reject, index };
+            }
+        }
+        self.keep();
+        Receipt::Ok
+    }
+
+    fn run_command(
+        &mut self,
+        signer: &Address,
+        command: Result<&Command, (CommandKind, Reject)>,
+    ) -> Result<(), Reject> {
+        let kind = match &command {
+            Ok(command) => command.kind(),
+            Err((kind, _)) => *kind,
+        };
+        let roles = self.roles_of(signer);
+        if !kind.roles().iter().any(|role| roles.allows(*role)) {
+            return Err(Reject::Unauthorized);
+        }
+        match command.map_err(|(_, reject)| reject)? {
+            Command::CreateFeature { name, description, changes } => {
+                self.create_feature(signer, *name, description, changes)
+            }
+            Command::ConfigureFeature { name, description, changes } => {
+                self.configure_feature(name, description.as_ref(), changes)
+            }
+            Command::StartCanary { name, percent } => self.start_canary(signer, name, *percent),
+            Command::StartRollout { name, target_percent } => self.start_rollout(signer, name, *target_percent),
+            Command::AdvanceRollout { name } => self.advance_rollout(signer, name),
+            Command::Enable { name } => self.enable(signer, name),
+            Command::Disable { name } => self.disable(signer, name),
+            Command::Rollback { name, reason } => self.rollback(signer, name, *reason),
+            Command::SetOverride { name, user, enabled } => self.set_user(signer, *name, *user, *enabled),
+            Command::ClearOverride { name, user } => self.clear_user(*name, *user),
+            Command::Report { name, report } => self.report(name, report),
+            Command::TripBreaker { reason, until, drain } => self.trip_breaker(signer, *reason, *until, *drain),
+            Command::ResetBreaker => self.reset_breaker(),
+            Command::Schedule { at, commands } => self.schedule(signer, *at, commands),
+            Command::CancelSchedule { at, id } => self.cancel_schedule(*at, *id),
+            Command::GrantRole { address, role } => self.grant_role(*address, *role),
+            Command::RevokeRole { address, role } => self.revoke_role(*address, *role),
+            Command::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
+                let old = self.global.params;
+                self.set_params(Params {
+                    max_due_per_block: max_due_per_block.unwrap_or(old.max_due_per_block),
+                    breaker_rollbacks: breaker_rollbacks.unwrap_or(old.breaker_rollbacks),
+                    breaker_window: breaker_window.unwrap_or(old.breaker_window),
+                })
+            }
+        }
+    }
+}
+
+fn checked(command: &TxCommand) -> Result<&Command, (CommandKind, Reject)> {
+    match command {
+        TxCommand::Valid(command) => Ok(command),
+        TxCommand::Invalid { kind, reject, bytes: _ } => Err((*kind, *reject)),
+    }
+}
