@@ -1,7 +1,9 @@
-//! Which share of the users a user belongs to.
+//! Which share of the users a user belongs to, and which share of the units a unit.
 //!
-//! A bucket is a function of the ledger, the feature, its salt and the user alone, so raising a
-//! percent never switches anybody off.
+//! A bucket is a function of the ledger, the feature or deployment, its salt and the user or unit
+//! alone, so raising a percent never switches anybody off and raising a share moves nobody back.
+
+use sha2::{Digest, Sha256};
 
 use crate::codec::Writer;
 use crate::tree::hash_padded;
@@ -10,59 +12,81 @@ use crate::values::{Address, Bps, ChainId, Name, Percent};
 /// How many buckets there are: a bucket is in `0..BUCKETS`.
 pub const BUCKETS: u16 = 10_000;
 
-const DOMAIN: &[u8] = b"coalmine/bucket/1";
+const BUCKET_DOMAIN: &[u8] = b"coalmine/bucket/1";
+const ROUTE_DOMAIN: &[u8] = b"coalmine/route/1";
 
-/// The domain, two length-prefixed texts of at most 64 bytes, the salt, the user and the padding of SHA-256.
-const BLOCKS_MAX: usize = 3;
+/// The domain, two length-prefixed texts of at most 64 bytes and the salt leave room here for a
+/// unit of at least 28 bytes and the padding of SHA-256.
+const BLOCKS: usize = 3;
+const BLOCK_LEN: usize = 64;
+/// The byte behind the message, and its length in bits.
+const PADDING_MIN: usize = 1 + 8;
 
-/// The padded message of a feature, ready for a user to be filled in and hashed.
+/// The message in front of a unit, ready for the unit to be filled in and hashed.
 #[derive(Debug, Clone)]
 pub(crate) struct BucketPrefix {
-    blocks: [[u8; 64]; BLOCKS_MAX],
-    /// How many of the blocks the message takes.
-    count: u8,
-    /// Where the user begins.
-    user: u8,
+    /// The message, then zeros.
+    blocks: [[u8; BLOCK_LEN]; BLOCKS],
+    len: usize,
 }
 
 impl BucketPrefix {
-    pub(crate) fn new(chain: &ChainId, name: &Name, salt: u64) -> Self {
+    /// What the buckets of a feature begin with.
+    pub(crate) fn of_feature(chain: &ChainId, name: &Name, salt: u64) -> Self {
+        Self::new(BUCKET_DOMAIN, chain, name, salt)
+    }
+
+    /// What the buckets of a deployment begin with.
+    pub(crate) fn of_deployment(chain: &ChainId, plugin: &Name, salt: u64) -> Self {
+        Self::new(ROUTE_DOMAIN, chain, plugin, salt)
+    }
+
+    fn new(domain: &[u8], chain: &ChainId, name: &Name, salt: u64) -> Self {
         let mut message = Writer::default();
-        message.raw(DOMAIN);
+        message.raw(domain);
         message.lp8(chain.as_bytes());
         message.name(name);
         message.u64(salt);
-        let user = message.len();
-        message.address(&Address::ZERO);
-        let bits = u64::try_from(message.len()).unwrap_or_default().saturating_mul(8);
-        message.u8(0x80);
-        while message.len() % 64 != 56 {
-            message.u8(0);
-        }
-        message.u64(bits);
-        let (padded, _) = message.as_bytes().as_chunks();
-        let mut blocks = [[0; 64]; BLOCKS_MAX];
-        blocks.iter_mut().zip(padded).for_each(|(block, padded)| *block = *padded);
-        let small = |n: usize| u8::try_from(n).unwrap_or_default();
-        Self { blocks, count: small(padded.len()), user: small(user) }
+        let mut blocks = [[0; BLOCK_LEN]; BLOCKS];
+        blocks.as_flattened_mut().iter_mut().zip(message.as_bytes()).for_each(|(place, byte)| *place = *byte);
+        Self { blocks, len: message.len() }
     }
 
     /// The first 8 bytes of the hash, scaled to 0..10 000.
-    pub(crate) fn bucket(&self, user: &Address) -> Bps {
+    pub(crate) fn bucket(&self, unit: &[u8]) -> Bps {
+        scale(self.hash(unit).first_chunk().copied().unwrap_or_default())
+    }
+
+    fn hash(&self, unit: &[u8]) -> [u8; 32] {
+        self.hash_in_place(unit).unwrap_or_else(|| {
+            let message = self.blocks.as_flattened().get(..self.len).unwrap_or_default();
+            Sha256::new().chain_update(message).chain_update(unit).finalize().into()
+        })
+    }
+
+    /// The hash of a unit that fits behind the message; none if it does not.
+    fn hash_in_place(&self, unit: &[u8]) -> Option<[u8; 32]> {
         let mut blocks = self.blocks;
-        let place = blocks.as_flattened_mut().get_mut(usize::from(self.user)..);
-        if let Some(place) = place.and_then(<[u8]>::first_chunk_mut) {
-            *place = user.0;
-        }
-        let hash = hash_padded(blocks.get(..usize::from(self.count)).unwrap_or(&blocks));
-        scale(hash.first_chunk().copied().unwrap_or_default())
+        let end = self.len.checked_add(unit.len())?;
+        let count = end.checked_add(PADDING_MIN)?.div_ceil(BLOCK_LEN);
+        let padded = blocks.as_flattened_mut().get_mut(..count.checked_mul(BLOCK_LEN)?)?;
+        padded.get_mut(self.len..end)?.copy_from_slice(unit);
+        *padded.get_mut(end)? = 0x80;
+        *padded.last_chunk_mut()? = u64::try_from(end).ok()?.checked_mul(8)?.to_be_bytes();
+        Some(hash_padded(blocks.get(..count)?))
     }
 }
 
 /// The bucket by salted SHA-256: the first 8 bytes of the hash, scaled to 0..10 000.
 #[must_use]
 pub fn bucket_sha256(chain: &ChainId, name: &Name, salt: u64, user: &Address) -> Bps {
-    BucketPrefix::new(chain, name, salt).bucket(user)
+    BucketPrefix::of_feature(chain, name, salt).bucket(&user.0)
+}
+
+/// The bucket of a unit in a deployment with this salt, likewise.
+#[must_use]
+pub fn bucket_of_unit(chain: &ChainId, plugin: &Name, salt: u64, unit: &[u8]) -> Bps {
+    BucketPrefix::of_deployment(chain, plugin, salt).bucket(unit)
 }
 
 /// The first 8 bytes of a hash as a fraction of 2^64, times 10 000, rounded down.
@@ -86,6 +110,23 @@ mod tests {
     fn every_scaled_hash_is_a_bucket() {
         for (first, bucket) in [(0, 0), (u64::MAX, 9_999), (u64::MAX / 2, 4_999), (1 << 63, 5_000)] {
             assert_eq!(scale(first.to_be_bytes()).get(), bucket);
+        }
+    }
+
+    #[test]
+    fn a_unit_of_any_length_is_hashed_as_it_is() {
+        let long = "a".repeat(64);
+        let (chain, plugin) = (ChainId::new(long.as_bytes()).unwrap(), long.parse().unwrap());
+        for prefix in [
+            BucketPrefix::of_deployment(&chain, &plugin, u64::MAX),
+            BucketPrefix::of_deployment(&ChainId::new(b"").unwrap(), &"a".parse().unwrap(), 0),
+        ] {
+            let message = &prefix.blocks.as_flattened()[..prefix.len];
+            for len in 0..=300 {
+                let unit = [0xa5; 300];
+                let expected: [u8; 32] = Sha256::digest([message, &unit[..len]].concat()).into();
+                assert_eq!(prefix.hash(&unit[..len]), expected, "{len}");
+            }
         }
     }
 

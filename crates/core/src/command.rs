@@ -3,12 +3,16 @@
 //! A [`Command`] holds only values that obey their rules. A command whose bytes decode but break
 //! a rule is [`TxCommand::Invalid`]: its reject is decided, but authority is checked before it.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::plan::{Plan, Strategy, Terms};
+use crate::plugin::{Manifest, RawManifest, Registry, VersionReport};
 use crate::record::{Policy, Reason, tags};
 use crate::reject::Reject;
-use crate::values::{Address, Description, Height, Name, Percent, Role, ValueError};
+use crate::values::{Address, Description, Hash, Height, Name, Percent, Role, ValueError};
+use crate::version::{Constraint, Version};
 
 /// The longest encoded command, in bytes.
 pub const COMMAND_SIZE_MAX: usize = 8 * 1_024;
@@ -54,6 +58,40 @@ tags! {
         RevokeRole = 35, "revoke_role";
         /// Changes the parameters.
         SetParams = 36, "set_params";
+        /// Registers a version of a plugin.
+        RegisterVersion = 40, "register_version";
+        /// Starts a deployment of a version.
+        Deploy = 41, "deploy";
+        /// Holds a deployment in its stage.
+        Pause = 42, "pause";
+        /// Lets a deployment go on.
+        Resume = 43, "resume";
+        /// Makes the new version of a deployment current.
+        Promote = 44, "promote";
+        /// Takes the new version of a deployment back.
+        RollbackDeployment = 45, "rollback_deployment";
+        /// Makes the previous version current again.
+        Revert = 46, "revert";
+        /// Takes a version out of use.
+        RetireVersion = 47, "retire_version";
+        /// Says which versions of a plugin may be current.
+        SetRule = 48, "set_rule";
+        /// Tells the version of the host.
+        SetHostVersion = 49, "set_host_version";
+        /// Changes what holds for all plugins.
+        SetRegistryParams = 50, "set_registry_params";
+        /// Plans the loading of a plugin and what it requires.
+        Load = 51, "load";
+        /// Plans the unloading of a plugin.
+        Unload = 52, "unload";
+        /// Tells results of a version.
+        ReportVersion = 53, "report_version";
+        /// Attests the health of the new version of a deployment.
+        AttestHealth = 54, "attest_health";
+        /// Attests that a plugin was loaded, or failed to.
+        ReportLoad = 55, "report_load";
+        /// Attests that a plugin was unloaded, or failed to.
+        ReportUnload = 56, "report_unload";
     }
 }
 
@@ -67,7 +105,11 @@ impl CommandKind {
             | Self::ResetBreaker
             | Self::GrantRole
             | Self::RevokeRole
-            | Self::SetParams => &[Role::Admin],
+            | Self::SetParams
+            | Self::RegisterVersion
+            | Self::SetRule
+            | Self::SetHostVersion
+            | Self::SetRegistryParams => &[Role::Admin],
             Self::StartCanary
             | Self::StartRollout
             | Self::AdvanceRollout
@@ -76,9 +118,19 @@ impl CommandKind {
             | Self::SetOverride
             | Self::ClearOverride
             | Self::Schedule
-            | Self::CancelSchedule => &[Role::Operator],
-            Self::Rollback | Self::TripBreaker => &[Role::Guardian, Role::Operator],
-            Self::Report => &[Role::Reporter],
+            | Self::CancelSchedule
+            | Self::Deploy
+            | Self::Pause
+            | Self::Resume
+            | Self::Promote
+            | Self::Revert
+            | Self::RetireVersion
+            | Self::Load
+            | Self::Unload => &[Role::Operator],
+            Self::Rollback | Self::TripBreaker | Self::RollbackDeployment => &[Role::Guardian, Role::Operator],
+            Self::Report | Self::ReportVersion | Self::AttestHealth | Self::ReportLoad | Self::ReportUnload => {
+                &[Role::Reporter]
+            }
         }
     }
 
@@ -93,7 +145,16 @@ impl CommandKind {
             | Self::Disable
             | Self::Rollback
             | Self::SetOverride
-            | Self::ClearOverride => true,
+            | Self::ClearOverride
+            | Self::Deploy
+            | Self::Pause
+            | Self::Resume
+            | Self::Promote
+            | Self::RollbackDeployment
+            | Self::Revert
+            | Self::RetireVersion
+            | Self::Load
+            | Self::Unload => true,
             Self::CreateFeature
             | Self::ConfigureFeature
             | Self::Report
@@ -103,7 +164,15 @@ impl CommandKind {
             | Self::CancelSchedule
             | Self::GrantRole
             | Self::RevokeRole
-            | Self::SetParams => false,
+            | Self::SetParams
+            | Self::RegisterVersion
+            | Self::SetRule
+            | Self::SetHostVersion
+            | Self::SetRegistryParams
+            | Self::ReportVersion
+            | Self::AttestHealth
+            | Self::ReportLoad
+            | Self::ReportUnload => false,
         }
     }
 }
@@ -314,6 +383,125 @@ pub enum Command {
         /// Not 0 while `breaker_rollbacks` is on.
         breaker_window: Option<u32>,
     },
+    /// Registers a version of a plugin; the first one is current at once.
+    RegisterVersion {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// What it is made of.
+        manifest: Arc<Manifest>,
+    },
+    /// Starts a deployment of a version.
+    Deploy {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// How its share grows.
+        strategy: Strategy,
+        /// What every strategy takes.
+        terms: Terms,
+    },
+    /// Holds a deployment in its stage.
+    Pause {
+        /// The plugin.
+        plugin: Name,
+    },
+    /// Lets a deployment go on.
+    Resume {
+        /// The plugin.
+        plugin: Name,
+    },
+    /// Makes the new version of a deployment current.
+    Promote {
+        /// The plugin.
+        plugin: Name,
+    },
+    /// Takes the new version of a deployment back.
+    RollbackDeployment {
+        /// The plugin.
+        plugin: Name,
+    },
+    /// Makes the previous version current again.
+    Revert {
+        /// The plugin.
+        plugin: Name,
+    },
+    /// Takes a version out of use.
+    RetireVersion {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+    },
+    /// Says which versions of a plugin may be current.
+    SetRule {
+        /// The plugin.
+        plugin: Name,
+        /// None = all.
+        constraint: Option<Constraint>,
+    },
+    /// Tells the version of the host.
+    SetHostVersion {
+        /// The version.
+        version: Version,
+    },
+    /// Changes what holds for all plugins.
+    SetRegistryParams {
+        /// How many versions a plugin keeps, 3 to 64.
+        max_versions: Option<u16>,
+        /// Whether plugins are loaded by themselves once they are registered.
+        auto_load: Option<bool>,
+    },
+    /// Plans the loading of a plugin and what it requires.
+    Load {
+        /// The plugin.
+        plugin: Name,
+    },
+    /// Plans the unloading of a plugin.
+    Unload {
+        /// The plugin.
+        plugin: Name,
+        /// Whether plugins that depend on it are unloaded too, or else forbid it.
+        force: bool,
+    },
+    /// Tells results of a version.
+    ReportVersion {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// The results.
+        report: VersionReport,
+    },
+    /// Attests the health of the new version of a deployment.
+    AttestHealth {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// Healthy or not.
+        healthy: bool,
+    },
+    /// Attests that a plugin was loaded, or failed to.
+    ReportLoad {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// Loaded or failed.
+        ok: bool,
+    },
+    /// Attests that a plugin was unloaded, or failed to.
+    ReportUnload {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// Unloaded or failed.
+        ok: bool,
+    },
 }
 
 /// Either a value that obeys its rules, or the reject that says which it breaks.
@@ -351,6 +539,23 @@ impl Command {
             Self::GrantRole { .. } => CommandKind::GrantRole,
             Self::RevokeRole { .. } => CommandKind::RevokeRole,
             Self::SetParams { .. } => CommandKind::SetParams,
+            Self::RegisterVersion { .. } => CommandKind::RegisterVersion,
+            Self::Deploy { .. } => CommandKind::Deploy,
+            Self::Pause { .. } => CommandKind::Pause,
+            Self::Resume { .. } => CommandKind::Resume,
+            Self::Promote { .. } => CommandKind::Promote,
+            Self::RollbackDeployment { .. } => CommandKind::RollbackDeployment,
+            Self::Revert { .. } => CommandKind::Revert,
+            Self::RetireVersion { .. } => CommandKind::RetireVersion,
+            Self::SetRule { .. } => CommandKind::SetRule,
+            Self::SetHostVersion { .. } => CommandKind::SetHostVersion,
+            Self::SetRegistryParams { .. } => CommandKind::SetRegistryParams,
+            Self::Load { .. } => CommandKind::Load,
+            Self::Unload { .. } => CommandKind::Unload,
+            Self::ReportVersion { .. } => CommandKind::ReportVersion,
+            Self::AttestHealth { .. } => CommandKind::AttestHealth,
+            Self::ReportLoad { .. } => CommandKind::ReportLoad,
+            Self::ReportUnload { .. } => CommandKind::ReportUnload,
         }
     }
 
@@ -434,6 +639,69 @@ impl Command {
                     Ok(Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window })
                 }
             }
+            CommandKind::RegisterVersion => {
+                let (plugin, version, code_hash) = (name_field(input)?, input.lp8()?, input.hash()?);
+                register(plugin, version, code_hash, RawManifest::decode(input)?)
+            }
+            CommandKind::Deploy => {
+                let (name, version) = (name_field(input)?, input.lp8()?);
+                let (strategy, terms) = (Strategy::decode(input)?, Terms::decode(input)?);
+                plugin_and_version(name, version).and_then(|(plugin, version)| {
+                    Plan::compile(&strategy, &terms)?;
+                    Ok(Self::Deploy { plugin, version, strategy, terms })
+                })
+            }
+            CommandKind::Pause => name_field(input)?.map(|plugin| Self::Pause { plugin }),
+            CommandKind::Resume => name_field(input)?.map(|plugin| Self::Resume { plugin }),
+            CommandKind::Promote => name_field(input)?.map(|plugin| Self::Promote { plugin }),
+            CommandKind::RollbackDeployment => name_field(input)?.map(|plugin| Self::RollbackDeployment { plugin }),
+            CommandKind::Revert => name_field(input)?.map(|plugin| Self::Revert { plugin }),
+            CommandKind::RetireVersion => plugin_and_version(name_field(input)?, input.lp8()?)
+                .map(|(plugin, version)| Self::RetireVersion { plugin, version }),
+            CommandKind::SetRule => {
+                let (name, constraint) = (name_field(input)?, input.lp8()?);
+                name.and_then(|plugin| Ok(Self::SetRule { plugin, constraint: Constraint::new_option(constraint)? }))
+            }
+            CommandKind::SetHostVersion => {
+                Version::new(input.lp8()?).map(|version| Self::SetHostVersion { version }).map_err(Reject::from)
+            }
+            CommandKind::SetRegistryParams => {
+                let (max_versions, auto_load) = (input.option(Reader::u16)?, input.option(Reader::bool)?);
+                if max_versions.is_some_and(|max| !Registry::MAX_VERSIONS.contains(&max)) {
+                    Err(Reject::InvalidParameter)
+                } else {
+                    Ok(Self::SetRegistryParams { max_versions, auto_load })
+                }
+            }
+            CommandKind::Load => name_field(input)?.map(|plugin| Self::Load { plugin }),
+            CommandKind::Unload => {
+                let (name, force) = (name_field(input)?, input.bool()?);
+                name.map(|plugin| Self::Unload { plugin, force })
+            }
+            CommandKind::ReportVersion => {
+                let (name, version) = (name_field(input)?, input.lp8()?);
+                let report =
+                    VersionReport { requests: input.u32()?, errors: input.u32()?, latency_total: input.u64()? };
+                plugin_and_version(name, version).and_then(|(plugin, version)| {
+                    if report.is_valid() {
+                        Ok(Self::ReportVersion { plugin, version, report })
+                    } else {
+                        Err(Reject::InvalidParameter)
+                    }
+                })
+            }
+            CommandKind::AttestHealth => {
+                let (named, healthy) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
+                named.map(|(plugin, version)| Self::AttestHealth { plugin, version, healthy })
+            }
+            CommandKind::ReportLoad => {
+                let (named, ok) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
+                named.map(|(plugin, version)| Self::ReportLoad { plugin, version, ok })
+            }
+            CommandKind::ReportUnload => {
+                let (named, ok) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
+                named.map(|(plugin, version)| Self::ReportUnload { plugin, version, ok })
+            }
         })
     }
 }
@@ -502,6 +770,55 @@ impl Encode for Command {
                 out.option(*breaker_rollbacks, Writer::u32);
                 out.option(*breaker_window, Writer::u32);
             }
+            Self::RegisterVersion { plugin, version, manifest } => {
+                out.name(plugin);
+                version.encode(out);
+                out.hash(&manifest.code_hash);
+                manifest.encode_rest(out);
+            }
+            Self::Deploy { plugin, version, strategy, terms } => {
+                out.name(plugin);
+                version.encode(out);
+                strategy.encode(out);
+                terms.encode(out);
+            }
+            Self::Pause { plugin }
+            | Self::Resume { plugin }
+            | Self::Promote { plugin }
+            | Self::RollbackDeployment { plugin }
+            | Self::Revert { plugin }
+            | Self::Load { plugin } => out.name(plugin),
+            Self::RetireVersion { plugin, version } => {
+                out.name(plugin);
+                version.encode(out);
+            }
+            Self::SetRule { plugin, constraint } => {
+                out.name(plugin);
+                Constraint::encode_option(constraint.as_ref(), out);
+            }
+            Self::SetHostVersion { version } => version.encode(out),
+            Self::SetRegistryParams { max_versions, auto_load } => {
+                out.option(*max_versions, Writer::u16);
+                out.option(*auto_load, Writer::bool);
+            }
+            Self::Unload { plugin, force } => {
+                out.name(plugin);
+                out.bool(*force);
+            }
+            Self::ReportVersion { plugin, version, report } => {
+                out.name(plugin);
+                version.encode(out);
+                out.u32(report.requests);
+                out.u32(report.errors);
+                out.u64(report.latency_total);
+            }
+            Self::AttestHealth { plugin, version, healthy: flag }
+            | Self::ReportLoad { plugin, version, ok: flag }
+            | Self::ReportUnload { plugin, version, ok: flag } => {
+                out.name(plugin);
+                version.encode(out);
+                out.bool(*flag);
+            }
         }
     }
 }
@@ -529,6 +846,19 @@ fn name_field(input: &mut Reader<'_>) -> Result<Checked<Name>, DecodeError> {
 fn description_field(input: &mut Reader<'_>) -> Result<Checked<Description>, DecodeError> {
     let bytes = input.lp16()?;
     Ok(Description::new(input.text(bytes)?).map_err(Reject::from))
+}
+
+/// The name is checked before the version.
+fn plugin_and_version(name: Checked<Name>, version: &[u8]) -> Checked<(Name, Version)> {
+    Ok((name?, Version::new(version)?))
+}
+
+/// All names are checked before the version, and that before the constraints.
+fn register(name: Checked<Name>, version: &[u8], code_hash: Hash, raw: RawManifest<'_>) -> Checked<Command> {
+    let plugin = name?;
+    let named = raw.check_names()?;
+    let version = Version::new(version)?;
+    Ok(Command::RegisterVersion { plugin, version, manifest: Arc::new(named.check(code_hash)?) })
 }
 
 fn role_field(input: &mut Reader<'_>) -> Result<Role, DecodeError> {

@@ -123,7 +123,7 @@ fn alone<L: Lookup>(source: &L, name: &Name, facts: &Facts<'_>, user: &Address) 
         (Status::Canary | Status::RollingOut, None) => {
             let bucket = match (facts.policy.bucketing, facts.prefix) {
                 (Bucketing::FirstByte, _) => bucket_first_byte(user),
-                (Bucketing::Sha256, Some(prefix)) => prefix.bucket(user),
+                (Bucketing::Sha256, Some(prefix)) => prefix.bucket(&user.0),
                 (Bucketing::Sha256, None) => bucket_sha256(&source.chain()?, name, facts.policy.salt, user),
             };
             let share = facts.percent.bps();

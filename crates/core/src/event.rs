@@ -1,8 +1,11 @@
 //! What happened in a block, in the order in which it happened.
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::plan::StrategyKind;
+use crate::plugin::{Hold, Lack, LoadState, PluginReason};
 use crate::record::{Cause, Reason, Status, tags};
-use crate::values::{Address, Height, Name, Percent, Role};
+use crate::values::{Address, Bps, Height, Name, Percent, Role};
+use crate::version::Version;
 
 tags! {
     /// The kind of an event.
@@ -41,6 +44,44 @@ tags! {
         RoleRevoked = 16, "role_revoked";
         /// Parameters were changed.
         ParamsSet = 17, "params_set";
+        /// A version was registered.
+        VersionRegistered = 40, "version_registered";
+        /// A version gave way to a new one.
+        VersionEvicted = 41, "version_evicted";
+        /// A deployment started.
+        Deployed = 42, "deployed";
+        /// A deployment went to its next stage.
+        Staged = 43, "staged";
+        /// A stage whose blocks have passed lacks something.
+        StageHeld = 44, "stage_held";
+        /// A deployment waits for resume or promote.
+        Waiting = 45, "waiting";
+        /// A deployment was paused.
+        Paused = 46, "paused";
+        /// A deployment went on.
+        Resumed = 47, "resumed";
+        /// The new version took over.
+        Promoted = 48, "promoted";
+        /// A deployment was rolled back.
+        DeploymentRolledBack = 49, "deployment_rolled_back";
+        /// The previous version took over again.
+        Reverted = 50, "reverted";
+        /// The arms of a deployment were compared.
+        Concluded = 51, "concluded";
+        /// A version was taken out of use.
+        VersionRetired = 52, "version_retired";
+        /// The health of a version was attested.
+        HealthAttested = 53, "health_attested";
+        /// The ledger wants a plugin in another load state; hosts act on it.
+        LoadPlanned = 54, "load_planned";
+        /// A plugin was attested as loaded.
+        Loaded = 55, "loaded";
+        /// A plugin failed to load, or cannot be loaded by itself.
+        LoadFailed = 56, "load_failed";
+        /// A host attested the opposite of what was decided.
+        LoadDisputed = 57, "load_disputed";
+        /// A plugin was attested as unloaded.
+        Unloaded = 58, "unloaded";
     }
 }
 
@@ -72,8 +113,45 @@ tags! {
     }
 }
 
+/// What was counted when a deployment was judged, and what it was compared with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Requests for the new version: of the deployment, or of the stage where that alone decided.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Requests for the old version, where the arms were compared; else 0.
+    pub production_requests: u64,
+    /// Those that failed.
+    pub production_errors: u64,
+    /// An error rate in basis points, a z in hundredths, or blocks; 0 where nothing was compared.
+    pub threshold: u64,
+}
+
+impl Encode for Evidence {
+    fn encode(&self, out: &mut Writer) {
+        out.u64(self.requests);
+        out.u64(self.errors);
+        out.u64(self.production_requests);
+        out.u64(self.production_errors);
+        out.u64(self.threshold);
+    }
+}
+
+impl Decode for Evidence {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            requests: input.u64()?,
+            errors: input.u64()?,
+            production_requests: input.u64()?,
+            production_errors: input.u64()?,
+            threshold: input.u64()?,
+        })
+    }
+}
+
 /// Something that happened. The fields are in the order of their encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A feature was created.
     FeatureCreated {
@@ -208,6 +286,169 @@ pub enum Event {
     },
     /// Parameters were changed.
     ParamsSet,
+    /// A version was registered.
+    VersionRegistered {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+    },
+    /// A version gave way to a new one.
+    VersionEvicted {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+    },
+    /// A deployment started.
+    Deployed {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// Its strategy.
+        strategy: StrategyKind,
+    },
+    /// A deployment went to its next stage.
+    Staged {
+        /// The plugin.
+        plugin: Name,
+        /// The stage, from 0.
+        stage: u8,
+        /// The share of units that the new version serves from now on.
+        share: Bps,
+    },
+    /// A stage whose blocks have passed lacks something.
+    StageHeld {
+        /// The plugin.
+        plugin: Name,
+        /// What it lacks.
+        reason: Lack,
+        /// Requests for the new version in this stage.
+        requests: u64,
+        /// Those that failed.
+        errors: u64,
+    },
+    /// A deployment waits for resume or promote.
+    Waiting {
+        /// The plugin.
+        plugin: Name,
+        /// At a manual gate for resume, or completed for promote.
+        hold: Hold,
+    },
+    /// A deployment was paused.
+    Paused {
+        /// The plugin.
+        plugin: Name,
+        /// Why.
+        reason: PluginReason,
+        /// What decided it; zero for a command.
+        evidence: Evidence,
+    },
+    /// A deployment went on.
+    Resumed {
+        /// The plugin.
+        plugin: Name,
+    },
+    /// The new version took over.
+    Promoted {
+        /// The plugin.
+        plugin: Name,
+        /// The version that was current.
+        from: Version,
+        /// The version that is current now.
+        to: Version,
+    },
+    /// A deployment was rolled back.
+    DeploymentRolledBack {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// Why.
+        reason: PluginReason,
+        /// What decided it; for a command or the breaker the counts of the deployment.
+        evidence: Evidence,
+        /// Who did it; zero for automatic changes.
+        actor: Address,
+    },
+    /// The previous version took over again.
+    Reverted {
+        /// The plugin.
+        plugin: Name,
+        /// The version that was current.
+        from: Version,
+        /// The version that is current now.
+        to: Version,
+    },
+    /// The arms of a deployment were compared.
+    Concluded {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// Which arm won, or neither.
+        winner: PluginReason,
+        /// Both arms, and the z in hundredths that a difference had to reach.
+        evidence: Evidence,
+    },
+    /// A version was taken out of use.
+    VersionRetired {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+    },
+    /// The health of a version was attested.
+    HealthAttested {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// Healthy or not.
+        healthy: bool,
+    },
+    /// The ledger wants a plugin in another load state; hosts act on Loading and Unloading.
+    LoadPlanned {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// The load state from now on.
+        state: LoadState,
+    },
+    /// A plugin was attested as loaded.
+    Loaded {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+    },
+    /// A plugin failed to load, or cannot be loaded by itself.
+    LoadFailed {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// 0 when a host attested it, else the reject that a load of it, or of what it requires, meets.
+        code: u16,
+    },
+    /// A host attested the opposite of what was decided.
+    LoadDisputed {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+        /// What it attested.
+        ok: bool,
+    },
+    /// A plugin was attested as unloaded.
+    Unloaded {
+        /// The plugin.
+        plugin: Name,
+        /// The version.
+        version: Version,
+    },
 }
 
 impl Event {
@@ -232,6 +473,25 @@ impl Event {
             Self::RoleGranted { .. } => EventCode::RoleGranted,
             Self::RoleRevoked { .. } => EventCode::RoleRevoked,
             Self::ParamsSet => EventCode::ParamsSet,
+            Self::VersionRegistered { .. } => EventCode::VersionRegistered,
+            Self::VersionEvicted { .. } => EventCode::VersionEvicted,
+            Self::Deployed { .. } => EventCode::Deployed,
+            Self::Staged { .. } => EventCode::Staged,
+            Self::StageHeld { .. } => EventCode::StageHeld,
+            Self::Waiting { .. } => EventCode::Waiting,
+            Self::Paused { .. } => EventCode::Paused,
+            Self::Resumed { .. } => EventCode::Resumed,
+            Self::Promoted { .. } => EventCode::Promoted,
+            Self::DeploymentRolledBack { .. } => EventCode::DeploymentRolledBack,
+            Self::Reverted { .. } => EventCode::Reverted,
+            Self::Concluded { .. } => EventCode::Concluded,
+            Self::VersionRetired { .. } => EventCode::VersionRetired,
+            Self::HealthAttested { .. } => EventCode::HealthAttested,
+            Self::LoadPlanned { .. } => EventCode::LoadPlanned,
+            Self::Loaded { .. } => EventCode::Loaded,
+            Self::LoadFailed { .. } => EventCode::LoadFailed,
+            Self::LoadDisputed { .. } => EventCode::LoadDisputed,
+            Self::Unloaded { .. } => EventCode::Unloaded,
         }
     }
 }
@@ -300,6 +560,74 @@ impl Encode for Event {
                 out.address(address);
                 out.u8(role.mask());
             }
+            Self::VersionRegistered { plugin, version }
+            | Self::VersionEvicted { plugin, version }
+            | Self::VersionRetired { plugin, version }
+            | Self::Loaded { plugin, version }
+            | Self::Unloaded { plugin, version } => {
+                out.name(plugin);
+                version.encode(out);
+            }
+            Self::Deployed { plugin, version, strategy } => {
+                out.name(plugin);
+                version.encode(out);
+                strategy.encode(out);
+            }
+            Self::Staged { plugin, stage, share } => {
+                out.name(plugin);
+                out.u8(*stage);
+                out.u16(share.get());
+            }
+            Self::StageHeld { plugin, reason, requests, errors } => {
+                out.name(plugin);
+                reason.encode(out);
+                out.u64(*requests);
+                out.u64(*errors);
+            }
+            Self::Waiting { plugin, hold } => {
+                out.name(plugin);
+                hold.encode(out);
+            }
+            Self::Paused { plugin, reason, evidence } => {
+                out.name(plugin);
+                reason.encode(out);
+                evidence.encode(out);
+            }
+            Self::Resumed { plugin } => out.name(plugin),
+            Self::Promoted { plugin, from, to } | Self::Reverted { plugin, from, to } => {
+                out.name(plugin);
+                from.encode(out);
+                to.encode(out);
+            }
+            Self::DeploymentRolledBack { plugin, version, reason, evidence, actor } => {
+                out.name(plugin);
+                version.encode(out);
+                reason.encode(out);
+                evidence.encode(out);
+                out.address(actor);
+            }
+            Self::Concluded { plugin, version, winner, evidence } => {
+                out.name(plugin);
+                version.encode(out);
+                winner.encode(out);
+                evidence.encode(out);
+            }
+            Self::HealthAttested { plugin, version, healthy: flag }
+            | Self::LoadDisputed { plugin, version, ok: flag } => {
+                out.name(plugin);
+                version.encode(out);
+                out.bool(*flag);
+            }
+            Self::LoadPlanned { plugin, version, state } => {
+                out.name(plugin);
+                version.encode(out);
+                state.encode(out);
+            }
+            Self::LoadFailed { plugin, version, code } => {
+                out.name(plugin);
+                version.encode(out);
+                out.u16(*code);
+            }
         }
     }
 }
@@ -353,6 +681,69 @@ impl Decode for Event {
             EventCode::RoleGranted => Self::RoleGranted { address: input.address()?, role: role(input)? },
             EventCode::RoleRevoked => Self::RoleRevoked { address: input.address()?, role: role(input)? },
             EventCode::ParamsSet => Self::ParamsSet,
+            EventCode::VersionRegistered => {
+                Self::VersionRegistered { plugin: input.name()?, version: Version::decode(input)? }
+            }
+            EventCode::VersionEvicted => {
+                Self::VersionEvicted { plugin: input.name()?, version: Version::decode(input)? }
+            }
+            EventCode::Deployed => Self::Deployed {
+                plugin: input.name()?,
+                version: Version::decode(input)?,
+                strategy: StrategyKind::decode(input)?,
+            },
+            EventCode::Staged => Self::Staged { plugin: input.name()?, stage: input.u8()?, share: share(input)? },
+            EventCode::StageHeld => Self::StageHeld {
+                plugin: input.name()?,
+                reason: Lack::decode(input)?,
+                requests: input.u64()?,
+                errors: input.u64()?,
+            },
+            EventCode::Waiting => Self::Waiting { plugin: input.name()?, hold: Hold::decode(input)? },
+            EventCode::Paused => Self::Paused {
+                plugin: input.name()?,
+                reason: PluginReason::decode(input)?,
+                evidence: Evidence::decode(input)?,
+            },
+            EventCode::Resumed => Self::Resumed { plugin: input.name()? },
+            EventCode::Promoted => {
+                Self::Promoted { plugin: input.name()?, from: Version::decode(input)?, to: Version::decode(input)? }
+            }
+            EventCode::DeploymentRolledBack => Self::DeploymentRolledBack {
+                plugin: input.name()?,
+                version: Version::decode(input)?,
+                reason: PluginReason::decode(input)?,
+                evidence: Evidence::decode(input)?,
+                actor: input.address()?,
+            },
+            EventCode::Reverted => {
+                Self::Reverted { plugin: input.name()?, from: Version::decode(input)?, to: Version::decode(input)? }
+            }
+            EventCode::Concluded => Self::Concluded {
+                plugin: input.name()?,
+                version: Version::decode(input)?,
+                winner: PluginReason::decode(input)?,
+                evidence: Evidence::decode(input)?,
+            },
+            EventCode::VersionRetired => {
+                Self::VersionRetired { plugin: input.name()?, version: Version::decode(input)? }
+            }
+            EventCode::HealthAttested => {
+                Self::HealthAttested { plugin: input.name()?, version: Version::decode(input)?, healthy: input.bool()? }
+            }
+            EventCode::LoadPlanned => Self::LoadPlanned {
+                plugin: input.name()?,
+                version: Version::decode(input)?,
+                state: LoadState::decode(input)?,
+            },
+            EventCode::Loaded => Self::Loaded { plugin: input.name()?, version: Version::decode(input)? },
+            EventCode::LoadFailed => {
+                Self::LoadFailed { plugin: input.name()?, version: Version::decode(input)?, code: input.u16()? }
+            }
+            EventCode::LoadDisputed => {
+                Self::LoadDisputed { plugin: input.name()?, version: Version::decode(input)?, ok: input.bool()? }
+            }
+            EventCode::Unloaded => Self::Unloaded { plugin: input.name()?, version: Version::decode(input)? },
         })
     }
 }
@@ -360,6 +751,11 @@ impl Decode for Event {
 fn percent(input: &mut Reader<'_>) -> Result<Percent, DecodeError> {
     let percent = input.u8()?;
     Percent::new(percent).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
+}
+
+fn share(input: &mut Reader<'_>) -> Result<Bps, DecodeError> {
+    let share = input.u16()?;
+    Bps::new(share).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
 }
 
 fn role(input: &mut Reader<'_>) -> Result<Role, DecodeError> {

@@ -3,10 +3,12 @@
 //! A prefix is never reused. Ranges of one feature never hold a key of another, whatever their
 //! names: where something follows the name, the name is length-prefixed.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::values::{Address, Height, Name};
+use crate::version::Version;
 
 macro_rules! prefixes {
     ($($(#[$doc:meta])* $variant:ident = $byte:literal;)*) => {
@@ -59,6 +61,16 @@ prefixes! {
     Due = 0xD7;
     /// The index of features in Canary or RollingOut.
     Active = 0xD8;
+    /// A plugin; alone, what holds for all plugins.
+    Plugin = 0xD9;
+    /// A version of a plugin.
+    PluginVersion = 0xDA;
+    /// A deployment under way.
+    Deployment = 0xDB;
+    /// One entry of the history of a plugin.
+    PluginChange = 0xDC;
+    /// The index of plugins by what they require.
+    Dependent = 0xDD;
 }
 
 /// The kinds of due work, in the order in which a block looks at them.
@@ -68,21 +80,30 @@ pub enum DueKind {
     Schedule,
     /// The next step of a rollout.
     Step,
+    /// The next look at a deployment.
+    Deployment,
+    /// A plugin in the load queue.
+    Load,
 }
 
 impl DueKind {
+    /// Every kind, by byte.
+    pub const ALL: [Self; 4] = [Self::Schedule, Self::Step, Self::Deployment, Self::Load];
+
     /// The byte behind the prefix.
     #[must_use]
     pub const fn byte(self) -> u8 {
         match self {
             Self::Schedule => 0,
             Self::Step => 1,
+            Self::Deployment => 2,
+            Self::Load => 3,
         }
     }
 }
 
 /// A key of the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     /// `D0 ‖ name`.
     Feature(Name),
@@ -126,6 +147,49 @@ pub enum Key {
     },
     /// `D8 ‖ name`.
     Active(Name),
+    /// `D9`.
+    Registry,
+    /// `D9 ‖ plugin`.
+    Plugin(Name),
+    /// `DA ‖ lp8 plugin ‖ version without build metadata`.
+    PluginVersion {
+        /// The plugin.
+        plugin: Name,
+        /// The version; what it has of build metadata is left out.
+        version: Version,
+    },
+    /// `DB ‖ plugin`.
+    Deployment(Name),
+    /// `DC ‖ lp8 plugin ‖ height ‖ seq`.
+    PluginChange {
+        /// The plugin.
+        plugin: Name,
+        /// The height of the change.
+        height: Height,
+        /// Counts from 0 within one plugin and height.
+        seq: u32,
+    },
+    /// `DD ‖ lp8 dependency ‖ dependent`.
+    Dependent {
+        /// What is required; none = the host, which everything that is not Unloaded runs on.
+        dependency: Option<Name>,
+        /// The plugin that requires it.
+        dependent: Name,
+    },
+    /// `D7 ‖ 2 ‖ due height ‖ plugin`.
+    DeploymentDue {
+        /// The height at which the deployment is looked at.
+        at: Height,
+        /// The plugin.
+        plugin: Name,
+    },
+    /// `D7 ‖ 3 ‖ due height ‖ plugin`.
+    LoadDue {
+        /// The height at which the plugin's turn comes.
+        at: Height,
+        /// The plugin.
+        plugin: Name,
+    },
 }
 
 impl Key {
@@ -140,23 +204,33 @@ impl Key {
             Self::Global => KeyPrefix::Global,
             Self::Policy(_) => KeyPrefix::Policy,
             Self::Roles(_) => KeyPrefix::Roles,
-            Self::Schedule { .. } | Self::Step { .. } => KeyPrefix::Due,
+            Self::Schedule { .. } | Self::Step { .. } | Self::DeploymentDue { .. } | Self::LoadDue { .. } => {
+                KeyPrefix::Due
+            }
             Self::Active(_) => KeyPrefix::Active,
+            Self::Registry | Self::Plugin(_) => KeyPrefix::Plugin,
+            Self::PluginVersion { .. } => KeyPrefix::PluginVersion,
+            Self::Deployment(_) => KeyPrefix::Deployment,
+            Self::PluginChange { .. } => KeyPrefix::PluginChange,
+            Self::Dependent { .. } => KeyPrefix::Dependent,
         }
     }
 
     /// The longest key, in bytes.
-    pub const LEN_MAX: usize = 1 + 1 + Name::LEN_MAX + Address::LEN;
+    pub const LEN_MAX: usize = 1 + 1 + Name::LEN_MAX + Version::LEN_MAX;
 }
 
 impl Encode for Key {
     fn encode(&self, out: &mut Writer) {
         out.u8(self.prefix().byte());
         match self {
-            Self::Feature(name) | Self::Metrics(name) | Self::Policy(name) | Self::Active(name) => {
-                out.raw(name.as_bytes())
-            }
-            Self::Change { name, height, seq } => {
+            Self::Feature(name)
+            | Self::Metrics(name)
+            | Self::Policy(name)
+            | Self::Active(name)
+            | Self::Plugin(name)
+            | Self::Deployment(name) => out.raw(name.as_bytes()),
+            Self::Change { name, height, seq } | Self::PluginChange { plugin: name, height, seq } => {
                 out.name(name);
                 out.u32(*height);
                 out.u32(*seq);
@@ -165,20 +239,32 @@ impl Encode for Key {
                 out.name(name);
                 out.address(user);
             }
-            Self::Global => {}
+            Self::Global | Self::Registry => {}
             Self::Roles(address) => out.address(address),
             Self::Schedule { at, id } => {
                 out.u8(DueKind::Schedule.byte());
                 out.u32(*at);
                 out.u64(*id);
             }
-            Self::Step { at, name } => {
-                out.u8(DueKind::Step.byte());
-                out.u32(*at);
-                out.raw(name.as_bytes());
+            Self::Step { at, name } => due(out, DueKind::Step, *at, name),
+            Self::DeploymentDue { at, plugin } => due(out, DueKind::Deployment, *at, plugin),
+            Self::LoadDue { at, plugin } => due(out, DueKind::Load, *at, plugin),
+            Self::PluginVersion { plugin, version } => {
+                out.name(plugin);
+                out.raw(version.without_build().to_string().as_bytes());
+            }
+            Self::Dependent { dependency, dependent } => {
+                out.lp8(dependency.as_ref().map_or(&[], Name::as_bytes));
+                out.raw(dependent.as_bytes());
             }
         }
     }
+}
+
+fn due(out: &mut Writer, kind: DueKind, at: Height, name: &Name) {
+    out.u8(kind.byte());
+    out.u32(at);
+    out.raw(name.as_bytes());
 }
 
 impl Decode for Key {
@@ -195,15 +281,23 @@ impl Decode for Key {
             KeyPrefix::Roles => Self::Roles(input.address()?),
             KeyPrefix::Due => {
                 let kind = input.u8()?;
-                if kind == DueKind::Schedule.byte() {
-                    Self::Schedule { at: input.u32()?, id: input.u64()? }
-                } else if kind == DueKind::Step.byte() {
-                    Self::Step { at: input.u32()?, name: bare_name(input)? }
-                } else {
-                    return Err(input.error(DecodeErrorKind::UnknownTag));
+                match DueKind::ALL.into_iter().find(|known| known.byte() == kind) {
+                    Some(DueKind::Schedule) => Self::Schedule { at: input.u32()?, id: input.u64()? },
+                    Some(DueKind::Step) => Self::Step { at: input.u32()?, name: bare_name(input)? },
+                    Some(DueKind::Deployment) => Self::DeploymentDue { at: input.u32()?, plugin: bare_name(input)? },
+                    Some(DueKind::Load) => Self::LoadDue { at: input.u32()?, plugin: bare_name(input)? },
+                    None => return Err(input.error(DecodeErrorKind::UnknownTag)),
                 }
             }
             KeyPrefix::Active => Self::Active(bare_name(input)?),
+            KeyPrefix::Plugin if input.remaining() == 0 => Self::Registry,
+            KeyPrefix::Plugin => Self::Plugin(bare_name(input)?),
+            KeyPrefix::PluginVersion => Self::PluginVersion { plugin: input.name()?, version: bare_version(input)? },
+            KeyPrefix::Deployment => Self::Deployment(bare_name(input)?),
+            KeyPrefix::PluginChange => {
+                Self::PluginChange { plugin: input.name()?, height: input.u32()?, seq: input.u32()? }
+            }
+            KeyPrefix::Dependent => Self::Dependent { dependency: name_or_host(input)?, dependent: bare_name(input)? },
         })
     }
 }
@@ -212,6 +306,21 @@ impl Decode for Key {
 fn bare_name(input: &mut Reader<'_>) -> Result<Name, DecodeError> {
     let error = input.error(DecodeErrorKind::OutOfRange);
     Name::new(input.rest()).map_err(|_| error)
+}
+
+/// A version without build metadata that reaches to the end of the key.
+fn bare_version(input: &mut Reader<'_>) -> Result<Version, DecodeError> {
+    let error = input.error(DecodeErrorKind::OutOfRange);
+    Version::new(input.rest()).ok().filter(Version::has_no_build).ok_or(error)
+}
+
+/// A name, or the host where its length is 0.
+fn name_or_host(input: &mut Reader<'_>) -> Result<Option<Name>, DecodeError> {
+    let bytes = input.lp8()?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Name::new(bytes).map(Some).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
 }
 
 /// A half-open range of keys: from `start` up to and without `end`.
@@ -242,6 +351,21 @@ impl KeyRange {
     /// All history entries of a feature.
     pub(crate) fn history(name: &Name) -> Self {
         Self::of_prefix(lp8_prefix(KeyPrefix::Change, name))
+    }
+
+    /// All versions of a plugin.
+    pub(crate) fn versions(plugin: &Name) -> Self {
+        Self::of_prefix(lp8_prefix(KeyPrefix::PluginVersion, plugin))
+    }
+
+    /// All history entries of a plugin.
+    pub(crate) fn plugin_history(plugin: &Name) -> Self {
+        Self::of_prefix(lp8_prefix(KeyPrefix::PluginChange, plugin))
+    }
+
+    /// All plugins that require a plugin.
+    pub(crate) fn dependents(plugin: &Name) -> Self {
+        Self::of_prefix(lp8_prefix(KeyPrefix::Dependent, plugin))
     }
 
     /// All overrides of a feature.

@@ -38,7 +38,9 @@ mod block;
 mod bucket;
 mod codec;
 mod command;
+mod compare;
 mod decide;
+mod deployment;
 mod event;
 mod execute;
 mod feature;
@@ -46,34 +48,46 @@ mod genesis;
 mod guard;
 mod key;
 mod overlay;
+mod plan;
+mod plugin;
+mod plugins;
 pub mod query;
 mod record;
 mod reject;
 mod state;
 pub mod tree;
 mod values;
+mod version;
 mod writes;
 
 pub use block::{
     BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, Outcome, Payload, Receipt, TX_COMMANDS_MAX, Transaction, TxCommand,
 };
-pub use bucket::{BUCKETS, bucket_first_byte, bucket_sha256};
+pub use bucket::{BUCKETS, bucket_first_byte, bucket_of_unit, bucket_sha256};
 pub use codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 pub use command::{COMMAND_SIZE_MAX, Command, CommandKind, FeatureChanges, Report, SCHEDULE_COMMANDS_MAX};
 pub use decide::{Facts, Lookup, Verdict, Why, decide};
-pub use event::{BreakerClosedBy, Event, EventCode, RollbackRule};
-pub use execute::{BlockError, Execution};
+pub use event::{BreakerClosedBy, Event, EventCode, Evidence, RollbackRule};
+pub use execute::{BlockError, Execution, LoadRefusal, PlannedLoad};
 pub use feature::{Progress, blocks_to_step};
 pub use genesis::{Genesis, GenesisError};
 pub use key::{DueKind, Key, KeyPrefix, STATE_KEYS};
+pub use plan::{Gate, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind, Terms};
+pub use plugin::{
+    ARM_REQUESTS_MAX, CONFIG_SIZE_MAX, Counts, DEPENDENTS_MAX, Deployment, DeploymentStatus, Held, Hold,
+    LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, Lack, LoadState, METADATA_MAX, Manifest, Plugin, PluginAction,
+    PluginChange, PluginReason, PluginVersion, REQUIREMENTS_MAX, Registry, Requirement, Standing, VersionReport,
+    VersionStatus,
+};
 pub use query::{Fault, Read};
 pub use record::{
     Advance, Bucketing, Cause, Change, Feature, Global, Lifetime, Metrics, OpenBreaker, Override,
     PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Params, Policy, Reason, Scheduled, Status,
 };
 pub use reject::Reject;
-pub use state::{Handle, StaleExecution, State};
+pub use state::{Handle, PluginHandle, StaleExecution, State};
 pub use values::{Address, Bps, ChainId, Description, Hash, Height, Name, Percent, Role, Roles, ValueError};
+pub use version::{Constraint, Version};
 pub use writes::WriteSet;
 
 /// The format number of the state that this build reads and writes.

@@ -6,10 +6,12 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::event::Event;
+use crate::plugin::{PluginChange, Registry};
+use crate::plugins::{PluginData, PluginId};
 use crate::record::{Cause, Change, Feature, Global, Metrics, Override, Policy, Reason, Scheduled, Status};
 use crate::state::{FeatureId, State};
 use crate::values::{Address, Height, Name, Roles};
@@ -48,20 +50,37 @@ pub(crate) struct HistoryEntry {
     pub(crate) change: Change,
 }
 
-/// The features that the block has touched.
+/// A plugin as the block has left it so far.
+#[derive(Debug, Clone)]
+pub(crate) struct PluginCopy {
+    /// Its place in the state; none if this block created it.
+    pub(crate) id: Option<PluginId>,
+    pub(crate) data: PluginData,
+    /// How many history entries this block has written for it.
+    pub(crate) seq: u32,
+}
+
+/// A change of the history of a plugin: whose, which in this block, and what.
+#[derive(Debug, Clone)]
+pub(crate) struct PluginHistoryEntry {
+    pub(crate) name: Name,
+    pub(crate) seq: u32,
+    pub(crate) change: PluginChange,
+}
+
+/// The records of one kind that the block has touched, each copied when it is first asked for.
 #[derive(Debug)]
-pub(crate) struct Features<'a> {
-    base: &'a State,
+struct Copies<W> {
     /// Every copy ever made; those that no slot leads to were undone.
-    copies: Vec<Working<'a>>,
+    copies: Vec<W>,
     slots: BTreeMap<Name, usize>,
-    journal: Vec<FeatureUndo<'a>>,
+    journal: Vec<CopyUndo<W>>,
     journaling: Journaling,
 }
 
 #[derive(Debug)]
-enum FeatureUndo<'a> {
-    Changed(usize, Box<Working<'a>>),
+enum CopyUndo<W> {
+    Changed(usize, Box<W>),
     Created(Name),
 }
 
@@ -72,40 +91,101 @@ enum Journaling {
     On,
 }
 
-impl<'a> Features<'a> {
-    /// The copy of a feature, made when it is first asked for; none if there is no such feature.
-    pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut Working<'a>> {
-        let slot = self.slot(name)?;
+impl<W: Clone> Copies<W> {
+    const fn new() -> Self {
+        Self { copies: Vec::new(), slots: BTreeMap::new(), journal: Vec::new(), journaling: Journaling::Off }
+    }
+
+    /// The copy, if one was made.
+    fn get(&self, name: &Name) -> Option<&W> {
+        self.copies.get(*self.slots.get(name)?)
+    }
+
+    /// The copy, made by `copy` when it is first asked for.
+    fn get_mut(&mut self, name: &Name, copy: impl FnOnce() -> Option<W>) -> Option<&mut W> {
+        let slot = match self.slots.get(name) {
+            Some(slot) => *slot,
+            None => {
+                let copy = copy()?;
+                self.add(*name, copy)
+            }
+        };
         let working = self.copies.get_mut(slot)?;
         if self.journaling == Journaling::On {
-            self.journal.push(FeatureUndo::Changed(slot, Box::new(working.clone())));
+            self.journal.push(CopyUndo::Changed(slot, Box::new(working.clone())));
         }
         Some(working)
     }
 
-    fn slot(&mut self, name: &Name) -> Option<usize> {
-        if let Some(slot) = self.slots.get(name) {
-            return Some(*slot);
+    /// Adds what does not exist yet.
+    fn create(&mut self, name: Name, working: W) {
+        self.add(name, working);
+        if self.journaling == Journaling::On {
+            self.journal.push(CopyUndo::Created(name));
         }
-        let base = self.base;
-        let id = base.feature_id(name)?;
-        let entry = base.entry(id)?;
+    }
+
+    fn add(&mut self, name: Name, working: W) -> usize {
         let slot = self.copies.len();
-        self.copies.push(Working {
-            id: Some(id),
-            feature: entry.feature.clone(),
-            metrics: entry.metrics,
-            policy: Cow::Borrowed(&entry.policy),
-            depth: entry.depth,
-            seq: 0,
-        });
-        self.slots.insert(*name, slot);
-        Some(slot)
+        self.copies.push(working);
+        self.slots.insert(name, slot);
+        slot
+    }
+
+    fn keep(&mut self) {
+        self.journaling = Journaling::Off;
+        self.journal.clear();
+    }
+
+    fn undo(&mut self) {
+        while let Some(undo) = self.journal.pop() {
+            match undo {
+                CopyUndo::Changed(slot, before) => {
+                    if let Some(copy) = self.copies.get_mut(slot) {
+                        *copy = *before;
+                    }
+                }
+                CopyUndo::Created(name) => {
+                    self.slots.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// By name.
+    fn touched(&self) -> impl Iterator<Item = &W> {
+        self.slots.values().filter_map(|slot| self.copies.get(*slot))
+    }
+}
+
+/// The features that the block has touched.
+#[derive(Debug)]
+pub(crate) struct Features<'a> {
+    base: &'a State,
+    copies: Copies<Working<'a>>,
+}
+
+impl<'a> Features<'a> {
+    /// The copy of a feature, made when it is first asked for; none if there is no such feature.
+    pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut Working<'a>> {
+        let base = self.base;
+        self.copies.get_mut(name, || {
+            let id = base.feature_id(name)?;
+            let entry = base.entry(id)?;
+            Some(Working {
+                id: Some(id),
+                feature: entry.feature.clone(),
+                metrics: entry.metrics,
+                policy: Cow::Borrowed(&entry.policy),
+                depth: entry.depth,
+                seq: 0,
+            })
+        })
     }
 
     /// Status and depth of a feature, without making a copy of it.
     pub(crate) fn glance(&self, name: &Name) -> Option<(Status, u32)> {
-        if let Some(copy) = self.slots.get(name).and_then(|slot| self.copies.get(*slot)) {
+        if let Some(copy) = self.copies.get(name) {
             return Some((copy.feature.status, copy.depth));
         }
         let entry = self.base.entry(self.base.feature_id(name)?)?;
@@ -114,32 +194,48 @@ impl<'a> Features<'a> {
 
     /// Adds a feature that does not exist yet.
     pub(crate) fn create(&mut self, working: Working<'a>) {
-        let name = working.feature.name;
-        self.slots.insert(name, self.copies.len());
-        self.copies.push(working);
-        if self.journaling == Journaling::On {
-            self.journal.push(FeatureUndo::Created(name));
-        }
-    }
-
-    fn undo(&mut self) {
-        while let Some(undo) = self.journal.pop() {
-            match undo {
-                FeatureUndo::Changed(slot, before) => {
-                    if let Some(copy) = self.copies.get_mut(slot) {
-                        *copy = *before;
-                    }
-                }
-                FeatureUndo::Created(name) => {
-                    self.slots.remove(&name);
-                }
-            }
-        }
+        self.copies.create(working.feature.name, working);
     }
 
     /// The touched features, by name.
     pub(crate) fn touched(&self) -> impl Iterator<Item = &Working<'a>> {
-        self.slots.values().filter_map(|slot| self.copies.get(*slot))
+        self.copies.touched()
+    }
+}
+
+/// The plugins that the block has touched.
+#[derive(Debug)]
+pub(crate) struct PluginCopies<'a> {
+    base: &'a State,
+    copies: Copies<PluginCopy>,
+}
+
+impl PluginCopies<'_> {
+    /// The copy of a plugin, made when it is first asked for; none if there is no such plugin.
+    pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut PluginCopy> {
+        let base = self.base.plugin_states();
+        self.copies.get_mut(name, || {
+            let id = base.id(name)?;
+            Some(PluginCopy { id: Some(id), data: base.data(id)?.clone(), seq: 0 })
+        })
+    }
+
+    /// A plugin as it is, without making a copy of it.
+    pub(crate) fn get(&self, name: &Name) -> Option<&PluginData> {
+        match self.copies.get(name) {
+            Some(copy) => Some(&copy.data),
+            None => self.base.plugin_states().get(name),
+        }
+    }
+
+    /// Adds a plugin that does not exist yet.
+    pub(crate) fn create(&mut self, data: PluginData) {
+        self.copies.create(data.name, PluginCopy { id: None, data, seq: 0 });
+    }
+
+    /// The touched plugins, by name.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &PluginCopy> {
+        self.copies.touched()
     }
 }
 
@@ -151,13 +247,21 @@ enum Undo {
     Override((Name, Address), Option<Option<Override>>),
     Roles(Address, Option<Option<Roles>>),
     Schedule((Height, u64), Option<Option<Scheduled>>),
+    Row(Row, Option<Option<()>>),
+    Queue((Height, Name), Option<Option<()>>),
 }
+
+/// A row of the index of dependents: what is required, none = the host; and who requires it.
+pub(crate) type Row = (Option<Name>, Name);
 
 /// Where a transaction began.
 #[derive(Debug)]
 pub(crate) struct Mark {
     global: Global,
+    registry: Registry,
+    host_rows: usize,
     history: usize,
+    plugin_history: usize,
     events: usize,
 }
 
@@ -167,12 +271,19 @@ pub(crate) struct Overlay<'a> {
     pub(crate) base: &'a State,
     pub(crate) height: Height,
     pub(crate) features: Features<'a>,
+    pub(crate) plugins: PluginCopies<'a>,
     pub(crate) global: Global,
+    pub(crate) registry: Registry,
+    /// How many rows the host has in the index of dependents.
+    pub(crate) host_rows: usize,
     pub(crate) history: Vec<HistoryEntry>,
+    pub(crate) plugin_history: Vec<PluginHistoryEntry>,
     pub(crate) events: Vec<Event>,
     overrides: Changes<(Name, Address), Override>,
     roles: Changes<Address, Roles>,
     schedule: Changes<(Height, u64), Scheduled>,
+    rows: Changes<Row, ()>,
+    queue: Changes<(Height, Name), ()>,
     journal: Vec<Undo>,
 }
 
@@ -182,56 +293,71 @@ pub(crate) struct MapChanges {
     pub(crate) overrides: Changes<(Name, Address), Override>,
     pub(crate) roles: Changes<Address, Roles>,
     pub(crate) schedule: Changes<(Height, u64), Scheduled>,
+    pub(crate) rows: Changes<Row, ()>,
+    pub(crate) queue: Changes<(Height, Name), ()>,
 }
 
 impl<'a> Overlay<'a> {
     pub(crate) fn new(base: &'a State, height: Height) -> Self {
-        let features = Features {
-            base,
-            copies: Vec::new(),
-            slots: BTreeMap::new(),
-            journal: Vec::new(),
-            journaling: Journaling::Off,
-        };
         Self {
             base,
             height,
-            features,
+            features: Features { base, copies: Copies::new() },
+            plugins: PluginCopies { base, copies: Copies::new() },
             global: *base.global(),
+            registry: base.plugin_states().registry.clone(),
+            host_rows: base.plugin_states().row_count(&None),
             history: Vec::new(),
+            plugin_history: Vec::new(),
             events: Vec::new(),
             overrides: BTreeMap::new(),
             roles: BTreeMap::new(),
             schedule: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            queue: BTreeMap::new(),
             journal: Vec::new(),
         }
     }
 
     /// Begins a transaction that may fail after a change.
     pub(crate) fn begin(&mut self) -> Mark {
-        self.features.journaling = Journaling::On;
-        Mark { global: self.global, history: self.history.len(), events: self.events.len() }
+        self.features.copies.journaling = Journaling::On;
+        self.plugins.copies.journaling = Journaling::On;
+        Mark {
+            global: self.global,
+            registry: self.registry.clone(),
+            host_rows: self.host_rows,
+            history: self.history.len(),
+            plugin_history: self.plugin_history.len(),
+            events: self.events.len(),
+        }
     }
 
     /// Keeps what the transaction did.
     pub(crate) fn keep(&mut self) {
-        self.features.journaling = Journaling::Off;
-        self.features.journal.clear();
+        self.features.copies.keep();
+        self.plugins.copies.keep();
         self.journal.clear();
     }
 
     /// Undoes what the transaction did.
     pub(crate) fn undo(&mut self, mark: Mark) {
-        self.features.undo();
+        self.features.copies.undo();
+        self.plugins.copies.undo();
         while let Some(undo) = self.journal.pop() {
             match undo {
                 Undo::Override(key, before) => put_back(&mut self.overrides, key, before),
                 Undo::Roles(key, before) => put_back(&mut self.roles, key, before),
                 Undo::Schedule(key, before) => put_back(&mut self.schedule, key, before),
+                Undo::Row(key, before) => put_back(&mut self.rows, key, before),
+                Undo::Queue(key, before) => put_back(&mut self.queue, key, before),
             }
         }
         self.global = mark.global;
+        self.registry = mark.registry;
+        self.host_rows = mark.host_rows;
         self.history.truncate(mark.history);
+        self.plugin_history.truncate(mark.plugin_history);
         self.events.truncate(mark.events);
         self.keep();
     }
@@ -275,8 +401,50 @@ impl<'a> Overlay<'a> {
         self.journal.push(Undo::Schedule((at, id), before));
     }
 
+    /// Whether there is a row in the index of dependents.
+    pub(crate) fn has_row(&self, row: &Row) -> bool {
+        match self.rows.get(row) {
+            Some(change) => change.is_some(),
+            None => self.base.plugin_states().has_row(row),
+        }
+    }
+
+    /// Writes a row of the index of dependents, which is not what it is to be. The counts are the caller's.
+    pub(crate) fn set_row(&mut self, row: Row, present: Option<()>) {
+        let before = self.rows.insert(row, present);
+        self.journal.push(Undo::Row(row, before));
+    }
+
+    /// The plugins that have a row under this one, in name order.
+    pub(crate) fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name> {
+        let base = self.base.plugin_states().dependents.get(&dependency);
+        let mut dependents = base.cloned().unwrap_or_default();
+        let changed = self.rows.range((dependency, Name::FIRST)..).take_while(|((other, _), _)| *other == dependency);
+        for ((_, dependent), change) in changed {
+            match change {
+                Some(()) => dependents.insert(*dependent),
+                None => dependents.remove(dependent),
+            };
+        }
+        dependents
+    }
+
+    /// Whether a plugin stands in the load queue at a height.
+    pub(crate) fn is_queued(&self, at: Height, plugin: &Name) -> bool {
+        match self.queue.get(&(at, *plugin)) {
+            Some(change) => change.is_some(),
+            None => self.base.plugin_states().queue.contains(&(at, *plugin)),
+        }
+    }
+
+    pub(crate) fn set_queued(&mut self, at: Height, plugin: Name, present: Option<()>) {
+        let before = self.queue.insert((at, plugin), present);
+        self.journal.push(Undo::Queue((at, plugin), before));
+    }
+
     pub(crate) fn into_map_changes(self) -> MapChanges {
-        MapChanges { overrides: self.overrides, roles: self.roles, schedule: self.schedule }
+        let Self { overrides, roles, schedule, rows, queue, .. } = self;
+        MapChanges { overrides, roles, schedule, rows, queue }
     }
 
     pub(crate) const fn override_changes(&self) -> &Changes<(Name, Address), Override> {
@@ -285,6 +453,14 @@ impl<'a> Overlay<'a> {
 
     pub(crate) const fn role_changes(&self) -> &Changes<Address, Roles> {
         &self.roles
+    }
+
+    pub(crate) const fn row_changes(&self) -> &Changes<Row, ()> {
+        &self.rows
+    }
+
+    pub(crate) const fn queue_changes(&self) -> &Changes<(Height, Name), ()> {
+        &self.queue
     }
 
     pub(crate) const fn schedule_changes(&self) -> &Changes<(Height, u64), Scheduled> {

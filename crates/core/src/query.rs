@@ -2,6 +2,8 @@
 //!
 //! Nothing here is on the path of a block. A record that does not decode is a fault, never "not found".
 
+mod plugin;
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::{self, Vec};
@@ -14,6 +16,10 @@ use crate::feature::Progress;
 use crate::key::{DueKind, Key, KeyPrefix, KeyRange};
 use crate::record::{Change, Feature, Global, Metrics, Override, Policy, Scheduled, Status};
 use crate::values::{Address, ChainId, Height, Name, Percent, Roles};
+
+pub use plugin::{
+    PluginHistoryEntry, dependents, deployment, plugin, plugin_history, plugin_versions, plugins, registry, route,
+};
 
 /// The node must stop: the store fails, or holds a record that does not decode.
 #[derive(Debug)]

@@ -78,6 +78,44 @@ rejects! {
     OverrideNotFound = 22, "override_not_found";
     /// The address does not hold that role.
     RoleNotFound = 23, "role_not_found";
+    /// No plugin of that name.
+    PluginNotFound = 40, "plugin_not_found";
+    /// The plugin has no such version.
+    VersionNotFound = 41, "version_not_found";
+    /// The version is registered, and not as a Failed one with the same code.
+    VersionAlreadyExists = 42, "version_already_exists";
+    /// Not SemVer 2.0, or too long.
+    InvalidVersion = 43, "invalid_version";
+    /// Not a constraint, or too long.
+    InvalidConstraint = 44, "invalid_constraint";
+    /// The plugin has a deployment.
+    DeploymentInProgress = 45, "deployment_in_progress";
+    /// The plugin has no deployment, or none of that version.
+    NoDeployment = 46, "no_deployment";
+    /// The plan breaks its rules.
+    InvalidPlan = 47, "invalid_plan";
+    /// A requirement is not registered.
+    DependencyMissing = 48, "dependency_missing";
+    /// A plugin requires itself, directly or through others.
+    DependencyCycle = 49, "dependency_cycle";
+    /// A version is outside what another plugin requires.
+    DependencyBroken = 50, "dependency_broken";
+    /// Loaded plugins require this one.
+    HasDependents = 51, "has_dependents";
+    /// Not in the load state that the command needs, or another version is.
+    NotLoaded = 52, "not_loaded";
+    /// Loaded, or on its way to be.
+    AlreadyLoaded = 53, "already_loaded";
+    /// A version asks for another host.
+    HostTooOld = 54, "host_too_old";
+    /// A version is outside the rule of its plugin.
+    RuleViolated = 55, "rule_violated";
+    /// The deployment does not wait for this command.
+    NotWaiting = 56, "not_waiting";
+    /// There is no previous version to go back to.
+    NoPreviousVersion = 57, "no_previous_version";
+    /// The version is the current one, or that of a deployment.
+    VersionInUse = 58, "version_in_use";
 }
 
 impl Reject {

@@ -12,15 +12,18 @@ use core::convert::Infallible;
 use crate::bucket::BucketPrefix;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
 use crate::decide::{Facts, Lookup, Verdict, decide, decide_from};
-use crate::execute::{Delta, Execution, Presence};
+use crate::execute::{Delta, Execution, LoadRefusal, PlannedLoad, Presence};
 use crate::feature::automatic_step_due;
 use crate::genesis::Genesis;
 use crate::key::Key;
-use crate::overlay::MapChanges;
+use crate::overlay::{MapChanges, Overlay};
+use crate::plugin::{Deployment, Plugin, PluginChange, PluginVersion, Registry};
+use crate::plugins::{PluginId, PluginLoader, Plugins};
 use crate::query::Fault;
 use crate::record::{Change, Feature, Global, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Scheduled};
 use crate::tree::{Builder, Path, Tree, TreeError};
 use crate::values::{Address, ChainId, Hash, Height, Name, Role, Roles};
+use crate::version::Version;
 use crate::writes::WriteSet;
 
 /// The place of a feature in the state. Features are never removed, so it stays good.
@@ -54,7 +57,7 @@ impl FeatureEntry {
         let name = feature.name;
         let path = |key: Key| Path::of(&key.to_bytes());
         Self {
-            bucket: BucketPrefix::new(chain, &name, policy.salt),
+            bucket: BucketPrefix::of_feature(chain, &name, policy.salt),
             feature,
             metrics,
             policy,
@@ -92,8 +95,15 @@ pub struct State {
     active: BTreeSet<Name>,
     steps: BTreeSet<(Height, Name)>,
     schedule: BTreeMap<(Height, u64), Scheduled>,
+    plugins: Plugins,
     tree: Tree,
 }
+
+/// A plugin that has been looked up: it skips the name lookup in hot loops.
+///
+/// It is good as long as a [`Handle`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginHandle(PluginId);
 
 impl State {
     /// The state before the first block, and the records that make it.
@@ -128,6 +138,7 @@ impl State {
             active: BTreeSet::new(),
             steps: BTreeSet::new(),
             schedule: BTreeMap::new(),
+            plugins: Plugins::default(),
             tree,
         };
         Ok((state, writes))
@@ -161,7 +172,7 @@ impl State {
         let height = execution.height();
         self.tree.apply(execution.patch).map_err(|_| StaleExecution)?;
         self.tip = Some(height);
-        let Delta { features, maps, global, active, steps } = execution.delta;
+        let Delta { features, maps, global, active, steps, plugins, registry } = execution.delta;
         self.global = global;
         for changed in features {
             let name = changed.feature.name;
@@ -170,7 +181,7 @@ impl State {
                     entry.feature = changed.feature;
                     entry.metrics = changed.metrics;
                     if let Some(policy) = changed.policy {
-                        entry.bucket = BucketPrefix::new(&self.global.chain, &name, policy.salt);
+                        entry.bucket = BucketPrefix::of_feature(&self.global.chain, &name, policy.salt);
                         entry.policy = policy;
                     }
                 }
@@ -182,7 +193,13 @@ impl State {
                 }
             }
         }
-        let MapChanges { overrides, roles, schedule } = maps;
+        self.plugins.registry = registry;
+        plugins.into_iter().for_each(|data| self.plugins.put(&self.global.chain, data));
+        let MapChanges { overrides, roles, schedule, rows, queue } = maps;
+        rows.into_iter().for_each(|(row, change)| self.plugins.set_row(row, change.is_some()));
+        for (entry, change) in queue {
+            index(&mut self.plugins.queue, entry, if change.is_some() { Presence::Added } else { Presence::Removed });
+        }
         for ((name, user), change) in overrides {
             if let Some(entry) = self.entry_mut(&name) {
                 set(&mut entry.overrides, user, change);
@@ -298,7 +315,93 @@ impl State {
         }
     }
 
+    /// What holds for all plugins.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.plugins.registry
+    }
+
+    /// How many plugins there are.
+    #[must_use]
+    pub fn plugin_count(&self) -> usize {
+        self.plugins.len()
+    }
+
+    /// A plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &Name) -> Option<&Plugin> {
+        self.plugins.get(name).map(|data| &data.plugin)
+    }
+
+    /// The plugins in name order.
+    pub fn plugins(&self) -> impl Iterator<Item = (&Name, &Plugin)> {
+        self.plugins.iter().map(|data| (&data.name, &data.plugin))
+    }
+
+    /// The versions of a plugin, by precedence.
+    pub fn plugin_versions(&self, name: &Name) -> impl Iterator<Item = &PluginVersion> {
+        self.plugins.get(name).into_iter().flat_map(|data| data.versions.iter())
+    }
+
+    /// A version of a plugin; build metadata does not matter.
+    #[must_use]
+    pub fn plugin_version(&self, name: &Name, version: &Version) -> Option<&PluginVersion> {
+        self.plugins.get(name)?.versions.get(version)
+    }
+
+    /// The deployment of a plugin.
+    #[must_use]
+    pub fn deployment(&self, name: &Name) -> Option<&Deployment> {
+        self.plugins.get(name)?.deployment.as_ref()
+    }
+
+    /// Looks a plugin up for [`State::route_at`].
+    #[must_use]
+    pub fn resolve_plugin(&self, name: &Name) -> Option<PluginHandle> {
+        self.plugins.id(name).map(PluginHandle)
+    }
+
+    /// The version of a plugin that serves a unit: an account, a request id, any bytes. None without such a plugin.
+    #[must_use]
+    pub fn route(&self, name: &Name, unit: &[u8]) -> Option<&Version> {
+        self.route_at(self.resolve_plugin(name)?, unit)
+    }
+
+    /// The version of a plugin that has been looked up that serves a unit.
+    #[must_use]
+    pub fn route_at(&self, PluginHandle(id): PluginHandle, unit: &[u8]) -> Option<&Version> {
+        self.plugins.route(id, unit)
+    }
+
+    /// What a load of a plugin would do in the next block, in order.
+    ///
+    /// # Errors
+    /// What the command would meet, and at which plugin.
+    pub fn plan_load(&self, name: &Name) -> Result<Vec<PlannedLoad>, LoadRefusal> {
+        Overlay::new(self, self.tip.map_or(0, |tip| tip.saturating_add(1))).plan_load(name)
+    }
+
     // What execution reads.
+
+    pub(crate) const fn plugin_states(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    pub(crate) fn looks_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.plugins.looks.iter().copied().take_while(move |(at, _)| *at <= height)
+    }
+
+    pub(crate) fn queued_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.plugins.queue.iter().copied().take_while(move |(at, _)| *at <= height)
+    }
+
+    pub(crate) fn first_look(&self) -> Option<Height> {
+        self.plugins.looks.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn first_queued(&self) -> Option<Height> {
+        self.plugins.queue.first().map(|(at, _)| *at)
+    }
 
     pub(crate) fn feature_id(&self, name: &Name) -> Option<FeatureId> {
         self.names.get(name).copied()
@@ -391,6 +494,7 @@ struct Loader {
     active: BTreeSet<Name>,
     steps: BTreeSet<(Height, Name)>,
     schedule: BTreeMap<(Height, u64), Scheduled>,
+    plugins: PluginLoader,
 }
 
 impl Loader {
@@ -448,6 +552,36 @@ impl Loader {
                 Reader::new(value).finish()?;
                 self.active.insert(name);
             }
+            Key::Registry => self.plugins.registry = Some(Registry::from_bytes(value)?),
+            Key::Plugin(name) => {
+                self.plugins.plugins.insert(name, Plugin::from_bytes(value)?);
+            }
+            Key::PluginVersion { plugin, version } => {
+                let record = PluginVersion::from_bytes(value)?;
+                if record.version.without_build() != version {
+                    return Err(mismatch);
+                }
+                self.plugins.versions.entry(plugin).or_default().put(record);
+            }
+            Key::Deployment(name) => {
+                self.plugins.deployments.insert(name, Deployment::from_bytes(value)?);
+            }
+            Key::PluginChange { plugin, height, seq } => {
+                PluginChange::from_bytes(value)?;
+                self.plugins.changes.insert(plugin, (height, seq));
+            }
+            Key::Dependent { dependency, dependent } => {
+                Reader::new(value).finish()?;
+                self.plugins.rows.insert((dependency, dependent));
+            }
+            Key::DeploymentDue { at, plugin } => {
+                Reader::new(value).finish()?;
+                self.plugins.looks.insert((at, plugin));
+            }
+            Key::LoadDue { at, plugin } => {
+                Reader::new(value).finish()?;
+                self.plugins.queue.insert((at, plugin));
+            }
         }
         Ok(())
     }
@@ -469,6 +603,7 @@ impl Loader {
             active: BTreeSet::new(),
             steps: BTreeSet::new(),
             schedule: self.schedule,
+            plugins: Plugins::default(),
             tree: Tree::new(),
         };
         for (name, feature) in self.features {
@@ -502,6 +637,7 @@ impl Loader {
         if let Some(key) = orphan.into_iter().flatten().next() {
             return Err(mismatch(key));
         }
+        state.plugins = self.plugins.finish(&state.global.chain).map_err(|key| mismatch(*key))?;
         state.tree = self.tree.finish().map_err(|error| Fault::Store(alloc::boxed::Box::new(error)))?;
         Ok(state)
     }

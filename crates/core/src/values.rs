@@ -37,6 +37,21 @@ pub enum ValueError {
     /// Longer than 1 024 bytes.
     #[error("a description has at most 1024 bytes")]
     Description,
+    /// Not SemVer 2.0, or too long.
+    #[error("a version is SemVer 2.0 of at most 64 bytes, such as 1.4.0 or 2.0.0-rc.1")]
+    Version,
+    /// Not a constraint, or too long.
+    #[error("a constraint is at most 128 bytes of comparators, such as ^1.2 or >=1.0.0, <2.0.0")]
+    Constraint,
+    /// Longer than 4 096 bytes.
+    #[error("a config has at most 4096 bytes")]
+    Config,
+    /// A plan that breaks its rules.
+    #[error(
+        "a plan has 1 to 32 stages of at least 1 block each, shares that never fall and end above 0, \
+         thresholds of at most 10000, and more blocks to its deadline than its stages take together"
+    )]
+    Plan,
     /// A number outside the range of its field.
     #[error("a parameter is out of its range")]
     Parameter,
@@ -47,7 +62,10 @@ impl From<ValueError> for Reject {
         match error {
             ValueError::Name => Reject::InvalidName,
             ValueError::Percent => Reject::InvalidPercent,
-            ValueError::Description => Reject::LimitExceeded,
+            ValueError::Description | ValueError::Config => Reject::LimitExceeded,
+            ValueError::Version => Reject::InvalidVersion,
+            ValueError::Constraint => Reject::InvalidConstraint,
+            ValueError::Plan => Reject::InvalidPlan,
             ValueError::Address | ValueError::Hash | ValueError::ChainId | ValueError::Bps | ValueError::Parameter => {
                 Reject::InvalidParameter
             }
@@ -178,9 +196,18 @@ impl Ord for Padded {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(Padded);
 
+const fn first_byte(first: u8) -> [u8; Padded::MAX] {
+    let mut bytes = [0; Padded::MAX];
+    let [place, ..] = &mut bytes;
+    *place = first;
+    bytes
+}
+
 impl Name {
     /// The longest name, in bytes.
     pub const LEN_MAX: usize = Padded::MAX;
+    /// The first name of all: digits come before letters, and a name has one character at least.
+    pub(crate) const FIRST: Self = Self(Padded { bytes: first_byte(b'0'), len: 1 });
 
     /// Checks the rule.
     ///
@@ -306,6 +333,9 @@ impl fmt::Display for Percent {
 pub struct Bps(u16);
 
 impl Bps {
+    /// The whole.
+    pub const FULL: Self = Self(10_000);
+
     /// Checks the rule.
     ///
     /// # Errors

@@ -52,6 +52,10 @@ enum Command {
     Show(ShowArgs),
     /// Is a feature on for an address, and why?
     Check(CheckArgs),
+    /// Tell which version of a plugin serves a unit
+    Route(RouteArgs),
+    /// Tell what loading a plugin would do, in order, or why it would be refused
+    Plan(PlanArgs),
     /// Write every key and value in key order
     Dump(DumpArgs),
     /// Make a store from a dump and check its root
@@ -208,6 +212,60 @@ pub(crate) enum What {
     Global,
     /// Features past their expires_at
     Stale,
+    /// Every plugin with its current version and where its deployment stands
+    Plugins,
+    /// One plugin with its deployment, plan and versions
+    Plugin {
+        /// The plugin
+        name: Name,
+    },
+    /// Everything that happened to a plugin
+    PluginHistory {
+        /// The plugin
+        name: Name,
+    },
+}
+
+/// Arguments of `route`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+UNIT is whatever the plugin is asked for, always in the same form: an account, a request id. 0x and hex \
+digits stand for bytes, anything else for its text. --at needs a block file.
+
+Example:
+  replay route api.json api 0x1111111111111111111111111111111111111111
+  replay route rocksdb:./state api order-4711")]
+pub(crate) struct RouteArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// The plugin
+    pub(crate) plugin: Name,
+    /// The unit
+    #[arg(value_parser = unit)]
+    pub(crate) unit: Bytes,
+    /// As of the end of this height
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) at: Option<Height>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A line per plugin, in the order in which hosts load them; or the reject that the command would meet, and \
+the plugin it fails at. --at needs a block file.
+
+Example:
+  replay plan api.json api")]
+pub(crate) struct PlanArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// The plugin
+    pub(crate) plugin: Name,
+    /// As of the end of this height
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) at: Option<Height>,
 }
 
 /// Arguments of `check`.
@@ -392,6 +450,13 @@ fn form(text: &str) -> Result<Form, String> {
     Form::of(format!("a.{text}").as_ref()).ok_or_else(|| "write json, jsonl or blocks".into())
 }
 
+fn unit(text: &str) -> Result<Bytes, String> {
+    match text.strip_prefix("0x") {
+        Some(digits) => bytes(digits),
+        None => Ok(Bytes(text.into())),
+    }
+}
+
 fn bytes(text: &str) -> Result<Bytes, String> {
     hex::decode(text).map(Bytes).map_err(|error| error.to_string())
 }
@@ -427,6 +492,8 @@ impl Cli {
             Command::Convert(args) => commands::files::convert(args, &target),
             Command::Show(args) => commands::show::show(args, &target),
             Command::Check(args) => commands::show::check(args, &target),
+            Command::Route(args) => commands::plugins::route(args, &target),
+            Command::Plan(args) => commands::plugins::plan(args, &target),
             Command::Dump(args) => commands::transfer::dump(args, &target),
             Command::Restore(args) => commands::transfer::restore(args, &target),
             Command::Diff(args) => commands::compare::diff(args, &target),

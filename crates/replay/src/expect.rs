@@ -1,9 +1,9 @@
 //! Compares what a file expects with what is true. Everything that differs is told.
 
-use coalmine_core::{Outcome, query};
+use coalmine_core::{Outcome, Standing, Version, VersionStatus, query};
 use coalmine_store::{Ledger, Store};
 
-use crate::blockfile::{BlockExpect, ExpectedField, StateExpect};
+use crate::blockfile::{BlockExpect, ExpectedField, PluginFacts, StateExpect};
 use crate::error::Error;
 use crate::runner::Failures;
 
@@ -61,6 +61,27 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
     for expected in &expect.enabled {
         let got = state.is_enabled(&expected.name, &expected.user);
         failures.compare(|| format!("enabled.{}.{}", expected.name, expected.user), expected.value, got);
+    }
+    for (name, expected) in &expect.plugins {
+        let path = format!("plugins.{name}");
+        let Some(plugin) = state.plugin(name).cloned() else {
+            failures.add(path, "a plugin", "none");
+            continue;
+        };
+        let facts = PluginFacts { plugin, standing: Standing::of(state.deployment(name)) };
+        compare_fields(&path, &expected.fields, |of| of(name, &facts), failures);
+        for (version, status) in &expected.versions {
+            let got = state.plugin_version(name, version).map(|record| record.status);
+            let shown = |status: Option<VersionStatus>| status.map_or("not registered", VersionStatus::name);
+            failures.compare(|| format!("{path}.versions.{version}"), shown(*status), shown(got));
+        }
+    }
+    for expected in &expect.routes {
+        let got = state.route(&expected.plugin, &expected.unit);
+        let shown =
+            |version: Option<&Version>| version.map_or("null".into(), |version| version.without_build().to_string());
+        let path = || format!("routes.{}.0x{}", expected.plugin, hex::encode(&expected.unit));
+        failures.compare(path, shown(expected.version.as_ref()), shown(got));
     }
     Ok(())
 }

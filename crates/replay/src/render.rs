@@ -3,11 +3,14 @@
 //! Everything printed is a list of fields with values. Text and JSON are made from the same list,
 //! so that neither tells more than the other.
 
+pub(crate) mod plugin;
+
 use std::fmt;
 
 use coalmine_core::{
-    Address, Change, Command, Decode, DecodeError, Event, Feature, Global, Key, Metrics, Name, Override, Params,
-    Policy, Reader, Receipt, Reject, Roles, Scheduled, Verdict, Why,
+    Address, Change, Command, Decode, DecodeError, Deployment, Event, Feature, Global, Key, Metrics, Name, Override,
+    Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Receipt, Registry, Reject, Roles, Scheduled, Verdict,
+    Why,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -175,6 +178,8 @@ impl From<FieldValue> for Value {
         match value {
             FieldValue::Number(number) => Self::Number(number),
             FieldValue::Text(text) => Self::Text(text),
+            FieldValue::Bool(value) => Self::Bool(value),
+            FieldValue::None => Self::None,
         }
     }
 }
@@ -195,6 +200,21 @@ pub(crate) fn key(key: &Key) -> Fields {
         Key::Schedule { at, id } => record("schedule").with("at", *at).with("id", *id),
         Key::Step { at, name } => record("step").with("at", *at).text("name", name),
         Key::Active(name) => record("active").text("name", name),
+        Key::Registry => record("registry"),
+        Key::Plugin(name) => record("plugin").text("plugin", name),
+        Key::PluginVersion { plugin, version } => {
+            record("plugin_version").text("plugin", plugin).text("version", version)
+        }
+        Key::Deployment(name) => record("deployment").text("plugin", name),
+        Key::PluginChange { plugin, height, seq } => {
+            record("plugin_change").text("plugin", plugin).with("height", *height).with("seq", *seq)
+        }
+        Key::Dependent { dependency, dependent } => {
+            let dependency = dependency.map_or_else(|| "host".into(), |name| name.to_string());
+            record("dependent").with("dependency", dependency).text("plugin", dependent)
+        }
+        Key::DeploymentDue { at, plugin } => record("deployment_due").with("at", *at).text("plugin", plugin),
+        Key::LoadDue { at, plugin } => record("load_due").with("at", *at).text("plugin", plugin),
     }
 }
 
@@ -217,7 +237,12 @@ pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
         Key::Policy(_) => policy(&Policy::from_bytes(value)?),
         Key::Roles(_) => roles(Roles::from_bytes(value)?),
         Key::Schedule { .. } => scheduled(&Scheduled::from_bytes(value)?),
-        Key::Step { .. } | Key::Active(_) => {
+        Key::Registry => plugin::registry(&Registry::from_bytes(value)?),
+        Key::Plugin(_) => plugin::plugin(&Plugin::from_bytes(value)?),
+        Key::PluginVersion { .. } => plugin::version(&PluginVersion::from_bytes(value)?),
+        Key::Deployment(_) => plugin::deployment(&Deployment::from_bytes(value)?),
+        Key::PluginChange { .. } => plugin::change(&PluginChange::from_bytes(value)?),
+        Key::Step { .. } | Key::Active(_) | Key::Dependent { .. } | Key::DeploymentDue { .. } | Key::LoadDue { .. } => {
             Reader::new(value).finish()?;
             Fields::new()
         }
@@ -326,7 +351,24 @@ fn command(command: &Command) -> Fields {
         | Command::CancelSchedule { .. }
         | Command::GrantRole { .. }
         | Command::RevokeRole { .. }
-        | Command::SetParams { .. } => op,
+        | Command::SetParams { .. }
+        | Command::RegisterVersion { .. }
+        | Command::SetRule { .. }
+        | Command::SetHostVersion { .. }
+        | Command::SetRegistryParams { .. }
+        | Command::ReportVersion { .. }
+        | Command::AttestHealth { .. }
+        | Command::ReportLoad { .. }
+        | Command::ReportUnload { .. } => op,
+        Command::Deploy { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Promote { .. }
+        | Command::RollbackDeployment { .. }
+        | Command::Revert { .. }
+        | Command::RetireVersion { .. }
+        | Command::Load { .. }
+        | Command::Unload { .. } => plugin::command(op, command),
     }
 }
 
@@ -375,6 +417,25 @@ pub(crate) fn event(event: &Event) -> Fields {
         Event::RoleGranted { address, role } | Event::RoleRevoked { address, role } => {
             fields.text("address", address).with("role", role.name())
         }
+        Event::VersionRegistered { .. }
+        | Event::VersionEvicted { .. }
+        | Event::Deployed { .. }
+        | Event::Staged { .. }
+        | Event::StageHeld { .. }
+        | Event::Waiting { .. }
+        | Event::Paused { .. }
+        | Event::Resumed { .. }
+        | Event::Promoted { .. }
+        | Event::DeploymentRolledBack { .. }
+        | Event::Reverted { .. }
+        | Event::Concluded { .. }
+        | Event::VersionRetired { .. }
+        | Event::HealthAttested { .. }
+        | Event::LoadPlanned { .. }
+        | Event::Loaded { .. }
+        | Event::LoadFailed { .. }
+        | Event::LoadDisputed { .. }
+        | Event::Unloaded { .. } => plugin::event(event),
     }
 }
 

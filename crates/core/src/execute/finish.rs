@@ -8,7 +8,9 @@ use crate::block::{Outcome, Receipt};
 use crate::codec::Encode;
 use crate::feature::automatic_step_due;
 use crate::key::Key;
-use crate::overlay::{Overlay, Working};
+use crate::overlay::{Overlay, PluginCopy, Working};
+use crate::plugin::{PluginVersion, Registry};
+use crate::plugins::PluginData;
 use crate::record::Policy;
 use crate::state::State;
 use crate::values::{Hash, Height, Name};
@@ -38,6 +40,26 @@ impl Overlay<'_> {
             let key = Key::Schedule { at: *at, id: *id };
             write_change(&mut writes, &key, change.as_ref(), base.scheduled(*at, *id));
         }
+        for copy in self.plugins.touched() {
+            delta.add_plugin(base, copy, &mut writes);
+        }
+        for entry in &self.plugin_history {
+            let key = Key::PluginChange { plugin: entry.name, height, seq: entry.seq };
+            writes.put(&key, |out| entry.change.encode(out));
+        }
+        for ((dependency, dependent), change) in self.row_changes() {
+            let key = Key::Dependent { dependency: *dependency, dependent: *dependent };
+            write_index_change(&mut writes, &key, *change, base.plugin_states().has_row(&(*dependency, *dependent)));
+        }
+        for ((at, plugin), change) in self.queue_changes() {
+            let key = Key::LoadDue { at: *at, plugin: *plugin };
+            write_index_change(&mut writes, &key, *change, base.plugin_states().queue.contains(&(*at, *plugin)));
+        }
+        if self.registry != base.plugin_states().registry {
+            let stored = |registry: &'_ Registry| (*registry != Registry::default()).then(|| registry.clone());
+            let (now, before) = (stored(&self.registry), stored(&base.plugin_states().registry));
+            write_change(&mut writes, &Key::Registry, now.as_ref(), before.as_ref());
+        }
         if self.global != *base.global() {
             writes.put(&Key::Global, |out| self.global.encode(out));
         }
@@ -45,8 +67,10 @@ impl Overlay<'_> {
         let root = Hash(patch.root());
         let mut this = self;
         let events = core::mem::take(&mut this.events);
-        let DeltaBuilder { features, active, steps } = delta;
-        let delta = Delta { features, global: this.global, active, steps, maps: this.into_map_changes() };
+        let DeltaBuilder { features, active, steps, plugins } = delta;
+        let registry = this.registry.clone();
+        let delta =
+            Delta { features, global: this.global, active, steps, plugins, registry, maps: this.into_map_changes() };
         Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, delta, patch })
     }
 }
@@ -56,6 +80,7 @@ struct DeltaBuilder {
     features: Vec<ChangedFeature>,
     active: Vec<(Name, Presence)>,
     steps: Vec<((Height, Name), Presence)>,
+    plugins: Vec<PluginData>,
 }
 
 impl DeltaBuilder {
@@ -114,6 +139,46 @@ impl DeltaBuilder {
             policy: new_policy.cloned(),
             depth: *depth,
         });
+    }
+
+    /// Writes what has changed of a plugin: record, versions, deployment, and when that is looked at.
+    fn add_plugin(&mut self, base: &State, copy: &PluginCopy, writes: &mut WriteSet) {
+        let PluginCopy { id, data, seq: _ } = copy;
+        let before = id.and_then(|id| base.plugin_states().data(id));
+        if before == Some(data) {
+            return;
+        }
+        let name = data.name;
+        write_change(writes, &Key::Plugin(name), Some(&data.plugin), before.map(|before| &before.plugin));
+        let key_of = |record: &PluginVersion| Key::PluginVersion { plugin: name, version: record.version.clone() };
+        for record in data.versions.iter() {
+            let before = before.and_then(|before| before.versions.get(&record.version));
+            write_change(writes, &key_of(record), Some(record), before);
+        }
+        for record in before.into_iter().flat_map(|before| before.versions.iter()) {
+            if data.versions.get(&record.version).is_none() {
+                writes.delete(&key_of(record));
+            }
+        }
+        let deployment_before = before.and_then(|before| before.deployment.as_ref());
+        write_change(writes, &Key::Deployment(name), data.deployment.as_ref(), deployment_before);
+        let (was_due, due) = (before.and_then(PluginData::look_due), data.look_due());
+        if was_due != due {
+            for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
+                if let Some(at) = at {
+                    write_index(writes, &Key::DeploymentDue { at, plugin: name }, presence);
+                }
+            }
+        }
+        self.plugins.push(data.clone());
+    }
+}
+
+fn write_index_change(writes: &mut WriteSet, key: &Key, now: Option<()>, was_present: bool) {
+    match (now, was_present) {
+        (Some(()), false) => write_index(writes, key, Presence::Added),
+        (None, true) => write_index(writes, key, Presence::Removed),
+        (Some(()), true) | (None, false) => {}
     }
 }
 

@@ -7,6 +7,10 @@
 mod features;
 mod finish;
 mod ledger;
+mod loading;
+mod plugins;
+
+pub use loading::{LoadRefusal, PlannedLoad};
 
 use alloc::vec::Vec;
 
@@ -14,6 +18,8 @@ use crate::block::{Block, Outcome, Payload, Receipt, TxCommand};
 use crate::command::{Command, CommandKind};
 use crate::event::{BreakerClosedBy, Event};
 use crate::overlay::{MapChanges, Overlay};
+use crate::plugin::Registry;
+use crate::plugins::PluginData;
 use crate::record::{Feature, Global, Metrics, OpenBreaker, Params, Policy, Scheduled};
 use crate::reject::Reject;
 use crate::state::{FeatureId, State};
@@ -64,6 +70,8 @@ pub(crate) struct Delta {
     pub(crate) global: Global,
     pub(crate) active: Vec<(Name, Presence)>,
     pub(crate) steps: Vec<((Height, Name), Presence)>,
+    pub(crate) plugins: Vec<PluginData>,
+    pub(crate) registry: Registry,
 }
 
 /// Whether an index has an entry from now on.
@@ -146,9 +154,9 @@ impl State {
     fn busy_from(&self, next: Height) -> Option<Height> {
         let schedule = self.first_scheduled();
         let due = match &self.global().breaker {
-            None => [schedule, self.first_step()],
+            None => [schedule, self.first_step(), self.first_look(), self.first_queued()],
             Some(breaker) if breaker.draining => return Some(next),
-            Some(breaker) => [schedule, (breaker.until != 0).then_some(breaker.until)],
+            Some(breaker) => [schedule, (breaker.until != 0).then_some(breaker.until), None, None],
         };
         due.into_iter().flatten().min().map(|height| height.max(next))
     }
@@ -157,8 +165,12 @@ impl State {
         let mut block = Overlay::new(self, height);
         block.expire_breaker();
         let mut budget = Budget(block.global.params.max_due_per_block);
+        // A breaker that opens in this block drains from the next one on.
+        let is_draining = block.global.breaker.is_some_and(|breaker| breaker.draining);
         block.run_due(&mut budget);
-        block.drain(budget);
+        if is_draining {
+            block.drain(budget);
+        }
         let receipts = payloads.iter().map(|payload| block.run_payload(payload)).collect();
         block.finish(receipts)
     }
@@ -209,6 +221,23 @@ impl Overlay<'_> {
                 budget.spend();
             }
         }
+        let base = self.base;
+        for (at, plugin) in base.looks_until(self.height) {
+            if budget.is_spent() || self.global.breaker.is_some() {
+                return;
+            }
+            if self.look_if_due(&plugin, at) {
+                budget.spend();
+            }
+        }
+        for (at, plugin) in base.queued_until(self.height) {
+            if budget.is_spent() || self.global.breaker.is_some() {
+                return;
+            }
+            if self.load_if_queued(&plugin, at) {
+                budget.spend();
+            }
+        }
     }
 
     fn run_scheduled(&mut self, at: Height, id: u64, entry: &Scheduled) {
@@ -220,10 +249,7 @@ impl Overlay<'_> {
 
     /// Rolls back what is under way while the breaker drains, with what the due work has left of the limit.
     fn drain(&mut self, mut budget: Budget) {
-        if !self.global.breaker.is_some_and(|breaker| breaker.draining) {
-            return;
-        }
-        if !self.drain_features(&mut budget) {
+        if !self.drain_features(&mut budget) || !self.drain_deployments(&mut budget) {
             return;
         }
         if let Some(breaker) = &mut self.global.breaker {
@@ -304,6 +330,31 @@ impl Overlay<'_> {
                     breaker_window: breaker_window.unwrap_or(old.breaker_window),
                 })
             }
+            Command::RegisterVersion { plugin, version, manifest } => {
+                self.register_version(signer, *plugin, version, manifest)
+            }
+            Command::Deploy { plugin, version, strategy, terms } => {
+                self.deploy(signer, plugin, version, strategy, terms)
+            }
+            Command::Pause { plugin } => self.pause(signer, plugin),
+            Command::Resume { plugin } => self.resume(signer, plugin),
+            Command::Promote { plugin } => self.promote(signer, plugin),
+            Command::RollbackDeployment { plugin } => self.rollback_deployment(signer, plugin),
+            Command::Revert { plugin } => self.revert(signer, plugin),
+            Command::RetireVersion { plugin, version } => self.retire_version(signer, plugin, version),
+            Command::SetRule { plugin, constraint } => self.set_rule(plugin, constraint.as_ref()),
+            Command::SetHostVersion { version } => self.set_host_version(version),
+            Command::SetRegistryParams { max_versions, auto_load } => {
+                self.set_registry_params(*max_versions, *auto_load);
+                Ok(())
+            }
+            Command::Load { plugin } => self.load(plugin).map_err(|refusal| refusal.reject),
+            Command::Unload { plugin, force: false } => self.unload(plugin),
+            Command::Unload { plugin, force: true } => self.unload_forced(plugin),
+            Command::ReportVersion { plugin, version, report } => self.report_version(plugin, version, report),
+            Command::AttestHealth { plugin, version, healthy } => self.attest_health(plugin, version, *healthy),
+            Command::ReportLoad { plugin, version, ok } => self.report_load(signer, plugin, version, *ok),
+            Command::ReportUnload { plugin, version, ok } => self.report_unload(signer, plugin, version, *ok),
         }
     }
 }

@@ -5,10 +5,13 @@
 
 use std::fmt;
 
-use coalmine_core::{Address, EventCode, Feature, Hash, Height, Metrics, Name, Percent, Reason, Reject, Status};
+use coalmine_core::{
+    Address, DeploymentStatus, EventCode, Feature, Hash, Height, LoadState, Metrics, Name, Percent, Plugin, Reason,
+    Reject, Standing, Status, Version, VersionStatus,
+};
 
 use super::error::Place;
-use super::json::{Entry, Problem, Val, shown};
+use super::json::{Entry, Object, Problem, Val, shown};
 
 /// What is expected of a block, at its end.
 #[derive(Debug, Clone)]
@@ -51,6 +54,39 @@ pub struct StateExpect {
     pub history: Vec<(Name, Vec<HistoryExpect>)>,
     /// For whom features are on.
     pub enabled: Vec<EnabledExpect>,
+    /// Fields and versions of plugins.
+    pub plugins: Vec<(Name, PluginExpect)>,
+    /// The versions that serve units.
+    pub routes: Vec<RouteExpect>,
+}
+
+/// What is expected of a plugin.
+#[derive(Debug, Clone)]
+pub struct PluginExpect {
+    /// Fields of the plugin and of its deployment.
+    pub fields: Vec<ExpectedField<PluginFacts>>,
+    /// The statuses of versions; none where a version is not to be registered.
+    pub versions: Vec<(Version, Option<VersionStatus>)>,
+}
+
+/// A plugin and where its deployment stands.
+#[derive(Debug, Clone)]
+pub struct PluginFacts {
+    /// The record.
+    pub plugin: Plugin,
+    /// The answer.
+    pub standing: Standing,
+}
+
+/// The version that is expected to serve a unit.
+#[derive(Debug, Clone)]
+pub struct RouteExpect {
+    /// The plugin.
+    pub plugin: Name,
+    /// The unit.
+    pub unit: Vec<u8>,
+    /// The version; none where there is no such plugin.
+    pub version: Option<Version>,
 }
 
 /// What a receipt is expected to be.
@@ -106,6 +142,10 @@ pub enum FieldValue {
     Number(u64),
     /// Everything that is a string in JSON.
     Text(String),
+    /// Yes or no.
+    Bool(bool),
+    /// Null.
+    None,
 }
 
 impl<T: Into<u64>> From<T> for FieldValue {
@@ -119,6 +159,8 @@ impl fmt::Display for FieldValue {
         match self {
             Self::Number(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
+            Self::Bool(value) => value.fmt(f),
+            Self::None => "null".fmt(f),
         }
     }
 }
@@ -190,6 +232,49 @@ pub const METRICS_FIELDS: &[RecordField<Metrics>] = &[
     field("previous_successes", read_u64, |_, m| m.previous_successes.into()),
     field("previous_errors", read_u64, |_, m| m.previous_errors.into()),
 ];
+
+/// What can be expected of a plugin, other than its versions. Build metadata does not matter.
+pub const PLUGIN_FIELDS: &[RecordField<PluginFacts>] = &[
+    field("current", read_version, |_, p| text(p.plugin.current.without_build())),
+    field("previous", read_version_or_null, |_, p| version_or_none(p.plugin.previous.as_ref())),
+    field("status", read_deployment_status, |_, p| text(p.standing.status)),
+    field("canary", read_version_or_null, |_, p| version_or_none(p.standing.canary.as_ref())),
+    field("paused", read_bool, |_, p| FieldValue::Bool(p.standing.paused)),
+    field("waiting", read_bool, |_, p| FieldValue::Bool(p.standing.waiting)),
+    field("share_bps", read_u16, |_, p| p.standing.share.get().into()),
+    field("stage", read_u8, |_, p| p.standing.stage.into()),
+    field("load_state", read_load_state, |_, p| text(p.plugin.load_state)),
+];
+
+fn version_or_none(version: Option<&Version>) -> FieldValue {
+    version.map_or(FieldValue::None, |version| text(version.without_build()))
+}
+
+fn read_version(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.parse::<Version>().map(|version| text(version.without_build()))
+}
+
+fn read_version_or_null(value: Val<'_>) -> Result<FieldValue, Problem> {
+    if value.is_null() { Ok(FieldValue::None) } else { read_version(value) }
+}
+
+fn read_bool(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.bool().map(FieldValue::Bool)
+}
+
+fn read_u16(value: Val<'_>) -> Result<FieldValue, Problem> {
+    value.u16().map(FieldValue::from)
+}
+
+fn read_deployment_status(value: Val<'_>) -> Result<FieldValue, Problem> {
+    let names = || DeploymentStatus::ALL.iter().map(|status| status.name()).collect();
+    value.one_of("status", DeploymentStatus::from_name, names).map(text)
+}
+
+fn read_load_state(value: Val<'_>) -> Result<FieldValue, Problem> {
+    let names = || LoadState::ALL.iter().map(|state| state.name()).collect();
+    value.one_of("load state", LoadState::from_name, names).map(text)
+}
 
 fn text(value: impl fmt::Display) -> FieldValue {
     FieldValue::Text(value.to_string())
@@ -263,7 +348,7 @@ pub(super) fn end(expect: Val<'_>, place: Place) -> Result<FinalExpect, Problem>
     Ok(end)
 }
 
-const STATE_KEYS: &str = "root, features, metrics, history, enabled";
+const STATE_KEYS: &str = "root, features, metrics, history, enabled, plugins, routes";
 
 impl StateExpect {
     /// Takes the key if it is one of [`STATE_KEYS`].
@@ -275,6 +360,8 @@ impl StateExpect {
                 "metrics" => self.metrics = by_name(value, |value| fields(value, "metrics", METRICS_FIELDS))?,
                 "history" => self.history = by_name(value, |value| list(value, change))?,
                 "enabled" => self.enabled = list(value, enabled)?,
+                "plugins" => self.plugins = by_name(value, plugin)?,
+                "routes" => self.routes = list(value, route)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -299,6 +386,11 @@ fn by_name<'a, T>(value: Val<'a>, read: impl Fn(Val<'a>) -> Result<T, Problem>) 
 fn fields<R>(value: Val<'_>, what: &str, table: &'static [RecordField<R>]) -> Result<Vec<ExpectedField<R>>, Problem> {
     let object = value.object()?;
     object.only(what, table.iter().map(|field| field.key))?;
+    fields_of(&object, table)
+}
+
+/// The keys of the table that the object has.
+fn fields_of<R>(object: &Object<'_>, table: &'static [RecordField<R>]) -> Result<Vec<ExpectedField<R>>, Problem> {
     let expected = object.entries.iter().filter_map(|entry| {
         let field = table.iter().find(|field| entry.key == field.key)?;
         let value = (field.read)(entry.value).map_err(|problem| problem.in_key(field.key));
@@ -335,5 +427,38 @@ fn enabled(value: Val<'_>) -> Result<EnabledExpect, Problem> {
         name: object.need("name")?.parse().map_err(|problem| problem.in_key("name"))?,
         user: object.need("user")?.parse().map_err(|problem| problem.in_key("user"))?,
         value: object.need("value")?.bool().map_err(|problem| problem.in_key("value"))?,
+    })
+}
+
+fn plugin(value: Val<'_>) -> Result<PluginExpect, Problem> {
+    const VERSIONS: &str = "versions";
+    let object = value.object()?;
+    object.only("a plugin", PLUGIN_FIELDS.iter().map(|field| field.key).chain([VERSIONS]))?;
+    let mut versions = Vec::new();
+    if let Some(expected) = object.get(VERSIONS) {
+        for entry in expected.object().map_err(|problem| problem.in_key(VERSIONS))?.entries {
+            let version = entry.key.parse::<Version>();
+            let version = version.map_err(|error| entry.key_problem(format!("{}: {error}", shown(&entry.key))))?;
+            let names = || VersionStatus::ALL.iter().map(|status| status.name()).collect();
+            let status = match entry.value {
+                null if null.is_null() => None,
+                status => Some(status.one_of("status", VersionStatus::from_name, names)?),
+            };
+            versions.push((version, status));
+        }
+    }
+    Ok(PluginExpect { fields: fields_of(&object, PLUGIN_FIELDS)?, versions })
+}
+
+fn route(value: Val<'_>) -> Result<RouteExpect, Problem> {
+    let object = value.object()?;
+    object.only("an entry of routes", ["plugin", "unit", "version"].into_iter())?;
+    let version = object.need("version")?;
+    let version =
+        if version.is_null() { None } else { Some(version.parse().map_err(|problem| problem.in_key("version"))?) };
+    Ok(RouteExpect {
+        plugin: object.need("plugin")?.parse().map_err(|problem| problem.in_key("plugin"))?,
+        unit: object.need("unit")?.prefixed_hex().map_err(|problem| problem.in_key("unit"))?,
+        version,
     })
 }

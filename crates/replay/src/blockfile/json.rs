@@ -235,6 +235,10 @@ impl<'a> Val<'a> {
         self.integer(u8::MAX.into()).map(|number| u8::try_from(number).unwrap_or(u8::MAX))
     }
 
+    pub(super) fn u16(self) -> Result<u16, Problem> {
+        self.integer(u16::MAX.into()).map(|number| u16::try_from(number).unwrap_or(u16::MAX))
+    }
+
     pub(super) fn u32(self) -> Result<u32, Problem> {
         self.integer(u32::MAX.into()).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
     }
@@ -242,6 +246,17 @@ impl<'a> Val<'a> {
     /// Bytes in hex.
     pub(super) fn hex(self) -> Result<Vec<u8>, Problem> {
         hex::decode(&*self.string()?).map_err(|error| self.problem(format!("wrong hex: {error}")))
+    }
+
+    /// Bytes in hex behind `0x`.
+    pub(super) fn prefixed_hex(self) -> Result<Vec<u8>, Problem> {
+        let text = self.string()?;
+        let digits = text.strip_prefix("0x").ok_or_else(|| self.problem("wrong hex: it begins with 0x"))?;
+        hex::decode(digits).map_err(|error| self.problem(format!("wrong hex: {error}")))
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        self.raw == "null"
     }
 
     /// A value with a text form.

@@ -25,7 +25,7 @@ use coalmine_core::{Address, Genesis, Role};
 pub use error::{FileError, Place};
 pub use expect::{
     BlockExpect, EnabledExpect, ExpectedField, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FinalExpect, HistoryExpect,
-    METRICS_FIELDS, RecordField, StateExpect,
+    METRICS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, RecordField, RouteExpect, StateExpect,
 };
 pub use reader::{BlockReader, FileBlock};
 pub use writer::BlockWriter;

@@ -5,7 +5,8 @@
 //! be, a [`Kind`]. Rules of values are not checked: whatever fits the width becomes bytes.
 
 use coalmine_core::{
-    Address, Advance, Bucketing, CommandKind, Decode, Encode, Lifetime, Payload, Reader, Reason, Role, Writer,
+    Address, Advance, Bucketing, CommandKind, Decode, Encode, Gate, Hash, Lifetime, OnComplete, Payload, Reader,
+    Reason, Role, Strategy, StrategyKind, Writer,
 };
 
 use super::json::{Object, Problem, Val, quoted};
@@ -41,6 +42,9 @@ const REASON: &Tags = tags!(Reason, "reason");
 const BUCKETING: &Tags = tags!(Bucketing, "bucketing");
 const ADVANCE: &Tags = tags!(Advance, "advance");
 const LIFETIME: &Tags = tags!(Lifetime, "lifetime");
+const STRATEGY: &Tags = tags!(StrategyKind, "strategy");
+const GATE: &Tags = tags!(Gate, "gate");
+const ON_COMPLETE: &Tags = tags!(OnComplete, "on_complete");
 const ROLE: &Tags = &Tags {
     what: "role",
     tag: |name| Role::from_name(name).map(Role::mask),
@@ -66,17 +70,26 @@ enum Kind {
     /// Text behind a u16 length.
     Text,
     U8,
+    U16,
     U32,
     U64,
     Bool,
+    /// 32 bytes, hex in JSON.
+    Hash,
+    /// Bytes behind a u16 length, hex in JSON.
+    Bytes,
     /// 20 bytes, `0x` and hex in JSON.
     Address,
     /// One byte, a name in JSON.
     Tag(&'static Tags),
     /// A u8 count, then names, in the order given.
     Names,
+    /// A u8 count, then pairs of texts behind u8 lengths, ascending; an object in JSON.
+    Pairs,
     /// The version byte and the fields of a policy.
     Policy,
+    /// A u8 count, then the fields of stages.
+    Stages,
     /// A u8 count, then commands, each behind a u16 length.
     Commands,
 }
@@ -92,6 +105,8 @@ enum Absent {
     Default(&'static str),
     /// This value, in JSON; the writer leaves it out too.
     Silent(&'static str),
+    /// The deadline that follows from the strategy in the bytes so far; the writer names it all the same.
+    Deadline,
 }
 
 #[derive(Debug)]
@@ -113,7 +128,76 @@ const fn default(key: &'static str, kind: Kind, value: &'static str) -> Field {
     Field { key, kind, absent: Absent::Default(value) }
 }
 
+const fn silent(key: &'static str, kind: Kind, value: &'static str) -> Field {
+    Field { key, kind, absent: Absent::Silent(value) }
+}
+
 const NAME: Field = required("name", Kind::Name);
+const PLUGIN: Field = required("plugin", Kind::Name);
+const VERSION: Field = required("version", Kind::Name);
+
+const STAGE: &[Field] = &[
+    required("share_bps", Kind::U16),
+    required("blocks", Kind::U32),
+    default("min_requests", Kind::U64, "0"),
+    default("gate", Kind::Tag(GATE), "\"time\""),
+];
+
+/// The fields of a deploy: those of its strategy, and the terms with the defaults of the strategy.
+macro_rules! deploy {
+    ([$($own:expr,)*], success $success:literal, error $error:literal, min_requests $min:literal, promote $promote:literal) => {
+        const {
+            &[
+                PLUGIN,
+                VERSION,
+                required("strategy", Kind::Tag(STRATEGY)),
+                $($own,)*
+                default("error_threshold_bps", Kind::U16, $error),
+                default("success_threshold_bps", Kind::U16, $success),
+                default("min_requests", Kind::U64, $min),
+                Field { key: "max_blocks", kind: Kind::U32, absent: Absent::Deadline },
+                default("auto_promote", Kind::Bool, $promote),
+                default("auto_rollback", Kind::Bool, "true"),
+                default("regression_z_centi", Kind::U16, "0"),
+            ]
+        }
+    };
+}
+
+const fn deploy_fields(strategy: StrategyKind) -> &'static [Field] {
+    match strategy {
+        StrategyKind::Canary => deploy!(
+            [
+                default("initial_bps", Kind::U16, "500"),
+                default("increment_bps", Kind::U16, "500"),
+                default("increment_blocks", Kind::U32, "60"),
+                default("max_bps", Kind::U16, "5000"),
+                default("observation_blocks", Kind::U32, "180"),
+            ],
+            success "9900", error "100", min_requests "100", promote "true"
+        ),
+        StrategyKind::Rolling => deploy!(
+            [
+                default("initial_bps", Kind::U16, "1000"),
+                default("increment_bps", Kind::U16, "1000"),
+                default("increment_blocks", Kind::U32, "30"),
+            ],
+            success "9500", error "500", min_requests "50", promote "true"
+        ),
+        StrategyKind::BlueGreen => deploy!(
+            [default("health_blocks", Kind::U32, "60"), default("bake_blocks", Kind::U32, "60"),],
+            success "0", error "500", min_requests "50", promote "true"
+        ),
+        StrategyKind::AbTest => deploy!(
+            [default("share_bps", Kind::U16, "5000"), default("duration_blocks", Kind::U32, "8640"),],
+            success "9500", error "500", min_requests "1000", promote "false"
+        ),
+        StrategyKind::Custom => deploy!(
+            [default("on_complete", Kind::Tag(ON_COMPLETE), "\"promote\""), required("stages", Kind::Stages),],
+            success "9500", error "500", min_requests "100", promote "true"
+        ),
+    }
+}
 
 const POLICY: &[Field] = &[
     default("bucketing", Kind::Tag(BUCKETING), "\"sha256\""),
@@ -178,13 +262,7 @@ const fn fields(kind: CommandKind) -> &'static [Field] {
             }
         }
         CommandKind::TripBreaker => {
-            const {
-                &[
-                    required("reason", Kind::Tag(REASON)),
-                    Field { key: "until", kind: Kind::U32, absent: Absent::Silent("0") },
-                    required("drain", Kind::Bool),
-                ]
-            }
+            const { &[required("reason", Kind::Tag(REASON)), silent("until", Kind::U32, "0"), required("drain", Kind::Bool)] }
         }
         CommandKind::ResetBreaker => &[],
         CommandKind::Schedule => const { &[required("at", Kind::U32), required("commands", Kind::Commands)] },
@@ -201,7 +279,82 @@ const fn fields(kind: CommandKind) -> &'static [Field] {
                 ]
             }
         }
+        CommandKind::RegisterVersion => {
+            const {
+                &[
+                    PLUGIN,
+                    VERSION,
+                    required("code_hash", Kind::Hash),
+                    silent("host", Kind::Name, "\"\""),
+                    silent("requirements", Kind::Pairs, "{}"),
+                    silent("config", Kind::Bytes, "\"\""),
+                    silent("metadata", Kind::Pairs, "{}"),
+                ]
+            }
+        }
+        // What follows depends on the strategy.
+        CommandKind::Deploy => const { &[PLUGIN, VERSION, required("strategy", Kind::Tag(STRATEGY))] },
+        CommandKind::Pause
+        | CommandKind::Resume
+        | CommandKind::Promote
+        | CommandKind::RollbackDeployment
+        | CommandKind::Revert
+        | CommandKind::Load => const { &[PLUGIN] },
+        CommandKind::RetireVersion => const { &[PLUGIN, VERSION] },
+        CommandKind::SetRule => const { &[PLUGIN, silent("constraint", Kind::Name, "\"\"")] },
+        CommandKind::SetHostVersion => const { &[VERSION] },
+        CommandKind::SetRegistryParams => {
+            const { &[optional("max_versions", Kind::U16), optional("auto_load", Kind::Bool)] }
+        }
+        CommandKind::Unload => const { &[PLUGIN, default("force", Kind::Bool, "false")] },
+        CommandKind::ReportVersion => {
+            const {
+                &[
+                    PLUGIN,
+                    VERSION,
+                    required("requests", Kind::U32),
+                    default("errors", Kind::U32, "0"),
+                    default("latency_total", Kind::U64, "0"),
+                ]
+            }
+        }
+        CommandKind::AttestHealth => const { &[PLUGIN, VERSION, required("healthy", Kind::Bool)] },
+        CommandKind::ReportLoad | CommandKind::ReportUnload => const { &[PLUGIN, VERSION, required("ok", Kind::Bool)] },
     }
+}
+
+/// The fields of the command in this object.
+fn fields_of_object(kind: CommandKind, command: &Object<'_>) -> Result<&'static [Field], Problem> {
+    if kind != CommandKind::Deploy {
+        return Ok(fields(kind));
+    }
+    let names = || StrategyKind::ALL.iter().map(|strategy| strategy.name()).collect();
+    let strategy = command.need("strategy").map_err(|problem| problem.in_key(kind.name()))?;
+    let strategy = strategy.one_of("strategy", StrategyKind::from_name, names);
+    Ok(deploy_fields(strategy.map_err(|problem| problem.in_key("strategy"))?))
+}
+
+/// The fields of the command in these bytes, behind its tag.
+fn fields_of_bytes(kind: CommandKind, input: &Reader<'_>) -> Option<&'static [Field]> {
+    if kind != CommandKind::Deploy {
+        return Some(fields(kind));
+    }
+    let mut input = input.clone();
+    input.lp8().ok()?;
+    input.lp8().ok()?;
+    Some(deploy_fields(StrategyKind::decode(&mut input).ok()?))
+}
+
+/// The default deadline of the deploy in these bytes.
+fn deadline(bytes: &[u8]) -> u32 {
+    let mut input = Reader::new(bytes);
+    let mut strategy = || {
+        input.u8()?;
+        input.lp8()?;
+        input.lp8()?;
+        Strategy::decode(&mut input)
+    };
+    strategy().map_or(0, |strategy| strategy.default_terms().max_blocks)
 }
 
 // JSON to bytes.
@@ -265,7 +418,8 @@ fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Ve
         let names = || CommandKind::ALL.iter().map(|kind| kind.name()).chain(SUGAR).collect();
         let kind = op.one_of("op", CommandKind::from_name, names)?;
         out.u8(kind.tag());
-        object_bytes(command, kind.name(), fields(kind), &[&["op"], also].concat(), depth, &mut out)?;
+        let fields = fields_of_object(kind, command)?;
+        object_bytes(command, kind.name(), fields, &[&["op"], also].concat(), depth, &mut out)?;
     }
     fits("a command", out.len(), u16::MAX.into()).map_err(|message| command.problem(message))?;
     Ok(out.into_bytes())
@@ -287,12 +441,16 @@ fn object_bytes(
                 out.bool(true);
                 value
             }
-            (Some(value), Absent::Error | Absent::Default(_) | Absent::Silent(_)) => value,
+            (Some(value), Absent::Error | Absent::Default(_) | Absent::Silent(_) | Absent::Deadline) => value,
             (None, Absent::Flag) => {
                 out.bool(false);
                 continue;
             }
             (None, Absent::Default(value) | Absent::Silent(value)) => Val::document(value),
+            (None, Absent::Deadline) => {
+                out.u32(deadline(out.as_bytes()));
+                continue;
+            }
             (None, Absent::Error) => object.need(key).map_err(|problem| problem.in_key(what))?,
         };
         kind.bytes(value, depth, out).map_err(|problem| problem.in_key(key))?;
@@ -356,6 +514,36 @@ impl Kind {
                 out.lp16(text.as_bytes());
             }
             Self::U8 => out.u8(value.u8()?),
+            Self::U16 => out.u16(value.u16()?),
+            Self::Hash => out.hash(&value.parse::<Hash>()?),
+            Self::Bytes => {
+                let bytes = value.hex()?;
+                fits("bytes", bytes.len(), u16::MAX.into()).map_err(|message| value.problem(message))?;
+                out.lp16(&bytes);
+            }
+            Self::Pairs => {
+                let mut entries = value.object()?.entries;
+                fits("a set", entries.len(), u8::MAX.into()).map_err(|message| value.problem(message))?;
+                entries.sort_by(|a, b| a.key.cmp(&b.key));
+                out.u8(u8::try_from(entries.len()).unwrap_or(u8::MAX));
+                for entry in entries {
+                    fits("a name", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
+                    out.lp8(entry.key.as_bytes());
+                    Self::Name.bytes(entry.value, depth, out).map_err(|problem| problem.in_key(&entry.key))?;
+                }
+            }
+            Self::Stages => {
+                let mut count: u8 = 0;
+                let mut list = Writer::default();
+                for stage in value.elements()? {
+                    let stage = stage?;
+                    count =
+                        count.checked_add(1).ok_or_else(|| stage.problem("the count of stages has room for 255"))?;
+                    object_bytes(&stage.object()?, "a stage", STAGE, &[], depth, &mut list)?;
+                }
+                out.u8(count);
+                out.raw(list.as_bytes());
+            }
             Self::U32 => out.u32(value.u32()?),
             Self::U64 => out.u64(value.integer(u64::MAX)?),
             Self::Bool => out.bool(value.bool()?),
@@ -434,7 +622,7 @@ fn command_fields(bytes: &[u8], depth: usize, out: &mut String) -> Option<()> {
     let kind = CommandKind::decode(&mut input).ok()?;
     push_key(out, "op");
     out.push_str(&quoted(kind.name()));
-    object_fields(fields(kind), &mut input, depth, out)?;
+    object_fields(fields_of_bytes(kind, &input)?, &mut input, depth, out)?;
     input.finish().ok()
 }
 
@@ -469,6 +657,26 @@ impl Kind {
             Self::Name => out.push_str(&quoted(str::from_utf8(input.lp8().ok()?).ok()?)),
             Self::Text => out.push_str(&quoted(str::from_utf8(input.lp16().ok()?).ok()?)),
             Self::U8 => out.push_str(&input.u8().ok()?.to_string()),
+            Self::U16 => out.push_str(&input.u16().ok()?.to_string()),
+            Self::Hash => out.push_str(&quoted(&input.hash().ok()?.to_string())),
+            Self::Bytes => out.push_str(&quoted(&hex::encode(input.lp16().ok()?))),
+            Self::Pairs => {
+                out.push('{');
+                for _ in 0..input.u8().ok()? {
+                    push_key(out, str::from_utf8(input.lp8().ok()?).ok()?);
+                    Self::Name.json(input, depth, out)?;
+                }
+                out.push('}');
+            }
+            Self::Stages => {
+                out.push('[');
+                for index in 0..input.u8().ok()? {
+                    out.push_str(if index == 0 { "{" } else { ",{" });
+                    object_fields(STAGE, input, depth, out)?;
+                    out.push('}');
+                }
+                out.push(']');
+            }
             Self::U32 => out.push_str(&input.u32().ok()?.to_string()),
             Self::U64 => out.push_str(&input.u64().ok()?.to_string()),
             Self::Bool => out.push_str(if input.bool().ok()? { "true" } else { "false" }),

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod files;
+pub(crate) mod plugins;
 pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod show;

@@ -2,6 +2,7 @@
 
 use coalmine_core::{Height, Name, Read, query};
 
+use super::plugins;
 use crate::cli::{CheckArgs, ShowArgs, What};
 use crate::error::Error;
 use crate::output::{Output, Target};
@@ -9,7 +10,7 @@ use crate::render::{self, Fields};
 use crate::source::{Source, input_files};
 
 /// How many records are decoded at a time.
-const PAGE: usize = 1_024;
+pub(super) const PAGE: usize = 1_024;
 
 /// Shows what is asked for.
 pub(crate) fn show(args: &ShowArgs, target: &Target) -> Result<(), Error> {
@@ -64,12 +65,15 @@ fn show_what(what: &What, source: &Source, out: &mut Output) -> Result<(), Error
             out.card(&render::global(&global))?;
         }
         What::Stale => stale(source, out)?,
+        What::Plugins => plugins::plugins(source, out)?,
+        What::Plugin { name } => plugins::plugin(source, name, out)?,
+        What::PluginHistory { name } => plugins::history(source, name, out)?,
     }
     Ok(())
 }
 
 /// Visits the entries of all pages. `page` reads the entries behind a position, `position` tells that of an entry.
-fn pages<T, P>(
+pub(super) fn pages<T, P>(
     mut page: impl FnMut(Option<P>) -> Result<Vec<T>, coalmine_core::Fault>,
     position: impl Fn(&T) -> P,
     mut visit: impl FnMut(&T) -> Result<(), Error>,

@@ -1,0 +1,300 @@
+//! The engine of deployments: what a look, a report or an attestation calls for.
+//!
+//! Functions of values. A [`Deployment`] says where its plan stands; the business of `execute` is
+//! who may ask, what a promotion breaks, and the records and events that follow.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use crate::compare::{cmp_error_rates, errors_exceed, successes_hold, z_reaches};
+use crate::event::Evidence;
+use crate::plan::{Gate, Plan, Stage, StrategyKind};
+use crate::plugin::{ARM_REQUESTS_MAX, Counts, Deployment, Held, Hold, Lack, PluginReason, VersionReport};
+use crate::reject::Reject;
+use crate::values::Height;
+use crate::version::Version;
+
+/// The z of a verdict, in hundredths, where the regression test is off.
+const VERDICT_Z_CENTI: u16 = 196;
+
+/// A rule that calls for a rollback or a pause, and what decided it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) reason: PluginReason,
+    pub(crate) evidence: Evidence,
+}
+
+/// What a look at a due deployment calls for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Nothing yet.
+    Stay,
+    /// Rolled back, whatever auto_rollback says.
+    RollBack(Finding),
+    /// The stage lacks something; what of it has not been told in this stage.
+    Lacks(Vec<Lack>),
+    /// It waits at its manual gate.
+    Wait,
+    /// The stage is done.
+    Leave,
+}
+
+/// How the arms compare at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Canary, production or inconclusive.
+    pub(crate) winner: PluginReason,
+    pub(crate) evidence: Evidence,
+}
+
+/// A deployment that starts at `height`.
+pub(crate) fn start(
+    strategy: StrategyKind,
+    plan: Plan,
+    old: Version,
+    new: Version,
+    number: u32,
+    height: Height,
+) -> Deployment {
+    let mut deployment = Deployment {
+        strategy,
+        old,
+        new,
+        hold: Hold::Running,
+        held: Held::default(),
+        healthy: false,
+        stage: 0,
+        stage_height: height,
+        start: height,
+        due: 0,
+        salt: u64::from(height) << 32 | u64::from(number),
+        plan: Arc::new(plan),
+        canary: Counts::default(),
+        production: Counts::default(),
+        stage_requests: 0,
+        stage_errors: 0,
+    };
+    run(&mut deployment, height);
+    deployment
+}
+
+/// The first height that is past the stage; none if that is beyond all heights.
+fn stage_end(deployment: &Deployment) -> Option<Height> {
+    deployment.stage_height.checked_add(deployment.current_stage()?.blocks)
+}
+
+fn deadline(deployment: &Deployment) -> Option<Height> {
+    match deployment.plan.terms().max_blocks {
+        0 => None,
+        blocks => deployment.start.checked_add(blocks),
+    }
+}
+
+/// Sets when the deployment is looked at next: at `at`, and at its deadline in any case.
+fn look_at(deployment: &mut Deployment, at: Option<Height>) {
+    deployment.due = at.into_iter().chain(deadline(deployment)).min().unwrap_or(0);
+}
+
+/// Lets it run from block `height` on.
+pub(crate) fn run(deployment: &mut Deployment, height: Height) {
+    deployment.hold = Hold::Running;
+    let next = height.checked_add(1);
+    let end = if deployment.healthy { next } else { stage_end(deployment) };
+    look_at(deployment, end.zip(next).map(|(end, next)| end.max(next)));
+}
+
+/// Holds it, so that only its deadline is due.
+pub(crate) fn hold(deployment: &mut Deployment, hold: Hold) {
+    deployment.hold = hold;
+    look_at(deployment, None);
+}
+
+/// Pauses it, unless it is paused already.
+pub(crate) fn pause(deployment: &mut Deployment) -> Result<(), Reject> {
+    match deployment.hold {
+        Hold::Paused | Hold::PausedByRule => Err(Reject::InvalidTransition),
+        Hold::Running | Hold::ManualGate | Hold::Completed | Hold::Dependents => {
+            hold(deployment, Hold::Paused);
+            Ok(())
+        }
+    }
+}
+
+/// Whether the health gate of its stage is closed.
+pub(crate) fn is_at_closed_health_gate(deployment: &Deployment) -> bool {
+    !deployment.healthy && deployment.current_stage().is_some_and(|stage| stage.gate == Gate::Health)
+}
+
+/// Goes to the next stage at `height`; tells whether there was one.
+pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) -> bool {
+    if deployment.is_in_last_stage() {
+        return false;
+    }
+    deployment.stage = deployment.stage.saturating_add(1);
+    deployment.stage_height = height;
+    deployment.stage_requests = 0;
+    deployment.stage_errors = 0;
+    deployment.held = Held::default();
+    deployment.healthy = false;
+    run(deployment, height);
+    true
+}
+
+/// What a look at block `height` calls for. The deadline comes first, whatever holds it.
+pub(crate) fn look(deployment: &Deployment, height: Height) -> Look {
+    if deadline(deployment).is_some_and(|deadline| height >= deadline) {
+        let threshold = deployment.plan.terms().max_blocks.into();
+        return Look::RollBack(finding(deployment, PluginReason::Timeout, threshold));
+    }
+    let Some(stage) = deployment.current_stage().filter(|_| deployment.hold == Hold::Running) else {
+        return Look::Stay;
+    };
+    let has_ended = stage_end(deployment).is_some_and(|end| height >= end);
+    match stage.gate {
+        Gate::Health if deployment.healthy => Look::Leave,
+        Gate::Health if has_ended => Look::RollBack(finding(deployment, PluginReason::Unhealthy, 0)),
+        Gate::Time | Gate::Manual if has_ended => look_at_end(deployment, stage),
+        Gate::Time | Gate::Manual | Gate::Health => Look::Stay,
+    }
+}
+
+/// The blocks of a stage have passed. A verdict asks for nothing more.
+fn look_at_end(deployment: &Deployment, stage: &Stage) -> Look {
+    let untold = if deployment.concludes() { None } else { lacks(deployment, stage) };
+    match (untold, stage.gate) {
+        (Some(untold), _) => Look::Lacks(untold),
+        (None, Gate::Manual) => Look::Wait,
+        (None, Gate::Time | Gate::Health) => Look::Leave,
+    }
+}
+
+/// None if the stage lacks nothing, else those of its lacks that have not been told in it.
+fn lacks(deployment: &Deployment, stage: &Stage) -> Option<Vec<Lack>> {
+    let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
+    let threshold = deployment.plan.terms().success_threshold_bps;
+    let requests_lack = requests < stage.min_requests;
+    let successes_lack = !successes_hold(requests, errors, threshold);
+    if !requests_lack && !successes_lack {
+        return None;
+    }
+    let lacks = [(Lack::Requests, requests_lack), (Lack::SuccessRate, successes_lack)];
+    let untold = |(lack, lacks): (Lack, bool)| (lacks && !deployment.held.has_told(lack)).then_some(lack);
+    Some(lacks.into_iter().filter_map(untold).collect())
+}
+
+/// Notes that the stage is held, and what has been told of it. It is looked at again once the new
+/// version is reported.
+pub(crate) fn hold_stage(deployment: &mut Deployment, told: &[Lack]) {
+    deployment.held = told.iter().fold(deployment.held, |held, lack| held.with(*lack));
+    look_at(deployment, None);
+}
+
+/// The arm that a report of a version counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arm {
+    Canary,
+    Production,
+}
+
+/// The arm of a version, if it has one.
+pub(crate) fn arm_of(deployment: &Deployment, version: &Version) -> Option<Arm> {
+    if deployment.new.is_same(version) {
+        Some(Arm::Canary)
+    } else if deployment.old.is_same(version) {
+        Some(Arm::Production)
+    } else {
+        None
+    }
+}
+
+/// Adds a report of block `height` to an arm.
+pub(crate) fn add_report(
+    deployment: &mut Deployment,
+    arm: Arm,
+    report: &VersionReport,
+    height: Height,
+) -> Result<(), Reject> {
+    let counts = match arm {
+        Arm::Canary => &mut deployment.canary,
+        Arm::Production => &mut deployment.production,
+    };
+    let sum = counts.with(report);
+    if sum.requests > ARM_REQUESTS_MAX {
+        return Err(Reject::LimitExceeded);
+    }
+    *counts = sum;
+    if arm == Arm::Canary {
+        deployment.stage_requests = deployment.stage_requests.saturating_add(report.requests.into());
+        deployment.stage_errors = deployment.stage_errors.saturating_add(report.errors.into());
+        if deployment.hold == Hold::Running && !deployment.held.is_empty() {
+            look_at(deployment, height.checked_add(1));
+        }
+    }
+    Ok(())
+}
+
+/// Opens the health gate of the stage, if it has one; it is left in the block after `height`.
+pub(crate) fn open_health_gate(deployment: &mut Deployment, height: Height) {
+    if !is_at_closed_health_gate(deployment) {
+        return;
+    }
+    deployment.healthy = true;
+    if deployment.hold == Hold::Running {
+        run(deployment, height);
+    }
+}
+
+/// The first rule that the counts break: too many errors, or worse than production.
+pub(crate) fn judge(deployment: &Deployment) -> Option<Finding> {
+    let terms = deployment.plan.terms();
+    let enough = terms.min_requests.max(1);
+    let Deployment { canary, production, stage_requests, stage_errors, .. } = deployment;
+    for (requests, errors) in [(canary.requests, canary.errors), (*stage_requests, *stage_errors)] {
+        if requests >= enough && errors_exceed(requests, errors, terms.error_threshold_bps) {
+            let threshold = terms.error_threshold_bps.into();
+            let evidence = Evidence { requests, errors, threshold, ..Evidence::default() };
+            return Some(Finding { reason: PluginReason::ErrorRate, evidence });
+        }
+    }
+    let z_centi = terms.regression_z_centi;
+    let is_regression = z_centi != 0
+        && canary.requests.min(production.requests) >= enough
+        && cmp_error_rates(canary, production).is_gt()
+        && z_reaches(canary, production, z_centi);
+    is_regression.then(|| Finding { reason: PluginReason::Regression, evidence: both_arms(deployment, z_centi) })
+}
+
+/// The verdict of a plan that ends with one.
+pub(crate) fn conclude(deployment: &Deployment) -> Verdict {
+    let terms = deployment.plan.terms();
+    let z_centi = if terms.regression_z_centi == 0 { VERDICT_Z_CENTI } else { terms.regression_z_centi };
+    let Deployment { canary, production, .. } = deployment;
+    let is_clear =
+        canary.requests.min(production.requests) >= terms.min_requests && z_reaches(canary, production, z_centi);
+    let winner = match cmp_error_rates(canary, production) {
+        Ordering::Greater if is_clear => PluginReason::Production,
+        Ordering::Less if is_clear && successes_hold(canary.requests, canary.errors, terms.success_threshold_bps) => {
+            PluginReason::Canary
+        }
+        Ordering::Less | Ordering::Equal | Ordering::Greater => PluginReason::Inconclusive,
+    };
+    Verdict { winner, evidence: both_arms(deployment, z_centi) }
+}
+
+/// The counts of the new version since the start, and what was compared.
+pub(crate) fn finding(deployment: &Deployment, reason: PluginReason, threshold: u64) -> Finding {
+    let Counts { requests, errors, .. } = deployment.canary;
+    Finding { reason, evidence: Evidence { requests, errors, threshold, ..Evidence::default() } }
+}
+
+fn both_arms(deployment: &Deployment, z_centi: u16) -> Evidence {
+    let Deployment { canary, production, .. } = deployment;
+    Evidence {
+        requests: canary.requests,
+        errors: canary.errors,
+        production_requests: production.requests,
+        production_errors: production.errors,
+        threshold: z_centi.into(),
+    }
+}

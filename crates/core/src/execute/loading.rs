@@ -1,0 +1,597 @@
+//! The loading of plugins: what a load plans and in which order, and what attestations do to it.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::event::Event;
+use crate::overlay::Overlay;
+use crate::plugin::{
+    DEPENDENTS_MAX, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, Manifest, PluginAction, PluginReason,
+};
+use crate::plugins::PluginData;
+use crate::reject::Reject;
+use crate::values::{Address, Height, Name};
+use crate::version::Version;
+
+/// Why a load is refused, and the plugin that it fails at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadRefusal {
+    /// What the command meets.
+    pub reject: Reject,
+    /// The plugin: the missing one, the one that breaks its rule, and so on.
+    pub plugin: Name,
+}
+
+/// One plugin of a planned load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedLoad {
+    /// The plugin.
+    pub plugin: Name,
+    /// Its current version.
+    pub version: Version,
+    /// Loading, or Pending while one of its requirements is not Loaded.
+    pub state: LoadState,
+}
+
+/// The requirements among each other of the plugins that a load plans.
+type Graph = BTreeMap<Name, Vec<Name>>;
+
+impl Overlay<'_> {
+    // Commands.
+
+    pub(super) fn load(&mut self, plugin: &Name) -> Result<(), LoadRefusal> {
+        let plan = self.plan_load(plugin)?;
+        self.start_load(plan);
+        Ok(())
+    }
+
+    /// What a load of a plugin would do, in order.
+    pub(crate) fn plan_load(&self, plugin: &Name) -> Result<Vec<PlannedLoad>, LoadRefusal> {
+        let refuse = |reject| LoadRefusal { reject, plugin: *plugin };
+        let data = self.plugins.get(plugin).ok_or(refuse(Reject::PluginNotFound))?;
+        match data.plugin.load_state {
+            LoadState::Pending | LoadState::Loading | LoadState::Loaded => return Err(refuse(Reject::AlreadyLoaded)),
+            LoadState::Unloading => return Err(refuse(Reject::InvalidTransition)),
+            LoadState::Unloaded | LoadState::Failed => {}
+        }
+        let mut graph = Graph::new();
+        self.visit(data, &mut Vec::new(), &mut graph)?;
+        let (order, deepest) = in_order(&graph);
+        if deepest > LOAD_DEPTH_MAX {
+            return Err(refuse(Reject::LimitExceeded));
+        }
+        self.check_cycles(graph)?;
+        self.check_room(plugin, &order)?;
+        Ok(order.into_iter().filter_map(|name| self.planned(name)).collect())
+    }
+
+    fn planned(&self, plugin: Name) -> Option<PlannedLoad> {
+        let data = self.plugins.get(&plugin)?;
+        let version = data.plugin.current.clone();
+        let can_start = self.are_loaded(data.manifest(&version)?);
+        let state = if can_start { LoadState::Loading } else { LoadState::Pending };
+        Some(PlannedLoad { plugin, version, state })
+    }
+
+    /// Adds a plugin and what it requires to the graph, depth first, requirements in name order.
+    /// The path is never longer than the limit of the depth, so neither is the recursion.
+    fn visit(&self, data: &PluginData, path: &mut Vec<Name>, graph: &mut Graph) -> Result<(), LoadRefusal> {
+        let refuse = |reject, plugin| LoadRefusal { reject, plugin };
+        let name = data.name;
+        let current = &data.plugin.current;
+        let manifest = data.manifest(current).ok_or(refuse(Reject::VersionNotFound, name))?;
+        self.check_rule_and_host(data, current, manifest).map_err(|reject| refuse(reject, name))?;
+        graph.insert(name, Vec::new());
+        path.push(name);
+        for requirement in &manifest.requirements {
+            let required = requirement.plugin;
+            let other = self.plugins.get(&required).ok_or(refuse(Reject::DependencyMissing, required))?;
+            if path.contains(&required) {
+                return Err(refuse(Reject::DependencyCycle, required));
+            }
+            if !requirement.constraint.allows(&other.plugin.current) {
+                return Err(refuse(Reject::DependencyBroken, required));
+            }
+            match other.plugin.load_state {
+                LoadState::Pending | LoadState::Loading | LoadState::Loaded => continue,
+                LoadState::Unloading => return Err(refuse(Reject::InvalidTransition, required)),
+                LoadState::Unloaded | LoadState::Failed => {}
+            }
+            graph.entry(name).or_default().push(required);
+            if graph.contains_key(&required) {
+                continue;
+            }
+            if path.len() > LOAD_DEPTH_MAX || graph.len() >= LOAD_PLUGINS_MAX {
+                return Err(refuse(Reject::LimitExceeded, required));
+            }
+            self.visit(other, path, graph)?;
+        }
+        path.pop();
+        Ok(())
+    }
+
+    /// Whether the planned plugins, with what is under way already, lead back to themselves: what was
+    /// kept loaded by force may require a plugin that requires it now. At most [`LOADED_MAX`]
+    /// plugins are under way.
+    fn check_cycles(&self, planned: Graph) -> Result<(), LoadRefusal> {
+        let mut open: Vec<Name> = planned.keys().copied().collect();
+        let mut graph = Graph::new();
+        while let Some(name) = open.pop() {
+            if graph.contains_key(&name) {
+                continue;
+            }
+            let data = self.plugins.get(&name);
+            let is_known = |data: &&PluginData| planned.contains_key(&name) || data.held_manifest().is_some();
+            let manifest = data.filter(is_known).and_then(|data| data.manifest(&data.plugin.current));
+            let required: Vec<Name> = manifest
+                .into_iter()
+                .flat_map(|manifest| &manifest.requirements)
+                .map(|required| required.plugin)
+                .collect();
+            open.extend(&required);
+            graph.insert(name, required);
+        }
+        let (order, _) = in_order(&graph);
+        let ordered: BTreeSet<Name> = order.into_iter().collect();
+        match planned.into_keys().find(|name| !ordered.contains(name)) {
+            Some(plugin) => Err(LoadRefusal { reject: Reject::DependencyCycle, plugin }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the rows of the planned plugins fit the index of dependents.
+    fn check_room(&self, plugin: &Name, order: &[Name]) -> Result<(), LoadRefusal> {
+        let new_hosted = order.iter().filter(|name| !self.has_row(&(None, **name))).count();
+        if self.host_rows.saturating_add(new_hosted) > LOADED_MAX {
+            return Err(LoadRefusal { reject: Reject::LimitExceeded, plugin: *plugin });
+        }
+        let mut added: BTreeMap<Name, usize> = BTreeMap::new();
+        for name in order {
+            let manifest = self.plugins.get(name).and_then(|data| data.manifest(&data.plugin.current));
+            for required in manifest.into_iter().flat_map(|manifest| &manifest.requirements) {
+                if !self.has_row(&(Some(required.plugin), *name)) {
+                    let added = added.entry(required.plugin).or_default();
+                    *added = added.saturating_add(1);
+                }
+            }
+        }
+        for (required, added) in added {
+            if self.row_count_of(&required).saturating_add(added) > DEPENDENTS_MAX {
+                return Err(LoadRefusal { reject: Reject::LimitExceeded, plugin: required });
+            }
+        }
+        Ok(())
+    }
+
+    fn start_load(&mut self, plan: Vec<PlannedLoad>) {
+        for PlannedLoad { plugin, version, state } in plan {
+            let Some(copy) = self.plugins.get_mut(&plugin) else { continue };
+            copy.data.plugin.load_state = state;
+            copy.data.plugin.loaded = Some(version.clone());
+            copy.data.is_waiting = false;
+            self.add_host_row(plugin);
+            self.add_rows(&plugin);
+            self.events.push(Event::LoadPlanned { plugin, version, state });
+        }
+    }
+
+    pub(super) fn report_load(
+        &mut self,
+        signer: &Address,
+        plugin: &Name,
+        version: &Version,
+        ok: bool,
+    ) -> Result<(), Reject> {
+        let (version, state) = self.loaded_version(plugin, version)?;
+        match (state, ok) {
+            (LoadState::Loading, true) => self.finish_load(signer, plugin, version),
+            (LoadState::Loading, false) => {
+                self.fail(plugin, 0, PluginReason::LoadError, signer);
+                self.fail_dependents(plugin);
+            }
+            (LoadState::Loaded, true) | (LoadState::Failed, false) => {}
+            (LoadState::Loaded, false) | (LoadState::Failed, true) => {
+                self.events.push(Event::LoadDisputed { plugin: *plugin, version, ok });
+            }
+            (LoadState::Unloaded | LoadState::Pending | LoadState::Unloading, _) => return Err(Reject::NotLoaded),
+        }
+        Ok(())
+    }
+
+    pub(super) fn report_unload(
+        &mut self,
+        signer: &Address,
+        plugin: &Name,
+        version: &Version,
+        ok: bool,
+    ) -> Result<(), Reject> {
+        let height = self.height;
+        let (version, state) = self.loaded_version(plugin, version)?;
+        if state != LoadState::Unloading {
+            return Err(Reject::NotLoaded);
+        }
+        if !ok {
+            self.finish_load(signer, plugin, version);
+            return Ok(());
+        }
+        self.remove_rows(plugin);
+        self.remove_host_row(*plugin);
+        let Some(copy) = self.plugins.get_mut(plugin) else { return Err(Reject::PluginNotFound) };
+        copy.data.plugin.load_state = LoadState::Unloaded;
+        copy.data.plugin.loaded = None;
+        let entry = copy.entry(height, PluginAction::Unloaded, &version, PluginReason::None, signer);
+        self.plugin_history.push(entry);
+        self.events.push(Event::Unloaded { plugin: *plugin, version });
+        Ok(())
+    }
+
+    /// The version that an attestation names, if it is the one that is loaded or on its way.
+    fn loaded_version(&self, plugin: &Name, version: &Version) -> Result<(Version, LoadState), Reject> {
+        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        if data.versions.get(version).is_none() {
+            return Err(Reject::VersionNotFound);
+        }
+        match &data.plugin.loaded {
+            Some(loaded) if loaded.is_same(version) => Ok((loaded.clone(), data.plugin.load_state)),
+            Some(_) | None => Err(Reject::NotLoaded),
+        }
+    }
+
+    pub(super) fn unload(&mut self, plugin: &Name) -> Result<(), Reject> {
+        self.check_loaded(plugin)?;
+        if self.holding_dependents(plugin).next().is_some() {
+            return Err(Reject::HasDependents);
+        }
+        self.start_unload(*plugin);
+        Ok(())
+    }
+
+    /// Unloads what depends on the plugin too, dependents first. What is not Loaded yet fails.
+    pub(super) fn unload_forced(&mut self, plugin: &Name) -> Result<(), Reject> {
+        self.check_loaded(plugin)?;
+        let mut loaded = BTreeSet::from([*plugin]);
+        let mut unfinished = BTreeSet::new();
+        let mut open = Vec::from([*plugin]);
+        while let Some(name) = open.pop() {
+            for (dependent, state) in self.holding_dependents(&name) {
+                let is_new = match state {
+                    LoadState::Loaded => loaded.insert(dependent),
+                    LoadState::Pending | LoadState::Loading => unfinished.insert(dependent),
+                    LoadState::Unloaded | LoadState::Failed | LoadState::Unloading => false,
+                };
+                if is_new {
+                    open.push(dependent);
+                }
+            }
+            if loaded.len() > LOAD_PLUGINS_MAX {
+                return Err(Reject::LimitExceeded);
+            }
+        }
+        // Turned around, so that what requires comes before what is required.
+        let mut graph = Graph::new();
+        for name in &loaded {
+            let dependents = self.holding_dependents(name).map(|(dependent, _)| dependent);
+            graph.insert(*name, dependents.filter(|dependent| loaded.contains(dependent)).collect());
+        }
+        let (order, _) = in_order(&graph);
+        let code = Reject::DependencyBroken.code();
+        for name in unfinished {
+            self.fail(&name, code, PluginReason::Dependents, &Address::ZERO);
+        }
+        order.into_iter().for_each(|name| self.start_unload(name));
+        Ok(())
+    }
+
+    fn check_loaded(&self, plugin: &Name) -> Result<(), Reject> {
+        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        if data.plugin.load_state == LoadState::Loaded { Ok(()) } else { Err(Reject::NotLoaded) }
+    }
+
+    fn start_unload(&mut self, plugin: Name) {
+        let state = LoadState::Unloading;
+        let Some(copy) = self.plugins.get_mut(&plugin) else { return };
+        copy.data.plugin.load_state = state;
+        let version = copy.data.plugin.current.clone();
+        self.events.push(Event::LoadPlanned { plugin, version, state });
+    }
+
+    // What follows.
+
+    /// A plugin is loaded; those that waited for nothing else start to load.
+    fn finish_load(&mut self, actor: &Address, plugin: &Name, version: Version) {
+        let height = self.height;
+        let Some(copy) = self.plugins.get_mut(plugin) else { return };
+        copy.data.plugin.load_state = LoadState::Loaded;
+        let entry = copy.entry(height, PluginAction::Loaded, &version, PluginReason::None, actor);
+        self.plugin_history.push(entry);
+        self.events.push(Event::Loaded { plugin: *plugin, version });
+        for dependent in self.pending_dependents(plugin) {
+            self.start_if_possible(&dependent);
+        }
+    }
+
+    /// A Pending plugin starts to load once all its requirements are Loaded.
+    fn start_if_possible(&mut self, plugin: &Name) {
+        let Some(data) = self.plugins.get(plugin) else { return };
+        let is_pending = data.plugin.load_state == LoadState::Pending;
+        if !is_pending || !data.held_manifest().is_some_and(|manifest| self.are_loaded(manifest)) {
+            return;
+        }
+        let state = LoadState::Loading;
+        let Some(copy) = self.plugins.get_mut(plugin) else { return };
+        copy.data.plugin.load_state = state;
+        let version = copy.data.plugin.current.clone();
+        self.events.push(Event::LoadPlanned { plugin: *plugin, version, state });
+    }
+
+    fn are_loaded(&self, manifest: &Manifest) -> bool {
+        manifest.requirements.iter().all(|requirement| {
+            self.plugins.get(&requirement.plugin).is_some_and(|data| data.plugin.load_state == LoadState::Loaded)
+        })
+    }
+
+    fn fail(&mut self, plugin: &Name, code: u16, reason: PluginReason, actor: &Address) {
+        let height = self.height;
+        self.remove_rows(plugin);
+        let Some(copy) = self.plugins.get_mut(plugin) else { return };
+        copy.data.plugin.load_state = LoadState::Failed;
+        let version = copy.data.plugin.current.clone();
+        let entry = copy.entry(height, PluginAction::LoadFailed, &version, reason, actor);
+        self.plugin_history.push(entry);
+        self.events.push(Event::LoadFailed { plugin: *plugin, version, code });
+    }
+
+    /// Fails those that wait for a failed plugin; theirs get their turn in the load queue.
+    fn fail_dependents(&mut self, plugin: &Name) {
+        let code = Reject::DependencyBroken.code();
+        let failed = self.pending_dependents(plugin);
+        for dependent in &failed {
+            self.fail(dependent, code, PluginReason::Dependents, &Address::ZERO);
+        }
+        for dependent in failed {
+            if !self.pending_dependents(&dependent).is_empty() {
+                self.queue_load(dependent);
+            }
+        }
+    }
+
+    /// Takes the turn of a plugin in the load queue, unless this block has taken it already.
+    pub(super) fn load_if_queued(&mut self, plugin: &Name, at: Height) -> bool {
+        if !self.is_queued(at, plugin) {
+            return false;
+        }
+        self.set_queued(at, *plugin, None);
+        match self.plugins.get(plugin).map(|data| data.plugin.load_state) {
+            Some(LoadState::Failed) => self.fail_dependents(plugin),
+            Some(LoadState::Unloaded) => self.load_automatically(plugin),
+            Some(LoadState::Pending | LoadState::Loading | LoadState::Loaded | LoadState::Unloading) | None => {}
+        }
+        true
+    }
+
+    /// Loads a plugin if that is to happen by itself; it waits for a requirement that is missing.
+    fn load_automatically(&mut self, plugin: &Name) {
+        self.stop_waiting(plugin);
+        if !self.registry.auto_load {
+            return;
+        }
+        let Err(LoadRefusal { reject, .. }) = self.load(plugin) else { return };
+        let Some(data) = self.plugins.get(plugin) else { return };
+        let version = data.plugin.current.clone();
+        let has_room = data.manifest(&version).is_some_and(|manifest| {
+            manifest.requirements.iter().all(|required| self.row_count_of(&required.plugin) < DEPENDENTS_MAX)
+        });
+        if reject == Reject::DependencyMissing && has_room {
+            if let Some(copy) = self.plugins.get_mut(plugin) {
+                copy.data.is_waiting = true;
+            }
+            self.add_rows(plugin);
+        }
+        self.events.push(Event::LoadFailed { plugin: *plugin, version, code: reject.code() });
+    }
+
+    fn stop_waiting(&mut self, plugin: &Name) {
+        if !self.plugins.get(plugin).is_some_and(|data| data.is_waiting) {
+            return;
+        }
+        self.remove_rows(plugin);
+        if let Some(copy) = self.plugins.get_mut(plugin) {
+            copy.data.is_waiting = false;
+        }
+    }
+
+    /// Puts a plugin into the load queue of the next block.
+    pub(super) fn queue_load(&mut self, plugin: Name) {
+        if let Some(next) = self.height.checked_add(1)
+            && !self.is_queued(next, &plugin)
+        {
+            self.set_queued(next, plugin, Some(()));
+        }
+    }
+
+    /// Whether another version of a plugin that is not Unloaded keeps what requires it and what it
+    /// requires in order.
+    pub(super) fn check_dependencies(
+        &self,
+        data: &PluginData,
+        version: &Version,
+        manifest: &Arc<Manifest>,
+    ) -> Result<(), Reject> {
+        let state = data.plugin.load_state;
+        for requirement in &manifest.requirements {
+            let required = self.plugins.get(&requirement.plugin).ok_or(Reject::DependencyBroken)?;
+            let allows = requirement.constraint.allows(&required.plugin.current);
+            if !allows || !is_enough_for(state, required.plugin.load_state) {
+                return Err(Reject::DependencyBroken);
+            }
+        }
+        if self.leads_to(manifest, &data.name) {
+            return Err(Reject::DependencyBroken);
+        }
+        for (dependent, _) in self.holding_dependents(&data.name) {
+            let held = self.plugins.get(&dependent).and_then(PluginData::held_manifest);
+            let requirement = held.and_then(|manifest| requirement_of(manifest, &data.name));
+            if !requirement.is_some_and(|requirement| requirement.constraint.allows(version)) {
+                return Err(Reject::DependencyBroken);
+            }
+        }
+        for requirement in &manifest.requirements {
+            let is_new = !self.has_row(&(Some(requirement.plugin), data.name));
+            if is_new && self.row_count_of(&requirement.plugin) >= DEPENDENTS_MAX {
+                return Err(Reject::LimitExceeded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is required leads, through plugins that hold on to what they require, to a plugin.
+    /// At most [`LOADED_MAX`] plugins do.
+    fn leads_to(&self, manifest: &Arc<Manifest>, plugin: &Name) -> bool {
+        let mut open = Vec::from([Arc::clone(manifest)]);
+        let mut seen = BTreeSet::new();
+        while let Some(manifest) = open.pop() {
+            for requirement in &manifest.requirements {
+                if requirement.plugin == *plugin {
+                    return true;
+                }
+                if seen.insert(requirement.plugin) {
+                    let next = self.plugins.get(&requirement.plugin).and_then(PluginData::held_manifest);
+                    open.extend(next.cloned());
+                }
+            }
+        }
+        false
+    }
+
+    /// Another version is current: what is loaded follows it, and so do its rows. `from` was current.
+    pub(super) fn switch_loaded(&mut self, plugin: &Name, from: &Version) {
+        let Some(copy) = self.plugins.get_mut(plugin) else { return };
+        let state = copy.data.plugin.load_state;
+        let is_waiting = core::mem::take(&mut copy.data.is_waiting);
+        if state != LoadState::Unloaded {
+            copy.data.plugin.loaded = Some(copy.data.plugin.current.clone());
+        }
+        if is_waiting || state.holds_requirements() {
+            self.remove_rows_of(plugin, from);
+        }
+        if is_waiting {
+            self.queue_load(*plugin);
+        } else if state.holds_requirements() {
+            self.add_rows(plugin);
+            self.start_if_possible(plugin);
+        }
+    }
+
+    // The index of dependents.
+
+    /// The dependents that hold on to a plugin, with their load states.
+    fn holding_dependents(&self, plugin: &Name) -> impl Iterator<Item = (Name, LoadState)> {
+        let state = |name: Name| Some((name, self.plugins.get(&name)?.plugin.load_state));
+        self.dependents_of(Some(*plugin)).into_iter().filter_map(state).filter(|(_, state)| state.holds_requirements())
+    }
+
+    fn pending_dependents(&self, plugin: &Name) -> Vec<Name> {
+        let is_pending = |(name, state)| (state == LoadState::Pending).then_some(name);
+        self.holding_dependents(plugin).filter_map(is_pending).collect()
+    }
+
+    fn row_count_of(&self, plugin: &Name) -> usize {
+        match self.plugins.get(plugin) {
+            Some(data) => data.plugin.dependents.into(),
+            // Nothing but waiting plugins requires what does not exist.
+            None => self.dependents_of(Some(*plugin)).len(),
+        }
+    }
+
+    fn add_rows(&mut self, plugin: &Name) {
+        let manifest = self.plugins.get(plugin).and_then(PluginData::held_manifest).cloned();
+        for requirement in manifest.iter().flat_map(|manifest| &manifest.requirements) {
+            let row = (Some(requirement.plugin), *plugin);
+            if self.has_row(&row) {
+                continue;
+            }
+            self.set_row(row, Some(()));
+            if let Some(copy) = self.plugins.get_mut(&requirement.plugin) {
+                copy.data.plugin.dependents = copy.data.plugin.dependents.saturating_add(1);
+            }
+        }
+    }
+
+    fn remove_rows(&mut self, plugin: &Name) {
+        if let Some(current) = self.plugins.get(plugin).map(|data| data.plugin.current.clone()) {
+            self.remove_rows_of(plugin, &current);
+        }
+    }
+
+    fn remove_rows_of(&mut self, plugin: &Name, version: &Version) {
+        let manifest = self.plugins.get(plugin).and_then(|data| data.manifest(version)).cloned();
+        for requirement in manifest.iter().flat_map(|manifest| &manifest.requirements) {
+            let row = (Some(requirement.plugin), *plugin);
+            if !self.has_row(&row) {
+                continue;
+            }
+            self.set_row(row, None);
+            if let Some(copy) = self.plugins.get_mut(&requirement.plugin) {
+                copy.data.plugin.dependents = copy.data.plugin.dependents.saturating_sub(1);
+            }
+        }
+    }
+
+    fn add_host_row(&mut self, plugin: Name) {
+        if !self.has_row(&(None, plugin)) {
+            self.set_row((None, plugin), Some(()));
+            self.host_rows = self.host_rows.saturating_add(1);
+        }
+    }
+
+    fn remove_host_row(&mut self, plugin: Name) {
+        if self.has_row(&(None, plugin)) {
+            self.set_row((None, plugin), None);
+            self.host_rows = self.host_rows.saturating_sub(1);
+        }
+    }
+}
+
+/// Whether a plugin in `state` may require one in `required`.
+const fn is_enough_for(state: LoadState, required: LoadState) -> bool {
+    match state {
+        LoadState::Pending => required.is_under_way(),
+        LoadState::Loading | LoadState::Loaded => matches!(required, LoadState::Loaded),
+        LoadState::Unloading => matches!(required, LoadState::Loaded | LoadState::Unloading),
+        LoadState::Unloaded | LoadState::Failed => true,
+    }
+}
+
+fn requirement_of<'m>(manifest: &'m Manifest, plugin: &Name) -> Option<&'m crate::plugin::Requirement> {
+    let place = manifest.requirements.binary_search_by(|requirement| requirement.plugin.cmp(plugin));
+    manifest.requirements.get(place.ok()?)
+}
+
+/// Every plugin after those that it leads to, ties in name order; and the longest path, in edges.
+fn in_order(graph: &Graph) -> (Vec<Name>, usize) {
+    let mut before: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
+    let mut missing: BTreeMap<Name, usize> = BTreeMap::new();
+    for (name, required) in graph {
+        missing.insert(*name, required.len());
+        required.iter().for_each(|required| before.entry(*required).or_default().push(*name));
+    }
+    let mut ready: BTreeSet<Name> = missing.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+    let mut depths: BTreeMap<Name, usize> = BTreeMap::new();
+    let mut order = Vec::new();
+    while let Some(name) = ready.pop_first() {
+        order.push(name);
+        let below = depths.get(&name).copied().unwrap_or_default().saturating_add(1);
+        for next in before.get(&name).into_iter().flatten() {
+            let depth = depths.entry(*next).or_default();
+            *depth = below.max(*depth);
+            if let Some(count) = missing.get_mut(next) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    ready.insert(*next);
+                }
+            }
+        }
+    }
+    (order, depths.into_values().max().unwrap_or_default())
+}

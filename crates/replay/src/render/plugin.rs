@@ -1,0 +1,239 @@
+//! What there is to print of plugins.
+
+use coalmine_core::{
+    Command, Counts, Deployment, Event, Evidence, Lack, Name, Plan, Plugin, PluginChange, PluginVersion, Registry,
+    Reject, Stage, Standing, Strategy, Terms, Version,
+};
+
+use super::{Fields, Value};
+use crate::blockfile::{PLUGIN_FIELDS, PluginFacts};
+
+fn optional(version: Option<&Version>) -> Value {
+    version.map_or(Value::None, |version| version.to_string().into())
+}
+
+/// What holds for all plugins.
+pub(crate) fn registry(record: &Registry) -> Fields {
+    Fields::new()
+        .text("host_version", &record.host_version)
+        .with("max_versions", record.max_versions)
+        .with("auto_load", record.auto_load)
+}
+
+/// The record of a plugin.
+pub(crate) fn plugin(record: &Plugin) -> Fields {
+    Fields::new()
+        .text("current", &record.current)
+        .with("previous", optional(record.previous.as_ref()))
+        .with("rule", record.rule.as_ref().map(ToString::to_string))
+        .text("load_state", record.load_state)
+        .with("loaded", optional(record.loaded.as_ref()))
+        .with("versions", record.versions)
+        .with("deployments", record.deployments)
+        .with("dependents", record.dependents)
+}
+
+/// A plugin and where its deployment stands, as `expect.plugins` has it.
+pub(crate) fn summary(name: &Name, facts: &PluginFacts) -> Fields {
+    PLUGIN_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, facts)))
+}
+
+fn counts(counts: &Counts) -> Fields {
+    Fields::new()
+        .with("requests", counts.requests)
+        .with("errors", counts.errors)
+        .with("latency_sum", counts.latency_sum)
+}
+
+/// A version.
+pub(crate) fn version(record: &PluginVersion) -> Fields {
+    let manifest = &record.manifest;
+    let requirements = manifest.requirements.iter().map(|requirement| {
+        let fields = Fields::new().text("plugin", requirement.plugin).text("constraint", &requirement.constraint);
+        Value::from(fields)
+    });
+    let metadata = manifest.metadata.iter().map(|(key, text)| {
+        let fields = Fields::new().text("key", key).text("text", text);
+        Value::from(fields)
+    });
+    Fields::new()
+        .text("version", &record.version)
+        .text("status", record.status)
+        .text("code_hash", manifest.code_hash)
+        .with("registered", record.registered)
+        .with("reported", record.reported)
+        .and(counts(&record.counts))
+        .with("host", manifest.host.as_ref().map(ToString::to_string))
+        .with("requirements", requirements.collect::<Vec<_>>())
+        .with("config", hex::encode(&manifest.config))
+        .with("metadata", metadata.collect::<Vec<_>>())
+}
+
+/// A deployment.
+pub(crate) fn deployment(record: &Deployment) -> Fields {
+    let held = Lack::ALL.iter().filter(|lack| record.held.has_told(**lack)).map(|lack| lack.name().into());
+    Fields::new()
+        .text("strategy", record.strategy)
+        .text("old", &record.old)
+        .text("new", &record.new)
+        .text("status", Standing::of(Some(record)).status)
+        .text("hold", record.hold)
+        .with("held", held.collect::<Vec<Value>>())
+        .with("healthy", record.healthy)
+        .with("stage", record.stage)
+        .with("share_bps", record.share().get())
+        .with("stage_height", record.stage_height)
+        .with("start", record.start)
+        .with("due", record.due)
+        .with("salt", record.salt)
+        .with("canary", counts(&record.canary))
+        .with("production", counts(&record.production))
+        .with("stage_requests", record.stage_requests)
+        .with("stage_errors", record.stage_errors)
+        .with("plan", plan(&record.plan))
+}
+
+fn plan(plan: &Plan) -> Fields {
+    Fields::new().with("stages", stages(plan.stages())).and(terms(plan.terms())).text("on_complete", plan.on_complete())
+}
+
+fn stages(stages: &[Stage]) -> Vec<Value> {
+    let stage = |stage: &Stage| {
+        let fields = Fields::new()
+            .with("share_bps", stage.share_bps)
+            .with("blocks", stage.blocks)
+            .with("min_requests", stage.min_requests)
+            .text("gate", stage.gate);
+        Value::from(fields)
+    };
+    stages.iter().map(stage).collect()
+}
+
+fn terms(terms: &Terms) -> Fields {
+    Fields::new()
+        .with("error_threshold_bps", terms.error_threshold_bps)
+        .with("success_threshold_bps", terms.success_threshold_bps)
+        .with("min_requests", terms.min_requests)
+        .with("max_blocks", terms.max_blocks)
+        .with("auto_promote", terms.auto_promote)
+        .with("auto_rollback", terms.auto_rollback)
+        .with("regression_z_centi", terms.regression_z_centi)
+}
+
+fn strategy(strategy: &Strategy) -> Fields {
+    let fields = Fields::new().text("strategy", strategy.kind());
+    match strategy {
+        Strategy::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => fields
+            .with("initial_bps", *initial_bps)
+            .with("increment_bps", *increment_bps)
+            .with("increment_blocks", *increment_blocks)
+            .with("max_bps", *max_bps)
+            .with("observation_blocks", *observation_blocks),
+        Strategy::Rolling { initial_bps, increment_bps, increment_blocks } => fields
+            .with("initial_bps", *initial_bps)
+            .with("increment_bps", *increment_bps)
+            .with("increment_blocks", *increment_blocks),
+        Strategy::BlueGreen { health_blocks, bake_blocks } => {
+            fields.with("health_blocks", *health_blocks).with("bake_blocks", *bake_blocks)
+        }
+        Strategy::AbTest { share_bps, duration_blocks } => {
+            fields.with("share_bps", *share_bps).with("duration_blocks", *duration_blocks)
+        }
+        Strategy::Custom { on_complete, stages: list } => {
+            fields.text("on_complete", on_complete).with("stages", stages(list))
+        }
+    }
+}
+
+/// An entry of a history.
+pub(crate) fn change(record: &PluginChange) -> Fields {
+    Fields::new()
+        .text("action", record.action)
+        .text("version", &record.version)
+        .with("success", record.success)
+        .with("share_bps", record.share.get())
+        .with("duration", record.duration)
+        .text("reason", record.reason)
+        .text("actor", record.actor)
+}
+
+/// The fields of a command on plugins that can be scheduled, behind its name.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller has every other variant itself")]
+pub(super) fn command(op: Fields, command: &Command) -> Fields {
+    match command {
+        Command::Deploy { plugin, version, strategy: of, terms: on } => {
+            op.text("plugin", plugin).text("version", version).and(strategy(of)).and(terms(on))
+        }
+        Command::Pause { plugin }
+        | Command::Resume { plugin }
+        | Command::Promote { plugin }
+        | Command::RollbackDeployment { plugin }
+        | Command::Revert { plugin }
+        | Command::Load { plugin } => op.text("plugin", plugin),
+        Command::RetireVersion { plugin, version } => op.text("plugin", plugin).text("version", version),
+        Command::Unload { plugin, force } => op.text("plugin", plugin).with("force", *force),
+        _ => op,
+    }
+}
+
+fn evidence(evidence: &Evidence) -> Fields {
+    Fields::new()
+        .with("requests", evidence.requests)
+        .with("errors", evidence.errors)
+        .with("production_requests", evidence.production_requests)
+        .with("production_errors", evidence.production_errors)
+        .with("threshold", evidence.threshold)
+}
+
+/// The fields of an event of plugins, without its name.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller has every other variant itself")]
+pub(super) fn event(event: &Event) -> Fields {
+    let fields = Fields::new();
+    match event {
+        Event::VersionRegistered { plugin, version }
+        | Event::VersionEvicted { plugin, version }
+        | Event::VersionRetired { plugin, version }
+        | Event::Loaded { plugin, version }
+        | Event::Unloaded { plugin, version } => fields.text("plugin", plugin).text("version", version),
+        Event::Deployed { plugin, version, strategy } => {
+            fields.text("plugin", plugin).text("version", version).text("strategy", strategy)
+        }
+        Event::Staged { plugin, stage, share } => {
+            fields.text("plugin", plugin).with("stage", *stage).with("share_bps", share.get())
+        }
+        Event::StageHeld { plugin, reason, requests, errors } => {
+            fields.text("plugin", plugin).text("reason", reason).with("requests", *requests).with("errors", *errors)
+        }
+        Event::Waiting { plugin, hold } => fields.text("plugin", plugin).text("hold", hold),
+        Event::Paused { plugin, reason, evidence: of } => {
+            fields.text("plugin", plugin).text("reason", reason).and(evidence(of))
+        }
+        Event::Resumed { plugin } => fields.text("plugin", plugin),
+        Event::Promoted { plugin, from, to } | Event::Reverted { plugin, from, to } => {
+            fields.text("plugin", plugin).text("from", from).text("to", to)
+        }
+        Event::DeploymentRolledBack { plugin, version, reason, evidence: of, actor } => fields
+            .text("plugin", plugin)
+            .text("version", version)
+            .text("reason", reason)
+            .and(evidence(of))
+            .text("actor", actor),
+        Event::Concluded { plugin, version, winner, evidence: of } => {
+            fields.text("plugin", plugin).text("version", version).text("winner", winner).and(evidence(of))
+        }
+        Event::HealthAttested { plugin, version, healthy } => {
+            fields.text("plugin", plugin).text("version", version).with("healthy", *healthy)
+        }
+        Event::LoadPlanned { plugin, version, state } => {
+            fields.text("plugin", plugin).text("version", version).text("load_state", state)
+        }
+        Event::LoadFailed { plugin, version, code } => {
+            let why = Reject::from_code(*code).map_or("load_error", Reject::name);
+            fields.text("plugin", plugin).text("version", version).with("why", why)
+        }
+        Event::LoadDisputed { plugin, version, ok } => {
+            fields.text("plugin", plugin).text("version", version).with("ok", *ok)
+        }
+        _ => fields,
+    }
+}
