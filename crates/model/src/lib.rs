@@ -1,4 +1,4 @@
-//! A plain reference model of the feature state machine, written from its specification alone.
+//! A plain reference model of the state machine, written from its specification alone.
 //!
 //! Its invariant is that it can be read beside the specification: every number is a u128, every
 //! block looks at everything, a transaction works on a copy of the whole state, and what the state
@@ -17,7 +17,7 @@
     reason = "test support: a model that is wrong must fail loudly"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine_core::{
     Address, Block, BreakerClosedBy, Cause, Encode, Event, Genesis, Hash, Name, Outcome, Percent, Reason, Receipt,
@@ -25,11 +25,16 @@ use coalmine_core::{
 };
 
 pub mod generate;
+mod loading;
+mod plugins;
 pub mod raw;
 mod records;
 mod root;
 
+pub use plugins::{PluginAnswer, PluginChange};
 pub use root::root;
+
+use plugins::{Plugin, Registry};
 
 use raw::{Changes, Command, Policy, Report, is_name};
 
@@ -70,6 +75,10 @@ pub struct Model {
     roles: BTreeMap<Address, u8>,
     features: BTreeMap<Vec<u8>, Feature>,
     schedule: BTreeMap<(u128, u128), Scheduled>,
+    registry: Registry,
+    plugins: BTreeMap<Vec<u8>, Plugin>,
+    /// Heights and plugins: due work of kind 3.
+    load_queue: BTreeSet<(u128, Vec<u8>)>,
     /// What has happened in the block at hand: part of the state, so that a failed transaction takes it back.
     events: Vec<Event>,
 }
@@ -178,6 +187,9 @@ impl Model {
             roles: genesis.roles,
             features: BTreeMap::new(),
             schedule: BTreeMap::new(),
+            registry: Registry::default(),
+            plugins: BTreeMap::new(),
+            load_queue: BTreeSet::new(),
             events: Vec::new(),
         }
     }
@@ -235,18 +247,29 @@ impl Model {
             self.step(h, &name, Address::ZERO);
             used += 1;
         }
-        used
+        self.run_due_plugins(h, used)
     }
 
-    /// Rolls back active features while the breaker drains, with what the due work has left of the limit.
+    /// Rolls back active features and deployments while the breaker drains, with what the due work has left of the
+    /// limit. What opened the breaker in this very block drains from the next one on.
     fn drain(&mut self, h: u128, used: u128) {
-        if !self.breaker.is_some_and(|breaker| breaker.draining) {
+        if !self.breaker.is_some_and(|breaker| breaker.draining && breaker.since < h) {
             return;
         }
-        for name in self.active_names().into_iter().take((self.max_due_per_block - used) as usize) {
-            self.rollback(h, &name, Address::ZERO, RollbackRule::Breaker, Reason::CircuitBreaker);
+        let mut left = self.max_due_per_block - used;
+        for name in self.active_names() {
+            if left > 0 {
+                self.rollback(h, &name, Address::ZERO, RollbackRule::Breaker, Reason::CircuitBreaker);
+                left -= 1;
+            }
         }
-        if self.active_names().is_empty() {
+        for name in self.deploying_names() {
+            if left > 0 {
+                self.drain_deployment(h, &name);
+                left -= 1;
+            }
+        }
+        if self.active_names().is_empty() && self.deploying_names().is_empty() {
             self.breaker.as_mut().unwrap().draining = false;
             self.events.push(Event::BreakerDrained);
         }
@@ -464,6 +487,7 @@ impl Model {
                 self.events.push(Event::ParamsSet);
                 Ok(())
             }
+            Command::Plugin(command) => self.plugin_command(h, actor, command),
         }
     }
 
@@ -629,6 +653,11 @@ impl Model {
         let Some(verdict) = self.feature_mut(name).judge() else { return };
         let reason = verdict.reason;
         self.roll_back(h, name, Address::ZERO, verdict);
+        self.count_rollback(h, reason);
+    }
+
+    /// Counts an automatic rollback, which may open the breaker.
+    fn count_rollback(&mut self, h: u128, reason: Reason) {
         if self.breaker_rollbacks == 0 {
             return;
         }
@@ -834,6 +863,7 @@ fn authority(command: &Command) -> u8 {
         | Command::CancelSchedule { .. } => OPERATOR,
         Command::Rollback { .. } | Command::TripBreaker { .. } => GUARDIAN | OPERATOR,
         Command::Report { .. } => REPORTER,
+        Command::Plugin(command) => plugins::authority(command),
     }
 }
 
@@ -888,6 +918,7 @@ fn limits(command: &Command) -> Result<(), Reject> {
             | Command::Rollback { .. }
             | Command::SetOverride { .. }
             | Command::ClearOverride { .. } => limits(nested),
+            Command::Plugin(command) if plugins::is_schedulable(command) => limits(nested),
             Command::CreateFeature { .. }
             | Command::ConfigureFeature { .. }
             | Command::Report { .. }
@@ -898,9 +929,11 @@ fn limits(command: &Command) -> Result<(), Reject> {
             | Command::CancelSchedule { .. }
             | Command::GrantRole { .. }
             | Command::RevokeRole { .. }
-            | Command::SetParams { .. } => Err(Reject::InvalidParameter),
+            | Command::SetParams { .. }
+            | Command::Plugin(_) => Err(Reject::InvalidParameter),
         }),
         Command::NestedSchedule { .. } => Err(Reject::InvalidParameter),
+        Command::Plugin(command) => plugins::limits(command),
         Command::SetParams { max_due_per_block, .. } => check(*max_due_per_block != Some(0), Reject::InvalidParameter),
         Command::TripBreaker { .. }
         | Command::ResetBreaker

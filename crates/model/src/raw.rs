@@ -9,6 +9,10 @@ use std::collections::BTreeMap;
 
 use coalmine_core::Address;
 
+mod plugins;
+
+pub use plugins::{METADATA_MAX, PluginCommand, REQUIREMENTS_MAX, Stage, Strategy, Terms, put_pairs, put_stages};
+
 /// The most commands in a transaction or schedule.
 pub const COMMANDS_MAX: usize = 16;
 /// The longest command, in bytes.
@@ -151,6 +155,7 @@ pub enum Command {
         breaker_rollbacks: Option<u32>,
         breaker_window: Option<u32>,
     },
+    Plugin(PluginCommand),
 }
 
 /// The numbers of a report.
@@ -274,6 +279,7 @@ impl Command {
             Self::GrantRole { .. } => 34,
             Self::RevokeRole { .. } => 35,
             Self::SetParams { .. } => 36,
+            Self::Plugin(command) => command.tag(),
         }
     }
 
@@ -346,6 +352,7 @@ impl Command {
                     put_option(&mut out, param.map(u32::to_be_bytes));
                 }
             }
+            Self::Plugin(command) => command.put(&mut out),
         }
         out
     }
@@ -394,7 +401,7 @@ pub fn put_lp8(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-fn put_lp16(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_lp16(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend((bytes.len() as u16).to_be_bytes());
     out.extend(bytes);
 }
@@ -569,7 +576,7 @@ impl Input<'_> {
                 breaker_rollbacks: self.option(Self::u32)?,
                 breaker_window: self.option(Self::u32)?,
             },
-            _ => return None,
+            tag => Command::Plugin(self.plugin_command(tag)?),
         })
     }
 }

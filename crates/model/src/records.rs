@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use coalmine_core::{Address, Cause, Reason, Status};
 
 use crate::raw::{Policy, put_commands, put_lp8};
+
+mod plugins;
+
 use crate::{ADMIN, Breaker, Change, Feature, Metrics, Model, REASONS, is_active};
 
 fn position<T: PartialEq>(all: &[T], value: T) -> u8 {
@@ -100,6 +103,7 @@ pub(crate) fn entries(model: &Model) -> BTreeMap<Vec<u8>, Vec<u8>> {
             entries.insert([&[0xD8], &name[..]].concat(), Vec::new());
         }
     }
+    plugins::entries(model, &mut entries);
     entries
 }
 
