@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::feed::{FeedBody, FeedEntry, FeedId, FeedKind, FeedPart, body_field, id_field, id_list};
 use crate::plan::{Plan, Strategy, Terms};
 use crate::plugin::{Manifest, RawManifest, Registry, VersionReport};
 use crate::record::{Policy, Reason, tags};
@@ -92,6 +93,14 @@ tags! {
         ReportLoad = 55, "report_load";
         /// Attests that a plugin was unloaded, or failed to.
         ReportUnload = 56, "report_unload";
+        /// Tells all items of the feed, or a part of them.
+        FeedPut = 80, "feed_put";
+        /// Tells one item of the feed.
+        FeedPatch = 81, "feed_patch";
+        /// Tells that an item of the feed is gone.
+        FeedDelete = 82, "feed_delete";
+        /// Erases what is known of items of the feed.
+        FeedForget = 83, "feed_forget";
     }
 }
 
@@ -109,7 +118,8 @@ impl CommandKind {
             | Self::RegisterVersion
             | Self::SetRule
             | Self::SetHostVersion
-            | Self::SetRegistryParams => &[Role::Admin],
+            | Self::SetRegistryParams
+            | Self::FeedForget => &[Role::Admin],
             Self::StartCanary
             | Self::StartRollout
             | Self::AdvanceRollout
@@ -131,6 +141,7 @@ impl CommandKind {
             Self::Report | Self::ReportVersion | Self::AttestHealth | Self::ReportLoad | Self::ReportUnload => {
                 &[Role::Reporter]
             }
+            Self::FeedPut | Self::FeedPatch | Self::FeedDelete => &[Role::Feeder],
         }
     }
 
@@ -172,7 +183,11 @@ impl CommandKind {
             | Self::ReportVersion
             | Self::AttestHealth
             | Self::ReportLoad
-            | Self::ReportUnload => false,
+            | Self::ReportUnload
+            | Self::FeedPut
+            | Self::FeedPatch
+            | Self::FeedDelete
+            | Self::FeedForget => false,
         }
     }
 }
@@ -502,10 +517,46 @@ pub enum Command {
         /// Unloaded or failed.
         ok: bool,
     },
+    /// Tells all items of the feed, or a part of them: what is not among them is forgotten in the end.
+    FeedPut {
+        /// Which part.
+        part: FeedPart,
+        /// Environments, ids strictly ascending.
+        environments: Vec<FeedEntry>,
+        /// Filters, ids strictly ascending.
+        filters: Vec<FeedEntry>,
+    },
+    /// Tells one item of the feed.
+    FeedPatch {
+        /// What it is.
+        kind: FeedKind,
+        /// Its id.
+        id: FeedId,
+        /// Its version.
+        version: u64,
+        /// Its content.
+        body: FeedBody,
+    },
+    /// Tells that an item of the feed is gone.
+    FeedDelete {
+        /// What it is.
+        kind: FeedKind,
+        /// Its id.
+        id: FeedId,
+        /// The version at which it is gone.
+        version: u64,
+    },
+    /// Erases what is known of items of the feed.
+    FeedForget {
+        /// What they are.
+        kind: FeedKind,
+        /// 1 to 32 ids, strictly ascending.
+        ids: Vec<FeedId>,
+    },
 }
 
 /// Either a value that obeys its rules, or the reject that says which it breaks.
-type Checked<T> = Result<T, Reject>;
+pub(crate) type Checked<T> = Result<T, Reject>;
 
 impl Command {
     /// A create_feature with the default settings.
@@ -556,6 +607,10 @@ impl Command {
             Self::AttestHealth { .. } => CommandKind::AttestHealth,
             Self::ReportLoad { .. } => CommandKind::ReportLoad,
             Self::ReportUnload { .. } => CommandKind::ReportUnload,
+            Self::FeedPut { .. } => CommandKind::FeedPut,
+            Self::FeedPatch { .. } => CommandKind::FeedPatch,
+            Self::FeedDelete { .. } => CommandKind::FeedDelete,
+            Self::FeedForget { .. } => CommandKind::FeedForget,
         }
     }
 
@@ -702,6 +757,26 @@ impl Command {
                 let (named, ok) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
                 named.map(|(plugin, version)| Self::ReportUnload { plugin, version, ok })
             }
+            CommandKind::FeedPut => {
+                let part = FeedPart::decode(input)?;
+                let environments = FeedEntry::decode_list(input)?;
+                let filters = FeedEntry::decode_list(input)?;
+                environments.and_then(|environments| Ok(Self::FeedPut { part, environments, filters: filters? }))
+            }
+            CommandKind::FeedPatch => {
+                let kind = FeedKind::decode(input)?;
+                let (id, version, body) = (id_field(input)?, input.u64()?, body_field(input)?);
+                id.and_then(|id| Ok(Self::FeedPatch { kind, id, version, body: body? }))
+            }
+            CommandKind::FeedDelete => {
+                let kind = FeedKind::decode(input)?;
+                let (id, version) = (id_field(input)?, input.u64()?);
+                id.map(|id| Self::FeedDelete { kind, id, version })
+            }
+            CommandKind::FeedForget => {
+                let kind = FeedKind::decode(input)?;
+                id_list(input)?.map(|ids| Self::FeedForget { kind, ids })
+            }
         })
     }
 }
@@ -818,6 +893,27 @@ impl Encode for Command {
                 out.name(plugin);
                 version.encode(out);
                 out.bool(*flag);
+            }
+            Self::FeedPut { part, environments, filters } => {
+                part.encode(out);
+                FeedEntry::encode_list(environments, out);
+                FeedEntry::encode_list(filters, out);
+            }
+            Self::FeedPatch { kind, id, version, body } => {
+                kind.encode(out);
+                out.lp8(id.as_bytes());
+                out.u64(*version);
+                out.lp16(body.as_bytes());
+            }
+            Self::FeedDelete { kind, id, version } => {
+                kind.encode(out);
+                out.lp8(id.as_bytes());
+                out.u64(*version);
+            }
+            Self::FeedForget { kind, ids } => {
+                kind.encode(out);
+                out.u8(u8::try_from(ids.len()).unwrap_or(u8::MAX));
+                ids.iter().for_each(|id| out.lp8(id.as_bytes()));
             }
         }
     }

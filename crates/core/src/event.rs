@@ -1,6 +1,7 @@
 //! What happened in a block, in the order in which it happened.
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::feed::{FeedId, FeedKind};
 use crate::plan::StrategyKind;
 use crate::plugin::{Hold, Lack, LoadState, PluginReason};
 use crate::record::{Cause, Reason, Status, tags};
@@ -82,6 +83,14 @@ tags! {
         LoadDisputed = 57, "load_disputed";
         /// A plugin was attested as unloaded.
         Unloaded = 58, "unloaded";
+        /// An item of the feed is there.
+        FeedInsert = 80, "feed_insert";
+        /// An item of the feed has another version and body.
+        FeedUpdated = 81, "feed_updated";
+        /// An item of the feed is gone.
+        FeedDelete = 82, "feed_delete";
+        /// A put of the feed has ended.
+        FeedReceivedAll = 83, "feed_received_all";
     }
 }
 
@@ -449,6 +458,35 @@ pub enum Event {
         /// The version.
         version: Version,
     },
+    /// An item of the feed is there.
+    FeedInsert {
+        /// What it is.
+        kind: FeedKind,
+        /// Its id.
+        id: FeedId,
+        /// Its version.
+        version: u64,
+    },
+    /// An item of the feed has another version and body.
+    FeedUpdated {
+        /// What it is.
+        kind: FeedKind,
+        /// Its id.
+        id: FeedId,
+        /// Its version now.
+        version: u64,
+    },
+    /// An item of the feed is gone.
+    FeedDelete {
+        /// What it is.
+        kind: FeedKind,
+        /// Its id.
+        id: FeedId,
+        /// The version at which it is gone; the last one it had when it was forgotten.
+        version: u64,
+    },
+    /// A put of the feed has ended: what is live now is what the source had.
+    FeedReceivedAll,
 }
 
 impl Event {
@@ -492,6 +530,10 @@ impl Event {
             Self::LoadFailed { .. } => EventCode::LoadFailed,
             Self::LoadDisputed { .. } => EventCode::LoadDisputed,
             Self::Unloaded { .. } => EventCode::Unloaded,
+            Self::FeedInsert { .. } => EventCode::FeedInsert,
+            Self::FeedUpdated { .. } => EventCode::FeedUpdated,
+            Self::FeedDelete { .. } => EventCode::FeedDelete,
+            Self::FeedReceivedAll => EventCode::FeedReceivedAll,
         }
     }
 }
@@ -545,7 +587,7 @@ impl Encode for Event {
                 out.address(actor);
             }
             Self::BreakerClosed { by } => by.encode(out),
-            Self::BreakerDrained | Self::ParamsSet => {}
+            Self::BreakerDrained | Self::ParamsSet | Self::FeedReceivedAll => {}
             Self::Scheduled { id, at } => {
                 out.u64(*id);
                 out.u32(*at);
@@ -627,6 +669,13 @@ impl Encode for Event {
                 out.name(plugin);
                 version.encode(out);
                 out.u16(*code);
+            }
+            Self::FeedInsert { kind, id, version }
+            | Self::FeedUpdated { kind, id, version }
+            | Self::FeedDelete { kind, id, version } => {
+                kind.encode(out);
+                out.lp8(id.as_bytes());
+                out.u64(*version);
             }
         }
     }
@@ -744,6 +793,16 @@ impl Decode for Event {
                 Self::LoadDisputed { plugin: input.name()?, version: Version::decode(input)?, ok: input.bool()? }
             }
             EventCode::Unloaded => Self::Unloaded { plugin: input.name()?, version: Version::decode(input)? },
+            EventCode::FeedInsert => {
+                Self::FeedInsert { kind: FeedKind::decode(input)?, id: feed_id(input)?, version: input.u64()? }
+            }
+            EventCode::FeedUpdated => {
+                Self::FeedUpdated { kind: FeedKind::decode(input)?, id: feed_id(input)?, version: input.u64()? }
+            }
+            EventCode::FeedDelete => {
+                Self::FeedDelete { kind: FeedKind::decode(input)?, id: feed_id(input)?, version: input.u64()? }
+            }
+            EventCode::FeedReceivedAll => Self::FeedReceivedAll,
         })
     }
 }
@@ -756,6 +815,10 @@ fn percent(input: &mut Reader<'_>) -> Result<Percent, DecodeError> {
 fn share(input: &mut Reader<'_>) -> Result<Bps, DecodeError> {
     let share = input.u16()?;
     Bps::new(share).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
+}
+fn feed_id(input: &mut Reader<'_>) -> Result<FeedId, DecodeError> {
+    let id = input.lp8()?;
+    FeedId::new(id).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
 }
 
 fn role(input: &mut Reader<'_>) -> Result<Role, DecodeError> {

@@ -7,6 +7,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::feed::{FeedId, FeedKey, FeedKind};
 use crate::values::{Address, Height, Name};
 use crate::version::Version;
 
@@ -71,6 +72,8 @@ prefixes! {
     PluginChange = 0xDC;
     /// The index of plugins by what they require.
     Dependent = 0xDD;
+    /// The config feed: its totals, items, index, and what an open put retains.
+    Feed = 0xDE;
 }
 
 /// The kinds of due work, in the order in which a block looks at them.
@@ -190,6 +193,14 @@ pub enum Key {
         /// The plugin.
         plugin: Name,
     },
+    /// `DE`.
+    Feed,
+    /// `DE ‖ kind ‖ id`.
+    FeedItem(FeedKey),
+    /// `DE ‖ 2 + kind ‖ id`.
+    FeedIndex(FeedKey),
+    /// `DE ‖ 4 + kind ‖ id`.
+    FeedListed(FeedKey),
 }
 
 impl Key {
@@ -213,11 +224,16 @@ impl Key {
             Self::Deployment(_) => KeyPrefix::Deployment,
             Self::PluginChange { .. } => KeyPrefix::PluginChange,
             Self::Dependent { .. } => KeyPrefix::Dependent,
+            Self::Feed | Self::FeedItem(_) | Self::FeedIndex(_) | Self::FeedListed(_) => KeyPrefix::Feed,
         }
     }
 
     /// The longest key, in bytes.
-    pub const LEN_MAX: usize = 1 + 1 + Name::LEN_MAX + Version::LEN_MAX;
+    pub const LEN_MAX: usize = {
+        let version = 1 + 1 + Name::LEN_MAX + Version::LEN_MAX;
+        let item = 1 + 1 + FeedId::LEN_MAX;
+        if version > item { version } else { item }
+    };
 }
 
 impl Encode for Key {
@@ -239,7 +255,7 @@ impl Encode for Key {
                 out.name(name);
                 out.address(user);
             }
-            Self::Global | Self::Registry => {}
+            Self::Global | Self::Registry | Self::Feed => {}
             Self::Roles(address) => out.address(address),
             Self::Schedule { at, id } => {
                 out.u8(DueKind::Schedule.byte());
@@ -257,6 +273,9 @@ impl Encode for Key {
                 out.lp8(dependency.as_ref().map_or(&[], Name::as_bytes));
                 out.raw(dependent.as_bytes());
             }
+            Self::FeedItem(key) => feed_key(FEED_ITEMS, key, out),
+            Self::FeedIndex(key) => feed_key(FEED_INDEX, key, out),
+            Self::FeedListed(key) => feed_key(FEED_LISTED, key, out),
         }
     }
 }
@@ -298,8 +317,35 @@ impl Decode for Key {
                 Self::PluginChange { plugin: input.name()?, height: input.u32()?, seq: input.u32()? }
             }
             KeyPrefix::Dependent => Self::Dependent { dependency: name_or_host(input)?, dependent: bare_name(input)? },
+            KeyPrefix::Feed if input.remaining() == 0 => Self::Feed,
+            KeyPrefix::Feed => {
+                let section = input.u8()?;
+                let kind = FeedKind::from_tag(section & 1).ok_or(unknown)?;
+                let id = FeedId::new(input.rest()).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
+                let key = FeedKey { kind, id };
+                match section & !1 {
+                    FEED_ITEMS => Self::FeedItem(key),
+                    FEED_INDEX => Self::FeedIndex(key),
+                    FEED_LISTED => Self::FeedListed(key),
+                    _ => return Err(unknown),
+                }
+            }
         })
     }
+}
+
+/// The sections of the feed: these numbers and the kind give the byte behind the prefix.
+const FEED_ITEMS: u8 = 0;
+const FEED_INDEX: u8 = 2;
+const FEED_LISTED: u8 = 4;
+
+const fn feed_section(section: u8, kind: FeedKind) -> u8 {
+    section | kind.tag()
+}
+
+fn feed_key(section: u8, FeedKey { kind, id }: &FeedKey, out: &mut Writer) {
+    out.u8(feed_section(section, *kind));
+    out.raw(id.as_bytes());
 }
 
 /// A name that reaches to the end of the key.
@@ -376,6 +422,11 @@ impl KeyRange {
     /// All due entries of a kind.
     pub(crate) fn due(kind: DueKind) -> Self {
         Self::of_prefix([KeyPrefix::Due.byte(), kind.byte()].into())
+    }
+
+    /// All items of a kind in the feed.
+    pub(crate) fn feed_items(kind: FeedKind) -> Self {
+        Self::of_prefix([KeyPrefix::Feed.byte(), feed_section(FEED_ITEMS, kind)].into())
     }
 }
 

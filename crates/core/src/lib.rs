@@ -44,9 +44,12 @@ mod deployment;
 mod event;
 mod execute;
 mod feature;
+pub mod feed;
+mod feed_ledger;
 mod genesis;
 mod guard;
 mod key;
+mod note;
 mod overlay;
 mod plan;
 mod plugin;
@@ -70,8 +73,13 @@ pub use decide::{Facts, Lookup, Verdict, Why, decide};
 pub use event::{BreakerClosedBy, Event, EventCode, Evidence, RollbackRule};
 pub use execute::{BlockError, Execution, LoadRefusal, PlannedLoad};
 pub use feature::{Progress, blocks_to_step};
+pub use feed::{
+    FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FeedAction, FeedBody, FeedEntry, FeedId,
+    FeedItem, FeedKey, FeedKind, FeedPart, FeedState, ItemState,
+};
 pub use genesis::{Genesis, GenesisError};
 pub use key::{DueKind, Key, KeyPrefix, STATE_KEYS};
+pub use note::Note;
 pub use plan::{Gate, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind, Terms};
 pub use plugin::{
     ARM_REQUESTS_MAX, CONFIG_SIZE_MAX, Counts, DEPENDENTS_MAX, Deployment, DeploymentStatus, Held, Hold,

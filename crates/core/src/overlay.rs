@@ -10,6 +10,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::event::Event;
+use crate::feed::FeedState;
+use crate::feed_ledger::{FeedDelta, FeedOverlay};
+use crate::note::Note;
 use crate::plugin::{PluginChange, Registry};
 use crate::plugins::{PluginData, PluginId};
 use crate::record::{Cause, Change, Feature, Global, Metrics, Override, Policy, Reason, Scheduled, Status};
@@ -263,6 +266,8 @@ pub(crate) struct Mark {
     history: usize,
     plugin_history: usize,
     events: usize,
+    notes: usize,
+    feed: FeedState,
 }
 
 /// The state as the block sees it.
@@ -279,6 +284,12 @@ pub(crate) struct Overlay<'a> {
     pub(crate) history: Vec<HistoryEntry>,
     pub(crate) plugin_history: Vec<PluginHistoryEntry>,
     pub(crate) events: Vec<Event>,
+    /// The index of the transaction at hand.
+    pub(crate) tx: usize,
+    pub(crate) notes: Vec<(usize, Note)>,
+    /// The plugin at which the load failed that refuses the transaction at hand.
+    pub(crate) refused: Option<Name>,
+    pub(crate) feed: FeedOverlay<'a>,
     overrides: Changes<(Name, Address), Override>,
     roles: Changes<Address, Roles>,
     schedule: Changes<(Height, u64), Scheduled>,
@@ -310,6 +321,10 @@ impl<'a> Overlay<'a> {
             history: Vec::new(),
             plugin_history: Vec::new(),
             events: Vec::new(),
+            tx: 0,
+            notes: Vec::new(),
+            refused: None,
+            feed: FeedOverlay::new(base.feed_of_block()),
             overrides: BTreeMap::new(),
             roles: BTreeMap::new(),
             schedule: BTreeMap::new(),
@@ -330,6 +345,8 @@ impl<'a> Overlay<'a> {
             history: self.history.len(),
             plugin_history: self.plugin_history.len(),
             events: self.events.len(),
+            notes: self.notes.len(),
+            feed: self.feed.state,
         }
     }
 
@@ -337,6 +354,7 @@ impl<'a> Overlay<'a> {
     pub(crate) fn keep(&mut self) {
         self.features.copies.keep();
         self.plugins.copies.keep();
+        self.feed.keep();
         self.journal.clear();
     }
 
@@ -353,13 +371,20 @@ impl<'a> Overlay<'a> {
                 Undo::Queue(key, before) => put_back(&mut self.queue, key, before),
             }
         }
+        self.feed.undo(mark.feed);
         self.global = mark.global;
         self.registry = mark.registry;
         self.host_rows = mark.host_rows;
         self.history.truncate(mark.history);
         self.plugin_history.truncate(mark.plugin_history);
         self.events.truncate(mark.events);
+        self.notes.truncate(mark.notes);
         self.keep();
+    }
+
+    /// Notes something about the transaction at hand.
+    pub(crate) fn note(&mut self, note: Note) {
+        self.notes.push((self.tx, note));
     }
 
     /// A user's own switch.
@@ -442,9 +467,9 @@ impl<'a> Overlay<'a> {
         self.journal.push(Undo::Queue((at, plugin), before));
     }
 
-    pub(crate) fn into_map_changes(self) -> MapChanges {
-        let Self { overrides, roles, schedule, rows, queue, .. } = self;
-        MapChanges { overrides, roles, schedule, rows, queue }
+    pub(crate) fn into_changes(self) -> (MapChanges, FeedDelta, Global, Registry) {
+        let Self { overrides, roles, schedule, rows, queue, feed, global, registry, .. } = self;
+        (MapChanges { overrides, roles, schedule, rows, queue }, feed.into_delta(), global, registry)
     }
 
     pub(crate) const fn override_changes(&self) -> &Changes<(Name, Address), Override> {
@@ -468,7 +493,7 @@ impl<'a> Overlay<'a> {
     }
 }
 
-fn put_back<K: Ord, V>(map: &mut Changes<K, V>, key: K, before: Option<Option<V>>) {
+pub(crate) fn put_back<K: Ord, V>(map: &mut Changes<K, V>, key: K, before: Option<Option<V>>) {
     match before {
         Some(before) => map.insert(key, before),
         None => map.remove(&key),

@@ -116,6 +116,14 @@ rejects! {
     NoPreviousVersion = 57, "no_previous_version";
     /// The version is the current one, or that of a deployment.
     VersionInUse = 58, "version_in_use";
+    /// The body of an item of the feed is too long.
+    FeedItemTooLarge = 80, "feed_item_too_large";
+    /// Too many ids in a put, live items or records of a kind.
+    FeedTooManyItems = 81, "feed_too_many_items";
+    /// The id of an item of the feed breaks its rule.
+    InvalidFeedId = 82, "invalid_feed_id";
+    /// No put is open.
+    FeedPutNotOpen = 83, "feed_put_not_open";
 }
 
 impl Reject {

@@ -14,6 +14,8 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
 use crate::decide::{Facts, Lookup, Verdict, decide, decide_from};
 use crate::execute::{Delta, Execution, LoadRefusal, PlannedLoad, Presence};
 use crate::feature::automatic_step_due;
+use crate::feed::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
+use crate::feed_ledger::Feed;
 use crate::genesis::Genesis;
 use crate::key::Key;
 use crate::overlay::{MapChanges, Overlay};
@@ -96,6 +98,7 @@ pub struct State {
     steps: BTreeSet<(Height, Name)>,
     schedule: BTreeMap<(Height, u64), Scheduled>,
     plugins: Plugins,
+    feed: Feed,
     tree: Tree,
 }
 
@@ -139,6 +142,7 @@ impl State {
             steps: BTreeSet::new(),
             schedule: BTreeMap::new(),
             plugins: Plugins::default(),
+            feed: Feed::default(),
             tree,
         };
         Ok((state, writes))
@@ -172,7 +176,7 @@ impl State {
         let height = execution.height();
         self.tree.apply(execution.patch).map_err(|_| StaleExecution)?;
         self.tip = Some(height);
-        let Delta { features, maps, global, active, steps, plugins, registry } = execution.delta;
+        let Delta { features, maps, global, active, steps, plugins, registry, feed } = execution.delta;
         self.global = global;
         for changed in features {
             let name = changed.feature.name;
@@ -209,6 +213,7 @@ impl State {
         schedule.into_iter().for_each(|(key, change)| set(&mut self.schedule, key, change));
         active.into_iter().for_each(|(name, presence)| index(&mut self.active, name, presence));
         steps.into_iter().for_each(|(step, presence)| index(&mut self.steps, step, presence));
+        self.feed.apply(feed);
         Ok(())
     }
 
@@ -282,6 +287,23 @@ impl State {
     /// The features in name order.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
         self.names.values().filter_map(|id| self.entry(*id)).map(|entry| &entry.feature)
+    }
+
+    /// The totals of the feed.
+    #[must_use]
+    pub const fn feed(&self) -> &FeedState {
+        &self.feed.state
+    }
+
+    /// What is known of an item of the feed.
+    #[must_use]
+    pub fn feed_item(&self, kind: FeedKind, id: &FeedId) -> Option<&FeedItem> {
+        self.feed.items.get(&FeedKey { kind, id: *id })
+    }
+
+    /// The items of the feed, environments first, by id.
+    pub fn feed_items(&self) -> impl Iterator<Item = (&FeedKey, &FeedItem)> {
+        self.feed.items.iter()
     }
 
     /// Looks a feature up for [`State::is_enabled_at`].
@@ -448,6 +470,10 @@ impl State {
         self.steps.first().map(|(at, _)| *at)
     }
 
+    pub(crate) const fn feed_of_block(&self) -> &Feed {
+        &self.feed
+    }
+
     pub(crate) fn active(&self) -> impl Iterator<Item = &Name> {
         self.active.iter()
     }
@@ -465,14 +491,14 @@ impl Lookup for State {
     }
 }
 
-fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, change: Option<V>) {
+pub(crate) fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, change: Option<V>) {
     match change {
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
     };
 }
 
-fn index<T: Ord>(entries: &mut BTreeSet<T>, entry: T, presence: Presence) {
+pub(crate) fn index<T: Ord>(entries: &mut BTreeSet<T>, entry: T, presence: Presence) {
     match presence {
         Presence::Added => entries.insert(entry),
         Presence::Removed => entries.remove(&entry),
@@ -495,6 +521,7 @@ struct Loader {
     steps: BTreeSet<(Height, Name)>,
     schedule: BTreeMap<(Height, u64), Scheduled>,
     plugins: PluginLoader,
+    feed: Feed,
 }
 
 impl Loader {
@@ -582,6 +609,18 @@ impl Loader {
                 Reader::new(value).finish()?;
                 self.plugins.queue.insert((at, plugin));
             }
+            Key::Feed => self.feed.state = FeedState::from_bytes(value)?,
+            Key::FeedItem(key) => {
+                self.feed.items.insert(key, FeedItem::from_bytes(value)?);
+            }
+            Key::FeedIndex(key) => {
+                Reader::new(value).finish()?;
+                self.feed.index.insert(key);
+            }
+            Key::FeedListed(key) => {
+                Reader::new(value).finish()?;
+                self.feed.listed.insert(key);
+            }
         }
         Ok(())
     }
@@ -604,6 +643,7 @@ impl Loader {
             steps: BTreeSet::new(),
             schedule: self.schedule,
             plugins: Plugins::default(),
+            feed: self.feed,
             tree: Tree::new(),
         };
         for (name, feature) in self.features {
@@ -633,6 +673,7 @@ impl Loader {
                 .map(|(name, (height, seq))| Key::Change { name: *name, height: *height, seq: *seq }),
             self.active.symmetric_difference(&state.active).next().map(|name| Key::Active(*name)),
             self.steps.symmetric_difference(&state.steps).next().map(|(at, name)| Key::Step { at: *at, name: *name }),
+            state.feed.contradiction(),
         ];
         if let Some(key) = orphan.into_iter().flatten().next() {
             return Err(mismatch(key));

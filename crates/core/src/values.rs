@@ -52,6 +52,12 @@ pub enum ValueError {
          thresholds of at most 10000, and more blocks to its deadline than its stages take together"
     )]
     Plan,
+    /// Breaks the rule of the ids of the feed.
+    #[error("an id of the feed is 1 to 128 printable ASCII characters without space")]
+    FeedId,
+    /// Longer than 4 096 bytes.
+    #[error("the body of an item of the feed has at most 4096 bytes")]
+    FeedBody,
     /// A number outside the range of its field.
     #[error("a parameter is out of its range")]
     Parameter,
@@ -66,6 +72,8 @@ impl From<ValueError> for Reject {
             ValueError::Version => Reject::InvalidVersion,
             ValueError::Constraint => Reject::InvalidConstraint,
             ValueError::Plan => Reject::InvalidPlan,
+            ValueError::FeedId => Reject::InvalidFeedId,
+            ValueError::FeedBody => Reject::FeedItemTooLarge,
             ValueError::Address | ValueError::Hash | ValueError::ChainId | ValueError::Bps | ValueError::Parameter => {
                 Reject::InvalidParameter
             }

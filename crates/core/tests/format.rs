@@ -20,10 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine_core::{
     Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, BUCKETS, Block, BreakerClosedBy, Bucketing, COMMAND_SIZE_MAX,
-    Cause, Change, Command, CommandKind, Decode, Description, DueKind, Encode, Event, EventCode, FORMAT, Feature,
-    Genesis, Global, Key, KeyPrefix, Lifetime, Metrics, Name, Override, PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX,
-    Params, Policy, RULES, Reader, Reason, Receipt, Reject, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX,
-    STATE_KEYS, Scheduled, Status, TX_COMMANDS_MAX, Transaction, TxCommand, Writer, tree,
+    Cause, Change, Command, CommandKind, Decode, Description, DueKind, Encode, Event, EventCode, FEED_FORGET_IDS_MAX,
+    FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FORMAT, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart,
+    FeedState, Genesis, Global, ItemState, Key, KeyPrefix, Lifetime, Metrics, Name, Override, PREREQUISITE_DEPTH_MAX,
+    PREREQUISITES_MAX, Params, Policy, RULES, Reader, Reason, Receipt, Reject, Role, Roles, RollbackRule,
+    SCHEDULE_COMMANDS_MAX, STATE_KEYS, Scheduled, Status, TX_COMMANDS_MAX, Transaction, TxCommand, Writer, tree,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -142,6 +143,9 @@ fn numbers_are_those_of_the_code() {
         ("closed_by", code(BreakerClosedBy::ALL, |v| v.tag().into(), BreakerClosedBy::name)),
         ("role", code(&Role::ALL, |v| v.mask().into(), Role::name)),
         ("reject", code(Reject::ALL, |v| v.code().into(), Reject::name)),
+        ("feed_kind", code(FeedKind::ALL, |v| v.tag().into(), FeedKind::name)),
+        ("feed_part", code(FeedPart::ALL, |v| v.tag().into(), FeedPart::name)),
+        ("feed_tombstone", (0..).zip(ItemState::NAMES).collect()),
         // The code has a bool.
         ("breaker", [(0, "closed"), (1, "open")].into()),
     ]
@@ -225,6 +229,12 @@ fn limits_and_defaults_are_those_of_the_code() {
         ("GENESIS_ADDRESSES_MAX", u16::MAX.into()),
         ("PREREQUISITES_MAX", size(PREREQUISITES_MAX)),
         ("PREREQUISITE_DEPTH_MAX", PREREQUISITE_DEPTH_MAX.into()),
+        ("FEED_ID_LEN_MAX", size(FeedId::LEN_MAX)),
+        ("FEED_BODY_LEN_MAX", size(FeedBody::LEN_MAX)),
+        ("FEED_FORGET_IDS_MAX", size(FEED_FORGET_IDS_MAX)),
+        ("FEED_PUT_IDS_MAX", FEED_PUT_IDS_MAX.into()),
+        ("FEED_LIVE_MAX", FEED_LIVE_MAX.into()),
+        ("FEED_RECORDS_MAX", FEED_RECORDS_MAX.into()),
         ("BUCKETS", BUCKETS.into()),
         ("DEPTH_MAX", tree::DEPTH_MAX.into()),
     ];
@@ -257,6 +267,15 @@ fn limits_and_defaults_are_those_of_the_code() {
         ("breaker_window", params.breaker_window.into()),
     ];
     assert_eq!(pairs("default"), expected(&defaults));
+}
+
+#[test]
+fn ids_are_as_the_text_says() {
+    let inside: Vec<u8> = (0..=u8::MAX).filter(|byte| FeedId::new(&[*byte]).is_ok()).collect();
+    assert_eq!(inside, (b'!'..=b'~').collect::<Vec<u8>>());
+    for (len, fits) in [(0, false), (1, true), (128, true), (129, false), (255, false)] {
+        assert_eq!(FeedId::new(&vec![b'e'; len]).is_ok(), fits, "{len}");
+    }
 }
 
 #[test]
@@ -504,6 +523,17 @@ fn same(layouts: &Layouts, row: &Value, read: &Value, what: &str) {
                 );
             }
         }
+        // Items of the feed are an object by id in the rows, a list in the bytes.
+        (Value::Object(row), Value::Array(read))
+            if ["environments", "filters"].iter().any(|list| what.ends_with(list)) =>
+        {
+            assert_eq!(row.len(), read.len(), "{what}");
+            for item in read {
+                let id = item["id"].as_str().unwrap();
+                let fields = json!({ "version": item["version"], "body": item["body"] });
+                same(layouts, &row[id], &fields, &format!("{what}.{id}"));
+            }
+        }
         // Roles are an object in the rows, a list in the bytes.
         (Value::Object(row), Value::Array(read)) => {
             let masks = layouts.numbers["role"].iter();
@@ -523,6 +553,10 @@ fn same(layouts: &Layouts, row: &Value, read: &Value, what: &str) {
         }
         // A number of a table, which rows give by number or by name.
         (row, Value::Array(pair)) => assert!(pair.contains(row), "{what}: {row} is not {pair:?}"),
+        // Bodies are hex in the rows, whether they are text or not.
+        (Value::String(row), Value::String(read)) if what.ends_with(".body") => {
+            assert!(row == read || *row == hex::encode(read), "{what}: {row} is not {read}");
+        }
         (row, read) => assert_eq!(row, read, "{what}"),
     }
 }
@@ -593,6 +627,8 @@ fn by_the_code(of: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
         "policy" => codec::<Policy>(bytes),
         "roles" => codec::<Roles>(bytes),
         "scheduled" => codec::<Scheduled>(bytes),
+        "feed" => codec::<FeedState>(bytes),
+        "feed_item" => codec::<FeedItem>(bytes),
         "command" => TxCommand::from_bytes(bytes).map(|c| c.to_bytes()).map_err(|error| error.to_string()),
         "transaction" => codec::<Transaction>(bytes),
         "block" => codec::<Block>(bytes),
@@ -600,7 +636,7 @@ fn by_the_code(of: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
         "receipt" => codec::<Receipt>(bytes),
         "event" => codec::<Event>(bytes),
         // Parts of others, what is written only, and what is no value of the core.
-        "settings" | "grant" | "outcome" | "blocks_file" | "frame" | "bucket" => return None,
+        "settings" | "feed_entry" | "grant" | "outcome" | "blocks_file" | "frame" | "bucket" => return None,
         other => panic!("an example of {other}"),
     })
 }
@@ -631,6 +667,8 @@ fn every_example_decodes_and_encodes_to_itself() {
     // Settings are the end of a configure_feature; a grant is that of a genesis; an outcome is written.
     let configure = [&[11, 1, b'f', 0], example("settings").as_slice()].concat();
     assert!(matches!(TxCommand::from_bytes(&configure), Ok(TxCommand::Valid(Command::ConfigureFeature { .. }))));
+    let feed_put = [&[80, 0, 0, 1], example("feed_entry").as_slice(), &[0, 0]].concat();
+    assert!(matches!(TxCommand::from_bytes(&feed_put), Ok(TxCommand::Valid(Command::FeedPut { .. }))));
     assert!(example("genesis").windows(21).any(|window| window == example("grant")));
     let outcome = coalmine_core::Outcome { receipts: Vec::new(), events: vec![Event::BreakerDrained] };
     assert_eq!(outcome.to_bytes(), example("outcome"));

@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use coalmine_core::query::{self, Entry, Fault, Visit};
 use coalmine_core::{
     Address, Block, BlockError, BreakerClosedBy, Bucketing, Cause, Command, CommandKind, Encode, Event, EventCode,
-    FeatureChanges, Height, Key, KeyPrefix, Name, Outcome, Params, Payload, Policy, Read, Reason, Receipt, Reject,
-    Report, Role, RollbackRule, Status, Why,
+    FeatureChanges, FeedKind, FeedPart, Height, Key, KeyPrefix, Name, Outcome, Params, Payload, Policy, Read, Reason,
+    Receipt, Reject, Report, Role, RollbackRule, Status, Why,
 };
 
 use common::*;
@@ -75,7 +75,11 @@ fn table(kind: CommandKind) -> Option<[Then; STATUSES]> {
         | CommandKind::CancelSchedule
         | CommandKind::GrantRole
         | CommandKind::RevokeRole
-        | CommandKind::SetParams => return None,
+        | CommandKind::SetParams
+        | CommandKind::FeedPut
+        | CommandKind::FeedPatch
+        | CommandKind::FeedDelete
+        | CommandKind::FeedForget => return None,
     })
 }
 
@@ -99,7 +103,11 @@ fn command_of(kind: CommandKind) -> Option<(Address, Command)> {
         | CommandKind::CancelSchedule
         | CommandKind::GrantRole
         | CommandKind::RevokeRole
-        | CommandKind::SetParams => return None,
+        | CommandKind::SetParams
+        | CommandKind::FeedPut
+        | CommandKind::FeedPatch
+        | CommandKind::FeedDelete
+        | CommandKind::FeedForget => return None,
     })
 }
 
@@ -213,7 +221,7 @@ fn an_unknown_feature_is_not_found_before_anything_else_of_the_state() {
 /// Who may give each command: by each single role, and by none.
 #[test]
 fn roles_by_command() {
-    use Role::{Admin, Guardian, Operator, Reporter};
+    use Role::{Admin, Feeder, Guardian, Operator, Reporter};
     let rows = |kind: CommandKind| -> &'static [Role] {
         match kind {
             CommandKind::CreateFeature
@@ -221,7 +229,8 @@ fn roles_by_command() {
             | CommandKind::ResetBreaker
             | CommandKind::GrantRole
             | CommandKind::RevokeRole
-            | CommandKind::SetParams => &[Admin],
+            | CommandKind::SetParams
+            | CommandKind::FeedForget => &[Admin],
             CommandKind::StartCanary
             | CommandKind::StartRollout
             | CommandKind::AdvanceRollout
@@ -233,6 +242,7 @@ fn roles_by_command() {
             | CommandKind::CancelSchedule => &[Admin, Operator],
             CommandKind::Rollback | CommandKind::TripBreaker => &[Admin, Guardian, Operator],
             CommandKind::Report => &[Admin, Reporter],
+            CommandKind::FeedPut | CommandKind::FeedPatch | CommandKind::FeedDelete => &[Admin, Feeder],
         }
     };
     let mut world = World::new();
@@ -247,6 +257,10 @@ fn roles_by_command() {
             CommandKind::GrantRole => grant(USER, Role::Feeder),
             CommandKind::RevokeRole => revoke(USER, Role::Feeder),
             CommandKind::SetParams => set_params(None, None, None),
+            CommandKind::FeedPut => put(FeedPart::Only, &[], &[]),
+            CommandKind::FeedPatch => patch(FeedKind::Environment, "e", 1, b""),
+            CommandKind::FeedDelete => gone(FeedKind::Environment, "e", 1),
+            CommandKind::FeedForget => forget(FeedKind::Environment, &["e"]),
             _ => command_of(*kind).unwrap().1,
         };
         for role in Role::ALL {
@@ -538,6 +552,10 @@ fn paths() -> Vec<Path> {
         path(LastAdmin, vec![], one(ADMIN, revoke(ADMIN, Role::Admin))),
         path(OverrideNotFound, vec![made()], one(OPERATOR, clear_override("f", USER))),
         path(RoleNotFound, vec![], one(ADMIN, revoke(OPERATOR, Role::Reporter))),
+        path(FeedItemTooLarge, vec![], raw_tx(FEEDER, &[patch_bytes(b"e", 4_097)])),
+        path(FeedTooManyItems, vec![(FEEDER, flood(0, 4_096))], one(FEEDER, put(FeedPart::Last, &[("~~~", 1)], &[]))),
+        path(InvalidFeedId, vec![], raw_tx(FEEDER, &[patch_bytes(b"e f", 0)])),
+        path(FeedPutNotOpen, vec![], one(FEEDER, put(FeedPart::Last, &[], &[]))),
     ]
 }
 

@@ -21,10 +21,10 @@ use coalmine_core::query::{self, Fault};
 use coalmine_core::{
     Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy, Bucketing,
     COMMAND_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Decode, DecodeError, DecodeErrorKind, DueKind,
-    Encode, Event, EventCode, Feature, FeatureChanges, Genesis, GenesisError, Global, Hash, Height, Key, KeyPrefix,
-    Lifetime, Metrics, Name, Override, Params, Payload, Percent, Policy, Reader, Reason, Receipt, Reject, Report, Role,
-    Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STATE_KEYS, Scheduled, State, Status, TX_COMMANDS_MAX, Transaction,
-    TxCommand, ValueError, Writer,
+    Encode, Event, EventCode, Feature, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Genesis,
+    GenesisError, Global, Hash, Height, ItemState, Key, KeyPrefix, Lifetime, Metrics, Name, Override, Params, Payload,
+    Percent, Policy, Reader, Reason, Receipt, Reject, Report, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX,
+    STATE_KEYS, Scheduled, State, Status, TX_COMMANDS_MAX, Transaction, TxCommand, ValueError, Writer,
 };
 
 use common::*;
@@ -68,7 +68,9 @@ fn value_codec(key: &Key) -> (&'static str, Codec) {
         Key::Policy(_) => ("policy", codec::<Policy>),
         Key::Roles(_) => ("roles", codec::<Roles>),
         Key::Schedule { .. } => ("scheduled", codec::<Scheduled>),
-        Key::Step { .. } | Key::Active(_) => ("empty", empty_codec),
+        Key::Feed => ("feed", codec::<FeedState>),
+        Key::FeedItem(_) => ("feed_item", codec::<FeedItem>),
+        Key::Step { .. } | Key::Active(_) | Key::FeedIndex(_) | Key::FeedListed(_) => ("empty", empty_codec),
     }
 }
 
@@ -178,6 +180,8 @@ fn every_byte_of_an_enum_is_tried() {
     check::<EventCode>(EventCode::ALL.iter().map(|value| value.tag()).collect());
     check::<RollbackRule>(RollbackRule::ALL.iter().map(|value| value.tag()).collect());
     check::<BreakerClosedBy>(BreakerClosedBy::ALL.iter().map(|value| value.tag()).collect());
+    check::<FeedKind>(FeedKind::ALL.iter().map(|value| value.tag()).collect());
+    check::<FeedPart>(FeedPart::ALL.iter().map(|value| value.tag()).collect());
     check::<Roles>((1..32).collect());
     for byte in 0..=u8::MAX {
         assert_eq!(
@@ -276,6 +280,24 @@ fn every_byte_of_a_small_field_is_tried() {
         ("transaction commands", codec::<Transaction>, tx(ADMIN, &[enable("f")]).to_bytes(), 20, vec![1]),
         ("receipt index", codec::<Receipt>, vec![0, 2, 0], 2, any),
         ("receipt index of ok", codec::<Receipt>, vec![0, 0, 0], 2, vec![0]),
+        ("feed section", codec::<Key>, vec![0xde, 0, b'e'], 1, (0..=5).collect()),
+        ("feed id", codec::<Key>, vec![0xde, 0, b'e'], 2, (0x21..=0x7e).collect()),
+        ("feed open", codec::<FeedState>, [&[0; 12], &[1; 9][..]].concat(), 0, vec![1]),
+        ("feed open, nothing listed", codec::<FeedState>, [&[0; 16], &[1, 0, 0, 0, 0][..]].concat(), 0, flag.clone()),
+        ("feed open, nothing else", codec::<FeedState>, vec![0; 21], 0, vec![1]),
+        ("feed tombstone", codec::<FeedItem>, vec![0; 13], 8, (0..=2).collect()),
+        ("feed tombstone with a body", codec::<FeedItem>, [&[0; 12], &[1, 7][..]].concat(), 8, vec![0]),
+        ("feed_put part", command_codec, put(FeedPart::Only, &[], &[]).to_bytes(), 1, (0..=3).collect()),
+        ("feed_patch kind", command_codec, patch(FeedKind::Filter, "e", 1, b"").to_bytes(), 1, flag.clone()),
+        ("feed_forget ids", command_codec, forget(FeedKind::Filter, &["e"]).to_bytes(), 2, vec![1]),
+        ("feed_insert kind", codec::<Event>, [80, 0, 1, b'e'].into_iter().chain([0; 8]).collect(), 1, flag.clone()),
+        (
+            "feed_insert id",
+            codec::<Event>,
+            [80, 0, 1, b'e'].into_iter().chain([0; 8]).collect(),
+            3,
+            (0x21..=0x7e).collect(),
+        ),
     ];
     for (field, decode, bytes, at, expected) in rows {
         assert_eq!(accepted(decode, &bytes, at), expected, "{field}");
@@ -322,8 +344,9 @@ fn every_u16_is_tried() {
         let [high, low] = n.to_be_bytes();
         assert_eq!(Bps::new(n).map(Bps::get).ok(), (n <= 10_000).then_some(n));
         let receipt = Receipt::from_bytes(&[high, low, 0]);
-        assert_eq!(receipt.map(|receipt| receipt.code()).ok(), (n <= 23).then_some(n));
-        assert_eq!(Reject::from_code(n).map(Reject::code), (1..=23).contains(&n).then_some(n));
+        let is_reject = (1..=23).contains(&n) || (80..=83).contains(&n);
+        assert_eq!(receipt.map(|receipt| receipt.code()).ok(), (n == 0 || is_reject).then_some(n));
+        assert_eq!(Reject::from_code(n).map(Reject::code), is_reject.then_some(n));
         for (at, known) in [(0, coalmine_core::FORMAT), (2, coalmine_core::RULES)] {
             let before = [global[at], global[at + 1]];
             global[at..at + 2].copy_from_slice(&[high, low]);
@@ -500,7 +523,18 @@ fn rich() -> World {
     world.run(11, ADMIN, &[create_on("ab", &["a"]), grant(USER, Role::Reporter)]);
     world.run(12, OPERATOR, &[canary("a", 5), rollout("a", 50), set_override("a", USER, true), canary("ab", 1)]);
     world.run(13, REPORTER, &[report("a", 3, 0)]);
-    world.run(14, OPERATOR, &[schedule(40, vec![enable("a"), canary("ab", 2)])]);
+    world.at(
+        14,
+        vec![
+            tx(OPERATOR, &[schedule(40, vec![enable("a"), canary("ab", 2)])]),
+            // An item in each state, and an open put that lists one of them.
+            tx(
+                FEEDER,
+                &[put(FeedPart::Only, &[("e", 1), ("f", 1)], &[("e", 1)]), put(FeedPart::Only, &[("e", 2)], &[])],
+            ),
+            tx(FEEDER, &[gone(FeedKind::Filter, "g", 1), put(FeedPart::First, &[("e", 2)], &[])]),
+        ],
+    );
     for prefix in KeyPrefix::ALL {
         assert!(world.records.keys(*prefix).next().is_some(), "no record under {prefix:?}");
     }
@@ -534,7 +568,14 @@ fn owner(key: &[u8]) -> Option<Name> {
         Key::Feature(name) | Key::Metrics(name) | Key::Policy(name) | Key::Active(name) => Some(name),
         Key::Change { name, .. } | Key::Override { name, .. } | Key::Step { name, .. } => Some(name),
         Key::Global | Key::Roles(_) | Key::Schedule { .. } => None,
+        Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => None,
     }
+}
+
+/// Whether the fault of one record of the feed may name another one: items are counted in the
+/// totals, and the index is theirs.
+fn is_of_feed(key: &[u8]) -> bool {
+    key[0] == KeyPrefix::Feed.byte()
 }
 
 /// Loads damaged records; a fault must name one of `suspects`, by key, or a record of one of their
@@ -556,7 +597,8 @@ fn load_damaged(records: &Records, sound: Hash, suspects: &[&[u8]], what: &str) 
                 query::policy(records, &name).is_ok_and(|policy| policy.prerequisites.iter().any(|on| owners.contains(on))));
             let named =
                 rests || suspects.contains(&key.as_slice()) || owner(&key).is_some_and(|name| owners.contains(&name));
-            assert!(named || counted, "{what}: the fault names {}", hex::encode(&key));
+            let of_feed = is_of_feed(&key) && suspects.iter().any(|suspect| is_of_feed(suspect));
+            assert!(named || counted || of_feed, "{what}: the fault names {}", hex::encode(&key));
             true
         }
         Err(Fault::Store(error)) => panic!("{what}: {error}"),
@@ -604,6 +646,7 @@ fn a_damaged_record_is_a_fault_or_a_state_of_its_own() {
         let fault = load_damaged(&records, sound, &[key], &format!("{shown} removed"));
         let needed = match Key::from_bytes(key).unwrap() {
             Key::Feature(_) | Key::Metrics(_) | Key::Global | Key::Step { .. } | Key::Active(_) => true,
+            Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => true,
             Key::Roles(address) => address == ADMIN,
             Key::Change { .. } | Key::Override { .. } | Key::Policy(_) | Key::Schedule { .. } => false,
         };
@@ -627,6 +670,8 @@ fn a_record_under_the_name_of_another_is_a_fault_or_a_state_of_its_own() {
                 Key::Active(_) => Key::Active(name(other)),
                 Key::Schedule { at, .. } => Key::Schedule { at, id: 99 },
                 Key::Global | Key::Roles(_) => continue,
+                // Counted: one more is never sound, whatever its id.
+                Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => continue,
             };
             let moved = moved.to_bytes();
             if world.records.0.contains_key(&moved) {
@@ -657,6 +702,13 @@ fn a_contradiction_is_a_fault() {
         edit(&mut global);
         global.to_bytes()
     };
+    let totals = |edit: &dyn Fn(&mut FeedState)| {
+        let mut totals = *rich().state.feed();
+        edit(&mut totals);
+        totals.to_bytes()
+    };
+    let item = |id: &str| FeedKey { kind: FeedKind::Environment, id: feed_id(id) };
+    let forgotten = FeedItem { version: 0, state: ItemState::Forgotten }.to_bytes();
     let (a, ab) = (name("a"), name("ab"));
     // What is put, and the record that the fault names.
     let rows: Vec<(&str, Key, Vec<u8>, Key)> = vec![
@@ -670,6 +722,16 @@ fn a_contradiction_is_a_fault() {
         ("an id not given yet", Key::Global, global(&|global| global.next_schedule_id = 1), Key::Global),
         ("active and rolling", Key::Step { at: 112, name: ab }, vec![], Key::Step { at: 112, name: ab }),
         ("due twice", Key::Step { at: 113, name: a }, vec![], Key::Step { at: 113, name: a }),
+        ("a put that is not open", Key::Feed, totals(&|totals| totals.open = false), Key::Feed),
+        ("an environment more", Key::Feed, totals(&|totals| totals.environments += 1), Key::Feed),
+        ("a filter less", Key::Feed, totals(&|totals| totals.filters -= 1), Key::Feed),
+        ("a live filter", Key::Feed, totals(&|totals| totals.live_filters += 1), Key::Feed),
+        ("none live", Key::Feed, totals(&|totals| totals.live_environments = 0), Key::Feed),
+        ("one listed more", Key::Feed, totals(&|totals| totals.listed += 1), Key::Feed),
+        ("an item more", Key::FeedItem(item("z")), forgotten, Key::Feed),
+        ("one listed that is not counted", Key::FeedListed(item("z")), vec![], Key::Feed),
+        ("indexed and unknown", Key::FeedIndex(item("z")), vec![], Key::FeedIndex(item("z"))),
+        ("indexed and forgotten", Key::FeedIndex(item("f")), vec![], Key::FeedIndex(item("f"))),
     ];
     for (what, key, value, named) in rows {
         let mut records = rich().records;
@@ -772,7 +834,12 @@ fn a_query_says_fault_where_a_record_is_damaged() {
             }
             Key::Schedule { .. } => query::schedule(&records, None, 9).map(|_| ()),
             // The value of an index entry is not read by queries; loading refuses it.
-            Key::Step { .. } | Key::Active(_) => continue,
+            Key::Step { .. } | Key::Active(_) | Key::FeedIndex(_) | Key::FeedListed(_) => continue,
+            Key::Feed => query::feed(&records).map(|_| ()),
+            Key::FeedItem(FeedKey { kind, id }) => {
+                assert!(query::feed_items(&records, kind, None, 9).is_err());
+                query::feed_item(&records, kind, &id).map(|_| ())
+            }
         };
         match result {
             Err(Fault::Corrupt { key: named, .. }) => assert_eq!(named, *key),

@@ -18,8 +18,9 @@ use std::collections::BTreeMap;
 use coalmine_core::tree::{Change as TreeChange, Tree};
 use coalmine_core::{
     Address, Block, ChainId, Change, Command, Decode, DecodeError, Encode, Event, FORMAT, Feature, FeatureChanges,
-    Genesis, Global, Key, Metrics, Name, OpenBreaker, Outcome, Override, Payload, Policy, RULES, Reader, Receipt,
-    Reject, Roles, Scheduled, State, Transaction, TxCommand, Writer, bucket_first_byte, bucket_sha256,
+    FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedState, Genesis, Global, Key, Metrics, Name, OpenBreaker,
+    Outcome, Override, Payload, Policy, RULES, Reader, Receipt, Reject, Roles, Scheduled, State, Transaction,
+    TxCommand, Writer, bucket_first_byte, bucket_sha256,
 };
 use serde_json::{Map, Value, json};
 
@@ -144,6 +145,24 @@ fn check_record(row: &Row) {
             assert!(value.is_empty(), "{id}");
             ("index", json!({ "name": name.as_str() }))
         }
+        Key::Feed => ("feed", feed_state_json(&round_trip(row))),
+        Key::FeedItem(FeedKey { kind, id }) => {
+            let item: FeedItem = round_trip(row);
+            let body = item.body().map(FeedBody::as_bytes).unwrap_or_default();
+            let fields = json!({
+                "section": kind.tag(), "id": id.as_str(), "version": item.version, "tombstone": item.state.name(),
+                "body": hex::encode(body),
+            });
+            ("feed_item", fields)
+        }
+        Key::FeedIndex(FeedKey { kind, id: item }) => {
+            assert!(value.is_empty(), "{id}");
+            ("feed_index", json!({ "section": 2 + kind.tag(), "id": item.as_str() }))
+        }
+        Key::FeedListed(FeedKey { kind, id: item }) => {
+            assert!(value.is_empty(), "{id}");
+            ("feed_listed", json!({ "section": 4 + kind.tag(), "id": item.as_str() }))
+        }
     };
     assert_eq!((kind, &fields), (row.kind.as_str(), &row.fields), "{id}");
 }
@@ -248,6 +267,14 @@ fn policy_json(policy: &Policy) -> Value {
     })
 }
 
+fn feed_state_json(state: &FeedState) -> Value {
+    let FeedState { open, live_environments, live_filters, environments, filters, listed } = state;
+    json!({
+        "open": open, "live_environments": live_environments, "live_filters": live_filters,
+        "environments": environments, "filters": filters, "listed": listed,
+    })
+}
+
 // Commands.
 
 /// Rows that decode and break a rule, and the reject they get.
@@ -268,6 +295,13 @@ const RULES_BROKEN: &[(&str, Reject)] = &[
     ("rule_schedule_reset_breaker", Reject::InvalidParameter),
     ("rule_schedule_schedule", Reject::InvalidParameter),
     ("set_params_zero", Reject::InvalidParameter),
+    ("rule_schedule_feed_put", Reject::InvalidParameter),
+    ("rule_feed_id_empty", Reject::InvalidFeedId),
+    ("rule_feed_id_space", Reject::InvalidFeedId),
+    ("rule_feed_id_delete_character", Reject::InvalidFeedId),
+    ("rule_feed_id_129_bytes", Reject::InvalidFeedId),
+    ("rule_feed_environment_before_filter", Reject::FeedItemTooLarge),
+    ("rule_feed_forget_id", Reject::InvalidFeedId),
 ];
 
 fn check_command(row: &Row) {
@@ -342,6 +376,21 @@ fn command_json(command: &Command) -> Value {
             json!({ "op": op, "at": at, "commands": commands })
         }
         Command::CancelSchedule { at, id } => json!({ "op": op, "at": at, "id": id }),
+        Command::FeedPut { part, environments, filters } => json!({
+            "op": op, "part": part.name(), "environments": feed_entries_json(environments),
+            "filters": feed_entries_json(filters),
+        }),
+        Command::FeedPatch { kind, id, version, body } => json!({
+            "op": op, "kind": kind.name(), "id": id.as_str(), "version": version,
+            "body": hex::encode(body.as_bytes()),
+        }),
+        Command::FeedDelete { kind, id, version } => {
+            json!({ "op": op, "kind": kind.name(), "id": id.as_str(), "version": version })
+        }
+        Command::FeedForget { kind, ids } => {
+            let ids: Vec<&str> = ids.iter().map(FeedId::as_str).collect();
+            json!({ "op": op, "kind": kind.name(), "ids": ids })
+        }
         Command::GrantRole { address, role } | Command::RevokeRole { address, role } => {
             json!({ "op": op, "address": address.to_string(), "role": role.name() })
         }
@@ -363,6 +412,13 @@ fn changes_json(changes: &FeatureChanges) -> Value {
         ("min_success_count", min_success_count.map(Value::from)),
         ("policy", policy.as_ref().map(policy_json)),
     ])
+}
+
+fn feed_entries_json(entries: &[FeedEntry]) -> Value {
+    let entry = |FeedEntry { id, version, body }: &FeedEntry| {
+        (id.as_str().to_owned(), json!({ "version": version, "body": hex::encode(body.as_bytes()) }))
+    };
+    Value::Object(entries.iter().map(entry).collect())
 }
 
 /// An object of the members that are there.
@@ -398,12 +454,17 @@ fn event_json(event: &Event) -> Value {
             "reason": reason.name(), "until": until, "draining": draining, "actor": actor.to_string(),
         }),
         Event::BreakerClosed { by } => json!({ "by": by.tag() }),
-        Event::BreakerDrained | Event::ParamsSet => json!({}),
+        Event::BreakerDrained | Event::ParamsSet | Event::FeedReceivedAll => json!({}),
         Event::Scheduled { id, at } => json!({ "id": id, "at": at }),
         Event::ScheduleCancelled { id } => json!({ "id": id }),
         Event::ScheduleExecuted { id, code, index } => json!({ "id": id, "code": code, "index": index }),
         Event::RoleGranted { address, role } | Event::RoleRevoked { address, role } => {
             json!({ "address": address.to_string(), "role": role.name() })
+        }
+        Event::FeedInsert { kind, id, version }
+        | Event::FeedUpdated { kind, id, version }
+        | Event::FeedDelete { kind, id, version } => {
+            json!({ "kind": kind.name(), "id": id.as_str(), "version": version })
         }
     }
 }
@@ -496,7 +557,7 @@ fn check_genesis(row: &Row) {
 // Roots and buckets.
 
 /// Rows of roots.json whose pairs are a whole state.
-const STATES: [&str; 2] = ["genesis", "rollout"];
+const STATES: [&str; 3] = ["genesis", "rollout", "feed"];
 
 /// Built at once, put one by one, deleted and put again, in every order: one root.
 fn check_root(row: &Row) {

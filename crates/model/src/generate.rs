@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use coalmine_core::{Address, Block, Decode, Encode, Genesis, Payload, Status};
 
-use crate::raw::{self, Changes, Command, Policy, Report, Transaction};
-use crate::{ADMIN, Feature, GUARDIAN, Model, OPERATOR, REPORTER, authority};
+use crate::raw::{self, Changes, Command, FeedEntry, Policy, Report, Transaction};
+use crate::{ADMIN, FEEDER, Feature, GUARDIAN, Model, OPERATOR, REPORTER, authority};
 
 /// The valid names that worlds use: two are prefixes of another one, one is as long as a name can be.
 pub const NAMES: [&str; 16] = [
@@ -46,6 +46,13 @@ pub const ADDRESSES: [Address; 9] = [
     Address([0xc7; 20]),
     Address([0xff; 20]),
 ];
+
+/// The valid ids that worlds use: one begins another, two are the ends of the alphabet, one is as long as an id can be.
+pub const FEED_IDS: [&[u8]; 7] = [b"a", b"ab", b"!", b"~", b"env-1", b"/x:y", &[b'z'; 128]];
+/// Ids that break the rule.
+const FEED_IDS_BROKEN: [&[u8]; 5] = [b"", b"a b", b"\x7f", b"\xc3\xa9", &[b'z'; 129]];
+/// Two characters make enough ids for a put that is too large.
+const FEED_IDS_TOO_MANY: usize = 4_097;
 
 /// A genesis and blocks of rising heights; what is left out between two of them are empty blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,6 +254,12 @@ impl<'a> Generator<'a> {
             self.model.payload(h, &payload.to_bytes());
         }
         for _ in 0..self.choices.below(7) {
+            if self.choices.percent(22) {
+                let payload = self.feed_payload();
+                self.model.payload(h, &payload.to_bytes());
+                payloads.push(payload);
+                continue;
+            }
             let count = self.choices.pick_or(&[1, 1, 1, 1, 1, 1, 2, 3], &[0, 16, 17]);
             let commands: Vec<Command> = (0..count).map(|_| self.command()).collect();
             let signer = match commands.first() {
@@ -262,6 +275,89 @@ impl<'a> Generator<'a> {
         }
         self.model = before;
         payloads
+    }
+
+    /// Messages of the feed in one transaction, rarely more than a put may list.
+    fn feed_payload(&mut self) -> Payload {
+        if self.choices.below(400) == 0 {
+            return self.feed_flood();
+        }
+        let count = self.choices.pick(&[1, 1, 1, 1, 2, 3]);
+        let commands: Vec<Command> = (0..count).map(|_| self.feed_command()).collect();
+        let signer = match commands.first() {
+            Some(command) if self.choices.percent(90) => self.signer(authority(command)),
+            Some(_) | None => self.choices.pick(&ADDRESSES),
+        };
+        let payload = encoded(signer, commands);
+        if self.choices.percent(2) { self.damaged(&payload) } else { payload }
+    }
+
+    fn feed_command(&mut self) -> Command {
+        let kind = self.choices.pick_or(&[0, 0, 1], &[2]);
+        let version = self.feed_version();
+        match self.choices.below(20) {
+            0..8 => Command::FeedPatch { kind, id: self.feed_id(), version, body: self.feed_body() },
+            8..13 => Command::FeedDelete { kind, id: self.feed_id(), version },
+            13..19 => {
+                // A part goes with what is open, mostly.
+                let parts: &[u8] = if self.model.feed.is_open() { &[2, 2, 3, 3, 0, 1] } else { &[0, 0, 1, 1, 2, 3] };
+                let part = self.choices.pick_or(parts, &[4]);
+                Command::FeedPut { part, lists: [self.feed_list(), self.feed_list()] }
+            }
+            _ => {
+                let mut ids: Vec<Vec<u8>> = (0..=self.choices.below(4)).map(|_| self.feed_id()).collect();
+                ids.sort();
+                ids.dedup();
+                if self.choices.percent(4) {
+                    ids.push(ids[0].clone());
+                }
+                Command::FeedForget { kind, ids }
+            }
+        }
+    }
+
+    fn feed_list(&mut self) -> Vec<FeedEntry> {
+        let mut entries: BTreeMap<Vec<u8>, FeedEntry> = BTreeMap::new();
+        for _ in 0..self.choices.below(5) {
+            let entry = FeedEntry { id: self.feed_id(), version: self.feed_version(), body: self.feed_body() };
+            entries.insert(entry.id.clone(), entry);
+        }
+        let mut entries: Vec<FeedEntry> = entries.into_values().collect();
+        if self.choices.percent(2) {
+            entries.reverse();
+        }
+        entries
+    }
+
+    fn feed_id(&mut self) -> Vec<u8> {
+        self.choices.pick_or(&FEED_IDS, &FEED_IDS_BROKEN).into()
+    }
+
+    fn feed_version(&mut self) -> u64 {
+        self.choices.pick(&[0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 1 << 63, u64::MAX - 1, u64::MAX])
+    }
+
+    fn feed_body(&mut self) -> Vec<u8> {
+        match self.choices.below(100) {
+            0 => vec![0xbb; 4_096],
+            1 => vec![0xbb; 4_097],
+            n => vec![0xb0; n % 4],
+        }
+    }
+
+    /// A put of one id too many, in the parts of one transaction.
+    fn feed_flood(&mut self) -> Payload {
+        let characters = b'!'..=b'~';
+        let ids = characters.clone().flat_map(|first| characters.clone().map(move |second| vec![first, second]));
+        let entries: Vec<FeedEntry> =
+            ids.take(FEED_IDS_TOO_MANY).map(|id| FeedEntry { id, version: 1, body: Vec::new() }).collect();
+        let parts = entries.chunks(600).enumerate();
+        let commands = parts.map(|(index, entries)| {
+            let part = if index == 0 { 1 } else { self.choices.pick(&[2, 2, 2, 2, 2, 2, 2, 2, 3]) };
+            Command::FeedPut { part, lists: [entries.to_vec(), Vec::new()] }
+        });
+        let commands = commands.collect();
+        encoded(self.signer(FEEDER), commands)
     }
 
     /// Somebody who holds one of the roles, if anybody does.

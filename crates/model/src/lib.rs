@@ -24,6 +24,7 @@ use coalmine_core::{
     Reject, Role, RollbackRule, Status,
 };
 
+mod feed;
 pub mod generate;
 mod loading;
 mod plugins;
@@ -36,7 +37,7 @@ pub use root::root;
 
 use plugins::{Plugin, Registry};
 
-use raw::{Changes, Command, Policy, Report, is_name};
+use raw::{Changes, Command, Policy, Report, is_feed_id, is_name};
 
 /// The order of the tags in records and commands.
 const REASONS: [Reason; 6] = [
@@ -52,6 +53,7 @@ const ADMIN: u8 = 1;
 const OPERATOR: u8 = 2;
 const REPORTER: u8 = 4;
 const GUARDIAN: u8 = 8;
+const FEEDER: u8 = 16;
 
 const U64_MAX: u128 = u64::MAX as u128;
 const U32_MAX: u128 = u32::MAX as u128;
@@ -79,6 +81,7 @@ pub struct Model {
     plugins: BTreeMap<Vec<u8>, Plugin>,
     /// Heights and plugins: due work of kind 3.
     load_queue: BTreeSet<(u128, Vec<u8>)>,
+    feed: feed::Feed,
     /// What has happened in the block at hand: part of the state, so that a failed transaction takes it back.
     events: Vec<Event>,
 }
@@ -190,6 +193,7 @@ impl Model {
             registry: Registry::default(),
             plugins: BTreeMap::new(),
             load_queue: BTreeSet::new(),
+            feed: feed::Feed::default(),
             events: Vec::new(),
         }
     }
@@ -488,6 +492,13 @@ impl Model {
                 Ok(())
             }
             Command::Plugin(command) => self.plugin_command(h, actor, command),
+            Command::FeedPut { part, lists } => self.feed_put(*part, lists),
+            Command::FeedPatch { kind, id, version, body } => self.feed_patch(*kind, id, *version, body),
+            Command::FeedDelete { kind, id, version } => self.feed_delete(*kind, id, *version),
+            Command::FeedForget { kind, ids } => {
+                self.feed_forget(*kind, ids);
+                Ok(())
+            }
         }
     }
 
@@ -850,7 +861,8 @@ fn authority(command: &Command) -> u8 {
         | Command::ResetBreaker
         | Command::GrantRole { .. }
         | Command::RevokeRole { .. }
-        | Command::SetParams { .. } => ADMIN,
+        | Command::SetParams { .. }
+        | Command::FeedForget { .. } => ADMIN,
         Command::StartCanary { .. }
         | Command::StartRollout { .. }
         | Command::AdvanceRollout { .. }
@@ -864,6 +876,7 @@ fn authority(command: &Command) -> u8 {
         Command::Rollback { .. } | Command::TripBreaker { .. } => GUARDIAN | OPERATOR,
         Command::Report { .. } => REPORTER,
         Command::Plugin(command) => plugins::authority(command),
+        Command::FeedPut { .. } | Command::FeedPatch { .. } | Command::FeedDelete { .. } => FEEDER,
     }
 }
 
@@ -872,6 +885,8 @@ fn limits(command: &Command) -> Result<(), Reject> {
     let check = |holds: bool, reject: Reject| if holds { Ok(()) } else { Err(reject) };
     let name = |name: &[u8]| check(is_name(name), Reject::InvalidName);
     let description = |text: &[u8]| check(text.len() <= 1_024, Reject::LimitExceeded);
+    let id = |id: &[u8]| check(is_feed_id(id), Reject::InvalidFeedId);
+    let body = |body: &[u8]| check(body.len() <= 4_096, Reject::FeedItemTooLarge);
     let percent = |percent: u8| check(percent <= 100, Reject::InvalidPercent);
     let settings = |changes: &Changes| {
         check(
@@ -930,11 +945,25 @@ fn limits(command: &Command) -> Result<(), Reject> {
             | Command::GrantRole { .. }
             | Command::RevokeRole { .. }
             | Command::SetParams { .. }
-            | Command::Plugin(_) => Err(Reject::InvalidParameter),
+            | Command::Plugin(_)
+            | Command::FeedPut { .. }
+            | Command::FeedPatch { .. }
+            | Command::FeedDelete { .. }
+            | Command::FeedForget { .. } => Err(Reject::InvalidParameter),
         }),
         Command::NestedSchedule { .. } => Err(Reject::InvalidParameter),
         Command::Plugin(command) => plugins::limits(command),
         Command::SetParams { max_due_per_block, .. } => check(*max_due_per_block != Some(0), Reject::InvalidParameter),
+        Command::FeedPut { lists, .. } => lists.iter().flatten().try_for_each(|entry| {
+            id(&entry.id)?;
+            body(&entry.body)
+        }),
+        Command::FeedPatch { id: i, body: b, .. } => {
+            id(i)?;
+            body(b)
+        }
+        Command::FeedDelete { id: i, .. } => id(i),
+        Command::FeedForget { ids, .. } => ids.iter().try_for_each(|i| id(i)),
         Command::TripBreaker { .. }
         | Command::ResetBreaker
         | Command::CancelSchedule { .. }

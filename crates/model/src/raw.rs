@@ -156,6 +156,34 @@ pub enum Command {
         breaker_window: Option<u32>,
     },
     Plugin(PluginCommand),
+    FeedPut {
+        part: u8,
+        lists: [Vec<FeedEntry>; 2],
+    },
+    FeedPatch {
+        kind: u8,
+        id: Vec<u8>,
+        version: u64,
+        body: Vec<u8>,
+    },
+    FeedDelete {
+        kind: u8,
+        id: Vec<u8>,
+        version: u64,
+    },
+    FeedForget {
+        kind: u8,
+        ids: Vec<Vec<u8>>,
+    },
+}
+
+/// An item of the feed as a put lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of the specification")]
+pub struct FeedEntry {
+    pub id: Vec<u8>,
+    pub version: u64,
+    pub body: Vec<u8>,
 }
 
 /// The numbers of a report.
@@ -280,6 +308,10 @@ impl Command {
             Self::RevokeRole { .. } => 35,
             Self::SetParams { .. } => 36,
             Self::Plugin(command) => command.tag(),
+            Self::FeedPut { .. } => 80,
+            Self::FeedPatch { .. } => 81,
+            Self::FeedDelete { .. } => 82,
+            Self::FeedForget { .. } => 83,
         }
     }
 
@@ -353,6 +385,32 @@ impl Command {
                 }
             }
             Self::Plugin(command) => command.put(&mut out),
+            Self::FeedPut { part, lists } => {
+                out.push(*part);
+                for list in lists {
+                    out.extend((list.len() as u16).to_be_bytes());
+                    for entry in list {
+                        put_lp8(&mut out, &entry.id);
+                        out.extend(entry.version.to_be_bytes());
+                        put_lp16(&mut out, &entry.body);
+                    }
+                }
+            }
+            Self::FeedPatch { kind, id, version, body } => {
+                out.push(*kind);
+                put_lp8(&mut out, id);
+                out.extend(version.to_be_bytes());
+                put_lp16(&mut out, body);
+            }
+            Self::FeedDelete { kind, id, version } => {
+                out.push(*kind);
+                put_lp8(&mut out, id);
+                out.extend(version.to_be_bytes());
+            }
+            Self::FeedForget { kind, ids } => {
+                out.extend([*kind, ids.len() as u8]);
+                ids.iter().for_each(|id| put_lp8(&mut out, id));
+            }
         }
         out
     }
@@ -427,6 +485,12 @@ pub fn is_name(bytes: &[u8]) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(byte))
 }
 
+/// Printable ASCII without space, 1 to 128 bytes.
+#[must_use]
+pub fn is_feed_id(bytes: &[u8]) -> bool {
+    matches!(bytes.len(), 1..=128) && bytes.iter().all(|byte| (0x21..=0x7E).contains(byte))
+}
+
 /// The bytes still to be read. Every method gives `None` for bytes that are malformed.
 struct Input<'a>(&'a [u8]);
 
@@ -494,6 +558,20 @@ impl Input<'_> {
             return None;
         }
         (0..count).map(|_| self.lp16()).collect()
+    }
+
+    /// The items of one kind in a put.
+    fn feed_entries(&mut self) -> Option<Vec<FeedEntry>> {
+        let count = self.u16()?;
+        let entry = |_| Some(FeedEntry { id: self.lp8()?, version: self.u64()?, body: self.lp16()? });
+        let entries: Vec<FeedEntry> = (0..count).map(entry).collect::<Option<_>>()?;
+        entries.is_sorted_by(|a, b| a.id < b.id).then_some(entries)
+    }
+
+    fn feed_ids(&mut self) -> Option<Vec<Vec<u8>>> {
+        let count = self.u8().filter(|count| (1..=32).contains(count))?;
+        let ids: Vec<Vec<u8>> = (0..count).map(|_| self.lp8()).collect::<Option<_>>()?;
+        ids.is_sorted_by(|a, b| a < b).then_some(ids)
     }
 
     fn role(&mut self) -> Option<u8> {
@@ -576,6 +654,10 @@ impl Input<'_> {
                 breaker_rollbacks: self.option(Self::u32)?,
                 breaker_window: self.option(Self::u32)?,
             },
+            80 => Command::FeedPut { part: self.tag(3)?, lists: [self.feed_entries()?, self.feed_entries()?] },
+            81 => Command::FeedPatch { kind: self.tag(1)?, id: self.lp8()?, version: self.u64()?, body: self.lp16()? },
+            82 => Command::FeedDelete { kind: self.tag(1)?, id: self.lp8()?, version: self.u64()? },
+            83 => Command::FeedForget { kind: self.tag(1)?, ids: self.feed_ids()? },
             tag => Command::Plugin(self.plugin_command(tag)?),
         })
     }

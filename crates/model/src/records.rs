@@ -104,6 +104,7 @@ pub(crate) fn entries(model: &Model) -> BTreeMap<Vec<u8>, Vec<u8>> {
         }
     }
     plugins::entries(model, &mut entries);
+    entries.extend(model.feed.entries());
     entries
 }
 

@@ -8,9 +8,9 @@ pub(crate) mod plugin;
 use std::fmt;
 
 use coalmine_core::{
-    Address, Change, Command, Decode, DecodeError, Deployment, Event, Feature, Global, Key, Metrics, Name, Override,
-    Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Receipt, Registry, Reject, Roles, Scheduled, Verdict,
-    Why,
+    Address, Change, Command, Decode, DecodeError, Deployment, Event, Feature, FeedBody, FeedItem, FeedKey, FeedState,
+    Global, Key, Metrics, Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Receipt,
+    Registry, Reject, Roles, Scheduled, Verdict, Why,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -215,6 +215,10 @@ pub(crate) fn key(key: &Key) -> Fields {
         }
         Key::DeploymentDue { at, plugin } => record("deployment_due").with("at", *at).text("plugin", plugin),
         Key::LoadDue { at, plugin } => record("load_due").with("at", *at).text("plugin", plugin),
+        Key::Feed => record("feed"),
+        Key::FeedItem(key) => record("feed_item").and(feed_key(key)),
+        Key::FeedIndex(key) => record("feed_index").and(feed_key(key)),
+        Key::FeedListed(key) => record("feed_listed").and(feed_key(key)),
     }
 }
 
@@ -242,7 +246,15 @@ pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
         Key::PluginVersion { .. } => plugin::version(&PluginVersion::from_bytes(value)?),
         Key::Deployment(_) => plugin::deployment(&Deployment::from_bytes(value)?),
         Key::PluginChange { .. } => plugin::change(&PluginChange::from_bytes(value)?),
-        Key::Step { .. } | Key::Active(_) | Key::Dependent { .. } | Key::DeploymentDue { .. } | Key::LoadDue { .. } => {
+        Key::Feed => feed(&FeedState::from_bytes(value)?),
+        Key::FeedItem(_) => feed_item(&FeedItem::from_bytes(value)?),
+        Key::Step { .. }
+        | Key::Active(_)
+        | Key::Dependent { .. }
+        | Key::DeploymentDue { .. }
+        | Key::LoadDue { .. }
+        | Key::FeedIndex(_)
+        | Key::FeedListed(_) => {
             Reader::new(value).finish()?;
             Fields::new()
         }
@@ -289,6 +301,28 @@ pub(crate) fn change(record: &Change) -> Fields {
 /// A user's own switch.
 pub(crate) fn user_switch(record: &Override) -> Fields {
     Fields::new().with("enabled", record.enabled).with("since", record.since).text("actor", record.actor)
+}
+
+/// Which item of the feed.
+pub(crate) fn feed_key(FeedKey { kind, id }: &FeedKey) -> Fields {
+    Fields::new().text("kind", kind).text("id", id)
+}
+
+/// An item of the feed.
+pub(crate) fn feed_item(record: &FeedItem) -> Fields {
+    let body = record.body().map(FeedBody::as_bytes).unwrap_or_default();
+    Fields::new().with("version", record.version).with("state", record.state.name()).with("body", hex::encode(body))
+}
+
+/// The totals of the feed.
+pub(crate) fn feed(record: &FeedState) -> Fields {
+    Fields::new()
+        .with("open", record.open)
+        .with("live_environments", record.live_environments)
+        .with("live_filters", record.live_filters)
+        .with("environments", record.environments)
+        .with("filters", record.filters)
+        .with("listed", record.listed)
 }
 
 /// A set of roles.
@@ -369,6 +403,10 @@ fn command(command: &Command) -> Fields {
         | Command::RetireVersion { .. }
         | Command::Load { .. }
         | Command::Unload { .. } => plugin::command(op, command),
+        Command::FeedPut { .. }
+        | Command::FeedPatch { .. }
+        | Command::FeedDelete { .. }
+        | Command::FeedForget { .. } => op,
     }
 }
 
@@ -407,7 +445,7 @@ pub(crate) fn event(event: &Event) -> Fields {
             fields.text("reason", reason).with("until", *until).with("draining", *draining).text("actor", actor)
         }
         Event::BreakerClosed { by } => fields.text("by", by),
-        Event::BreakerDrained | Event::ParamsSet => fields,
+        Event::BreakerDrained | Event::ParamsSet | Event::FeedReceivedAll => fields,
         Event::Scheduled { id, at } => fields.with("id", *id).with("at", *at),
         Event::ScheduleCancelled { id } => fields.with("id", *id),
         Event::ScheduleExecuted { id, code, index } => {
@@ -436,6 +474,9 @@ pub(crate) fn event(event: &Event) -> Fields {
         | Event::LoadFailed { .. }
         | Event::LoadDisputed { .. }
         | Event::Unloaded { .. } => plugin::event(event),
+        Event::FeedInsert { kind, id, version }
+        | Event::FeedUpdated { kind, id, version }
+        | Event::FeedDelete { kind, id, version } => fields.text("kind", kind).text("id", id).with("version", *version),
     }
 }
 

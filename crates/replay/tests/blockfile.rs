@@ -268,6 +268,30 @@ fn errors_of_a_transaction_say_where() {
         ),
         (r#"^{"op":"record_invariant","name":"a"}"#, r#"record_invariant: "ok" is missing"#),
         (r#"^{"op":"record_invariant","ok":true}"#, r#"record_invariant: "name" is missing"#),
+        (r#"^{"op":"feed_patch","kind":"filter","id":"a","version":1}"#, r#"feed_patch: "body" is missing"#),
+        (
+            r#"{"op":"feed_patch","kind":^"filters","id":"a","version":1,"body":""}"#,
+            r#"kind: unknown kind "filters"; there are environment, filter"#,
+        ),
+        (
+            r#"{"op":"feed_patch","kind":"filter","id":"a","version":^-1,"body":""}"#,
+            "version: -1 is negative; it must be 0 to 18446744073709551615",
+        ),
+        (
+            r#"{"op":"feed_patch","kind":"filter","id":"a","version":1,"body":^"0"}"#,
+            "body: wrong hex: Odd number of digits",
+        ),
+        (r#"{"op":"feed_put","part":^"all"}"#, r#"part: unknown part "all"; there are only, first, more, last"#),
+        (r#"{"op":"feed_put","environments":^[]}"#, "environments: expected an object, found an array"),
+        (r#"{"op":"feed_put","filters":{"a":^{"version":1}}}"#, r#"filters: a: an item: "body" is missing"#),
+        (
+            r#"{"op":"feed_put","filters":{"a":{"version":1,"body":"",^"id":"a"}}}"#,
+            r#"filters: a: unknown key "id"; an item takes version, body"#,
+        ),
+        (
+            r#"{"op":"feed_put","filters":{"a":{"version":1,"body":""},^"a":{"version":2,"body":""}}}"#,
+            r#"filters: repeated key "a""#,
+        ),
     ];
     for (tx, expected) in rows {
         let text = document(&format!("{{\"height\":1,\"txs\":[{{\"raw\":\"\"}},\n{tx}]}}"));
@@ -276,7 +300,7 @@ fn errors_of_a_transaction_say_where() {
     assert!(error("f.json", &document("{\"height\":1,\"txs\":[{\"op\":\"\"}]}")).ends_with(
         "unknown op \"\"; there are create_feature, configure_feature, start_canary, start_rollout, advance_rollout, enable, \
          disable, rollback, set_override, clear_override, report, trip_breaker, reset_breaker, schedule, cancel_schedule, \
-         grant_role, revoke_role, set_params, record_success, record_error, record_invariant"
+         grant_role, revoke_role, set_params, feed_put, feed_patch, feed_delete, feed_forget, record_success, record_error, record_invariant"
     ));
 }
 

@@ -4,14 +4,14 @@ use std::fmt::Debug;
 
 use coalmine_core::{
     Advance, Block, BreakerClosedBy, Bucketing, Cause, Change, CommandKind, Decode, Encode, Event, EventCode, Feature,
-    Genesis, Global, Key, Lifetime, Metrics, Override, Params, Payload, Policy, Reader, Reason, Receipt, Roles,
-    RollbackRule, Scheduled, Status, Transaction, TxCommand, Writer,
+    FeedItem, FeedKind, FeedPart, FeedState, Genesis, Global, Key, Lifetime, Metrics, Override, Params, Payload,
+    Policy, Reader, Reason, Receipt, Roles, RollbackRule, Scheduled, Status, Transaction, TxCommand, Writer,
 };
 use coalmine_store::Tip;
 
 /// Runs every decoder on the bytes.
 pub fn decode(bytes: &[u8]) {
-    let decoders: [fn(&[u8]); 23] = [
+    let decoders: [fn(&[u8]); 27] = [
         round_trip::<Key>,
         round_trip::<Feature>,
         round_trip::<Change>,
@@ -35,6 +35,10 @@ pub fn decode(bytes: &[u8]) {
         round_trip::<Event>,
         round_trip::<EventCode>,
         round_trip::<RollbackRule>,
+        round_trip::<FeedState>,
+        round_trip::<FeedItem>,
+        round_trip::<FeedKind>,
+        round_trip::<FeedPart>,
     ];
     decoders.iter().for_each(|decoder| decoder(bytes));
     round_trip::<BreakerClosedBy>(bytes);

@@ -3,8 +3,8 @@
 //! The bytes choose a world, then edits of its records: a byte changed, cut or added, a record lost,
 //! copied under another key, or made of the bytes themselves.
 
-use coalmine_core::{Block, Fault, Name, State, query};
-use coalmine_model::generate::{ADDRESSES, NAMES, World};
+use coalmine_core::{Block, Fault, FeedId, FeedKind, Name, State, query};
+use coalmine_model::generate::{ADDRESSES, FEED_IDS, NAMES, World};
 
 use crate::records::Records;
 
@@ -32,6 +32,13 @@ pub fn load(bytes: &[u8]) {
     }
     drop((query::features(&records, None, 100), query::active(&records, None, 100), query::roles(&records, None, 100)));
     drop(query::schedule(&records, None, 100));
+    for kind in FeedKind::ALL {
+        for id in FEED_IDS {
+            drop(query::feed_item(&records, *kind, &FeedId::new(id).unwrap()));
+        }
+        drop(query::feed_items(&records, *kind, None, 100));
+    }
+    drop(query::feed(&records));
     let last = world.blocks.last().unwrap();
     let tip = last.height();
     let Ok(state) = State::load(records.0.iter().map(Ok::<_, Fault>), Some(tip)) else { return };

@@ -60,6 +60,7 @@ impl Overlay<'_> {
             let (now, before) = (stored(&self.registry), stored(&base.plugin_states().registry));
             write_change(&mut writes, &Key::Registry, now.as_ref(), before.as_ref());
         }
+        self.feed.write(&mut writes);
         if self.global != *base.global() {
             writes.put(&Key::Global, |out| self.global.encode(out));
         }
@@ -67,11 +68,11 @@ impl Overlay<'_> {
         let root = Hash(patch.root());
         let mut this = self;
         let events = core::mem::take(&mut this.events);
+        let notes = core::mem::take(&mut this.notes);
         let DeltaBuilder { features, active, steps, plugins } = delta;
-        let registry = this.registry.clone();
-        let delta =
-            Delta { features, global: this.global, active, steps, plugins, registry, maps: this.into_map_changes() };
-        Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, delta, patch })
+        let (maps, feed, global, registry) = this.into_changes();
+        let delta = Delta { features, maps, global, active, steps, plugins, registry, feed };
+        Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, notes, delta, patch })
     }
 }
 
@@ -182,7 +183,7 @@ fn write_index_change(writes: &mut WriteSet, key: &Key, now: Option<()>, was_pre
     }
 }
 
-fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) {
+pub(crate) fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) {
     match presence {
         Presence::Added => writes.put(key, |_| {}),
         Presence::Removed => writes.delete(key),
@@ -190,7 +191,12 @@ fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) {
 }
 
 /// Puts or deletes a record, unless it is what it was.
-fn write_change<T: Encode + PartialEq>(writes: &mut WriteSet, key: &Key, now: Option<&T>, before: Option<&T>) {
+pub(crate) fn write_change<T: Encode + PartialEq>(
+    writes: &mut WriteSet,
+    key: &Key,
+    now: Option<&T>,
+    before: Option<&T>,
+) {
     if now == before {
         return;
     }

@@ -5,7 +5,7 @@
 //! existence, breaker, status, prerequisites, data.
 
 mod features;
-mod finish;
+pub(crate) mod finish;
 mod ledger;
 mod loading;
 mod plugins;
@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 use crate::block::{Block, Outcome, Payload, Receipt, TxCommand};
 use crate::command::{Command, CommandKind};
 use crate::event::{BreakerClosedBy, Event};
+use crate::feed_ledger::FeedDelta;
+use crate::note::Note;
 use crate::overlay::{MapChanges, Overlay};
 use crate::plugin::Registry;
 use crate::plugins::PluginData;
@@ -58,6 +60,7 @@ pub struct Execution {
     outcome: Outcome,
     root: Hash,
     writes: WriteSet,
+    notes: Vec<(usize, Note)>,
     pub(crate) delta: Delta,
     pub(crate) patch: Patch,
 }
@@ -72,6 +75,7 @@ pub(crate) struct Delta {
     pub(crate) steps: Vec<((Height, Name), Presence)>,
     pub(crate) plugins: Vec<PluginData>,
     pub(crate) registry: Registry,
+    pub(crate) feed: FeedDelta,
 }
 
 /// Whether an index has an entry from now on.
@@ -107,6 +111,12 @@ impl Execution {
     #[must_use]
     pub const fn root(&self) -> Hash {
         self.root
+    }
+
+    /// What is to be said of transactions besides, each by its index, in order. Not part of consensus.
+    #[must_use]
+    pub fn notes(&self) -> &[(usize, Note)] {
+        &self.notes
     }
 
     /// The records that change.
@@ -171,7 +181,7 @@ impl State {
         if is_draining {
             block.drain(budget);
         }
-        let receipts = payloads.iter().map(|payload| block.run_payload(payload)).collect();
+        let receipts = payloads.iter().enumerate().map(|(tx, payload)| block.run_payload(tx, payload)).collect();
         block.finish(receipts)
     }
 }
@@ -244,6 +254,7 @@ impl Overlay<'_> {
         self.set_scheduled(at, id, None);
         self.keep();
         let receipt = self.run_commands(&entry.actor, entry.commands.iter().map(Ok));
+        self.refused = None;
         self.events.push(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
     }
 
@@ -260,10 +271,16 @@ impl Overlay<'_> {
 
     // Transactions.
 
-    fn run_payload(&mut self, payload: &Payload) -> Receipt {
+    fn run_payload(&mut self, tx: usize, payload: &Payload) -> Receipt {
+        self.tx = tx;
         match payload {
             Payload::Malformed(_) => Receipt::Rejected { reject: Reject::Malformed, index: 0 },
-            Payload::Transaction(tx) => self.run_commands(tx.signer(), tx.commands().iter().map(checked)),
+            Payload::Transaction(tx) => {
+                let receipt = self.run_commands(tx.signer(), tx.commands().iter().map(checked));
+                let refused = self.refused.take().map(|plugin| Note::Refused { plugin });
+                self.notes.extend(refused.map(|note| (self.tx, note)));
+                receipt
+            }
         }
     }
 
@@ -330,6 +347,10 @@ impl Overlay<'_> {
                     breaker_window: breaker_window.unwrap_or(old.breaker_window),
                 })
             }
+            Command::FeedPut { part, environments, filters } => self.feed_put(*part, environments, filters),
+            Command::FeedPatch { kind, id, version, body } => self.feed_patch(*kind, *id, *version, body),
+            Command::FeedDelete { kind, id, version } => self.feed_delete(*kind, *id, *version),
+            Command::FeedForget { kind, ids } => self.feed_forget(*kind, ids),
             Command::RegisterVersion { plugin, version, manifest } => {
                 self.register_version(signer, *plugin, version, manifest)
             }
@@ -348,7 +369,10 @@ impl Overlay<'_> {
                 self.set_registry_params(*max_versions, *auto_load);
                 Ok(())
             }
-            Command::Load { plugin } => self.load(plugin).map_err(|refusal| refusal.reject),
+            Command::Load { plugin } => self.load(plugin).map_err(|LoadRefusal { reject, plugin }| {
+                self.refused = Some(plugin);
+                reject
+            }),
             Command::Unload { plugin, force: false } => self.unload(plugin),
             Command::Unload { plugin, force: true } => self.unload_forced(plugin),
             Command::ReportVersion { plugin, version, report } => self.report_version(plugin, version, report),

@@ -12,8 +12,9 @@ use coalmine_core::query::{self, Entry, Visit};
 use coalmine_core::tree::Tree;
 use coalmine_core::{
     Address, Advance, Block, Cause, Command, CommandKind, Decode, Encode, Event, Execution, Fault, Feature,
-    FeatureChanges, Genesis, Hash, Height, Key, KeyPrefix, Name, Outcome, Params, Payload, Percent, Policy, Read,
-    Reason, Receipt, Reject, Report, Role, Roles, State, Status, Transaction, Writer,
+    FeatureChanges, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Genesis, Hash,
+    Height, ItemState, Key, KeyPrefix, Name, Outcome, Params, Payload, Percent, Policy, Read, Reason, Receipt, Reject,
+    Report, Role, Roles, State, Status, Transaction, Writer,
 };
 use serde_json::Value;
 
@@ -68,6 +69,7 @@ pub(crate) const ADMIN: Address = Address([0x11; 20]);
 pub(crate) const OPERATOR: Address = Address([0x22; 20]);
 pub(crate) const REPORTER: Address = Address([0x33; 20]);
 pub(crate) const GUARDIAN: Address = Address([0x44; 20]);
+pub(crate) const FEEDER: Address = Address([0x55; 20]);
 pub(crate) const NOBODY: Address = Address([0x99; 20]);
 pub(crate) const USER: Address = Address([0xee; 20]);
 
@@ -194,6 +196,61 @@ pub(crate) fn set_params(max_due: Option<u32>, rollbacks: Option<u32>, window: O
     Command::SetParams { max_due_per_block: max_due, breaker_rollbacks: rollbacks, breaker_window: window }
 }
 
+// The feed.
+
+pub(crate) fn feed_id(id: &str) -> FeedId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn body(bytes: &[u8]) -> FeedBody {
+    FeedBody::new(bytes).unwrap()
+}
+
+/// Items of a put by id and version; the body is the version.
+fn entries(items: &[(&str, u64)]) -> Vec<FeedEntry> {
+    let entry = |(id, version): &(&str, u64)| FeedEntry {
+        id: feed_id(id),
+        version: *version,
+        body: body(&version.to_be_bytes()),
+    };
+    items.iter().map(entry).collect()
+}
+
+pub(crate) fn put(part: FeedPart, environments: &[(&str, u64)], filters: &[(&str, u64)]) -> Command {
+    Command::FeedPut { part, environments: entries(environments), filters: entries(filters) }
+}
+
+pub(crate) fn patch(kind: FeedKind, id: &str, version: u64, bytes: &[u8]) -> Command {
+    Command::FeedPatch { kind, id: feed_id(id), version, body: body(bytes) }
+}
+
+pub(crate) fn gone(kind: FeedKind, id: &str, version: u64) -> Command {
+    Command::FeedDelete { kind, id: feed_id(id), version }
+}
+
+pub(crate) fn forget(kind: FeedKind, ids: &[&str]) -> Command {
+    Command::FeedForget { kind, ids: ids.iter().map(|id| feed_id(id)).collect() }
+}
+
+/// The parts of a put of so many environments, from number `first` on; the last part is left to the test.
+pub(crate) fn flood(first: u32, count: u32) -> Vec<Command> {
+    let ids: Vec<String> = (first..first + count).map(|n| format!("{n:05}")).collect();
+    let ids: Vec<(&str, u64)> = ids.iter().map(|id| (id.as_str(), 1)).collect();
+    let parts = ids.chunks(300).enumerate();
+    parts.map(|(n, ids)| put(if n == 0 { FeedPart::First } else { FeedPart::More }, ids, &[])).collect()
+}
+
+/// A feed_patch of an id that may be none, with a body of so many bytes.
+pub(crate) fn patch_bytes(id: &[u8], body_len: usize) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::FeedPatch.encode(&mut out);
+    FeedKind::Environment.encode(&mut out);
+    out.lp8(id);
+    out.u64(1);
+    out.lp16(&vec![0xbb; body_len]);
+    out.into_bytes()
+}
+
 /// The bytes of a command with a byte put in another's place: values that no [`Command`] can hold.
 pub(crate) fn with_byte(command: &Command, from_end: usize, byte: u8) -> Vec<u8> {
     let mut bytes = command.to_bytes();
@@ -311,6 +368,7 @@ impl World {
             (OPERATOR, Role::Operator.into()),
             (REPORTER, Role::Reporter.into()),
             (GUARDIAN, Role::Guardian.into()),
+            (FEEDER, Role::Feeder.into()),
         ]
         .into();
         let chain = coalmine_core::ChainId::new(b"example-1").unwrap();
@@ -467,10 +525,51 @@ impl World {
             .filter_map(|key| if let Key::Step { at, name } = key { Some((at, name)) } else { None })
             .collect();
         assert_eq!(due, steps, "the due steps");
+        self.check_feed();
         let admins = query::roles(records, None, usize::MAX).unwrap();
         let admins = admins.iter().filter(|(_, roles)| roles.holds(Role::Admin)).count();
         assert_eq!(usize::try_from(self.state.global().admins), Ok(admins));
         assert!(admins > 0);
+    }
+}
+
+impl World {
+    /// The items of a kind, as the records have them.
+    pub(crate) fn feed_items(&self, kind: FeedKind) -> Vec<(FeedId, FeedItem)> {
+        query::feed_items(&self.records, kind, None, usize::MAX).unwrap()
+    }
+
+    /// The index and the totals are what the items say, and the state has the same items.
+    fn check_feed(&self) {
+        let count = |n: usize| u32::try_from(n).unwrap();
+        let stored = query::feed(&self.records).unwrap();
+        let (mut index, mut items) = (BTreeSet::new(), Vec::new());
+        let mut totals = FeedState { open: stored.open, ..FeedState::default() };
+        for kind in FeedKind::ALL {
+            let of_kind = self.feed_items(*kind);
+            let live = count(of_kind.iter().filter(|(_, item)| item.is_live()).count());
+            let (live_total, total) = match kind {
+                FeedKind::Environment => (&mut totals.live_environments, &mut totals.environments),
+                FeedKind::Filter => (&mut totals.live_filters, &mut totals.filters),
+            };
+            (*live_total, *total) = (live, count(of_kind.len()));
+            for (id, item) in of_kind {
+                let key = FeedKey { kind: *kind, id };
+                assert_eq!(self.state.feed_item(*kind, &id), Some(&item));
+                index.extend((item.state != ItemState::Forgotten).then_some(Key::FeedIndex(key).to_bytes()));
+                items.push((key, item));
+            }
+        }
+        assert!(self.state.feed_items().map(|(key, item)| (*key, item.clone())).eq(items));
+        let keys: BTreeSet<Vec<u8>> = self.records.keys(KeyPrefix::Feed).map(|key| key.to_bytes()).collect();
+        let of_sections = |sections: [u8; 2]| {
+            keys.iter().filter(move |key| key.get(1).is_some_and(|section| sections.contains(section)))
+        };
+        assert!(of_sections([2, 3]).eq(&index), "the index of the feed");
+        totals.listed = count(of_sections([4, 5]).count());
+        assert!(totals.open || totals.listed == 0, "listed by a put that is not open");
+        assert_eq!((stored, *self.state.feed()), (totals, totals), "the totals of the feed");
+        assert_eq!(keys.contains([0xde].as_slice()), totals != FeedState::default());
     }
 }
 

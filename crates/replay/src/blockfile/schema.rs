@@ -4,9 +4,11 @@
 //! its [`Kind`] and what happens when it is left out. A new command adds a row there and, if need
 //! be, a [`Kind`]. Rules of values are not checked: whatever fits the width becomes bytes.
 
+use std::collections::BTreeMap;
+
 use coalmine_core::{
-    Address, Advance, Bucketing, CommandKind, Decode, Encode, Gate, Hash, Lifetime, OnComplete, Payload, Reader,
-    Reason, Role, Strategy, StrategyKind, Writer,
+    Address, Advance, Bucketing, CommandKind, Decode, Encode, FeedKind, FeedPart, Gate, Hash, Lifetime, OnComplete,
+    Payload, Reader, Reason, Role, Strategy, StrategyKind, Writer,
 };
 
 use super::json::{Object, Problem, Val, quoted};
@@ -45,6 +47,8 @@ const LIFETIME: &Tags = tags!(Lifetime, "lifetime");
 const STRATEGY: &Tags = tags!(StrategyKind, "strategy");
 const GATE: &Tags = tags!(Gate, "gate");
 const ON_COMPLETE: &Tags = tags!(OnComplete, "on_complete");
+const FEED_KIND: &Tags = tags!(FeedKind, "kind");
+const FEED_PART: &Tags = tags!(FeedPart, "part");
 const ROLE: &Tags = &Tags {
     what: "role",
     tag: |name| Role::from_name(name).map(Role::mask),
@@ -65,7 +69,7 @@ impl Tags {
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// Text behind a u8 length; the rule of names is not checked.
+    /// Text behind a u8 length; the rule of names or ids is not checked.
     Name,
     /// Text behind a u16 length.
     Text,
@@ -92,6 +96,8 @@ enum Kind {
     Stages,
     /// A u8 count, then commands, each behind a u16 length.
     Commands,
+    /// A u16 count, then items of the feed by id, ascending; an object in JSON.
+    FeedItems,
 }
 
 /// What it means that a field is left out.
@@ -213,6 +219,9 @@ const POLICY: &[Field] = &[
     default("prerequisites", Kind::Names, "[]"),
 ];
 
+/// An item of the feed behind its id.
+const FEED_ITEM: &[Field] = &[required("version", Kind::U64), required("body", Kind::Bytes)];
+
 /// The fields of a command behind its tag, in the order of the encoding.
 const fn fields(kind: CommandKind) -> &'static [Field] {
     match kind {
@@ -320,6 +329,29 @@ const fn fields(kind: CommandKind) -> &'static [Field] {
         }
         CommandKind::AttestHealth => const { &[PLUGIN, VERSION, required("healthy", Kind::Bool)] },
         CommandKind::ReportLoad | CommandKind::ReportUnload => const { &[PLUGIN, VERSION, required("ok", Kind::Bool)] },
+        CommandKind::FeedPut => {
+            const {
+                &[
+                    default("part", Kind::Tag(FEED_PART), "\"only\""),
+                    default("environments", Kind::FeedItems, "{}"),
+                    default("filters", Kind::FeedItems, "{}"),
+                ]
+            }
+        }
+        CommandKind::FeedPatch => {
+            const {
+                &[
+                    required("kind", Kind::Tag(FEED_KIND)),
+                    required("id", Kind::Name),
+                    required("version", Kind::U64),
+                    required("body", Kind::Bytes),
+                ]
+            }
+        }
+        CommandKind::FeedDelete => {
+            const { &[required("kind", Kind::Tag(FEED_KIND)), required("id", Kind::Name), required("version", Kind::U64)] }
+        }
+        CommandKind::FeedForget => const { &[required("kind", Kind::Tag(FEED_KIND)), required("ids", Kind::Names)] },
     }
 }
 
@@ -565,6 +597,22 @@ impl Kind {
                 object_bytes(&value.object()?, "policy", POLICY, &[], depth, out)?;
             }
             Self::Commands => commands_bytes(value, depth.saturating_add(1), out)?,
+            Self::FeedItems => {
+                let mut items = BTreeMap::new();
+                for entry in value.object()?.entries {
+                    fits("an id", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
+                    let mut item = Writer::default();
+                    item.lp8(entry.key.as_bytes());
+                    let fields = entry.value.object().map_err(|problem| problem.in_key(&entry.key))?;
+                    object_bytes(&fields, "an item", FEED_ITEM, &[], depth, &mut item)
+                        .map_err(|problem| problem.in_key(&entry.key))?;
+                    items.insert(entry.key, item);
+                }
+                let count = u16::try_from(items.len())
+                    .map_err(|_| value.problem(format!("the count of items has room for {}", u16::MAX)))?;
+                out.u16(count);
+                items.values().for_each(|item| out.raw(item.as_bytes()));
+            }
         }
         Ok(())
     }
@@ -701,6 +749,16 @@ impl Kind {
                 out.push('}');
             }
             Self::Commands => commands_json(input, depth.saturating_add(1), out)?,
+            Self::FeedItems => {
+                out.push('{');
+                for _ in 0..input.u16().ok()? {
+                    push_key(out, str::from_utf8(input.lp8().ok()?).ok()?);
+                    out.push('{');
+                    object_fields(FEED_ITEM, input, depth, out)?;
+                    out.push('}');
+                }
+                out.push('}');
+            }
         }
         Some(())
     }

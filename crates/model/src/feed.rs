@@ -1,0 +1,194 @@
+//! The config feed: items by kind and id, and what the open put has listed.
+//!
+//! A command works on a copy of the state that is thrown away when it fails, so totals are counted
+//! when it is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coalmine_core::{Event, FeedId, FeedKind, Reject};
+
+use crate::Model;
+use crate::raw::FeedEntry;
+
+const LIVE: u8 = 0;
+const DELETED: u8 = 1;
+const FORGOTTEN: u8 = 2;
+
+/// Kind, 0 environment and 1 filter, and id.
+type Key = (u8, Vec<u8>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Feed {
+    items: BTreeMap<Key, Item>,
+    /// What the open put has listed, patches that were stored meanwhile included; `None` if none is open.
+    put: Option<BTreeSet<Key>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    version: u128,
+    tombstone: u8,
+    body: Vec<u8>,
+}
+
+impl Model {
+    pub(crate) fn feed_put(&mut self, part: u8, lists: &[Vec<FeedEntry>; 2]) -> Result<(), Reject> {
+        let (only, first, last) = (part == 0, part == 1, part == 3);
+        if only || first {
+            self.feed.put = Some(BTreeSet::new());
+        }
+        if self.feed.put.is_none() {
+            return Err(Reject::FeedPutNotOpen);
+        }
+        for (kind, list) in [0, 1].into_iter().zip(lists) {
+            for FeedEntry { id, version, body } in list {
+                let key = (kind, id.clone());
+                if self.feed.items.get(&key).is_some_and(|item| item.tombstone == FORGOTTEN) {
+                    self.feed.items.remove(&key);
+                }
+                self.feed_upsert(&key, *version, body);
+                self.feed.put.as_mut().unwrap().insert(key);
+            }
+        }
+        let listed = self.feed.put.as_ref().unwrap().len();
+        if only || last {
+            let listed = self.feed.put.take().unwrap();
+            for (key, item) in self.feed.items.clone() {
+                if listed.contains(&key) || item.tombstone == FORGOTTEN {
+                    continue;
+                }
+                if item.tombstone == LIVE {
+                    self.tell_feed(&key, "delete", item.version);
+                }
+                self.feed.items.insert(key, Item { tombstone: FORGOTTEN, body: Vec::new(), ..item });
+            }
+            self.events.push(Event::FeedReceivedAll);
+        }
+        self.feed_totals(listed)
+    }
+
+    pub(crate) fn feed_patch(&mut self, kind: u8, id: &[u8], version: u64, body: &[u8]) -> Result<(), Reject> {
+        let key = (kind, id.to_vec());
+        let before = self.feed.items.get(&key).cloned();
+        self.feed_upsert(&key, version, body);
+        let stored = self.feed.items.get(&key) != before.as_ref();
+        if let Some(listed) = &mut self.feed.put
+            && stored
+        {
+            listed.insert(key);
+        }
+        self.feed_totals(self.feed.put.as_ref().map_or(0, BTreeSet::len))
+    }
+
+    /// An upsert as the table has it.
+    fn feed_upsert(&mut self, key: &Key, version: u64, body: &[u8]) {
+        let version = u128::from(version);
+        let (mut body, mut action) = (body.to_vec(), "insert");
+        if let Some(stored) = self.feed.items.get(key) {
+            if version <= stored.version {
+                return;
+            }
+            if stored.tombstone == LIVE {
+                action = "updated";
+                if key.0 == 1 {
+                    (body, action) = (stored.body.clone(), "noop");
+                }
+            }
+        }
+        self.feed.items.insert(key.clone(), Item { version, tombstone: LIVE, body });
+        self.tell_feed(key, action, version);
+    }
+
+    pub(crate) fn feed_delete(&mut self, kind: u8, id: &[u8], version: u64) -> Result<(), Reject> {
+        let key = (kind, id.to_vec());
+        let version = u128::from(version);
+        let stored = self.feed.items.get(&key).cloned();
+        if stored.as_ref().is_some_and(|stored| version <= stored.version) {
+            return Ok(());
+        }
+        self.feed.items.insert(key.clone(), Item { version, tombstone: DELETED, body: Vec::new() });
+        if stored.is_some_and(|stored| stored.tombstone == LIVE) {
+            self.tell_feed(&key, "delete", version);
+        }
+        self.feed_totals(0)
+    }
+
+    pub(crate) fn feed_forget(&mut self, kind: u8, ids: &[Vec<u8>]) {
+        for id in ids {
+            let key = (kind, id.clone());
+            if let Some(Item { version, tombstone: LIVE, .. }) = self.feed.items.remove(&key) {
+                self.tell_feed(&key, "delete", version);
+            }
+        }
+    }
+
+    /// The limits, with so many ids in the put.
+    fn feed_totals(&self, listed: usize) -> Result<(), Reject> {
+        let items = &self.feed.items;
+        let live = items.values().filter(|item| item.tombstone == LIVE).count();
+        let of_kind = |kind| items.keys().filter(|key| key.0 == kind).count();
+        let too_many =
+            listed > 4_096 || (self.feed.put.is_none() && live > 4_096) || of_kind(0) > 65_536 || of_kind(1) > 65_536;
+        if too_many { Err(Reject::FeedTooManyItems) } else { Ok(()) }
+    }
+
+    fn tell_feed(&mut self, (kind, id): &Key, action: &str, version: u128) {
+        let kind = [FeedKind::Environment, FeedKind::Filter][usize::from(*kind)];
+        let (id, version) = (FeedId::new(id).expect("the id was checked"), version as u64);
+        match action {
+            "insert" => self.events.push(Event::FeedInsert { kind, id, version }),
+            "updated" => self.events.push(Event::FeedUpdated { kind, id, version }),
+            "delete" => self.events.push(Event::FeedDelete { kind, id, version }),
+            _ => {}
+        }
+    }
+
+    /// What is stored of an item: version, tombstone and body.
+    #[must_use]
+    pub fn feed_item(&self, kind: u8, id: &[u8]) -> Option<(u64, u8, &[u8])> {
+        let item = self.feed.items.get(&(kind, id.to_vec()))?;
+        Some((item.version as u64, item.tombstone, &item.body))
+    }
+}
+
+impl Feed {
+    /// The ids that are live, and all ids, of a kind.
+    pub(crate) fn ids(&self, kind: u8) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let of_kind = || self.items.iter().filter(|(key, _)| key.0 == kind);
+        let live = of_kind().filter(|(_, item)| item.tombstone == LIVE);
+        (live.map(|(key, _)| key.1.clone()).collect(), of_kind().map(|(key, _)| key.1.clone()).collect())
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.put.is_some()
+    }
+
+    /// Every key under DE with its value.
+    pub(crate) fn entries(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let key = |section: u8, (kind, id): &Key| [&[0xDE, section + kind], &id[..]].concat();
+        let mut entries = BTreeMap::new();
+        for (of, item) in &self.items {
+            let mut value = (item.version as u64).to_be_bytes().to_vec();
+            value.push(item.tombstone);
+            value.extend((item.body.len() as u32).to_be_bytes());
+            value.extend(&item.body);
+            entries.insert(key(0, of), value);
+            if item.tombstone != FORGOTTEN {
+                entries.insert(key(2, of), Vec::new());
+            }
+        }
+        for of in self.put.iter().flatten() {
+            entries.insert(key(4, of), Vec::new());
+        }
+        let listed = self.put.as_ref().map_or(0, BTreeSet::len);
+        let mut totals = vec![u8::from(self.put.is_some())];
+        let [(live_environments, environments), (live_filters, filters)] = [self.ids(0), self.ids(1)];
+        for total in [live_environments.len(), live_filters.len(), environments.len(), filters.len(), listed] {
+            totals.extend((total as u32).to_be_bytes());
+        }
+        if totals.iter().any(|byte| *byte != 0) {
+            entries.insert(vec![0xDE], totals);
+        }
+        entries
+    }
+}
