@@ -210,6 +210,8 @@ pub(crate) enum What {
     Schedule,
     /// The ledger: id, parameters, circuit breaker
     Global,
+    /// The config feed: its totals, and what is known of each item
+    Feed,
     /// Features past their expires_at
     Stale,
     /// Every plugin with its current version and where its deployment stands

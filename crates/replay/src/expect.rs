@@ -1,9 +1,9 @@
 //! Compares what a file expects with what is true. Everything that differs is told.
 
-use coalmine_core::{Outcome, Standing, Version, VersionStatus, query};
+use coalmine_core::{FeedBody, Outcome, Standing, State, Version, VersionStatus, query};
 use coalmine_store::{Ledger, Store};
 
-use crate::blockfile::{BlockExpect, ExpectedField, PluginFacts, StateExpect};
+use crate::blockfile::{BlockExpect, ExpectedField, FeedExpect, ItemExpect, PluginFacts, StateExpect};
 use crate::error::Error;
 use crate::runner::Failures;
 
@@ -83,7 +83,30 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
         let path = || format!("routes.{}.0x{}", expected.plugin, hex::encode(&expected.unit));
         failures.compare(path, shown(expected.version.as_ref()), shown(got));
     }
+    expect.feed.iter().for_each(|expected| feed_item(expected, state, failures));
     Ok(())
+}
+
+fn feed_item(FeedExpect { kind, id, item }: &FeedExpect, state: &State, failures: &mut Failures) {
+    let path = format!("feed.{kind}s.{id}");
+    let found = id.parse().ok().and_then(|id| state.feed_item(*kind, &id));
+    match (item, found) {
+        (None, None) => {}
+        (None, Some(found)) => failures.add(path, "no record", found.state.name()),
+        (Some(_), None) => failures.add(path, "a record", "none"),
+        (Some(ItemExpect { version, state, body }), Some(found)) => {
+            if let Some(version) = version {
+                failures.compare(|| format!("{path}.version"), *version, found.version);
+            }
+            if let Some(state) = state {
+                failures.compare(|| format!("{path}.state"), *state, found.state.name());
+            }
+            if let Some(body) = body {
+                let found = found.body().map(FeedBody::as_bytes).unwrap_or_default();
+                failures.compare(|| format!("{path}.body"), hex::encode(body), hex::encode(found));
+            }
+        }
+    }
 }
 
 type FieldOf<R> = fn(&coalmine_core::Name, &R) -> crate::blockfile::FieldValue;

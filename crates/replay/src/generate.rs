@@ -8,8 +8,8 @@ use std::iter;
 use std::str::FromStr;
 
 use coalmine_core::{
-    Address, Block, Command, DecodeError, FeatureChanges, Genesis, GenesisError, Height, Name, Payload, Percent,
-    Reason, Report, Role, TX_COMMANDS_MAX, Transaction, ValueError,
+    Address, Block, Command, DecodeError, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Height, Name,
+    Payload, Percent, Reason, Report, Role, TX_COMMANDS_MAX, Transaction, ValueError,
 };
 
 /// Gives everything, and creates the features.
@@ -90,6 +90,7 @@ kinds! {
     Override = 3, "override";
     Schedule = 1, "schedule";
     Malformed = 1, "malformed";
+    Feed = 0, "feed";
 }
 
 /// How often each kind of transaction comes: weights that need not add up to anything.
@@ -97,7 +98,7 @@ kinds! {
 pub struct Mix(Vec<u32>);
 
 impl Default for Mix {
-    /// Seven successes and one error in ten, the rest mixed.
+    /// Seven successes and one error in ten, the rest mixed; messages of the feed only when they are asked for.
     fn default() -> Self {
         Self(Kind::WEIGHTS.to_vec())
     }
@@ -317,8 +318,23 @@ impl Generator {
                 (OPERATOR, Command::Schedule { at, commands: vec![Command::Enable { name }] })
             }
             Kind::Malformed => return Ok(Payload::from_bytes(&user.0)),
+            Kind::Feed => (ADMIN, self.message()?),
         };
         Ok(Payload::Transaction(Transaction::new(signer, vec![command])?))
+    }
+}
+
+impl Generator {
+    /// A message about one of a few hundred items, at times an old one.
+    fn message(&mut self) -> Result<Command, GenerateError> {
+        let kind = if self.random.below(4) == 0 { FeedKind::Filter } else { FeedKind::Environment };
+        let id = format!("item_{:03}", self.random.below(500)).parse()?;
+        let version = u64::from(self.height).saturating_add(self.random.below(4));
+        if self.random.below(4) == 0 {
+            return Ok(Command::FeedDelete { kind, id, version });
+        }
+        let body = FeedBody::new(&self.random.next().to_be_bytes())?;
+        Ok(Command::FeedPatch { kind, id, version, body })
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 
 use coalmine_core::{
     Address, Change, Command, Decode, DecodeError, Deployment, Event, Feature, FeedBody, FeedItem, FeedKey, FeedState,
-    Global, Key, Metrics, Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Receipt,
+    Global, Key, Metrics, Name, Note, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Receipt,
     Registry, Reject, Roles, Scheduled, Verdict, Why,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -477,6 +477,16 @@ pub(crate) fn event(event: &Event) -> Fields {
         Event::FeedInsert { kind, id, version }
         | Event::FeedUpdated { kind, id, version }
         | Event::FeedDelete { kind, id, version } => fields.text("kind", kind).text("id", id).with("version", *version),
+    }
+}
+
+/// A note on a transaction.
+pub(crate) fn note(note: &Note) -> Fields {
+    match note {
+        Note::Feed { kind, id, action } => {
+            Fields::new().text("kind", kind).text("id", id).with("action", action.name())
+        }
+        Note::Refused { plugin } => Fields::new().text("plugin", plugin),
     }
 }
 

@@ -371,15 +371,15 @@ fn errors_of_expectations_say_where() {
         ("^[]", "block 1: expect: expected an object, found an array"),
         (
             r#"{^"receipt":[]}"#,
-            r#"block 1: expect: unknown key "receipt"; expect takes receipts, events, root, features, metrics, history, enabled"#,
+            r#"block 1: expect: unknown key "receipt"; expect takes receipts, events, root, features, metrics, history, enabled, feed"#,
         ),
         (
             r#"{^"height":1}"#,
-            r#"block 1: expect: unknown key "height"; expect takes receipts, events, root, features, metrics, history, enabled"#,
+            r#"block 1: expect: unknown key "height"; expect takes receipts, events, root, features, metrics, history, enabled, feed"#,
         ),
         (
             r#"{^"plugins":{}}"#,
-            r#"block 1: expect: unknown key "plugins"; expect takes receipts, events, root, features, metrics, history, enabled"#,
+            r#"block 1: expect: unknown key "plugins"; expect takes receipts, events, root, features, metrics, history, enabled, feed"#,
         ),
         (r#"{"root":^"00"}"#, r#"block 1: expect: root: "00" is wrong: a hash is 64 hexadecimal digits"#),
         (r#"{"receipts":["ok",^0]}"#, "block 1: expect: receipts: expected a string, found a number"),
@@ -420,6 +420,19 @@ fn errors_of_expectations_say_where() {
             r#"{"enabled":[^{"name":"a","user":"0x1111111111111111111111111111111111111111"}]}"#,
             r#"block 1: expect: enabled: "value" is missing"#,
         ),
+        (
+            r#"{"feed":{^"items":{}}}"#,
+            r#"block 1: expect: feed: unknown key "items"; feed takes environments, filters"#,
+        ),
+        (r#"{"feed":{"filters":^[]}}"#, "block 1: expect: feed: filters: expected an object, found an array"),
+        (
+            r#"{"feed":{"filters":{"a":{^"tombstone":0}}}}"#,
+            r#"block 1: expect: feed: filters: a: unknown key "tombstone"; an item takes version, state, body"#,
+        ),
+        (
+            r#"{"feed":{"environments":{"a":{"state":^"gone"}}}}"#,
+            r#"block 1: expect: feed: environments: a: state: unknown state "gone"; there are live, deleted, forgotten"#,
+        ),
     ];
     for (expect, expected) in rows {
         check(&document(&format!("{{\"height\":1,\"expect\":{expect}}}")), expected);
@@ -436,7 +449,7 @@ fn errors_of_expectations_say_where() {
     let end = |expect: &str, message: &str| check(&format!("{{{HEAD},\"blocks\":[],\n\"expect\":{expect}}}"), message);
     end(
         r#"{^"receipts":[]}"#,
-        r#"expect: unknown key "receipts"; the final expect takes height, root, features, metrics, history, enabled"#,
+        r#"expect: unknown key "receipts"; the final expect takes height, root, features, metrics, history, enabled, feed"#,
     );
     end(r#"{"height":^true}"#, "expect: height: expected an integer, found a bool");
 }

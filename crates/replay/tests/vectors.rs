@@ -93,6 +93,29 @@ fn reference_files_leave_the_bytes_of_the_reference() {
     }
 }
 
+/// Every key and value under a prefix, in hex.
+fn records(ledger: &Ledger<MemoryStore>, prefix: u8) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let collect = &mut |key: &[u8], value: &[u8]| {
+        found.push((hex::encode(key), hex::encode(value)));
+        ControlFlow::Continue(())
+    };
+    ledger.store().scan(&[prefix], &[prefix + 1], collect).unwrap();
+    found
+}
+
+#[test]
+fn feed_files_hold_and_leave_their_records() {
+    for file in files("model/feed", &["json"]) {
+        let (ledger, watch) = run(&file);
+        assert_eq!(watch.failures, [], "{}", file.display());
+
+        let want = fs::read_to_string(file.with_extension("want")).unwrap();
+        let want: Vec<(String, String)> = serde_json::from_str(&want).unwrap();
+        assert_eq!(records(&ledger, 0xde), want, "{}", file.display());
+    }
+}
+
 #[test]
 fn ledger_files_hold_and_skip_their_gaps() {
     for file in files("ledger", &["jsonl"]) {

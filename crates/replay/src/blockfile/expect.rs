@@ -6,8 +6,8 @@
 use std::fmt;
 
 use coalmine_core::{
-    Address, DeploymentStatus, EventCode, Feature, Hash, Height, LoadState, Metrics, Name, Percent, Plugin, Reason,
-    Reject, Standing, Status, Version, VersionStatus,
+    Address, DeploymentStatus, EventCode, Feature, FeedKind, Hash, Height, ItemState, LoadState, Metrics, Name,
+    Percent, Plugin, Reason, Reject, Standing, Status, Version, VersionStatus,
 };
 
 use super::error::Place;
@@ -58,6 +58,8 @@ pub struct StateExpect {
     pub plugins: Vec<(Name, PluginExpect)>,
     /// The versions that serve units.
     pub routes: Vec<RouteExpect>,
+    /// Items of the feed.
+    pub feed: Vec<FeedExpect>,
 }
 
 /// What is expected of a plugin.
@@ -133,6 +135,28 @@ pub struct EnabledExpect {
     pub user: Address,
     /// On or off.
     pub value: bool,
+}
+
+/// What is expected of an item of the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedExpect {
+    /// What it is.
+    pub kind: FeedKind,
+    /// Its id, whether or not it obeys the rule of ids.
+    pub id: String,
+    /// What its record says; none for no record.
+    pub item: Option<ItemExpect>,
+}
+
+/// What the record of an item is expected to say, as far as it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemExpect {
+    /// The version.
+    pub version: Option<u64>,
+    /// The name of the state.
+    pub state: Option<&'static str>,
+    /// The body; empty unless the item is live.
+    pub body: Option<Vec<u8>>,
 }
 
 /// The value of a field of a record, as the file tells it.
@@ -348,7 +372,7 @@ pub(super) fn end(expect: Val<'_>, place: Place) -> Result<FinalExpect, Problem>
     Ok(end)
 }
 
-const STATE_KEYS: &str = "root, features, metrics, history, enabled, plugins, routes";
+const STATE_KEYS: &str = "root, features, metrics, history, enabled, plugins, routes, feed";
 
 impl StateExpect {
     /// Takes the key if it is one of [`STATE_KEYS`].
@@ -362,6 +386,7 @@ impl StateExpect {
                 "enabled" => self.enabled = list(value, enabled)?,
                 "plugins" => self.plugins = by_name(value, plugin)?,
                 "routes" => self.routes = list(value, route)?,
+                "feed" => self.feed = feed(value)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -461,4 +486,44 @@ fn route(value: Val<'_>) -> Result<RouteExpect, Problem> {
         unit: object.need("unit")?.prefixed_hex().map_err(|problem| problem.in_key("unit"))?,
         version,
     })
+}
+
+/// The items of both kinds, by id.
+fn feed(value: Val<'_>) -> Result<Vec<FeedExpect>, Problem> {
+    let object = value.object()?;
+    let lists = [("environments", FeedKind::Environment), ("filters", FeedKind::Filter)];
+    object.only("feed", lists.iter().map(|(key, _)| *key))?;
+    let mut expected = Vec::new();
+    for (key, kind) in lists {
+        let Some(list) = object.get(key) else { continue };
+        for entry in list.object().map_err(|problem| problem.in_key(key))?.entries {
+            let item = feed_item(entry.value).map_err(|problem| problem.in_key(&entry.key).in_key(key))?;
+            expected.push(FeedExpect { kind, id: entry.key.into(), item });
+        }
+    }
+    Ok(expected)
+}
+
+fn feed_item(value: Val<'_>) -> Result<Option<ItemExpect>, Problem> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let object = value.object()?;
+    object.only("an item", ["version", "state", "body"].into_iter())?;
+    let state = |name: &str| ItemState::NAMES.into_iter().find(|state| *state == name);
+    let read_state = |value: Val<'_>| value.one_of("state", state, || ItemState::NAMES.into());
+    Ok(Some(ItemExpect {
+        version: given(&object, "version", |value| value.integer(u64::MAX))?,
+        state: given(&object, "state", read_state)?,
+        body: given(&object, "body", Val::hex)?,
+    }))
+}
+
+/// The value of a key, if there is one.
+fn given<'a, T>(
+    object: &Object<'a>,
+    key: &str,
+    read: impl FnOnce(Val<'a>) -> Result<T, Problem>,
+) -> Result<Option<T>, Problem> {
+    object.get(key).map(read).transpose().map_err(|problem| problem.in_key(key))
 }

@@ -24,8 +24,9 @@ use coalmine_core::{Address, Genesis, Role};
 
 pub use error::{FileError, Place};
 pub use expect::{
-    BlockExpect, EnabledExpect, ExpectedField, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FinalExpect, HistoryExpect,
-    METRICS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, RecordField, RouteExpect, StateExpect,
+    BlockExpect, EnabledExpect, ExpectedField, ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FieldValue, FinalExpect,
+    HistoryExpect, ItemExpect, METRICS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, RecordField, RouteExpect,
+    StateExpect,
 };
 pub use reader::{BlockReader, FileBlock};
 pub use writer::BlockWriter;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use coalmine_core::Execution;
+use coalmine_core::{Execution, Note};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::{Durability, RocksStore, View};
 use coalmine_store::{Ledger, MemoryStore, Store, Tip};
@@ -11,7 +11,7 @@ use crate::cli::RunArgs;
 use crate::commands::{Progress, Stop, note};
 use crate::error::Error;
 use crate::output::{Output, Target};
-use crate::render::{self, Fields};
+use crate::render::{self, Fields, Value};
 use crate::runner::{self, Failure, Feed, Goal, Observer};
 use crate::source::store_path;
 
@@ -148,8 +148,15 @@ impl<'a> Session<'a> {
         let at = || Fields::new().with("height", execution.height());
         let outcome = execution.outcome();
         if self.args.receipts {
-            for (tx, receipt) in (0_u64..).zip(&outcome.receipts) {
-                let (result, rest) = render::receipt(receipt);
+            let mut notes = execution.notes();
+            for ((index, tx), receipt) in (0_usize..).zip(0_u64..).zip(&outcome.receipts) {
+                let (result, mut rest) = render::receipt(receipt);
+                let (own, others) = notes.split_at(notes.partition_point(|(of, _)| *of <= index));
+                if !own.is_empty() {
+                    let note = |(_, note): &(usize, Note)| Value::from(render::note(note));
+                    rest = rest.with("notes", own.iter().map(note).collect::<Vec<_>>());
+                }
+                notes = others;
                 self.out.row(at().with("type", "receipt").with("tx", tx).and(result), rest)?;
             }
         }

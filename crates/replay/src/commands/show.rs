@@ -1,6 +1,6 @@
 //! `show`: records of a source. `check`: is a feature on for an address, and why.
 
-use coalmine_core::{Height, Name, Read, query};
+use coalmine_core::{FeedId, FeedKey, FeedKind, Height, Name, Read, query};
 
 use super::plugins;
 use crate::cli::{CheckArgs, ShowArgs, What};
@@ -64,6 +64,7 @@ fn show_what(what: &What, source: &Source, out: &mut Output) -> Result<(), Error
             let global = query::global(source)?.ok_or_else(|| source.cannot("the store is empty"))?;
             out.card(&render::global(&global))?;
         }
+        What::Feed => feed(source, out)?,
         What::Stale => stale(source, out)?,
         What::Plugins => plugins::plugins(source, out)?,
         What::Plugin { name } => plugins::plugin(source, name, out)?,
@@ -149,6 +150,20 @@ fn history(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> 
             out.row(id, render::change(&entry.change))
         },
     )
+}
+
+/// The totals, then every item.
+fn feed(source: &Source, out: &mut Output) -> Result<(), Error> {
+    source.present("the feed")?;
+    out.row(Fields::new(), render::feed(&query::feed(source)?))?;
+    for kind in FeedKind::ALL {
+        pages(
+            |after: Option<FeedId>| query::feed_items(source, *kind, after.as_ref(), PAGE),
+            |(id, _)| *id,
+            |(id, item)| out.row(render::feed_key(&FeedKey { kind: *kind, id: *id }), render::feed_item(item)),
+        )?;
+    }
+    Ok(())
 }
 
 fn stale(source: &Source, out: &mut Output) -> Result<(), Error> {
