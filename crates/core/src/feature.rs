@@ -178,6 +178,12 @@ pub(crate) fn roll_back(feature: &mut Feature, reason: Reason) {
     feature.rollback_reason = reason;
 }
 
+/// Whether the next step of a rollout lowers the percent, and so switches users off. No transition
+/// leaves a feature so; other odd percents do no harm, and the reference implementation writes some.
+pub(crate) fn steps_down(feature: &Feature) -> bool {
+    feature.status == Status::RollingOut && feature.target_percent < feature.rollout_percent
+}
+
 /// How far a rollout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {

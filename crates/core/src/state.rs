@@ -13,7 +13,7 @@ use crate::bucket::BucketPrefix;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
 use crate::decide::{Facts, Lookup, Verdict, decide, decide_from};
 use crate::execute::{Delta, Execution, LoadRefusal, PlannedLoad, Presence};
-use crate::feature::automatic_step_due;
+use crate::feature::{automatic_step_due, steps_down};
 use crate::feed::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
 use crate::feed_ledger::Feed;
 use crate::genesis::Genesis;
@@ -536,7 +536,7 @@ impl Loader {
         match Key::from_bytes(key)? {
             Key::Feature(name) => {
                 let feature = Feature::from_bytes(value)?;
-                if feature.name != name {
+                if feature.name != name || steps_down(&feature) {
                     return Err(mismatch);
                 }
                 self.features.insert(name, feature);

@@ -710,6 +710,12 @@ fn a_contradiction_is_a_fault() {
     let item = |id: &str| FeedKey { kind: FeedKind::Environment, id: feed_id(id) };
     let forgotten = FeedItem { version: 0, state: ItemState::Forgotten }.to_bytes();
     let (a, ab) = (name("a"), name("ab"));
+    let rolling = |at: u8, target: u8| {
+        let mut feature = rich().feature("a").clone();
+        feature.status = Status::RollingOut;
+        (feature.rollout_percent, feature.target_percent) = (percent(at), percent(target));
+        feature.to_bytes()
+    };
     // What is put, and the record that the fault names.
     let rows: Vec<(&str, Key, Vec<u8>, Key)> = vec![
         ("a default policy", Key::Policy(a), Policy::default().to_bytes(), Key::Policy(a)),
@@ -732,6 +738,7 @@ fn a_contradiction_is_a_fault() {
         ("one listed that is not counted", Key::FeedListed(item("z")), vec![], Key::Feed),
         ("indexed and unknown", Key::FeedIndex(item("z")), vec![], Key::FeedIndex(item("z"))),
         ("indexed and forgotten", Key::FeedIndex(item("f")), vec![], Key::FeedIndex(item("f"))),
+        ("rolling down", Key::Feature(a), rolling(100, 99), Key::Feature(a)),
     ];
     for (what, key, value, named) in rows {
         let mut records = rich().records;

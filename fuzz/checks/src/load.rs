@@ -1,9 +1,9 @@
-//! A store with damaged records is a fault or a state, and a state goes on without a panic.
+//! A store with damaged records is a fault or a state, and a state goes on without a panic, and never down a step.
 //!
 //! The bytes choose a world, then edits of its records: a byte changed, cut or added, a record lost,
 //! copied under another key, or made of the bytes themselves.
 
-use coalmine_core::{Block, Fault, FeedId, FeedKind, Name, State, query};
+use coalmine_core::{Block, Event, Execution, Fault, FeedId, FeedKind, Name, State, query};
 use coalmine_model::generate::{ADDRESSES, FEED_IDS, NAMES, World};
 
 use crate::records::Records;
@@ -45,6 +45,7 @@ pub fn load(bytes: &[u8]) {
     let Some(next) = tip.checked_add(1) else { return };
     let again = Block::from_payloads(next, last.payloads().to_vec()).unwrap();
     let execution = state.execute(&again).unwrap();
+    steps_rise(&execution);
     let mut after = records.clone();
     after.write(execution.writes());
     let root = execution.root();
@@ -52,7 +53,18 @@ pub fn load(bytes: &[u8]) {
     state.apply(execution).unwrap();
     let reloaded = State::load(after.0.iter().map(Ok::<_, Fault>), Some(next));
     assert_eq!(reloaded.map(|state| state.root()).unwrap(), root, "a state that was loaded writes what can be loaded");
-    drop(state.advance(u32::MAX));
+    if let Ok(execution) = state.advance(u32::MAX) {
+        steps_rise(&execution);
+    }
+}
+
+/// A step never turns a feature off for anybody.
+fn steps_rise(execution: &Execution) {
+    for event in &execution.outcome().events {
+        if let Event::Stepped { from_percent, to_percent, .. } = event {
+            assert!(from_percent <= to_percent, "{event:?}");
+        }
+    }
 }
 
 /// The records of a world.
