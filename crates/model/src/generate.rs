@@ -12,6 +12,10 @@ use coalmine_core::{Address, Block, Decode, Encode, Genesis, Payload, Status};
 use crate::raw::{self, Changes, Command, FeedEntry, Policy, Report, Transaction};
 use crate::{ADMIN, FEEDER, Feature, GUARDIAN, Model, OPERATOR, REPORTER, authority};
 
+mod plugins;
+
+pub use plugins::{PLUGINS, VERSIONS};
+
 /// The valid names that worlds use: two are prefixes of another one, one is as long as a name can be.
 pub const NAMES: [&str; 16] = [
     "a",
@@ -54,6 +58,20 @@ const FEED_IDS_BROKEN: [&[u8]; 5] = [b"", b"a b", b"\x7f", b"\xc3\xa9", &[b'z'; 
 /// Two characters make enough ids for a put that is too large.
 const FEED_IDS_TOO_MANY: usize = 4_097;
 
+/// What the commands of a world are about, besides the ledger itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say it")]
+pub enum Mix {
+    Features,
+    Plugins,
+    Both,
+}
+
+impl Mix {
+    /// Every mix.
+    pub const ALL: [Self; 3] = [Self::Features, Self::Plugins, Self::Both];
+}
+
 /// A genesis and blocks of rising heights; what is left out between two of them are empty blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
@@ -64,16 +82,28 @@ pub struct World {
 }
 
 impl World {
-    /// The world of a seed.
+    /// The world of features of a seed.
     #[must_use]
     pub fn from_seed(seed: u64, blocks: usize) -> Self {
-        Generator::world(Choices::Seed(seed), blocks)
+        Self::of_seed(Mix::Features, seed, blocks)
+    }
+
+    /// The world of features of a fuzzer's bytes: it ends where they end.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], blocks: usize) -> Self {
+        Self::of_bytes(Mix::Features, bytes, blocks)
+    }
+
+    /// The world of a seed.
+    #[must_use]
+    pub fn of_seed(mix: Mix, seed: u64, blocks: usize) -> Self {
+        Generator::world(mix, Choices::Seed(seed), blocks)
     }
 
     /// The world of a fuzzer's bytes: it ends where they end.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8], blocks: usize) -> Self {
-        Generator::world(Choices::Bytes(bytes), blocks)
+    pub fn of_bytes(mix: Mix, bytes: &[u8], blocks: usize) -> Self {
+        Generator::world(mix, Choices::Bytes(bytes), blocks)
     }
 
     /// The smallest world found, by leaving out blocks, transactions and commands, that still `fails`.
@@ -183,16 +213,17 @@ impl Choices<'_> {
 }
 
 struct Generator<'a> {
+    mix: Mix,
     choices: Choices<'a>,
     model: Model,
     height: u32,
 }
 
 impl<'a> Generator<'a> {
-    fn world(mut choices: Choices<'a>, count: usize) -> World {
+    fn world(mix: Mix, mut choices: Choices<'a>, count: usize) -> World {
         let genesis = genesis(&mut choices);
         let height = choices.pick(&[0, 1, 100, 1_000_000, u32::MAX - 300, u32::MAX - 40, u32::MAX - 5]);
-        let mut generator = Self { choices, model: Model::genesis(&genesis), height };
+        let mut generator = Self { mix, choices, model: Model::genesis(&genesis), height };
         let mut blocks = Vec::new();
         while blocks.len() < count && (blocks.is_empty() || !generator.choices.is_over()) {
             let payloads = if blocks.is_empty() { generator.first_payloads() } else { generator.payloads(Vec::new()) };
@@ -220,6 +251,7 @@ impl<'a> Generator<'a> {
                 let mut heights: Vec<u128> = m.schedule.keys().map(|(at, _)| *at).collect();
                 heights.extend(m.features.values().filter_map(Feature::step_due));
                 heights.extend(m.breaker.map(|breaker| breaker.until));
+                heights.extend(self.plugin_heights());
                 heights.push(m.rollback_window_start + m.breaker_window);
                 heights.sort();
                 heights.retain(|height| *height > h && *height <= h + 9_000);
@@ -230,8 +262,18 @@ impl<'a> Generator<'a> {
         u32::try_from(next).ok()
     }
 
-    /// A world starts with some features, at times with a chain of prerequisites.
+    /// What a world starts with, and some more that follows on it.
     fn first_payloads(&mut self) -> Vec<Payload> {
+        let first = match self.mix {
+            Mix::Features => self.first_features(),
+            Mix::Plugins => self.first_plugins(),
+            Mix::Both => [self.first_features(), self.first_plugins()].concat(),
+        };
+        self.payloads(first)
+    }
+
+    /// A world with features starts with some, at times with a chain of prerequisites.
+    fn first_features(&mut self) -> Vec<Payload> {
         let signer = self.signer(ADMIN);
         let chain = self.choices.percent(20);
         let mut creations = Vec::new();
@@ -244,7 +286,7 @@ impl<'a> Generator<'a> {
             }
             creations.push(Command::CreateFeature { name, description: b"first".to_vec(), changes });
         }
-        self.payloads(creations.into_iter().map(|command| encoded(signer, vec![command])).collect())
+        creations.into_iter().map(|command| encoded(signer, vec![command])).collect()
     }
 
     /// These payloads, and some more that follow on them.
@@ -253,7 +295,8 @@ impl<'a> Generator<'a> {
         for payload in &payloads {
             self.model.payload(h, &payload.to_bytes());
         }
-        for _ in 0..self.choices.below(7) {
+        let transactions = if self.mix == Mix::Features { 7 } else { 10 };
+        for _ in 0..self.choices.below(transactions) {
             if self.choices.percent(22) {
                 let payload = self.feed_payload();
                 self.model.payload(h, &payload.to_bytes());
@@ -419,6 +462,9 @@ impl<'a> Generator<'a> {
         {
             return Command::ResetBreaker;
         }
+        if self.is_about_plugins() {
+            return Command::Plugin(self.plugin_command());
+        }
         // What may succeed in the status of the feature, twice as often as anything.
         let kinds: &[u8] = match (self.choices.percent(65), self.model.features.get(&name).map(|f| f.status)) {
             (true, None) => &[10],
@@ -433,6 +479,15 @@ impl<'a> Generator<'a> {
         };
         let kind = self.choices.pick(kinds);
         self.command_of(kind, name)
+    }
+
+    /// Whether the next command is about plugins; in a world of plugins all but those on the ledger itself are.
+    fn is_about_plugins(&mut self) -> bool {
+        match self.mix {
+            Mix::Features => false,
+            Mix::Plugins => self.choices.percent(93),
+            Mix::Both => self.choices.percent(65),
+        }
     }
 
     fn command_of(&mut self, kind: u8, name: Vec<u8>) -> Command {
@@ -522,6 +577,9 @@ impl<'a> Generator<'a> {
 
     /// A command inside a schedule: mostly one that may be scheduled.
     fn nested(&mut self) -> Command {
+        if self.is_about_plugins() {
+            return Command::Plugin(self.nested_plugin_command());
+        }
         let name = self.name();
         let kind =
             self.choices.pick_or(&[12, 12, 13, 14, 15, 16, 17, 18, 19], &[10, 11, 20, 30, 31, 32, 33, 34, 35, 36]);

@@ -262,7 +262,7 @@ pub(crate) fn event_version(version: &Version) -> coalmine_core::Version {
 }
 
 /// What a strategy compiles to.
-fn plan(strategy: &Strategy, terms: &Terms) -> Result<Plan, Reject> {
+pub(crate) fn plan(strategy: &Strategy, terms: &Terms) -> Result<Plan, Reject> {
     let terms = *terms;
     let stage =
         |share_bps: u16, blocks: u32, min_requests: u64, gate: u8| Stage { share_bps, blocks, min_requests, gate };
@@ -358,7 +358,7 @@ fn wide(n: u128) -> u64 {
 }
 
 impl Deployment {
-    fn stage(&self) -> &Stage {
+    pub(crate) fn stage(&self) -> &Stage {
         &self.plan.stages[self.stage]
     }
 
