@@ -334,8 +334,9 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Begins a transaction that may fail after a change.
+    /// Begins a transaction that may fail after a change. Whatever was done before is kept.
     pub(crate) fn begin(&mut self) -> Mark {
+        self.keep();
         self.features.copies.journaling = Journaling::On;
         self.plugins.copies.journaling = Journaling::On;
         Mark {

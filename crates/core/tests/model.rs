@@ -270,13 +270,11 @@ fn worlds_of_seeds() {
 }
 
 #[test]
-#[ignore = "the state machine does not execute commands on plugins yet"]
 fn worlds_of_plugins() {
     check_seeds(Mix::Plugins, "worlds_of_plugins");
 }
 
 #[test]
-#[ignore = "the state machine does not execute commands on plugins yet"]
 fn worlds_of_both() {
     check_seeds(Mix::Both, "worlds_of_both");
 }

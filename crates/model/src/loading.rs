@@ -193,12 +193,22 @@ impl Model {
         }
         let mut planned = Vec::new();
         self.visit(name, &mut Vec::new(), &mut planned)?;
+        if self.depth_of_plan(name, &planned) > LOAD_DEPTH_MAX {
+            return Err(Reject::LimitExceeded);
+        }
         let mut after = self.clone();
         for name in &planned {
             let plugin = after.plugin_mut(name);
             plugin.waits = false;
             plugin.loaded = Some(plugin.current.clone());
             plugin.load_state = LoadState::Pending;
+        }
+        let requires_itself = |name: &Vec<u8>| {
+            let rows = after.plugins[name].rows();
+            rows.iter().any(|(required, _)| after.leads_to(required, name))
+        };
+        if planned.iter().any(requires_itself) {
+            return Err(Reject::DependencyCycle);
         }
         after.are_within_limits()?;
         *self = after;
@@ -237,6 +247,13 @@ impl Model {
         }
         path.pop();
         Ok(())
+    }
+
+    /// The longest path among the planned plugins, in edges.
+    fn depth_of_plan(&self, name: &[u8], planned: &Names) -> usize {
+        let plugin = &self.plugins[name];
+        let below = plugin.version(&plugin.current).requirements.iter().filter(|(name, _)| planned.contains(name));
+        below.map(|(name, _)| 1 + self.depth_of_plan(name, planned)).max().unwrap_or(0)
     }
 
     /// These plugins, each behind those that it requires, the first name first where that leaves a choice.

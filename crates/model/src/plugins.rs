@@ -879,7 +879,7 @@ impl Model {
             deployment.healthy = false;
             let evidence = deployment.evidence(0);
             self.break_rule(h, name, PluginReason::Unhealthy, evidence);
-        } else if deployment.stage().gate == HEALTH {
+        } else if deployment.stage().gate == HEALTH && !deployment.healthy {
             deployment.healthy = true;
             if deployment.hold == Hold::Running {
                 deployment.look_at(Some(h + 1));

@@ -252,7 +252,6 @@ impl Overlay<'_> {
 
     fn run_scheduled(&mut self, at: Height, id: u64, entry: &Scheduled) {
         self.set_scheduled(at, id, None);
-        self.keep();
         let receipt = self.run_commands(&entry.actor, entry.commands.iter().map(Ok));
         self.refused = None;
         self.events.push(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
