@@ -458,7 +458,13 @@ impl<'a> Generator<'a> {
     fn command(&mut self) -> Command {
         let name = self.name();
         if let Some(breaker) = self.model.breaker
-            && self.choices.percent(if breaker.until == 0 { 8 } else { 3 })
+            && self.choices.percent(if self.mix != Mix::Features {
+                20
+            } else if breaker.until == 0 {
+                8
+            } else {
+                3
+            })
         {
             return Command::ResetBreaker;
         }

@@ -20,7 +20,7 @@ const STRATEGIES: [StrategyKind; 5] =
 /// The gates of a stage.
 const TIME: u8 = 0;
 const MANUAL: u8 = 1;
-const HEALTH: u8 = 2;
+pub(crate) const HEALTH: u8 = 2;
 
 /// The most requests of an arm.
 const ARM_REQUESTS_MAX: u128 = (1 << 48) - 1;

@@ -1,10 +1,11 @@
 //! The part of the worlds that is about plugins.
 
 use coalmine_core::{Hold, LoadState, Payload, VersionStatus};
+use semver::Version;
 
 use super::{Choices, Generator, NAMES, encoded};
 use crate::ADMIN;
-use crate::plugins::{Deployment, Plugin, plan};
+use crate::plugins::{Deployment, HEALTH, Plugin, plan};
 use crate::raw::{self, Command, PluginCommand, Stage, Strategy, Terms};
 
 /// The valid names of the plugins that most worlds use: one is a prefix of another, one is as long as a name can be.
@@ -87,11 +88,19 @@ impl Generator<'_> {
         deployments.filter_map(|d| d.due).chain(self.model.load_queue.iter().map(|(due, _)| *due)).collect()
     }
 
+    /// A command on plugins: mostly one that some plugin is ready for.
     pub(super) fn plugin_command(&mut self) -> PluginCommand {
-        let kind = self.choices.pick(&[
-            40, 40, 40, 41, 41, 41, 41, 41, 42, 43, 43, 43, 44, 44, 45, 46, 46, 47, 48, 49, 50, 51, 51, 51, 51, 52, 52,
-            53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 54, 54, 54, 54, 55, 55, 55, 55, 55, 55, 56, 56, 56,
-        ]);
+        let mut kind = 40;
+        for _ in 0..3 {
+            kind = self.choices.pick(&[
+                40, 40, 40, 41, 41, 41, 41, 41, 42, 43, 43, 43, 44, 44, 45, 46, 46, 47, 48, 49, 50, 51, 51, 51, 51, 51,
+                52, 52, 52, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53,
+                53, 54, 54, 54, 54, 54, 54, 54, 55, 55, 55, 55, 55, 55, 55, 56, 56, 56,
+            ]);
+            if self.model.plugins.values().any(|plugin| suits(kind, plugin)) {
+                break;
+            }
+        }
         self.plugin_command_of(kind)
     }
 
@@ -103,44 +112,29 @@ impl Generator<'_> {
     }
 
     fn plugin_command_of(&mut self, kind: u8) -> PluginCommand {
-        let holds = |holds: &'static [Hold]| {
-            move |plugin: &Plugin| plugin.deployment.as_ref().is_some_and(|deployment| holds.contains(&deployment.hold))
-        };
-        let in_state = |states: &'static [LoadState]| move |plugin: &Plugin| states.contains(&plugin.load_state);
+        let plugin = self.plugin_for(kind);
+        let known = self.model.plugins.get(&plugin);
+        let spelled = |version: &Version| version.to_string().into_bytes();
         match kind {
-            40 => self.register(),
+            40 => self.register(plugin),
             41 => {
-                let plugin =
-                    self.plugin_that(|plugin| plugin.deployment.is_none() && deployable(plugin).next().is_some());
-                let usual = self.model.plugins.get(&plugin).map_or(Vec::new(), |plugin| deployable(plugin).collect());
+                let usual = self.versions_in(&plugin, &[VersionStatus::Loading, VersionStatus::Deprecated]);
                 let version = self.version_of(&plugin, &usual);
                 let (strategy, terms) = self.strategy();
                 PluginCommand::Deploy { plugin, version, strategy, terms }
             }
-            42 => PluginCommand::Pause {
-                plugin: self.plugin_that(holds(&[Hold::Running, Hold::ManualGate, Hold::Completed, Hold::Dependents])),
-            },
-            43 => PluginCommand::Resume {
-                plugin: self.plugin_that(holds(&[
-                    Hold::Paused,
-                    Hold::PausedByRule,
-                    Hold::ManualGate,
-                    Hold::Dependents,
-                ])),
-            },
-            44 => PluginCommand::Promote { plugin: self.plugin_that(|plugin| plugin.deployment.is_some()) },
-            45 => PluginCommand::RollbackDeployment { plugin: self.plugin_that(|plugin| plugin.deployment.is_some()) },
-            46 => PluginCommand::Revert {
-                plugin: self.plugin_that(|plugin| plugin.deployment.is_none() && plugin.previous.is_some()),
-            },
+            42 => PluginCommand::Pause { plugin },
+            43 => PluginCommand::Resume { plugin },
+            44 => PluginCommand::Promote { plugin },
+            45 => PluginCommand::RollbackDeployment { plugin },
+            46 => PluginCommand::Revert { plugin },
             47 => {
-                let plugin = self.plugin_that(|plugin| plugin.versions.len() > 2);
-                let usual = self
-                    .versions_in(&plugin, &[VersionStatus::Loading, VersionStatus::Deprecated, VersionStatus::Failed]);
+                let past = [VersionStatus::Loading, VersionStatus::Deprecated, VersionStatus::Failed];
+                let usual = self.versions_in(&plugin, &past);
                 PluginCommand::RetireVersion { version: self.version_of(&plugin, &usual), plugin }
             }
             48 => PluginCommand::SetRule {
-                plugin: self.plugin_that(|_| true),
+                plugin,
                 constraint: self.choices.pick_or(&["", "", "*", "^1", ">=1.1.0", "<2.0.0"], &["||"]).into(),
             },
             49 => PluginCommand::SetHostVersion {
@@ -150,39 +144,35 @@ impl Generator<'_> {
                 max_versions: self.choices.maybe(60, &[3, 3, 4, 5, 64], &[2, 65]),
                 auto_load: self.choices.maybe(50, &[true, true, false], &[false]),
             },
-            51 => PluginCommand::Load { plugin: self.plugin_that(in_state(&[LoadState::Unloaded, LoadState::Failed])) },
-            52 => PluginCommand::Unload {
-                plugin: self.plugin_that(in_state(&[LoadState::Loaded])),
-                force: self.choices.percent(60),
-            },
-            53 => self.version_report(),
+            51 => PluginCommand::Load { plugin },
+            52 => PluginCommand::Unload { plugin, force: self.choices.percent(60) },
+            53 => self.version_report(plugin),
             54 => {
-                let plugin = self.plugin_that(|plugin| plugin.deployment.as_ref().is_some_and(|d| d.stage().gate == 2));
-                let deployment = self.model.plugins.get(&plugin).and_then(|plugin| plugin.deployment.as_ref());
-                let usual: Vec<Vec<u8>> = deployment.map(|d| d.new.to_string().into_bytes()).into_iter().collect();
+                let deployment = known.and_then(|plugin| plugin.deployment.as_ref());
+                let usual: Vec<Vec<u8>> = deployment.map(|d| spelled(&d.new)).into_iter().collect();
                 let version = self.version_of(&plugin, &usual);
-                PluginCommand::AttestHealth { plugin, version, healthy: self.choices.percent(75) }
-            }
-            55 => {
-                let settled = self.choices.percent(15);
-                let plugin = if settled {
-                    self.plugin_that(in_state(&[LoadState::Loaded, LoadState::Failed]))
-                } else {
-                    self.plugin_that(in_state(&[LoadState::Loading]))
-                };
-                PluginCommand::ReportLoad { version: self.loaded(&plugin), plugin, ok: self.choices.percent(80) }
+                PluginCommand::AttestHealth { plugin, version, healthy: self.choices.percent(80) }
             }
             _ => {
-                let plugin = self.plugin_that(in_state(&[LoadState::Unloading]));
-                PluginCommand::ReportUnload { version: self.loaded(&plugin), plugin, ok: self.choices.percent(80) }
+                let loaded = known.and_then(|plugin| plugin.loaded.as_ref());
+                let usual: Vec<Vec<u8>> = loaded.map(spelled).into_iter().collect();
+                let (version, ok) = (self.version_of(&plugin, &usual), self.choices.percent(80));
+                if kind == 55 {
+                    PluginCommand::ReportLoad { plugin, version, ok }
+                } else {
+                    PluginCommand::ReportUnload { plugin, version, ok }
+                }
             }
         }
     }
 
-    /// Mostly a plugin of this kind, if there is one.
-    fn plugin_that(&mut self, suits: impl Fn(&Plugin) -> bool) -> Vec<u8> {
+    /// Mostly a plugin that a command may succeed on, if there is one.
+    fn plugin_for(&mut self, kind: u8) -> Vec<u8> {
+        if kind == 40 && self.choices.percent(30) {
+            return self.choices.pick(&PLUGINS).into();
+        }
         let all: Vec<Vec<u8>> = self.model.plugins.keys().cloned().collect();
-        let suited: Vec<Vec<u8>> = all.iter().filter(|name| suits(&self.model.plugins[*name])).cloned().collect();
+        let suited: Vec<Vec<u8>> = all.iter().filter(|name| suits(kind, &self.model.plugins[*name])).cloned().collect();
         match self.choices.below(100) {
             0 => self.choices.pick(&[&b""[..], b"-a", b"a b", &[b'z'; 65]]).into(),
             1..4 => self.choices.pick(&PLUGINS).into(),
@@ -216,18 +206,7 @@ impl Generator<'_> {
         version
     }
 
-    fn loaded(&mut self, plugin: &[u8]) -> Vec<u8> {
-        let loaded = self.model.plugins.get(plugin).and_then(|plugin| plugin.loaded.as_ref());
-        let usual: Vec<Vec<u8>> = loaded.map(|loaded| loaded.to_string().into_bytes()).into_iter().collect();
-        self.version_of(plugin, &usual)
-    }
-
-    fn register(&mut self) -> PluginCommand {
-        let plugin = if self.choices.percent(30) {
-            self.choices.pick(&PLUGINS).into()
-        } else {
-            self.plugin_that(|plugin| plugin.versions.len() < 4)
-        };
+    fn register(&mut self, plugin: Vec<u8>) -> PluginCommand {
         let failed = self.versions_in(&plugin, &[VersionStatus::Failed]);
         let known = self.versions_in(&plugin, VersionStatus::ALL);
         let mut fresh: Vec<Vec<u8>> = VERSIONS.iter().map(|version| version.as_bytes().to_vec()).collect();
@@ -315,7 +294,7 @@ impl Generator<'_> {
                         share_bps: choices.pick(&[0, 1, 100, 2_500, 5_000, 10_000]),
                         blocks: blocks(choices),
                         min_requests: choices.pick(&[0, 0, 0, 1, 10, 20, u64::MAX]),
-                        gate: choices.pick_or(&[0, 0, 1, 1, 2], &[3]),
+                        gate: choices.pick_or(&[0, 0, 1, 1, 1, 2], &[3]),
                     })
                     .collect();
                 if choices.percent(97) {
@@ -331,8 +310,8 @@ impl Generator<'_> {
         };
         let mut terms = Terms {
             error_threshold_bps: choices.pick_or(&[0, 100, 500, 1_000, 1_000, 5_000, 10_000], &[10_001]),
-            success_threshold_bps: choices.pick_or(&[0, 0, 5_000, 9_000, 9_500, 10_000], &[10_001]),
-            min_requests: choices.pick(&[0, 0, 1, 1, 10, 10, 20, 100]),
+            success_threshold_bps: choices.pick_or(&[0, 0, 5_000, 9_000, 9_000, 9_500, 10_000], &[10_001]),
+            min_requests: choices.pick(&[0, 0, 1, 1, 10, 10, 20]),
             max_blocks: 0,
             auto_promote: choices.percent(65),
             auto_rollback: choices.percent(55),
@@ -343,15 +322,14 @@ impl Generator<'_> {
         let sum: u32 = stages.map_or(0, |plan| plan.stages.iter().fold(0, |sum, s| s.blocks.saturating_add(sum)));
         let deadline = |n: u32| sum.saturating_add(n);
         terms.max_blocks = choices.pick_or(
-            &[0, 0, deadline(1), deadline(2), deadline(5), sum.saturating_mul(8), u32::MAX],
+            &[0, 0, 0, deadline(1), deadline(3), sum.saturating_mul(8), sum.saturating_mul(8), u32::MAX],
             &[deadline(0), 1],
         );
         (strategy, terms)
     }
 
     /// A report that at times meets a threshold of the deployment exactly, or misses it by one.
-    fn version_report(&mut self) -> PluginCommand {
-        let plugin = self.plugin_that(|plugin| plugin.deployment.is_some());
+    fn version_report(&mut self, plugin: Vec<u8>) -> PluginCommand {
         let deployment = self.model.plugins.get(&plugin).and_then(|plugin| plugin.deployment.clone());
         let is_canary = self.choices.percent(65);
         let arm = |d: &Deployment| if is_canary { d.new.to_string() } else { d.old.to_string() };
@@ -359,8 +337,12 @@ impl Generator<'_> {
         let version = self.version_of(&plugin, &usual);
         let choices = &mut self.choices;
         let mut requests: u32 = choices.pick(&[0, 1, 9, 10, 10, 20, 32, 50, 100, 1_000]);
-        let mut errors =
-            choices.pick(&[0, 0, 0, 0, 0, requests / 20, requests / 10, requests / 4, requests / 2, requests]);
+        // Production fares worse than the canary, so that at times the canary wins.
+        let mut errors = if is_canary {
+            choices.pick(&[0, 0, 0, 0, 0, 0, requests / 20, requests / 10, requests])
+        } else {
+            choices.pick(&[0, requests / 10, requests / 4, requests / 2, requests])
+        };
         if let Some(d) = &deployment {
             if choices.percent(25) {
                 let least = choices.pick(&[u128::from(d.stage().min_requests), u128::from(d.plan.terms.min_requests)]);
@@ -368,7 +350,7 @@ impl Generator<'_> {
                 requests = u32::try_from(missing).unwrap_or(requests).saturating_sub(choices.pick(&[0, 0, 1]));
                 errors = errors.min(requests);
             }
-            if choices.percent(45) {
+            if choices.percent(30) {
                 let success = 10_000 - u128::from(d.plan.terms.success_threshold_bps);
                 let bps = choices.pick(&[u128::from(d.plan.terms.error_threshold_bps), success]);
                 let (n, e) = choices.pick(&[(d.canary.requests, d.canary.errors), (d.stage_requests, d.stage_errors)]);
@@ -384,8 +366,24 @@ impl Generator<'_> {
     }
 }
 
-/// The versions that may be deployed.
-fn deployable(plugin: &Plugin) -> impl Iterator<Item = Vec<u8>> {
-    let may = |status: VersionStatus| status == VersionStatus::Loading || status == VersionStatus::Deprecated;
-    plugin.versions.iter().filter(move |(_, v)| may(v.status)).map(|(version, _)| version.to_string().into_bytes())
+/// Whether a command of this kind may succeed on the plugin.
+fn suits(kind: u8, plugin: &Plugin) -> bool {
+    let deployment = plugin.deployment.as_ref();
+    let has_hold = |holds: &[Hold]| deployment.is_some_and(|deployment| holds.contains(&deployment.hold));
+    let may_deploy = |status: VersionStatus| [VersionStatus::Loading, VersionStatus::Deprecated].contains(&status);
+    match kind {
+        40 => plugin.versions.len() < 4,
+        41 => deployment.is_none() && plugin.versions.values().any(|v| may_deploy(v.status)),
+        42 => has_hold(&[Hold::Running, Hold::ManualGate, Hold::Completed, Hold::Dependents]),
+        43 => has_hold(&[Hold::Paused, Hold::PausedByRule, Hold::ManualGate, Hold::Dependents]),
+        44 | 45 | 53 => deployment.is_some(),
+        46 => deployment.is_none() && plugin.previous.is_some(),
+        47 => plugin.versions.len() > 2,
+        51 => [LoadState::Unloaded, LoadState::Failed].contains(&plugin.load_state),
+        52 => plugin.load_state == LoadState::Loaded,
+        54 => deployment.is_some_and(|deployment| deployment.stage().gate == HEALTH && !deployment.healthy),
+        55 => plugin.load_state == LoadState::Loading,
+        56 => plugin.load_state == LoadState::Unloading,
+        _ => true,
+    }
 }
