@@ -11,7 +11,8 @@ use crate::event::Event;
 use crate::execute::Presence;
 use crate::execute::finish::{write_change, write_index};
 use crate::feed::{
-    self, FeedAction, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Transition,
+    self, FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FeedAction, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind,
+    FeedPart, FeedState, Transition,
 };
 use crate::key::Key;
 use crate::note::Note;
@@ -154,6 +155,14 @@ impl<'a> FeedOverlay<'a> {
         self.follow(key);
     }
 
+    /// Stores the record that a message has made, if it has made one, and gives its version.
+    fn store(&mut self, key: FeedKey, item: Option<FeedItem>) -> u64 {
+        let Some(item) = item else { return 0 };
+        let version = item.version;
+        self.set_item(key, Some(item));
+        version
+    }
+
     /// Puts the item into the index, if there is one yet, or takes it out.
     fn follow(&mut self, key: FeedKey) {
         let presence = presence(is_indexed(self.item(&key)));
@@ -222,6 +231,8 @@ impl<'a> FeedOverlay<'a> {
     }
 }
 
+const _: () = assert!(FEED_PUT_IDS_MAX <= FEED_LIVE_MAX, "what a put retains may be live");
+
 impl Overlay<'_> {
     /// Upserts what a put or a part of it lists; what no part has listed is forgotten at its end.
     pub(crate) fn feed_put(
@@ -251,8 +262,8 @@ impl Overlay<'_> {
             totals.listed = totals.listed.saturating_add(u32::from(!is_listed));
             upserts.push((key, transition));
         }
-        // Whatever is live when a put ends is among the ids that it retains, so the limit of these
-        // is that of the live items too, and nothing can fail at the end.
+        // What is live when a put ends is among the ids that it retains, and their limit is not above
+        // that of live items: nothing can fail at the end.
         if !totals.is_within_limits() {
             return Err(Reject::FeedTooManyItems);
         }
@@ -271,11 +282,11 @@ impl Overlay<'_> {
     }
 
     fn end_put(&mut self) {
-        for (key, transition) in self.feed.unlisted() {
-            // A mark on what was deleted already is no news to anybody.
-            match transition.action {
-                FeedAction::Noop => self.feed.set_item(key, transition.item),
-                FeedAction::Insert | FeedAction::Updated | FeedAction::Delete => self.receive(key, transition),
+        for (key, Transition { item, action }) in self.feed.unlisted() {
+            let version = self.feed.store(key, item);
+            // A mark on what was deleted already is no news to anybody, and no message was about it.
+            if action != FeedAction::Noop {
+                self.tell(key, version, action);
             }
         }
         self.feed.clear_listed();
@@ -334,10 +345,7 @@ impl Overlay<'_> {
     }
 
     fn receive(&mut self, key: FeedKey, Transition { item, action }: Transition) {
-        let version = item.as_ref().map(|item| item.version).unwrap_or_default();
-        if item.is_some() {
-            self.feed.set_item(key, item);
-        }
+        let version = self.feed.store(key, item);
         self.tell(key, version, action);
     }
 

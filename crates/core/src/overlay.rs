@@ -324,7 +324,7 @@ impl<'a> Overlay<'a> {
             tx: 0,
             notes: Vec::new(),
             refused: None,
-            feed: FeedOverlay::new(base.feed_of_block()),
+            feed: FeedOverlay::new(base.committed_feed()),
             overrides: BTreeMap::new(),
             roles: BTreeMap::new(),
             schedule: BTreeMap::new(),

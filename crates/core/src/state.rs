@@ -470,7 +470,7 @@ impl State {
         self.steps.first().map(|(at, _)| *at)
     }
 
-    pub(crate) const fn feed_of_block(&self) -> &Feed {
+    pub(crate) const fn committed_feed(&self) -> &Feed {
         &self.feed
     }
 
