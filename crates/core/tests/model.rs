@@ -20,10 +20,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coalmine_core::query::{self, Entry, Visit};
 use coalmine_core::{
-    Block, BlockError, EventCode, Execution, Fault, Name, Outcome, Read, Receipt, Reject, State, WriteSet,
+    Block, BlockError, EventCode, Execution, Fault, FeedBody, FeedId, FeedItem, FeedKind, Name, Outcome, Read, Receipt,
+    Reject, State, WriteSet,
 };
 use coalmine_model::Model;
-use coalmine_model::generate::{ADDRESSES, Mix, NAMES, World};
+use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, World};
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 /// Seeds that are run when nothing else is said.
@@ -155,6 +156,17 @@ impl Lockstep {
                 assert_eq!(reloaded.is_enabled(&name, user), want, "{}", at());
             }
             self.agree_on_history(text, &name);
+        }
+        for (kind, id) in FeedKind::ALL.iter().flat_map(|kind| FEED_IDS.iter().map(move |id| (*kind, *id))) {
+            let want = self.model.feed_item(kind.tag(), id);
+            let id = FeedId::new(id).unwrap();
+            let stored = query::feed_item(&self.records, kind, &id).unwrap();
+            for got in [self.state.feed_item(kind, &id), reloaded.feed_item(kind, &id), stored.as_ref()] {
+                let body = |item: &FeedItem| item.body().map_or(Vec::new(), |body| FeedBody::as_bytes(body).into());
+                let got = got.map(|item| (item.version, item.state.tag(), body(item)));
+                let want = want.map(|(version, tag, body)| (version, tag, body.to_vec()));
+                assert_eq!(got, want, "{kind} {id}");
+            }
         }
     }
 

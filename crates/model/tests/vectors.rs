@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::{Address, Block, Decode, Feature, Genesis, Hash, Metrics, Payload, Reader, Status};
-use coalmine_model::raw::{self, Changes, Command, Policy, Report, Transaction};
+use coalmine_model::raw::{self, Changes, Command, FeedEntry, Policy, Report, Transaction};
 use coalmine_model::{Model, root};
 use serde_json::{Map, Value};
 
@@ -25,6 +25,10 @@ type Object = Map<String, Value>;
 const ROLES: [&str; 5] = ["admin", "operator", "reporter", "guardian", "feeder"];
 const REASONS: [&str; 6] =
     ["manual", "error_rate", "invariant_violation", "circuit_breaker", "consensus_failure", "performance"];
+
+const KINDS: [&str; 2] = ["environment", "filter"];
+const PARTS: [&str; 4] = ["only", "first", "more", "last"];
+const STATES: [&str; 3] = ["live", "deleted", "forgotten"];
 
 /// The block files of a folder of vectors, none if it is absent.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -151,8 +155,49 @@ fn command(object: &Object) -> Command {
             breaker_rollbacks: number(object, "breaker_rollbacks"),
             breaker_window: number(object, "breaker_window"),
         },
+        "feed_put" => {
+            let part = object.get("part").map_or(0, |part| tag(&PARTS, part.as_str().unwrap()));
+            Command::FeedPut { part, lists: ["environments", "filters"].map(|key| feed_entries(object.get(key))) }
+        }
+        "feed_patch" => {
+            let (id, version) = (text(object, "id").into(), number(object, "version").unwrap());
+            Command::FeedPatch { kind: tag(&KINDS, text(object, "kind")), id, version, body: unhex(&object["body"]) }
+        }
+        "feed_delete" => {
+            let (id, version) = (text(object, "id").into(), number(object, "version").unwrap());
+            Command::FeedDelete { kind: tag(&KINDS, text(object, "kind")), id, version }
+        }
+        "feed_forget" => {
+            let ids = object["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().into()).collect();
+            Command::FeedForget { kind: tag(&KINDS, text(object, "kind")), ids }
+        }
         other => panic!("unknown op {other}"),
     }
+}
+
+fn unhex(text: &Value) -> Vec<u8> {
+    let digits = text.as_str().unwrap().as_bytes();
+    digits.chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The items of a put, in the order of their ids.
+fn feed_entries(items: Option<&Value>) -> Vec<FeedEntry> {
+    let items: BTreeMap<Vec<u8>, &Value> = items
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(id, item)| (id.as_bytes().to_vec(), item))
+        .collect();
+    let entry = |(id, item): (Vec<u8>, &Value)| FeedEntry {
+        id,
+        version: item["version"].as_u64().unwrap(),
+        body: unhex(&item["body"]),
+    };
+    items.into_iter().map(entry).collect()
 }
 
 fn genesis(object: &Object) -> raw::Genesis {
@@ -256,6 +301,20 @@ fn expect(file: &str, model: &Model, receipts: &[&str], want: &Object) -> usize 
                 let got = model.is_enabled(text(want, "name").as_bytes(), &text(want, "user").parse().unwrap());
                 assert_eq!(Value::from(got), want["value"], "{at} enabled {want:?}");
             }),
+            "feed" => want.as_object().unwrap().iter().for_each(|(kinds, want)| {
+                let kind = tag(&KINDS, kinds.strip_suffix('s').unwrap());
+                want.as_object().unwrap().iter().for_each(|(id, want)| {
+                    let got = model.feed_item(kind, id.as_bytes());
+                    assert_eq!(got.is_none(), want.is_null(), "{at} feed {kinds} {id}");
+                    let Some((version, state, body)) = got else { return };
+                    let got = [
+                        ("version", version.into()),
+                        ("state", STATES[usize::from(state)].into()),
+                        ("body", hex(body).into()),
+                    ];
+                    expect_fields(&format!("{at} feed {kinds} {id}"), want, &BTreeMap::from(got));
+                });
+            }),
             "root" => assert_eq!(root(&entries), want.as_str().unwrap().parse::<Hash>().unwrap(), "{at} root"),
             "height" => assert_eq!(Value::from(model.tip()), *want, "{at} height"),
             other => panic!("{at}: unknown expectation {other}"),
@@ -309,11 +368,22 @@ fn files_of_random_worlds() {
 }
 
 #[test]
+fn files_of_the_feed() {
+    for path in files("model/feed") {
+        let (model, _) = run(&path);
+        let want: Vec<(String, String)> =
+            serde_json::from_slice(&std::fs::read(path.with_extension("want")).unwrap()).unwrap();
+        let entries = model.entries();
+        let got = entries.iter().filter(|(key, _)| key[0] == 0xDE).map(|(key, value)| (hex(key), hex(value)));
+        assert_eq!(got.collect::<Vec<_>>(), want, "{}", path.display());
+    }
+}
+
+#[test]
 fn files_of_the_reference_implementation() {
     for path in files("reference") {
         let (model, _) = run(&path);
         let want: Value = serde_json::from_slice(&std::fs::read(path.with_extension("want")).unwrap()).unwrap();
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let mut records: BTreeMap<String, String> = model
             .entries()
             .iter()
