@@ -5,6 +5,8 @@
 //! the same state. A test that only runs blocks has tested that much.
 #![allow(dead_code, reason = "every test takes its part")]
 
+pub(crate) mod plugins;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -404,7 +406,7 @@ impl World {
         for (key, value) in execution.writes().iter() {
             assert!(seen.insert(key.to_vec()), "a key is written twice");
             let before = self.records.0.get(key);
-            if Key::from_bytes(key).unwrap().prefix() == KeyPrefix::Change {
+            if matches!(Key::from_bytes(key).unwrap().prefix(), KeyPrefix::Change | KeyPrefix::PluginChange) {
                 assert!(before.is_none() && value.is_some(), "the history only grows");
             }
             assert_ne!(before.map(Vec::as_slice), value, "a write that changes nothing");
@@ -416,7 +418,7 @@ impl World {
         let root = execution.root();
         self.state.apply(execution).unwrap();
         assert_eq!((self.state.root(), self.state.tip()), (root, Some(height)));
-        self.events.extend(outcome.events.iter().map(|event| (height, *event)));
+        self.events.extend(outcome.events.iter().map(|event| (height, event.clone())));
         self.executions += 1;
         self.check();
         outcome
@@ -484,7 +486,7 @@ impl World {
 
     /// The events of one height.
     pub(crate) fn events_at(&self, height: Height) -> Vec<Event> {
-        self.events.iter().filter(|(at, _)| *at == height).map(|(_, event)| *event).collect()
+        self.events.iter().filter(|(at, _)| *at == height).map(|(_, event)| event.clone()).collect()
     }
 
     fn check(&self) {
@@ -530,6 +532,7 @@ impl World {
         let admins = admins.iter().filter(|(_, roles)| roles.holds(Role::Admin)).count();
         assert_eq!(usize::try_from(self.state.global().admins), Ok(admins));
         assert!(admins > 0);
+        self.check_plugins();
     }
 }
 
