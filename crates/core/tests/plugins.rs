@@ -459,8 +459,7 @@ fn refusals() -> Vec<Refusal> {
         row("revert to nothing", &[p()], revert("p"), NoPreviousVersion),
         row("deploy the current version", &[p()], deploy_slowly("p", "1.0.0"), VersionInUse),
         row("retire the current version", &[p()], retire("p", "1.0.0"), VersionInUse),
-        row("retire the canary", &going(), retire("p", "2.0.0"), VersionInUse),
-        row("deploy with the breaker open", &[p(), p2(), trip(0, false)], deploy_slowly("p", "2.0.0"), CircuitOpen),
+        row("deploy with the breaker open", &[p(), trip(0, false)], deploy_slowly("p", "1.0.0"), CircuitOpen),
         row(
             "deploy what is retired",
             &[p(), p2(), retire("p", "2.0.0")],
@@ -780,4 +779,1051 @@ fn of_two_rejects_of_plugins_the_earlier_check_wins() {
         assert_eq!(world.probe(&raw_tx(signer, &[bytes])), refused(reject), "{what}");
     }
     assert_eq!(open.try_next(&load("p")), Receipt::Ok, "a load heeds no breaker");
+}
+
+// Plans from start to end.
+
+/// A strategy at work: `p` goes from 1.0.0 to 2.0.0, deployed at height 10.
+struct Story {
+    what: &'static str,
+    strategy: Strategy,
+    terms: Terms,
+    /// Commands with their heights. Those of one height are transactions of one block.
+    script: Vec<(Height, Command)>,
+    /// The last block.
+    end: Height,
+    /// All that is told from height 11 on, and what is refused.
+    told: &'static [&'static str],
+}
+
+/// The world after a story, and what was told of it.
+fn play(strategy: Strategy, terms: Terms, script: &[(Height, Command)], end: Height) -> (World, Vec<String>) {
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+    world.all_at(10, &[deploy("p", "2.0.0", strategy, terms)]);
+    let mut refusals = Vec::new();
+    for height in script.iter().map(|(height, _)| *height).collect::<BTreeSet<_>>() {
+        let commands: Vec<&Command> = script.iter().filter(|(at, _)| *at == height).map(|(_, one)| one).collect();
+        let outcome = world.at(height, commands.iter().map(|command| give((*command).clone())).collect());
+        for receipt in outcome.receipts {
+            if let Receipt::Rejected { reject, .. } = receipt {
+                refusals.push(format!("{height} refused {reject}"));
+            }
+        }
+    }
+    world.advance(end);
+    let told = [world.lines_from(11), refusals].concat();
+    (world, told)
+}
+
+fn check(stories: Vec<Story>) {
+    for Story { what, strategy, terms, script, end, told } in stories {
+        assert_eq!(play(strategy, terms, &script, end).1, told, "{what}");
+    }
+}
+
+/// A report of the new version.
+fn new(requests: u32, errors: u32) -> Command {
+    tell_version("p", "2.0.0", requests, errors)
+}
+
+/// A report of the old version.
+fn old(requests: u32, errors: u32) -> Command {
+    tell_version("p", "1.0.0", requests, errors)
+}
+
+fn healthy() -> Command {
+    attest("p", "2.0.0", true)
+}
+
+/// The terms of a strategy where nothing is said.
+fn defaults(strategy: &Strategy) -> Terms {
+    strategy.default_terms()
+}
+
+#[test]
+fn each_strategy_succeeds_and_fails() {
+    let canary = || canary_of(1_000, 2_000, 5, 4_000, 8);
+    let rolling = || Strategy::Rolling { initial_bps: 5_000, increment_bps: 5_000, increment_blocks: 5 };
+    let blue_green = || Strategy::BlueGreen { health_blocks: 5, bake_blocks: 4 };
+    let gates = || {
+        let manual = Stage { gate: Gate::Manual, ..stage(100, 3) };
+        let health = Stage { gate: Gate::Health, ..stage(200, 3) };
+        custom(&[manual, health, stage(10_000, 2)])
+    };
+    let of = |what, strategy: Strategy, script: Vec<(Height, Command)>, end, told| {
+        let terms = defaults(&strategy);
+        Story { what, strategy, terms, script, end, told }
+    };
+    check(vec![
+        of(
+            "a canary grows by its increments, and is observed at its maximum",
+            canary(),
+            vec![(12, new(100, 1)), (16, new(100, 0)), (21, new(100, 0))],
+            40,
+            &["15 p staged 1 3000", "20 p staged 2 4000", "28 p promoted 1.0.0 2.0.0"],
+        ),
+        of(
+            "a canary with too many errors",
+            canary(),
+            vec![(12, new(100, 2))],
+            40,
+            &["12 p deployment_rolled_back 2.0.0 error_rate 2/100 0/0 100 by itself"],
+        ),
+        of(
+            "rolling to everybody",
+            rolling(),
+            vec![(11, new(50, 0)), (16, new(50, 0))],
+            30,
+            &["15 p staged 1 10000", "20 p promoted 1.0.0 2.0.0"],
+        ),
+        of(
+            "rolling, and worse in its second stage alone",
+            rolling(),
+            vec![(11, new(1_000, 0)), (16, new(50, 3))],
+            30,
+            &["15 p staged 1 10000", "16 p deployment_rolled_back 2.0.0 error_rate 3/50 0/0 500 by itself"],
+        ),
+        of(
+            "blue and green: healthy, switched and baked",
+            blue_green(),
+            vec![(12, healthy())],
+            30,
+            &["12 p health_attested 2.0.0 true", "13 p staged 1 10000", "17 p promoted 1.0.0 2.0.0"],
+        ),
+        of(
+            "blue and green: never healthy",
+            blue_green(),
+            vec![],
+            30,
+            &["15 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself"],
+        ),
+        of(
+            "blue and green: worse when it bakes",
+            blue_green(),
+            vec![(12, healthy()), (15, new(50, 3))],
+            30,
+            &[
+                "12 p health_attested 2.0.0 true",
+                "13 p staged 1 10000",
+                "15 p deployment_rolled_back 2.0.0 error_rate 3/50 0/0 500 by itself",
+            ],
+        ),
+        of(
+            "an A/B test that the new version wins, which promotes nothing by itself",
+            ab(5_000, 10),
+            vec![(12, new(1_000, 10)), (12, old(1_000, 50))],
+            30,
+            &["20 p concluded 2.0.0 canary 10/1000 50/1000 196"],
+        ),
+        of(
+            "an A/B test that the old version wins",
+            ab(5_000, 10),
+            vec![(12, new(1_000, 40)), (12, old(1_000, 10))],
+            30,
+            &["20 p concluded 2.0.0 production 40/1000 10/1000 196"],
+        ),
+        of(
+            "an A/B test in vain",
+            ab(5_000, 10),
+            vec![(12, new(999, 10)), (12, old(1_000, 50))],
+            30,
+            &["20 p concluded 2.0.0 inconclusive 10/999 50/1000 196"],
+        ),
+        of(
+            "a plan with a gate of each kind",
+            gates(),
+            vec![(20, resume("p")), (22, healthy())],
+            40,
+            &[
+                "13 p waiting manual_gate",
+                "20 p resumed",
+                "20 p staged 1 200",
+                "22 p health_attested 2.0.0 true",
+                "23 p staged 2 10000",
+                "25 p promoted 1.0.0 2.0.0",
+            ],
+        ),
+        of(
+            "a plan with a gate of each kind, unhealthy at the second",
+            gates(),
+            vec![(20, resume("p")), (22, attest("p", "2.0.0", false))],
+            40,
+            &[
+                "13 p waiting manual_gate",
+                "20 p resumed",
+                "20 p staged 1 200",
+                "22 p health_attested 2.0.0 false",
+                "22 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself",
+            ],
+        ),
+    ]);
+}
+
+/// At, just below and just above each threshold.
+#[test]
+fn a_tie_at_every_threshold() {
+    let one = |blocks| custom(&[stage(1_000, blocks)]);
+    let errors = Terms { error_threshold_bps: 100, min_requests: 100, ..EASY };
+    let success = Terms { success_threshold_bps: 9_900, ..EASY };
+    let z = Terms { regression_z_centi: 200, min_requests: 2, ..EASY };
+    let z_higher = Terms { regression_z_centi: 201, ..z };
+    let deadline = Terms { max_blocks: 6, auto_promote: false, ..EASY };
+    let requests = || custom(&[Stage { min_requests: 10, ..stage(1_000, 5) }]);
+    let gated = || custom(&[Stage { gate: Gate::Health, ..stage(1_000, 5) }]);
+    let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
+    let kept: &[&str] = &["15 p promoted 1.0.0 2.0.0"];
+    check(vec![
+        story("errors at the threshold", one(5), errors, vec![(12, new(100, 1))], 20, kept),
+        story(
+            "errors above it",
+            one(5),
+            errors,
+            vec![(12, new(10_000, 101))],
+            20,
+            &["12 p deployment_rolled_back 2.0.0 error_rate 101/10000 0/0 100 by itself"],
+        ),
+        story("one request short of a judgement", one(5), errors, vec![(12, new(99, 99))], 20, kept),
+        story(
+            "just enough requests for one",
+            one(5),
+            errors,
+            vec![(12, new(99, 99)), (13, new(1, 0))],
+            20,
+            &["13 p deployment_rolled_back 2.0.0 error_rate 99/100 0/0 100 by itself"],
+        ),
+        story(
+            "no requests needed are one at least",
+            one(5),
+            Terms { min_requests: 0, ..errors },
+            vec![(12, old(5, 5)), (13, new(0, 0)), (14, new(1, 1))],
+            20,
+            &["14 p deployment_rolled_back 2.0.0 error_rate 1/1 0/0 100 by itself"],
+        ),
+        story("all may fail", one(5), EASY, vec![(12, new(7, 7))], 20, kept),
+        story("success at the threshold", one(5), success, vec![(12, new(100, 1))], 20, kept),
+        story(
+            "success below it",
+            one(5),
+            success,
+            vec![(12, new(10_000, 101))],
+            20,
+            &["15 p stage_held success_rate 101/10000"],
+        ),
+        story("no requests are a success", one(5), Terms { success_threshold_bps: 10_000, ..EASY }, vec![], 20, kept),
+        story("just enough requests for the stage", requests(), EASY, vec![(12, new(10, 0))], 20, kept),
+        story(
+            "one too few",
+            requests(),
+            EASY,
+            vec![(12, new(9, 0)), (14, old(99, 0))],
+            20,
+            &["15 p stage_held requests 0/9"],
+        ),
+        story(
+            "z exactly there: 2 of 2 against 0 of 2",
+            one(5),
+            z,
+            vec![(12, old(2, 0)), (13, new(2, 2))],
+            20,
+            &["13 p deployment_rolled_back 2.0.0 regression 2/2 0/2 200 by itself"],
+        ),
+        story("z a hundredth short", one(5), z_higher, vec![(12, old(2, 0)), (13, new(2, 2))], 20, kept),
+        story("z exactly there, for the better", one(5), z, vec![(12, old(2, 2)), (13, new(2, 0))], 20, kept),
+        story("production lacks requests", one(5), z, vec![(12, old(1, 0)), (13, new(200, 200))], 20, kept),
+        story("the canary lacks requests", one(5), z, vec![(12, old(200, 0)), (13, new(1, 1))], 20, kept),
+        story(
+            "a report of production decides",
+            one(5),
+            z,
+            vec![(12, new(2, 2)), (13, old(2, 0))],
+            20,
+            &["13 p deployment_rolled_back 2.0.0 regression 2/2 0/2 200 by itself"],
+        ),
+        story(
+            "the last block before the deadline",
+            one(5),
+            deadline,
+            vec![(15, promote("p"))],
+            20,
+            &["15 p waiting completed", "15 p promoted 1.0.0 2.0.0"],
+        ),
+        story(
+            "the deadline",
+            one(5),
+            deadline,
+            vec![(16, promote("p"))],
+            20,
+            &[
+                "15 p waiting completed",
+                "16 p deployment_rolled_back 2.0.0 timeout 0/0 0/0 6 by itself",
+                "16 refused no_deployment",
+            ],
+        ),
+        story(
+            "healthy in the last block of the gate",
+            gated(),
+            EASY,
+            vec![(14, healthy())],
+            20,
+            &["14 p health_attested 2.0.0 true", "15 p promoted 1.0.0 2.0.0"],
+        ),
+        story(
+            "healthy one block late",
+            gated(),
+            EASY,
+            vec![(15, healthy())],
+            20,
+            &["15 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself", "15 refused no_deployment"],
+        ),
+    ]);
+}
+
+#[test]
+fn verdicts_with_their_figures() {
+    let terms = Terms { success_threshold_bps: 9_000, min_requests: 2, auto_promote: true, ..EASY };
+    let z = |centi| Terms { regression_z_centi: centi, ..terms };
+    let none_fails = Terms { success_threshold_bps: 10_000, ..z(1) };
+    // Requests and errors of the new version and the old one.
+    type Row = (&'static str, Terms, (u32, u32), (u32, u32), &'static [&'static str]);
+    let rows: [Row; 10] = [
+        (
+            "|z| exactly there: the new one",
+            z(200),
+            (2, 0),
+            (2, 2),
+            &["15 p concluded 2.0.0 canary 0/2 2/2 200", "15 p promoted 1.0.0 2.0.0"],
+        ),
+        ("|z| a hundredth short", z(201), (2, 0), (2, 2), &["15 p concluded 2.0.0 inconclusive 0/2 2/2 201"]),
+        (
+            "off means 1.96",
+            terms,
+            (100, 0),
+            (100, 4),
+            &["15 p concluded 2.0.0 canary 0/100 4/100 196", "15 p promoted 1.0.0 2.0.0"],
+        ),
+        (
+            "off, and just short of it",
+            terms,
+            (100, 0),
+            (100, 3),
+            &["15 p concluded 2.0.0 inconclusive 0/100 3/100 196"],
+        ),
+        ("the old one", terms, (100, 4), (100, 0), &["15 p concluded 2.0.0 production 4/100 0/100 196"]),
+        ("no difference", z(1), (100, 4), (200, 8), &["15 p concluded 2.0.0 inconclusive 4/100 8/200 1"]),
+        (
+            "nothing told",
+            Terms { min_requests: 0, ..terms },
+            (0, 0),
+            (0, 0),
+            &["15 p concluded 2.0.0 inconclusive 0/0 0/0 196"],
+        ),
+        ("one request short", terms, (100, 0), (1, 1), &["15 p concluded 2.0.0 inconclusive 0/100 1/1 196"]),
+        (
+            "better, but not good",
+            none_fails,
+            (100, 1),
+            (100, 50),
+            &["15 p concluded 2.0.0 inconclusive 1/100 50/100 1"],
+        ),
+        (
+            "good as asked",
+            z(1),
+            (100, 10),
+            (100, 50),
+            &["15 p concluded 2.0.0 canary 10/100 50/100 1", "15 p promoted 1.0.0 2.0.0"],
+        ),
+    ];
+    for (what, terms, of_new, of_old, told) in rows {
+        // Rule 3 must not decide before the verdict, so the old version is told first where it is the better one.
+        let first = [(12, new(of_new.0, of_new.1)), (12, old(of_old.0, of_old.1))];
+        let (world, lines) = play(concluding(&[stage(5_000, 5)]), terms, &first, 30);
+        assert_eq!(lines, told, "{what}");
+        let is_promoted = told.len() == 2;
+        let status = if is_promoted { VersionStatus::Active } else { VersionStatus::Loading };
+        assert_eq!(world.version_status("p", "2.0.0"), Some(status), "{what}");
+        assert!(world.deployment("p").is_none());
+    }
+    // A winner waits for nobody's promotion: it may be deployed again.
+    let (world, _) = play(ab(5_000, 5), EASY, &[], 30);
+    assert_eq!(world.try_next(&deploy_slowly("p", "2.0.0")), Receipt::Ok);
+}
+
+#[test]
+fn a_lack_is_told_once_in_each_stage_and_looked_at_after_a_report() {
+    let plan = || {
+        let stages = [1_000, 2_000].map(|share| Stage { min_requests: 10, ..stage(share, 3) });
+        custom(&stages)
+    };
+    let terms = Terms { success_threshold_bps: 9_000, ..EASY };
+    let manual = || custom(&[Stage { min_requests: 10, gate: Gate::Manual, ..stage(1_000, 3) }]);
+    let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
+    check(vec![
+        story(
+            "requests, then the rate, then again in the next stage",
+            plan(),
+            terms,
+            vec![
+                (15, new(1, 0)),
+                (16, new(8, 4)),
+                (17, old(100, 0)),
+                (18, new(1, 1)),
+                (19, new(40, 0)),
+                (30, new(40, 9)),
+                (31, new(50, 0)),
+            ],
+            40,
+            &[
+                "13 p stage_held requests 0/0",
+                // Looked at after the report of 15: nothing new to tell. After that of 16 the rate lacks too.
+                "17 p stage_held success_rate 4/9",
+                "20 p staged 1 2000",
+                "23 p stage_held requests 0/0",
+                "31 p stage_held success_rate 9/40",
+                "32 p promoted 1.0.0 2.0.0",
+            ],
+        ),
+        story(
+            "both at once",
+            plan(),
+            terms,
+            vec![(12, new(9, 9))],
+            20,
+            &["13 p stage_held requests 9/9", "13 p stage_held success_rate 9/9"],
+        ),
+        story(
+            "a manual gate first fulfils the same",
+            manual(),
+            terms,
+            vec![(20, resume("p")), (21, new(10, 0)), (30, resume("p"))],
+            40,
+            &[
+                "13 p stage_held requests 0/0",
+                "22 p waiting manual_gate",
+                "30 p resumed",
+                "30 p promoted 1.0.0 2.0.0",
+                "20 refused not_waiting",
+            ],
+        ),
+        story(
+            "a verdict asks for nothing",
+            concluding(&[Stage { min_requests: 10, ..stage(1_000, 3) }]),
+            Terms { success_threshold_bps: 10_000, ..EASY },
+            vec![(12, new(1, 1))],
+            20,
+            &["13 p concluded 2.0.0 inconclusive 1/1 0/0 196"],
+        ),
+        story(
+            "the stage before a verdict asks for its own",
+            concluding(&[Stage { min_requests: 10, ..stage(1_000, 3) }, stage(2_000, 3)]),
+            EASY,
+            vec![(20, new(10, 0))],
+            30,
+            &["13 p stage_held requests 0/0", "21 p staged 1 2000", "24 p concluded 2.0.0 inconclusive 0/10 0/0 196"],
+        ),
+    ]);
+}
+
+#[test]
+fn holds_and_the_clock() {
+    let one = |blocks| custom(&[stage(1_000, blocks)]);
+    let gated = |blocks| custom(&[Stage { gate: Gate::Health, ..stage(0, blocks) }, stage(1_000, 2)]);
+    let by_hand = Terms { auto_promote: false, ..EASY };
+    let patient = Terms { error_threshold_bps: 100, auto_rollback: false, ..EASY };
+    let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
+    let manual = "p paused manual 0/0 0/0 0";
+    assert_eq!(play(one(9), EASY, &[(11, pause("p"))], 12).1, [format!("11 {manual}")]);
+    check(vec![
+        story(
+            "the clock of a stage goes on in a pause",
+            one(5),
+            EASY,
+            vec![(12, pause("p")), (13, resume("p"))],
+            20,
+            &["12 p paused manual 0/0 0/0 0", "13 p resumed", "15 p promoted 1.0.0 2.0.0"],
+        ),
+        story(
+            "resumed behind its end, it is looked at in the next block",
+            one(5),
+            EASY,
+            vec![(12, pause("p")), (18, resume("p"))],
+            30,
+            &["12 p paused manual 0/0 0/0 0", "18 p resumed", "19 p promoted 1.0.0 2.0.0"],
+        ),
+        story(
+            "a deadline heeds no pause",
+            one(5),
+            Terms { max_blocks: 8, auto_rollback: false, ..EASY },
+            vec![(12, pause("p")), (18, resume("p"))],
+            30,
+            &[
+                "12 p paused manual 0/0 0/0 0",
+                "18 p deployment_rolled_back 2.0.0 timeout 0/0 0/0 8 by itself",
+                "18 refused no_deployment",
+            ],
+        ),
+        story(
+            "a deadline comes before everything else that is due",
+            one(5),
+            Terms { max_blocks: 6, ..EASY },
+            vec![(12, pause("p")), (15, resume("p"))],
+            30,
+            &[
+                "12 p paused manual 0/0 0/0 0",
+                "15 p resumed",
+                "16 p deployment_rolled_back 2.0.0 timeout 0/0 0/0 6 by itself",
+            ],
+        ),
+        story(
+            "a rule pauses where it may not roll back, tells it once, and holds again",
+            one(20),
+            patient,
+            vec![
+                (12, new(100, 2)),
+                (13, new(0, 0)),
+                (14, resume("p")),
+                (15, old(1, 0)),
+                (16, resume("p")),
+                (17, new(300, 0)),
+            ],
+            40,
+            &[
+                "12 p paused error_rate 2/100 0/0 100",
+                "14 p resumed",
+                "15 p paused error_rate 2/100 0/0 100",
+                "16 p resumed",
+                "30 p promoted 1.0.0 2.0.0",
+            ],
+        ),
+        story(
+            "a rule takes the place of another hold",
+            one(20),
+            patient,
+            vec![(12, pause("p")), (13, new(100, 2)), (14, pause("p"))],
+            20,
+            &["12 p paused manual 0/0 0/0 0", "13 p paused error_rate 2/100 0/0 100", "14 refused invalid_transition"],
+        ),
+        story(
+            "unhealthy pauses where it may not roll back",
+            one(20),
+            patient,
+            vec![(12, attest("p", "2.0.0", false)), (13, attest("p", "2.0.0", false)), (14, promote("p"))],
+            20,
+            &[
+                "12 p health_attested 2.0.0 false",
+                "12 p paused unhealthy 0/0 0/0 0",
+                "13 p health_attested 2.0.0 false",
+                "14 p promoted 1.0.0 2.0.0",
+            ],
+        ),
+        story(
+            "a gate that is not opened rolls back whatever the plan says",
+            gated(5),
+            patient,
+            vec![],
+            20,
+            &["15 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself"],
+        ),
+        story(
+            "a gate is opened in a pause and left after it",
+            gated(5),
+            EASY,
+            vec![(12, pause("p")), (13, healthy()), (20, resume("p"))],
+            30,
+            &[
+                "12 p paused manual 0/0 0/0 0",
+                "13 p health_attested 2.0.0 true",
+                "20 p resumed",
+                "21 p staged 1 1000",
+                "23 p promoted 1.0.0 2.0.0",
+            ],
+        ),
+        story(
+            "an attestation opens one gate",
+            custom(&[1, 2].map(|share| Stage { gate: Gate::Health, ..stage(share, 5) })),
+            EASY,
+            vec![(12, healthy())],
+            30,
+            &[
+                "12 p health_attested 2.0.0 true",
+                "13 p staged 1 2",
+                "18 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself",
+            ],
+        ),
+        story(
+            "health of a stage without such a gate is told only",
+            one(5),
+            EASY,
+            vec![(12, healthy())],
+            20,
+            &["12 p health_attested 2.0.0 true", "15 p promoted 1.0.0 2.0.0"],
+        ),
+        story(
+            "an opened gate is closed by the opposite",
+            gated(5),
+            patient,
+            vec![(12, pause("p")), (13, healthy()), (14, attest("p", "2.0.0", false)), (20, resume("p"))],
+            30,
+            &[
+                "12 p paused manual 0/0 0/0 0",
+                "13 p health_attested 2.0.0 true",
+                "14 p health_attested 2.0.0 false",
+                "14 p paused unhealthy 0/0 0/0 0",
+                "20 p resumed",
+                "21 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself",
+            ],
+        ),
+        story(
+            "a complete plan waits for promote, and may be paused and resumed to complete again",
+            one(5),
+            by_hand,
+            vec![(16, resume("p")), (17, pause("p")), (18, resume("p")), (30, promote("p"))],
+            40,
+            &[
+                "15 p waiting completed",
+                "17 p paused manual 0/0 0/0 0",
+                "18 p resumed",
+                "19 p waiting completed",
+                "30 p promoted 1.0.0 2.0.0",
+                "16 refused not_waiting",
+            ],
+        ),
+        story(
+            "no hold hides a broken rule: a complete plan is rolled back",
+            one(5),
+            Terms { error_threshold_bps: 100, ..by_hand },
+            vec![(20, new(1, 1))],
+            30,
+            &["15 p waiting completed", "20 p deployment_rolled_back 2.0.0 error_rate 1/1 0/0 100 by itself"],
+        ),
+        story(
+            "a rollback by command tells the counts",
+            one(50),
+            EASY,
+            vec![(12, new(10, 1)), (13, old(20, 2)), (14, roll_back("p"))],
+            20,
+            &["14 p deployment_rolled_back 2.0.0 manual 1/10 0/0 0 by command"],
+        ),
+    ]);
+}
+
+/// The history of whole deployments: what each entry says of share, duration, reason and actor.
+#[test]
+fn the_history_tells_share_duration_reason_and_actor() {
+    use PluginAction::*;
+    use PluginReason::{Canary, Dependents, ErrorRate, Inconclusive, Manual, None as NoReason};
+    const BY_ITSELF: Address = Address::ZERO;
+    let entry = |height, action, version: &str, reason, success, share, duration, actor| {
+        (height, action, version.to_string(), reason, success, share, duration, actor)
+    };
+    let first = [
+        entry(1, Registered, "1.0.0", NoReason, true, 0, 0, ADMIN),
+        entry(1, Registered, "2.0.0", NoReason, true, 0, 0, ADMIN),
+    ];
+    let stages = custom(&[Stage { gate: Gate::Manual, ..stage(100, 5) }, stage(2_000, 5)]);
+    let check = |what: &str, world: &World, rest: Vec<Entry>| {
+        assert_eq!(world.plugin_history("p"), [&first[..], &rest].concat(), "{what}");
+    };
+
+    let script =
+        [(12, pause("p")), (13, resume("p")), (20, resume("p")), (30, revert("p")), (31, retire("p", "2.0.0"))];
+    let (world, _) = play(stages.clone(), EASY, &script, 40);
+    check(
+        "promoted and reverted",
+        &world,
+        vec![
+            entry(10, Deployed, "2.0.0", Manual, true, 100, 0, OPERATOR),
+            entry(12, Paused, "2.0.0", Manual, true, 100, 2, OPERATOR),
+            entry(13, Resumed, "2.0.0", Manual, true, 100, 3, OPERATOR),
+            entry(20, Resumed, "2.0.0", Manual, true, 100, 10, OPERATOR),
+            entry(20, Staged, "2.0.0", Manual, true, 2_000, 10, OPERATOR),
+            entry(25, Promoted, "2.0.0", NoReason, true, 2_000, 15, BY_ITSELF),
+            entry(30, Reverted, "1.0.0", Manual, false, 0, 0, OPERATOR),
+            entry(31, Retired, "2.0.0", Manual, true, 0, 0, OPERATOR),
+        ],
+    );
+
+    let terms = Terms { error_threshold_bps: 0, auto_rollback: false, ..EASY };
+    let (world, _) = play(stages.clone(), terms, &[(12, new(1, 1)), (13, roll_back("p"))], 20);
+    check(
+        "paused by a rule and rolled back",
+        &world,
+        vec![
+            entry(10, Deployed, "2.0.0", Manual, true, 100, 0, OPERATOR),
+            entry(12, Paused, "2.0.0", ErrorRate, false, 100, 2, BY_ITSELF),
+            entry(13, RolledBack, "2.0.0", Manual, false, 100, 3, GUARDIAN),
+        ],
+    );
+
+    let terms = Terms { error_threshold_bps: 0, ..EASY };
+    let (world, _) = play(stages, terms, &[(12, new(1, 1)), (20, register("p", "2.0.0"))], 20);
+    check(
+        "rolled back by itself and registered again",
+        &world,
+        vec![
+            entry(10, Deployed, "2.0.0", Manual, true, 100, 0, OPERATOR),
+            entry(12, RolledBack, "2.0.0", ErrorRate, false, 100, 2, BY_ITSELF),
+            entry(20, Registered, "2.0.0", NoReason, true, 0, 0, ADMIN),
+        ],
+    );
+
+    let (world, _) = play(ab(700, 5), EASY, &[], 20);
+    check(
+        "inconclusive",
+        &world,
+        vec![
+            entry(10, Deployed, "2.0.0", Manual, true, 700, 0, OPERATOR),
+            entry(15, Concluded, "2.0.0", Inconclusive, false, 700, 5, BY_ITSELF),
+        ],
+    );
+
+    let (world, _) = play(ab(700, 5), EASY, &[(12, new(100, 0)), (12, old(100, 50))], 20);
+    check(
+        "won",
+        &world,
+        vec![
+            entry(10, Deployed, "2.0.0", Manual, true, 700, 0, OPERATOR),
+            entry(15, Concluded, "2.0.0", Canary, true, 700, 5, BY_ITSELF),
+            entry(15, Promoted, "2.0.0", NoReason, true, 700, 5, BY_ITSELF),
+        ],
+    );
+
+    let (world, _) =
+        play(ab(700, 5), EASY, &[(12, new(100, 0)), (12, old(100, 50)), (13, set_rule("p", Some("^1")))], 20);
+    check(
+        "won, but kept back",
+        &world,
+        vec![
+            entry(10, Deployed, "2.0.0", Manual, true, 700, 0, OPERATOR),
+            entry(15, Paused, "2.0.0", Dependents, false, 700, 5, BY_ITSELF),
+        ],
+    );
+}
+
+#[test]
+fn promote_rollback_and_revert_move_current_and_previous() {
+    use VersionStatus::{Active, Canary, Deprecated, Failed, Loading};
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0+b"), register("p", "3.0.0")]);
+    let mut step = |command: Command, current: &str, previous: Option<&str>, statuses: [VersionStatus; 3]| {
+        world.next(std::slice::from_ref(&command));
+        let plugin = world.plugin("p");
+        let previous_is = plugin.previous.as_ref().map(ToString::to_string);
+        assert_eq!((plugin.current.to_string().as_str(), previous_is.as_deref()), (current, previous), "{command:?}");
+        let now: Vec<_> = world.versions("p").into_iter().map(|(_, status)| status).collect();
+        assert_eq!(now, statuses, "{command:?}");
+    };
+    // Commands may name a version without its build metadata, or with another; the records keep what was registered.
+    step(deploy_slowly("p", "2.0.0"), "1.0.0", None, [Active, Canary, Loading]);
+    step(promote("p"), "2.0.0+b", Some("1.0.0"), [Deprecated, Active, Loading]);
+    step(revert("p"), "1.0.0", None, [Active, Failed, Loading]);
+    step(register("p", "2.0.0+c"), "1.0.0", None, [Active, Loading, Loading]);
+    step(deploy_slowly("p", "2.0.0"), "1.0.0", None, [Active, Canary, Loading]);
+    step(promote("p"), "2.0.0+c", Some("1.0.0"), [Deprecated, Active, Loading]);
+    step(deploy_slowly("p", "3.0.0"), "2.0.0+c", Some("1.0.0"), [Deprecated, Active, Canary]);
+    step(roll_back("p"), "2.0.0+c", Some("1.0.0"), [Deprecated, Active, Failed]);
+    // Deploying the previous version leaves nothing to revert to.
+    step(deploy_slowly("p", "1.0.0"), "2.0.0+c", None, [Canary, Active, Failed]);
+    step(roll_back("p"), "2.0.0+c", None, [Failed, Active, Failed]);
+    step(register("p", "3.0.0"), "2.0.0+c", None, [Failed, Active, Loading]);
+    step(deploy_slowly("p", "3.0.0"), "2.0.0+c", None, [Failed, Active, Canary]);
+    step(promote("p"), "3.0.0", Some("2.0.0+c"), [Failed, Deprecated, Active]);
+    // And so does retiring it.
+    step(retire("p", "2.0.0"), "3.0.0", None, [Failed, VersionStatus::Retired, Active]);
+    assert_eq!(world.try_next(&revert("p")), refused(Reject::NoPreviousVersion));
+    assert_eq!(world.plugin("p").deployments, 5);
+}
+
+#[test]
+fn a_failed_version_registered_again_is_a_new_one() {
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+    world.next(&[deploy_slowly("p", "2.0.0"), new(10, 3), roll_back("p"), new(5, 0)]);
+    let record = |world: &World| world.state.plugin_version(&name("p"), &version("2.0.0")).unwrap().clone();
+    let old_record = record(&world);
+    assert_eq!((old_record.counts.requests, old_record.counts.errors, old_record.reported), (15, 3, 2));
+    let mut again = manifest(&[("q", "^1")]);
+    again.config = vec![1, 2, 3];
+    world.all_at(9, &[register_with("p", "2.0.0+again", again.clone())]);
+    let new_record = record(&world);
+    assert_eq!((new_record.registered, new_record.reported, new_record.counts), (9, 0, Default::default()));
+    assert_eq!((new_record.version.to_string().as_str(), &*new_record.manifest), ("2.0.0+again", &again));
+    assert_eq!(world.plugin("p").versions, 2);
+}
+
+#[test]
+fn the_oldest_versions_out_of_use_give_way() {
+    use VersionStatus::{Failed, Retired};
+    let mut world = World::new();
+    world.next(&[max_versions(6), register("p", "1.0.0")]);
+    // Six versions out of use but for the current one, told at different heights.
+    let versions = ["0.1.0", "0.2.0", "0.3.0", "0.4.0-rc.1", "0.4.0"];
+    let all: Vec<Command> = versions.iter().map(|one| register("p", one)).collect();
+    world.next(&all);
+    let all: Vec<Command> = versions.iter().map(|one| retire("p", one)).collect();
+    world.next(&all);
+    // 0.1.0 was told last, so it goes last; 0.3.0 before; the others never, and 0.4.0-rc.1 precedes 0.4.0.
+    world.all_at(10, &[tell_version("p", "0.3.0", 1, 0)]);
+    world.all_at(11, &[tell_version("p", "0.1.0", 1, 0)]);
+    let mut gone = Vec::new();
+    for (height, text) in (20..).zip(["1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0"]) {
+        let told = world.all_at(height, &[register("p", text)]);
+        gone.push(told[0].clone());
+        assert_eq!(told[1..], [format!("p version_registered {text}")]);
+    }
+    let order = ["0.2.0", "0.4.0-rc.1", "0.4.0", "0.3.0", "0.1.0"];
+    assert_eq!(gone, order.map(|text| format!("p version_evicted {text}")));
+    assert_eq!(world.try_next(&register("p", "1.6.0")), refused(Reject::LimitExceeded));
+
+    // A lower limit lets several go at once, or none at all if that is not enough.
+    world.next(&[retire("p", "1.1.0"), deploy_slowly("p", "1.2.0"), roll_back("p"), max_versions(5)]);
+    assert_eq!(world.version_status("p", "1.1.0"), Some(Retired));
+    assert_eq!(world.version_status("p", "1.2.0"), Some(Failed));
+    assert_eq!(
+        world.next(&[register("p", "1.6.0")]),
+        ["p version_evicted 1.1.0", "p version_evicted 1.2.0", "p version_registered 1.6.0"]
+    );
+    world.next(&[retire("p", "1.3.0"), max_versions(4)]);
+    assert_eq!(world.try_next(&register("p", "1.7.0")), refused(Reject::LimitExceeded));
+    assert_eq!(world.plugin("p").versions, 5);
+
+    // Neither the previous version nor a Failed one that is registered again makes anything go.
+    world.next(&[max_versions(5), deploy_slowly("p", "1.4.0"), promote("p")]);
+    assert_eq!(world.next(&[register("p", "1.8.0")])[0], "p version_evicted 1.3.0");
+    assert_eq!(world.try_next(&register("p", "1.9.0")), refused(Reject::LimitExceeded), "1.0.0 is the previous one");
+    world.next(&[max_versions(3), deploy_slowly("p", "1.5.0"), roll_back("p")]);
+    assert_eq!(world.next(&[register("p", "1.5.0")]), ["p version_registered 1.5.0"]);
+}
+
+// The breaker, schedules and due work.
+
+#[test]
+fn automatic_rollbacks_of_deployments_open_the_breaker() {
+    // The terms and the command behind the deployment; what it is rolled back for; the reason of the breaker.
+    let long = || custom(&[stage(1_000, 1_000)]);
+    let gate = || custom(&[Stage { gate: Gate::Health, ..stage(1_000, 5) }]);
+    let strict = Terms { error_threshold_bps: 0, ..EASY };
+    let z = Terms { regression_z_centi: 200, ..EASY };
+    let late = Terms { max_blocks: 1_001, ..EASY };
+    type Row = (&'static str, Strategy, Terms, Vec<Command>, Height, Option<&'static str>);
+    let rows: [Row; 7] = [
+        ("error rate", long(), strict, vec![new(1, 1)], 3, Some("error_rate")),
+        ("regression", long(), z, vec![old(2, 0), new(2, 2)], 3, Some("error_rate")),
+        ("unhealthy", long(), EASY, vec![attest("p", "2.0.0", false)], 3, Some("invariant_violation")),
+        ("unhealthy in the end", gate(), EASY, vec![], 10, Some("invariant_violation")),
+        ("timeout", long(), late, vec![pause("p")], 1_100, Some("performance")),
+        ("by command", long(), EASY, vec![roll_back("p")], 3, None),
+        ("paused only", long(), Terms { auto_rollback: false, ..strict }, vec![new(1, 1)], 3, None),
+    ];
+    for (what, strategy, terms, commands, end, reason) in rows {
+        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: 1, breaker_window: 100 };
+        let mut world = World::with_params(params);
+        world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+        world.next(&[deploy("p", "2.0.0", strategy, terms)]);
+        if !commands.is_empty() {
+            world.next(&commands);
+        }
+        if world.tip() < end {
+            world.advance(end);
+        }
+        let told = world.lines_from(3);
+        let tripped: Vec<_> = told.iter().filter_map(|line| line.split_once(" breaker_tripped ")).collect();
+        assert_eq!(
+            tripped.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(),
+            Vec::from_iter(reason),
+            "{what}: {told:?}"
+        );
+        assert_eq!(world.state.global().breaker.is_some(), reason.is_some(), "{what}");
+    }
+}
+
+fn three(deployed: bool) -> World {
+    let mut world = World::new();
+    for plugin in ["a", "b", "c"] {
+        world.next(&[register(plugin, "1.0.0"), register(plugin, "2.0.0")]);
+        if deployed {
+            world.next(&[deploy_slowly(plugin, "2.0.0")]);
+        }
+    }
+    world
+}
+
+#[test]
+fn a_draining_breaker_rolls_deployments_back_after_the_features() {
+    let mut world = three(true);
+    world.next(&[create("f"), canary("f", 5)]);
+    world.next(&[set_params(Some(2), None, None), pause("b"), trip(0, true)]);
+    let first = world.tip() + 1;
+    assert!(world.deployment("a").is_some(), "a trip drains from the next block on");
+    world.advance(first + 4);
+    let gone = |height, plugin: &str| {
+        format!("{height} {plugin} deployment_rolled_back 2.0.0 circuit_breaker 0/0 0/0 0 by itself")
+    };
+    let expected = vec![
+        format!("{first} rolled_back"),
+        gone(first, "a"),
+        gone(first + 1, "b"),
+        gone(first + 1, "c"),
+        // What is empty is found to be so by the block that has something left of its limit.
+        format!("{} breaker_drained", first + 1),
+    ];
+    let told = world.lines_from(first);
+    assert_eq!(told[..4], expected[..4]);
+    assert!(told[4].ends_with("breaker_drained") && told.len() == 5, "{told:?}");
+    assert_eq!(world.version_status("b", "2.0.0"), Some(VersionStatus::Failed));
+    // Draining is no rollback that counts.
+    assert_eq!(world.state.global().rollbacks_in_window, 0);
+}
+
+#[test]
+fn an_open_breaker_parks_looks_and_loads() {
+    let mut world = three(false);
+    let lenient = Terms { max_blocks: 4, ..EASY };
+    let strict = Terms { error_threshold_bps: 0, ..EASY };
+    let brief = || custom(&[stage(1, 3)]);
+    world.next(&[deploy("a", "2.0.0", brief(), lenient), deploy("b", "2.0.0", brief(), EASY)]);
+    world.next(&[deploy("c", "2.0.0", brief(), strict), auto_load(true), register("d", "1.0.0"), trip(20, false)]);
+    let start = world.tip();
+    world.advance(15);
+    assert!(world.lines_from(start + 1).is_empty());
+    // What lowers exposure goes on.
+    let told = ["c deployment_rolled_back 2.0.0 error_rate 1/1 0/0 0 by itself"];
+    assert_eq!(world.next(&[tell_version("c", "2.0.0", 1, 1)]), told);
+    world.advance(30);
+    let expected = [
+        "breaker_closed",
+        "a deployment_rolled_back 2.0.0 timeout 0/0 0/0 4 by itself",
+        "b promoted 1.0.0 2.0.0",
+        "d load_planned 1.0.0 loading",
+    ];
+    assert_eq!(world.lines_from(17), expected.map(|line| format!("20 {line}")));
+}
+
+#[test]
+fn due_work_has_one_budget_in_the_order_of_its_kinds() {
+    let mut world = three(false);
+    world.next(&[create_with("f", steps_every(1)), auto_load(true)]);
+    world.next(&[canary("f", 5)]);
+    let at = world.tip() + 3;
+    let plan = || custom(&[stage(1, 2)]);
+    let enable_d = schedule(at, vec![load("c")]);
+    world.next(&[deploy("b", "2.0.0", plan(), EASY), deploy("a", "2.0.0", plan(), EASY), enable_d]);
+    world.next(&[set_params(Some(1), None, None), rollout("f", 100), register("d", "1.0.0"), register("e", "1.0.0")]);
+    assert_eq!(world.tip() + 1, at);
+    world.advance(at + 5);
+    let expected = [
+        // Kind 0, then kind 1 (whose step comes again in each block), and the others only once it has ended.
+        (at, "c load_planned 1.0.0 loading"),
+        (at, "schedule_executed 1 0"),
+        (at + 1, "stepped"),
+        (at + 2, "stepped"),
+        (at + 3, "stepped"),
+        (at + 4, "stepped"),
+        (at + 5, "stepped"),
+    ];
+    assert_eq!(world.lines_from(at), expected.map(|(height, line)| format!("{height} {line}")));
+    world.next(&[disable("f")]);
+    let after = world.tip();
+    world.advance(after + 4);
+    let expected = [
+        (after + 1, "a promoted 1.0.0 2.0.0"),
+        (after + 2, "b promoted 1.0.0 2.0.0"),
+        (after + 3, "d load_planned 1.0.0 loading"),
+        (after + 4, "e load_planned 1.0.0 loading"),
+    ];
+    let told: Vec<String> = world.lines_from(after + 1);
+    assert_eq!(told, expected.map(|(height, line)| format!("{height} {line}")));
+}
+
+#[test]
+fn plugin_commands_by_schedule() {
+    use CommandKind::*;
+    let nine = [Deploy, Pause, Resume, Promote, RollbackDeployment, Revert, RetireVersion, Load, Unload];
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), register("p", "3.0.0")]);
+    let commands = [
+        register("q", "1.0.0"),
+        deploy_slowly("p", "2.0.0"),
+        pause("p"),
+        resume("p"),
+        promote("p"),
+        roll_back("p"),
+        revert("p"),
+        retire("p", "3.0.0"),
+        set_rule("p", None),
+        set_host("1.0.0"),
+        max_versions(3),
+        load("p"),
+        unload("p"),
+        tell_version("p", "1.0.0", 1, 0),
+        attest("p", "1.0.0", true),
+        loaded("p", "1.0.0", true),
+        unloaded("p", "1.0.0", true),
+    ];
+    for command in &commands {
+        let may = nine.contains(&command.kind());
+        let expected = if may { Receipt::Ok } else { refused(Reject::InvalidParameter) };
+        let payload = tx(ADMIN, &[schedule(99, vec![command.clone()])]);
+        assert_eq!(world.probe(&payload), expected, "{command:?}");
+    }
+    // Their own rules are checked at once, everything else when they run.
+    let nest = |bytes: &[u8]| world.probe(&raw_tx(OPERATOR, &[nested(99, bytes)]));
+    assert_eq!(nest(&raw_deploy("p", "x", ab(1, 1), EASY)), refused(Reject::InvalidVersion));
+    assert_eq!(nest(&raw_deploy("p", "9.0.0", ab(1, 0), EASY)), refused(Reject::InvalidPlan));
+    assert_eq!(nest(&raw_deploy("none", "9.0.0", ab(1, 1), EASY)), Receipt::Ok);
+
+    let all = |commands: &[Command]| schedule(5, commands.to_vec());
+    let deployed = [deploy_slowly("p", "2.0.0"), pause("p"), resume("p"), promote("p")];
+    let undone = [deploy_slowly("p", "3.0.0"), resume("p")];
+    world.run(4, OPERATOR, &[all(&deployed), all(&undone), all(&[revert("p"), load("p")])]);
+    world.advance(5);
+    let not_waiting = Reject::NotWaiting.code();
+    let expected = [
+        "p deployed 2.0.0 custom".to_string(),
+        "p paused manual 0/0 0/0 0".into(),
+        "p resumed".into(),
+        "p promoted 1.0.0 2.0.0".into(),
+        "schedule_executed 1 0".into(),
+        format!("schedule_executed 2 {not_waiting}"),
+        "p reverted 2.0.0 1.0.0".into(),
+        "p load_planned 1.0.0 loading".into(),
+        "schedule_executed 3 0".into(),
+    ];
+    assert_eq!(world.lines_from(5), expected.map(|line| format!("5 {line}")));
+    assert_eq!(world.plugin("p").deployments, 1, "what failed counts nothing");
+    // The history of one height counts on through transactions, and through what was undone.
+    let entries: Vec<_> = world.plugin_history("p").iter().filter(|entry| entry.0 == 5).map(|entry| entry.1).collect();
+    use PluginAction::{Deployed, Paused, Promoted, Resumed, Reverted};
+    assert_eq!(entries, [Deployed, Paused, Resumed, Promoted, Reverted]);
+}
+
+/// Salt and record of a deployment, and what a plan without a deadline leaves due.
+#[test]
+fn a_deployment_keeps_what_it_started_with() {
+    let strategy = Strategy::with_defaults(StrategyKind::Canary);
+    let terms = defaults(&strategy);
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+    world.all_at(10, &[deploy("p", "2.0.0", strategy, terms), old(3, 1), new(2, 1)]);
+    let deployment = world.deployment("p").unwrap();
+    assert_eq!((deployment.salt, deployment.start, deployment.due), (10 << 32 | 1, 10, 70));
+    assert_eq!((deployment.canary.requests, deployment.canary.errors), (2, 1));
+    assert_eq!((deployment.production.requests, deployment.production.errors), (3, 1));
+    assert_eq!((deployment.stage_requests, deployment.stage_errors), (2, 1));
+    assert_eq!((deployment.plan.terms(), deployment.plan.on_complete()), (&terms, OnComplete::Promote));
+    // A stage that ends beyond all heights is never due, its deadline is.
+    let far = |max_blocks| deploy("p", "2.0.0", custom(&[stage(1, u32::MAX - 1)]), Terms { max_blocks, ..EASY });
+    for (max_blocks, due) in [(0, 0), (u32::MAX, 0)] {
+        let mut world = World::new();
+        world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+        world.all_at(10, &[far(max_blocks)]);
+        assert_eq!(world.deployment("p").unwrap().due, due);
+        world.advance(u32::MAX - 5);
+        assert_eq!(world.hold("p"), Some(Hold::Running));
+    }
+    let event = world.events.iter().rev().find_map(|(at, event)| match event {
+        Event::Deployed { strategy, .. } => Some((*at, *strategy)),
+        _ => None,
+    });
+    assert_eq!(event, Some((10, StrategyKind::Canary)));
 }
