@@ -17,10 +17,11 @@ use std::collections::BTreeMap;
 
 use coalmine_core::tree::{Change as TreeChange, Tree};
 use coalmine_core::{
-    Address, Block, ChainId, Change, Command, Decode, DecodeError, Encode, Event, FORMAT, Feature, FeatureChanges,
-    FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedState, Genesis, Global, Key, Metrics, Name, OpenBreaker,
-    Outcome, Override, Payload, Policy, RULES, Reader, Receipt, Reject, Roles, Scheduled, State, Transaction,
-    TxCommand, Writer, bucket_first_byte, bucket_sha256,
+    Address, Block, ChainId, Change, Command, Counts, Decode, DecodeError, Deployment, Encode, Event, Evidence, FORMAT,
+    Feature, FeatureChanges, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedState, Genesis, Global, Key, Lack,
+    Manifest, Metrics, Name, OpenBreaker, Outcome, Override, Payload, Plan, Plugin, PluginChange, PluginVersion,
+    Policy, RULES, Reader, Receipt, Registry, Reject, Roles, Scheduled, Stage, State, Strategy, Terms, Transaction,
+    TxCommand, Writer, bucket_first_byte, bucket_of_unit, bucket_sha256,
 };
 use serde_json::{Map, Value, json};
 
@@ -28,7 +29,7 @@ use common::{FILES, Row, rows};
 
 /// How many rows each file has at least: released rows never go away.
 const ROWS: [(&str, usize); 6] =
-    [("records", 127), ("commands", 139), ("events", 70), ("blocks", 54), ("roots", 15), ("buckets", 34)];
+    [("records", 212), ("commands", 263), ("events", 152), ("blocks", 74), ("roots", 16), ("buckets", 47)];
 
 #[test]
 fn every_row_of_every_file() {
@@ -69,6 +70,7 @@ fn check(row: &Row) {
         ("blocks", "outcome") => check_outcome(row),
         ("roots", "root") => check_root(row),
         ("buckets", "bucket") => check_bucket(row),
+        ("buckets", "route") => check_route(row),
         (_, kind) => panic!("{id}: unknown type {kind}"),
     }
 }
@@ -162,6 +164,40 @@ fn check_record(row: &Row) {
         Key::FeedListed(FeedKey { kind, id: item }) => {
             assert!(value.is_empty(), "{id}");
             ("feed_listed", json!({ "section": 4 + kind.tag(), "id": item.as_str() }))
+        }
+        Key::Registry => {
+            let Registry { host_version, max_versions, auto_load } = round_trip(row);
+            let host_version = host_version.to_string();
+            let fields = json!({ "host_version": host_version, "max_versions": max_versions, "auto_load": auto_load });
+            ("registry", fields)
+        }
+        Key::Plugin(name) => ("plugin", with(plugin_json(&round_trip(row)), "plugin", name)),
+        Key::PluginVersion { plugin, version } => {
+            let fields = with(version_json(&round_trip(row)), "without_build", version);
+            ("plugin_version", with(fields, "plugin", plugin))
+        }
+        Key::Deployment(name) => ("deployment", with(deployment_json(&round_trip(row)), "plugin", name)),
+        Key::PluginChange { plugin, height, seq } => {
+            let PluginChange { action, version, success, share, duration, reason, actor } = round_trip(row);
+            let fields = json!({
+                "plugin": plugin.as_str(), "height": height, "seq": seq, "action": action.name(),
+                "version": version.to_string(), "success": success, "share_bps": share.get(), "duration": duration,
+                "reason": reason.name(), "actor": actor.to_string(),
+            });
+            ("plugin_change", fields)
+        }
+        Key::Dependent { dependency, dependent } => {
+            assert!(value.is_empty(), "{id}");
+            let dependency = dependency.map(|name| name.as_str().into());
+            ("dependent", given([("dependency", dependency), ("dependent", Some(dependent.as_str().into()))]))
+        }
+        Key::DeploymentDue { at, plugin } => {
+            assert!(value.is_empty(), "{id}");
+            ("due", json!({ "kind": 2, "due": at, "plugin": plugin.as_str() }))
+        }
+        Key::LoadDue { at, plugin } => {
+            assert!(value.is_empty(), "{id}");
+            ("due", json!({ "kind": 3, "due": at, "plugin": plugin.as_str() }))
         }
     };
     assert_eq!((kind, &fields), (row.kind.as_str(), &row.fields), "{id}");
@@ -275,6 +311,145 @@ fn feed_state_json(state: &FeedState) -> Value {
     })
 }
 
+/// The members and one more.
+fn with(mut fields: Value, member: &str, text: impl ToString) -> Value {
+    fields[member] = text.to_string().into();
+    fields
+}
+
+/// The members of both.
+fn merged(mut fields: Value, more: Value) -> Value {
+    let (Value::Object(members), Value::Object(more)) = (&mut fields, more) else { panic!("no objects") };
+    members.extend(more);
+    fields
+}
+
+fn shown<T: ToString>(value: Option<&T>) -> Option<Value> {
+    value.map(|value| value.to_string().into())
+}
+
+fn plugin_json(plugin: &Plugin) -> Value {
+    let Plugin { current, previous, rule, load_state, loaded, versions, deployments, dependents } = plugin;
+    given([
+        ("current", Some(current.to_string().into())),
+        ("previous", shown(previous.as_ref())),
+        ("rule", shown(rule.as_ref())),
+        ("load_state", Some(load_state.name().into())),
+        ("loaded", shown(loaded.as_ref())),
+        ("versions", Some((*versions).into())),
+        ("deployments", Some((*deployments).into())),
+        ("dependents", Some((*dependents).into())),
+    ])
+}
+
+fn version_json(record: &PluginVersion) -> Value {
+    let PluginVersion { version, status, registered, reported, counts, manifest } = record;
+    let fields = json!({
+        "version": version.to_string(), "status": status.name(), "registered": registered, "reported": reported,
+    });
+    merged(merged(fields, counts_json(counts)), manifest_json(manifest))
+}
+
+fn counts_json(counts: &Counts) -> Value {
+    let Counts { requests, errors, latency_sum } = counts;
+    json!({ "requests": requests, "errors": errors, "latency_sum": latency_sum })
+}
+
+/// What is empty is left out.
+fn manifest_json(manifest: &Manifest) -> Value {
+    let Manifest { code_hash, host, requirements, config, metadata } = manifest;
+    let requirements: Map<String, Value> = requirements
+        .iter()
+        .map(|requirement| (requirement.plugin.to_string(), requirement.constraint.as_str().into()))
+        .collect();
+    let metadata: Map<String, Value> =
+        metadata.iter().map(|(key, text)| (key.to_string(), text.as_str().into())).collect();
+    given([
+        ("code_hash", Some(hex::encode(code_hash.0).into())),
+        ("host", shown(host.as_ref())),
+        ("requirements", (!requirements.is_empty()).then(|| requirements.into())),
+        ("config", (!config.is_empty()).then(|| hex::encode(config).into())),
+        ("metadata", (!metadata.is_empty()).then(|| metadata.into())),
+    ])
+}
+
+fn deployment_json(deployment: &Deployment) -> Value {
+    let Deployment {
+        strategy,
+        old,
+        new,
+        hold,
+        held,
+        healthy,
+        stage,
+        stage_height,
+        start,
+        due,
+        salt,
+        plan,
+        canary,
+        production,
+        stage_requests,
+        stage_errors,
+    } = deployment;
+    let held: u8 = Lack::ALL.iter().filter(|lack| held.has_told(**lack)).map(|lack| lack.tag()).sum();
+    json!({
+        "strategy": strategy.name(), "old": old.to_string(), "new": new.to_string(), "hold": hold.name(),
+        "held": held, "healthy": healthy, "stage": stage, "stage_height": stage_height, "start": start, "due": due,
+        "salt": salt, "plan": plan_json(plan), "canary": counts_json(canary), "production": counts_json(production),
+        "stage_requests": stage_requests, "stage_errors": stage_errors,
+    })
+}
+
+fn plan_json(plan: &Plan) -> Value {
+    let fields = json!({ "stages": stages_json(plan.stages()), "on_complete": plan.on_complete().name() });
+    merged(fields, terms_json(plan.terms()))
+}
+
+fn stages_json(stages: &[Stage]) -> Vec<Value> {
+    let stage = |Stage { share_bps, blocks, min_requests, gate }: &Stage| json!({ "share_bps": share_bps, "blocks": blocks, "min_requests": min_requests, "gate": gate.name() });
+    stages.iter().map(stage).collect()
+}
+
+fn terms_json(terms: &Terms) -> Value {
+    let Terms {
+        error_threshold_bps,
+        success_threshold_bps,
+        min_requests,
+        max_blocks,
+        auto_promote,
+        auto_rollback,
+        regression_z_centi,
+    } = terms;
+    json!({
+        "error_threshold_bps": error_threshold_bps, "success_threshold_bps": success_threshold_bps,
+        "min_requests": min_requests, "max_blocks": max_blocks, "auto_promote": auto_promote,
+        "auto_rollback": auto_rollback, "regression_z_centi": regression_z_centi,
+    })
+}
+
+fn strategy_json(strategy: &Strategy) -> Value {
+    let fields = match strategy {
+        Strategy::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => json!({
+            "initial_bps": initial_bps, "increment_bps": increment_bps, "increment_blocks": increment_blocks,
+            "max_bps": max_bps, "observation_blocks": observation_blocks,
+        }),
+        Strategy::Rolling { initial_bps, increment_bps, increment_blocks } => json!({
+            "initial_bps": initial_bps, "increment_bps": increment_bps, "increment_blocks": increment_blocks,
+        }),
+        Strategy::BlueGreen { health_blocks, bake_blocks } => {
+            json!({ "health_blocks": health_blocks, "bake_blocks": bake_blocks })
+        }
+        Strategy::AbTest { share_bps, duration_blocks } => {
+            json!({ "share_bps": share_bps, "duration_blocks": duration_blocks })
+        }
+        Strategy::Custom { on_complete, stages } => {
+            json!({ "on_complete": on_complete.name(), "stages": stages_json(stages) })
+        }
+    };
+    with(fields, "strategy", strategy.kind().name())
+}
+
 // Commands.
 
 /// Rows that decode and break a rule, and the reject they get.
@@ -302,6 +477,55 @@ const RULES_BROKEN: &[(&str, Reject)] = &[
     ("rule_feed_id_129_bytes", Reject::InvalidFeedId),
     ("rule_feed_environment_before_filter", Reject::FeedItemTooLarge),
     ("rule_feed_forget_id", Reject::InvalidFeedId),
+    ("rule_plugin_empty", Reject::InvalidName),
+    ("rule_plugin_65_bytes", Reject::InvalidName),
+    ("rule_requirement_name", Reject::InvalidName),
+    ("rule_metadata_key", Reject::InvalidName),
+    ("rule_version_empty", Reject::InvalidVersion),
+    ("rule_version_two_numbers", Reject::InvalidVersion),
+    ("rule_version_leading_zero", Reject::InvalidVersion),
+    ("rule_version_v", Reject::InvalidVersion),
+    ("rule_version_space", Reject::InvalidVersion),
+    ("rule_version_too_large", Reject::InvalidVersion),
+    ("rule_version_65_bytes", Reject::InvalidVersion),
+    ("rule_host_version", Reject::InvalidVersion),
+    ("rule_host_constraint", Reject::InvalidConstraint),
+    ("rule_requirement_constraint", Reject::InvalidConstraint),
+    ("rule_requirement_constraint_empty", Reject::InvalidConstraint),
+    ("rule_constraint", Reject::InvalidConstraint),
+    ("rule_constraint_129_bytes", Reject::InvalidConstraint),
+    ("rule_config_4097_bytes", Reject::LimitExceeded),
+    ("rule_name_before_version", Reject::InvalidName),
+    ("rule_metadata_key_before_version", Reject::InvalidName),
+    ("rule_version_before_constraint", Reject::InvalidVersion),
+    ("rule_constraint_before_config", Reject::InvalidConstraint),
+    ("rule_version_before_plan", Reject::InvalidVersion),
+    ("rule_version_before_numbers", Reject::InvalidVersion),
+    ("rule_plan_no_stage", Reject::InvalidPlan),
+    ("rule_plan_33_stages", Reject::InvalidPlan),
+    ("rule_plan_share_above_10000", Reject::InvalidPlan),
+    ("rule_plan_share_falls", Reject::InvalidPlan),
+    ("rule_plan_last_share_0", Reject::InvalidPlan),
+    ("rule_plan_blocks_0", Reject::InvalidPlan),
+    ("rule_plan_initial_0", Reject::InvalidPlan),
+    ("rule_plan_initial_above_max", Reject::InvalidPlan),
+    ("rule_plan_increment_0", Reject::InvalidPlan),
+    ("rule_plan_too_many_increments", Reject::InvalidPlan),
+    ("rule_plan_error_threshold", Reject::InvalidPlan),
+    ("rule_plan_success_threshold", Reject::InvalidPlan),
+    ("rule_plan_deadline", Reject::InvalidPlan),
+    ("rule_report_errors", Reject::InvalidParameter),
+    ("rule_report_latency", Reject::InvalidParameter),
+    ("rule_max_versions_2", Reject::InvalidParameter),
+    ("rule_max_versions_65", Reject::InvalidParameter),
+    ("rule_schedule_register_version", Reject::InvalidParameter),
+    ("rule_schedule_set_rule", Reject::InvalidParameter),
+    ("rule_schedule_set_host_version", Reject::InvalidParameter),
+    ("rule_schedule_set_registry_params", Reject::InvalidParameter),
+    ("rule_schedule_report_version", Reject::InvalidParameter),
+    ("rule_schedule_attest_health", Reject::InvalidParameter),
+    ("rule_schedule_report_load", Reject::InvalidParameter),
+    ("rule_schedule_report_unload", Reject::InvalidParameter),
 ];
 
 fn check_command(row: &Row) {
@@ -315,6 +539,10 @@ fn check_command(row: &Row) {
         (TxCommand::Valid(command), None) => {
             assert_eq!(command.to_bytes(), bytes, "{id}");
             assert_eq!(command_json(&command), row.fields, "{id}");
+            if let Command::Deploy { strategy, terms, .. } = &command {
+                let plan = Plan::compile(strategy, terms).unwrap_or_else(|error| panic!("{id}: {error}"));
+                assert_eq!(plan.to_bytes(), row.hex("plan"), "{id}");
+            }
         }
         (TxCommand::Invalid { kind, reject, .. }, Some((_, expected))) => {
             assert_eq!((kind.name(), reject), (row.kind.as_str(), *expected), "{id}");
@@ -400,6 +628,45 @@ fn command_json(command: &Command) -> Value {
             ("breaker_rollbacks", breaker_rollbacks.map(Value::from)),
             ("breaker_window", breaker_window.map(Value::from)),
         ]),
+        Command::RegisterVersion { plugin, version, manifest } => {
+            let fields = json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string() });
+            merged(fields, manifest_json(manifest))
+        }
+        Command::Deploy { plugin, version, strategy, terms } => {
+            let fields = json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string() });
+            merged(merged(fields, strategy_json(strategy)), terms_json(terms))
+        }
+        Command::Pause { plugin }
+        | Command::Resume { plugin }
+        | Command::Promote { plugin }
+        | Command::RollbackDeployment { plugin }
+        | Command::Revert { plugin }
+        | Command::Load { plugin } => json!({ "op": op, "plugin": plugin.as_str() }),
+        Command::RetireVersion { plugin, version } => {
+            json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string() })
+        }
+        Command::SetRule { plugin, constraint } => given([
+            ("op", Some(op.into())),
+            ("plugin", Some(plugin.as_str().into())),
+            ("constraint", shown(constraint.as_ref())),
+        ]),
+        Command::SetHostVersion { version } => json!({ "op": op, "version": version.to_string() }),
+        Command::SetRegistryParams { max_versions, auto_load } => given([
+            ("op", Some(op.into())),
+            ("max_versions", max_versions.map(Value::from)),
+            ("auto_load", auto_load.map(Value::from)),
+        ]),
+        Command::Unload { plugin, force } => json!({ "op": op, "plugin": plugin.as_str(), "force": force }),
+        Command::ReportVersion { plugin, version, report } => json!({
+            "op": op, "plugin": plugin.as_str(), "version": version.to_string(), "requests": report.requests,
+            "errors": report.errors, "latency_total": report.latency_total,
+        }),
+        Command::AttestHealth { plugin, version, healthy } => {
+            json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string(), "healthy": healthy })
+        }
+        Command::ReportLoad { plugin, version, ok } | Command::ReportUnload { plugin, version, ok } => {
+            json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string(), "ok": ok })
+        }
     }
 }
 
@@ -466,7 +733,62 @@ fn event_json(event: &Event) -> Value {
         | Event::FeedDelete { kind, id, version } => {
             json!({ "kind": kind.name(), "id": id.as_str(), "version": version })
         }
+        Event::VersionRegistered { plugin, version }
+        | Event::VersionEvicted { plugin, version }
+        | Event::VersionRetired { plugin, version }
+        | Event::Loaded { plugin, version }
+        | Event::Unloaded { plugin, version } => {
+            json!({ "plugin": plugin.as_str(), "version": version.to_string() })
+        }
+        Event::Deployed { plugin, version, strategy } => {
+            json!({ "plugin": plugin.as_str(), "version": version.to_string(), "strategy": strategy.name() })
+        }
+        Event::Staged { plugin, stage, share } => {
+            json!({ "plugin": plugin.as_str(), "stage": stage, "share_bps": share.get() })
+        }
+        Event::StageHeld { plugin, reason, requests, errors } => json!({
+            "plugin": plugin.as_str(), "reason": reason.name(), "requests": requests, "errors": errors,
+        }),
+        Event::Waiting { plugin, hold } => json!({ "plugin": plugin.as_str(), "hold": hold.name() }),
+        Event::Paused { plugin, reason, evidence } => {
+            merged(json!({ "plugin": plugin.as_str(), "reason": reason.name() }), evidence_json(evidence))
+        }
+        Event::Resumed { plugin } => json!({ "plugin": plugin.as_str() }),
+        Event::Promoted { plugin, from, to } | Event::Reverted { plugin, from, to } => {
+            json!({ "plugin": plugin.as_str(), "from": from.to_string(), "to": to.to_string() })
+        }
+        Event::DeploymentRolledBack { plugin, version, reason, evidence, actor } => {
+            let fields = json!({
+                "plugin": plugin.as_str(), "version": version.to_string(), "reason": reason.name(),
+                "actor": actor.to_string(),
+            });
+            merged(fields, evidence_json(evidence))
+        }
+        Event::Concluded { plugin, version, winner, evidence } => {
+            let fields = json!({ "plugin": plugin.as_str(), "version": version.to_string(), "winner": winner.name() });
+            merged(fields, evidence_json(evidence))
+        }
+        Event::HealthAttested { plugin, version, healthy } => {
+            json!({ "plugin": plugin.as_str(), "version": version.to_string(), "healthy": healthy })
+        }
+        Event::LoadPlanned { plugin, version, state } => {
+            json!({ "plugin": plugin.as_str(), "version": version.to_string(), "load_state": state.name() })
+        }
+        Event::LoadFailed { plugin, version, code } => {
+            json!({ "plugin": plugin.as_str(), "version": version.to_string(), "code": code })
+        }
+        Event::LoadDisputed { plugin, version, ok } => {
+            json!({ "plugin": plugin.as_str(), "version": version.to_string(), "ok": ok })
+        }
     }
+}
+
+fn evidence_json(evidence: &Evidence) -> Value {
+    let Evidence { requests, errors, production_requests, production_errors, threshold } = evidence;
+    json!({
+        "requests": requests, "errors": errors, "production_requests": production_requests,
+        "production_errors": production_errors, "threshold": threshold,
+    })
 }
 
 fn receipt_json(receipt: &Receipt) -> Value {
@@ -557,7 +879,7 @@ fn check_genesis(row: &Row) {
 // Roots and buckets.
 
 /// Rows of roots.json whose pairs are a whole state.
-const STATES: [&str; 3] = ["genesis", "rollout", "feed"];
+const STATES: [&str; 4] = ["genesis", "rollout", "feed", "plugins"];
 
 /// Built at once, put one by one, deleted and put again, in every order: one root.
 fn check_root(row: &Row) {
@@ -604,4 +926,14 @@ fn check_bucket(row: &Row) {
     let sha256 = u64::from(bucket_sha256(&chain, &name, salt, &user).get());
     let first_byte = u64::from(bucket_first_byte(&user).get());
     assert_eq!((sha256, first_byte), (row.number("sha256"), row.number("first_byte")), "{}", row.id);
+}
+
+fn check_route(row: &Row) {
+    let fields = &row.fields;
+    let text = |field: &str| fields[field].as_str().unwrap();
+    let chain = ChainId::new(text("chain").as_bytes()).unwrap();
+    let plugin: Name = text("plugin").parse().unwrap();
+    let unit = hex::decode(text("unit")).unwrap();
+    let bucket = bucket_of_unit(&chain, &plugin, fields["salt"].as_u64().unwrap(), &unit);
+    assert_eq!(u64::from(bucket.get()), row.number("bucket"), "{}", row.id);
 }
