@@ -1,0 +1,107 @@
+//! Every story of `fixtures/scenarios` holds, and the reference model arrives at the same end.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use coalmine_core::{Block, Execution, Outcome, Read};
+use coalmine_model::Model;
+use coalmine_replay::blockfile::{BlockReader, FileBlock, Limits};
+use coalmine_replay::error::Error;
+use coalmine_replay::runner::{self, Failure, Feed, Goal, Observer};
+use coalmine_store::{Ledger, MemoryStore};
+
+/// What came of the heights that were executed, and the expectations that failed.
+#[derive(Default)]
+struct Watch {
+    outcomes: BTreeMap<u32, Outcome>,
+    failures: Vec<Failure>,
+}
+
+impl Observer for Watch {
+    fn executed(&mut self, _goal: Goal<'_>, execution: &Execution) -> Result<(), Error> {
+        self.outcomes.insert(execution.height(), execution.outcome().clone());
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        self.failures.push(failure);
+    }
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+/// The stories in the order of their names.
+fn stories() -> Vec<PathBuf> {
+    let entries = fs::read_dir(fixtures().join("scenarios")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 20);
+    files
+}
+
+fn run(file: &Path) -> (Ledger<MemoryStore>, Watch) {
+    let mut feed = Feed::open(vec![file.into()]).unwrap();
+    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).unwrap();
+    let mut watch = Watch::default();
+    runner::run(&mut ledger, &mut feed, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
+    (ledger, watch)
+}
+
+fn records(ledger: &Ledger<MemoryStore>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut records = BTreeMap::new();
+    let collect = &mut |key: &[u8], value: &[u8]| {
+        records.insert(key.into(), value.into());
+        ControlFlow::Continue(())
+    };
+    ledger.store().scan(&[0xd0], &[0xdf], collect).unwrap();
+    records
+}
+
+#[test]
+fn stories_hold_and_the_model_tells_the_same() {
+    for file in stories() {
+        let name = file.display();
+        let (ledger, mut watch) = run(&file);
+        assert_eq!(watch.failures, [], "{name}");
+
+        let mut reader = BlockReader::open(&file, Limits::default()).unwrap();
+        let mut model = Model::genesis(&reader.header().genesis);
+        let blocks = reader.by_ref().map(|block| {
+            let FileBlock { block, .. } = block.unwrap_or_else(|error| panic!("{error}"));
+            (block.height(), block)
+        });
+        let blocks: BTreeMap<u32, Block> = blocks.collect();
+        let (first, _) = blocks.first_key_value().unwrap();
+        for height in *first..=ledger.state().tip().unwrap() {
+            let block = blocks.get(&height).cloned().unwrap_or_else(|| Block::empty(height));
+            // Heights that the run has skipped are empty blocks of which nothing comes.
+            let expected = watch.outcomes.remove(&height).unwrap_or_default();
+            assert_eq!(model.execute(&block).unwrap(), expected, "{name} at height {height}");
+        }
+        assert_eq!(records(&ledger), model.entries(), "{name}");
+        assert_eq!(ledger.state().root(), model.root(), "{name}");
+    }
+}
+
+#[test]
+fn stories_are_verified() {
+    let output = Command::new(env!("CARGO_BIN_EXE_replay")).arg("verify").args(stories()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_story_is_in_the_list() {
+    let readme = fs::read_to_string(fixtures().join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(".json` | "));
+    let mut listed: Vec<&str> = rows.map(|(name, _)| name).collect();
+    listed.sort_unstable();
+    let names: Vec<String> =
+        stories().iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    assert_eq!(listed, names);
+}
