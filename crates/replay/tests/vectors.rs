@@ -13,6 +13,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use coalmine_core::{Execution, Read};
 use coalmine_replay::error::Error;
@@ -61,9 +62,23 @@ fn files(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
 
 #[test]
 fn model_files_hold() {
-    for file in files("model/features", &["json"]) {
-        let (_, watch) = run(&file);
-        assert_eq!(watch.failures, [], "{}", file.display());
+    for folder in ["model/features", "model/plugins"] {
+        for file in files(folder, &["json"]) {
+            let (_, watch) = run(&file);
+            assert_eq!(watch.failures, [], "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn model_files_are_verified() {
+    for folder in ["model/features", "model/plugins"] {
+        let files = files(folder, &["json"]);
+        if files.is_empty() {
+            continue;
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_replay")).arg("verify").args(files).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

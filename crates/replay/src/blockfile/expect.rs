@@ -459,20 +459,23 @@ fn plugin(value: Val<'_>) -> Result<PluginExpect, Problem> {
     const VERSIONS: &str = "versions";
     let object = value.object()?;
     object.only("a plugin", PLUGIN_FIELDS.iter().map(|field| field.key).chain([VERSIONS]))?;
-    let mut versions = Vec::new();
-    if let Some(expected) = object.get(VERSIONS) {
-        for entry in expected.object().map_err(|problem| problem.in_key(VERSIONS))?.entries {
-            let version = entry.key.parse::<Version>();
-            let version = version.map_err(|error| entry.key_problem(format!("{}: {error}", shown(&entry.key))))?;
-            let names = || VersionStatus::ALL.iter().map(|status| status.name()).collect();
-            let status = match entry.value {
-                null if null.is_null() => None,
-                status => Some(status.one_of("status", VersionStatus::from_name, names)?),
-            };
-            versions.push((version, status));
-        }
-    }
+    let versions = object.get(VERSIONS).map(|value| versions(value).map_err(|problem| problem.in_key(VERSIONS)));
+    let versions = versions.transpose()?.unwrap_or_default();
     Ok(PluginExpect { fields: fields_of(&object, PLUGIN_FIELDS)?, versions })
+}
+
+fn versions(value: Val<'_>) -> Result<Vec<(Version, Option<VersionStatus>)>, Problem> {
+    let names = || VersionStatus::ALL.iter().map(|status| status.name()).collect();
+    let read = |entry: Entry<'_>| {
+        let version =
+            entry.key.parse().map_err(|error| entry.key_problem(format!("{}: {error}", shown(&entry.key))))?;
+        if entry.value.is_null() {
+            return Ok((version, None));
+        }
+        let status = entry.value.one_of("status", VersionStatus::from_name, names);
+        Ok((version, Some(status.map_err(|problem| problem.in_key(&entry.key))?)))
+    };
+    value.object()?.entries.into_iter().map(read).collect()
 }
 
 fn route(value: Val<'_>) -> Result<RouteExpect, Problem> {

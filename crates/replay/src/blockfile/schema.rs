@@ -555,9 +555,9 @@ impl Kind {
             }
             Self::Pairs => {
                 let mut entries = value.object()?.entries;
-                fits("a set", entries.len(), u8::MAX.into()).map_err(|message| value.problem(message))?;
+                let count = u8::try_from(entries.len());
+                out.u8(count.map_err(|_| value.problem("the count of pairs has room for 255"))?);
                 entries.sort_by(|a, b| a.key.cmp(&b.key));
-                out.u8(u8::try_from(entries.len()).unwrap_or(u8::MAX));
                 for entry in entries {
                     fits("a name", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
                     out.lp8(entry.key.as_bytes());
