@@ -163,11 +163,12 @@ pub(crate) struct ConvertArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --at, a block file is run up to that height. A store or a dump answers for the past what its \
-history tells: features and feature (status and percent), and history.
+history tells: features and feature (status and percent), history and plugin-history.
 
 Example:
   replay show canary.json feature vita_recovery_v2 --at 150
-  replay show rocksdb:./state history vita_recovery_v2")]
+  replay show rocksdb:./state history vita_recovery_v2
+  replay show plugin-canary.json plugin api --at 30")]
 pub(crate) struct ShowArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
@@ -232,10 +233,11 @@ pub(crate) enum What {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 UNIT is whatever the plugin is asked for, always in the same form: an account, a request id. 0x and hex \
-digits stand for bytes, anything else for its text. --at needs a block file.
+digits stand for bytes, anything else for its text. While there is a deployment, units whose bucket is \
+below share_bps get its new version. --at needs a block file.
 
 Example:
-  replay route api.json api 0x1111111111111111111111111111111111111111
+  replay route plugin-canary.json api 0x1111111111111111111111111111111111111111 --at 30
   replay route rocksdb:./state api order-4711")]
 pub(crate) struct RouteArgs {
     /// A block file, rocksdb:PATH or a dump
@@ -258,7 +260,7 @@ A line per plugin, in the order in which hosts load them; or the reject that the
 the plugin it fails at. --at needs a block file.
 
 Example:
-  replay plan api.json api")]
+  replay plan plugin-load-diamond.json shop --at 10")]
 pub(crate) struct PlanArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
@@ -356,7 +358,8 @@ pub(crate) struct BisectArgs {
 Writes JSON with root, height and ICS-23 proofs in base64.
 
 Example:
-  replay prove state.dump is-enabled top 0x1111111111111111111111111111111111111111 -o proof.json")]
+  replay prove state.dump is-enabled top 0x1111111111111111111111111111111111111111 -o proof.json
+  replay prove plugin-canary.json key d9617069 -o proof.json   (d9 and a name in hex: the record of a plugin)")]
 pub(crate) struct ProveArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
@@ -412,20 +415,22 @@ pub(crate) struct VerifyProofArgs {
 /// Arguments of `generate`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-The same arguments give the same bytes. Features are created in blocks of their own before the others. \
-The form of the file is that of its name; standard output gets .jsonl.
+The same arguments give the same bytes. Features are created in blocks of their own before the others, \
+and so are plugins, if the mix has any of version_success, version_error, deploy, register or health, \
+which the default mix has not. The form of the file is that of its name; standard output gets .jsonl.
 
 Example:
   replay generate --features 1000 --blocks 500 --txs-per-block 2000 -o load.blocks
-  replay generate --mix success=95,error=5 | replay run -")]
+  replay generate --mix success=95,error=5 | replay run -
+  replay generate --mix version_success=80,version_error=1,deploy=2,register=1,health=5 | replay run -")]
 pub(crate) struct GenerateArgs {
-    /// How many features there are
+    /// How many features there are, and how many plugins if the mix has them
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) features: u32,
     /// How many users there are
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) users: u32,
-    /// How many blocks behind those that create the features
+    /// How many blocks behind those that create features and plugins
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(..=4_000_000_000))]
     pub(crate) blocks: u32,
     /// How many transactions in each of them

@@ -1,4 +1,5 @@
-//! Seeded synthetic workloads: features in many states, traffic, and some of everything else.
+//! Seeded synthetic workloads: features in many states, traffic, and some of everything else; and
+//! plugins whose two versions are deployed in turn, if the mix asks for them.
 //!
 //! The same [`Workload`] gives the same blocks, byte for byte, on every machine. There is no state
 //! machine behind it: what it asks for may be refused, as in life.
@@ -8,13 +9,14 @@ use std::iter;
 use std::str::FromStr;
 
 use coalmine_core::{
-    Address, Block, Command, DecodeError, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Height, Name,
-    Payload, Percent, Reason, Report, Role, TX_COMMANDS_MAX, Transaction, ValueError,
+    Address, Block, Command, DecodeError, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Hash, Height,
+    Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Terms, Transaction, ValueError,
+    Version, VersionReport,
 };
 
-/// Gives everything, and creates the features.
+/// Gives everything, creates the features and registers the versions of plugins.
 pub const ADMIN: Address = Address([0x11; Address::LEN]);
-/// Starts, advances and overrides.
+/// Starts, advances, overrides and deploys.
 pub const OPERATOR: Address = Address([0x22; Address::LEN]);
 /// Reports.
 pub const REPORTER: Address = Address([0x33; Address::LEN]);
@@ -23,6 +25,10 @@ pub const GUARDIAN: Address = Address([0x44; Address::LEN]);
 
 /// The most features that one block creates.
 const FEATURES_PER_BLOCK: u32 = 8_192;
+/// The most plugins whose versions one block registers.
+const PLUGINS_PER_BLOCK: u32 = 8_192;
+/// The versions of every plugin.
+const VERSIONS: [&str; 2] = ["1.0.0", "2.0.0"];
 /// Features are created at a percent of 1 to this.
 const CANARY_PERCENT_MAX: u64 = 50;
 
@@ -58,7 +64,7 @@ impl Random {
 
 macro_rules! kinds {
     ($($variant:ident = $weight:literal, $name:literal;)*) => {
-        /// A kind of transaction, other than the creation of features.
+        /// A kind of transaction, other than what creates features and plugins.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         enum Kind {
             $($variant,)*
@@ -91,6 +97,32 @@ kinds! {
     Schedule = 1, "schedule";
     Malformed = 1, "malformed";
     Feed = 0, "feed";
+    VersionSuccess = 0, "version_success";
+    VersionError = 0, "version_error";
+    Deploy = 0, "deploy";
+    Register = 0, "register";
+    Health = 0, "health";
+}
+
+impl Kind {
+    const fn is_of_plugins(self) -> bool {
+        match self {
+            Self::VersionSuccess | Self::VersionError | Self::Deploy | Self::Register | Self::Health => true,
+            Self::Success
+            | Self::Error
+            | Self::Invariant
+            | Self::Canary
+            | Self::Rollout
+            | Self::Advance
+            | Self::Enable
+            | Self::Disable
+            | Self::Rollback
+            | Self::Override
+            | Self::Schedule
+            | Self::Malformed
+            | Self::Feed => false,
+        }
+    }
 }
 
 /// How often each kind of transaction comes: weights that need not add up to anything.
@@ -98,7 +130,7 @@ kinds! {
 pub struct Mix(Vec<u32>);
 
 impl Default for Mix {
-    /// Seven successes and one error in ten, the rest mixed; messages of the feed only when they are asked for.
+    /// Seven successes and one error in ten, the rest mixed; nothing of plugins and the feed.
     fn default() -> Self {
         Self(Kind::WEIGHTS.to_vec())
     }
@@ -106,9 +138,19 @@ impl Default for Mix {
 
 impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weights: Vec<String> =
-            Kind::ALL.iter().zip(&self.0).map(|(kind, weight)| format!("{}={weight}", kind.name())).collect();
+        let weights = self.weights().filter(|(_, weight)| *weight != 0);
+        let weights: Vec<String> = weights.map(|(kind, weight)| format!("{}={weight}", kind.name())).collect();
         f.write_str(&weights.join(","))
+    }
+}
+
+impl Mix {
+    fn weights(&self) -> impl Iterator<Item = (Kind, u32)> {
+        Kind::ALL.iter().copied().zip(self.0.iter().copied())
+    }
+
+    fn has_plugins(&self) -> bool {
+        self.weights().any(|(kind, weight)| kind.is_of_plugins() && weight != 0)
     }
 }
 
@@ -151,11 +193,11 @@ impl FromStr for Mix {
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
-    /// How many features there are; at least 1 and at most a million.
+    /// How many features there are, and how many plugins if the mix has them; at least 1 and at most a million.
     pub features: u32,
     /// How many users there are; at least 1.
     pub users: u32,
-    /// How many blocks behind those that create the features.
+    /// How many blocks behind those that create features and plugins.
     pub blocks: u32,
     /// How many transactions in each of them; at most what a block takes.
     pub txs_per_block: u32,
@@ -193,13 +235,14 @@ pub struct Generator {
     random: Random,
     height: Height,
     created: u32,
+    registered: u32,
 }
 
 impl Generator {
     /// Begins a workload. Its first block has height 1.
     #[must_use]
     pub fn new(workload: Workload) -> Self {
-        Self { random: Random(workload.seed), workload, height: 0, created: 0 }
+        Self { random: Random(workload.seed), workload, height: 0, created: 0, registered: 0 }
     }
 
     /// The genesis of every workload.
@@ -224,6 +267,14 @@ impl Generator {
         format!("feature_{number:06}").parse()
     }
 
+    /// The plugin with this number, from 0.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn plugin(number: u32) -> Result<Name, ValueError> {
+        format!("plugin_{number:06}").parse()
+    }
+
     /// The user with this number, from 0.
     #[must_use]
     pub fn user(number: u32) -> Address {
@@ -239,6 +290,10 @@ impl Generator {
         if self.created < self.workload.features {
             self.height = self.height.saturating_add(1);
             return self.create_features().map(Some);
+        }
+        if self.registered < self.workload.features && self.workload.mix.has_plugins() {
+            self.height = self.height.saturating_add(1);
+            return self.register_plugins().map(Some);
         }
         if blocks == 0 {
             return Ok(None);
@@ -274,21 +329,60 @@ impl Generator {
         Ok(Block::new(self.height, txs)?)
     }
 
+    fn register_plugins(&mut self) -> Result<Block, GenerateError> {
+        let end = self.registered.saturating_add(PLUGINS_PER_BLOCK).min(self.workload.features);
+        let transaction = |number| {
+            let plugin = Self::plugin(number)?;
+            let versions = VERSIONS.iter().map(|version| version.parse().map(|version| register(plugin, version)));
+            Ok(Transaction::new(ADMIN, versions.collect::<Result<_, ValueError>>()?)?)
+        };
+        let txs = (self.registered..end).map(transaction).collect::<Result<_, GenerateError>>()?;
+        self.registered = end;
+        Ok(Block::new(self.height, txs)?)
+    }
+
+    fn version(&mut self) -> Result<Version, ValueError> {
+        let [old, new] = VERSIONS;
+        if self.random.below(2) == 0 { old.parse() } else { new.parse() }
+    }
+
+    /// A report of ten requests.
+    fn report_version(&mut self, plugin: Name, errors: u32) -> Result<Command, ValueError> {
+        let report = VersionReport { requests: 10, errors, latency_total: self.random.below(1_000) };
+        Ok(Command::ReportVersion { plugin, version: self.version()?, report })
+    }
+
+    /// A strategy of which each stage takes a few blocks.
+    fn strategy(&mut self) -> Strategy {
+        match self.random.below(4) {
+            0 => Strategy::Canary {
+                initial_bps: 1_000,
+                increment_bps: 2_000,
+                increment_blocks: 3,
+                max_bps: 5_000,
+                observation_blocks: 5,
+            },
+            1 => Strategy::Rolling { initial_bps: 2_500, increment_bps: 2_500, increment_blocks: 3 },
+            2 => Strategy::BlueGreen { health_blocks: 10, bake_blocks: 5 },
+            _ => Strategy::AbTest { share_bps: 5_000, duration_blocks: 10 },
+        }
+    }
+
     fn payload(&mut self) -> Result<Payload, GenerateError> {
-        let total: u64 = self.workload.mix.0.iter().copied().map(u64::from).sum();
+        let total: u64 = self.workload.mix.weights().map(|(_, weight)| u64::from(weight)).sum();
         let mut drawn = self.random.below(total.max(1));
-        let kinds = Kind::ALL.iter().zip(&self.workload.mix.0);
         let mut kind = Kind::Success;
-        for (candidate, weight) in kinds {
-            match drawn.checked_sub((*weight).into()) {
+        for (candidate, weight) in self.workload.mix.weights() {
+            match drawn.checked_sub(weight.into()) {
                 Some(rest) => drawn = rest,
                 None => {
-                    kind = *candidate;
+                    kind = candidate;
                     break;
                 }
             }
         }
-        let name = Self::feature(self.random.index(self.workload.features.max(1)))?;
+        let number = self.random.index(self.workload.features.max(1));
+        let name = Self::feature(number)?;
         let user = Self::user(self.random.index(self.workload.users.max(1)));
         let report = Report {
             successes: 0,
@@ -319,6 +413,18 @@ impl Generator {
             }
             Kind::Malformed => return Ok(Payload::from_bytes(&user.0)),
             Kind::Feed => (ADMIN, self.message()?),
+            Kind::VersionSuccess => (REPORTER, self.report_version(Self::plugin(number)?, 0)?),
+            Kind::VersionError => (REPORTER, self.report_version(Self::plugin(number)?, 1)?),
+            Kind::Deploy => {
+                let (version, strategy) = (self.version()?, self.strategy());
+                let terms = Terms { min_requests: 10, ..strategy.default_terms() };
+                (OPERATOR, Command::Deploy { plugin: Self::plugin(number)?, version, strategy, terms })
+            }
+            Kind::Register => (ADMIN, register(Self::plugin(number)?, self.version()?)),
+            Kind::Health => {
+                let version = self.version()?;
+                (REPORTER, Command::AttestHealth { plugin: Self::plugin(number)?, version, healthy: true })
+            }
         };
         Ok(Payload::Transaction(Transaction::new(signer, vec![command])?))
     }
@@ -336,6 +442,11 @@ impl Generator {
         let body = FeedBody::new(&self.random.next().to_be_bytes())?;
         Ok(Command::FeedPatch { kind, id, version, body })
     }
+}
+
+/// Registers a version, always of the same code, so that a failed one can be registered again.
+fn register(plugin: Name, version: Version) -> Command {
+    Command::RegisterVersion { plugin, version, manifest: Manifest::of_code(Hash([0xc0; Hash::LEN])).into() }
 }
 
 impl Iterator for Generator {

@@ -69,13 +69,9 @@ impl Output {
         self.put(|| text.join(" "), &id.and(rest))
     }
 
-    /// A single thing: a line for every value, behind its path.
+    /// A single thing: a line for every value, behind its path, and one for every entry of a list.
     pub(crate) fn card(&mut self, fields: &Fields) -> Result<(), Error> {
-        let text = || {
-            let lines: Vec<String> = fields.flat().into_iter().map(|(key, value)| format!("{key} {value}")).collect();
-            lines.join("\n")
-        };
-        self.put(text, fields)
+        self.put(|| fields.lines().join("\n"), fields)
     }
 
     /// A line of JSON, whatever the form.

@@ -72,6 +72,15 @@ impl Fields {
         pairs.join(" ")
     }
 
+    /// A line for every value, behind its path. Those of an entry of a list share a line.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (key, value) in &self.0 {
+            value.add_lines((*key).into(), &mut lines);
+        }
+        lines
+    }
+
     /// Every value with its path, in order: what is inside of something has its path behind a dot.
     pub(crate) fn flat(&self) -> Vec<(String, String)> {
         let mut flat = Vec::new();
@@ -83,6 +92,20 @@ impl Fields {
 }
 
 impl Value {
+    fn add_lines(&self, path: String, lines: &mut Vec<String>) {
+        match self {
+            Self::Fields(fields) => {
+                fields.0.iter().for_each(|(key, value)| value.add_lines(format!("{path}.{key}"), lines));
+            }
+            Self::List(list) if list.iter().any(|value| matches!(value, Self::Fields(_))) => {
+                lines.extend(list.iter().enumerate().map(|(index, value)| format!("{path}.{index} {value}")));
+            }
+            Self::List(_) | Self::None | Self::Bool(_) | Self::Number(_) | Self::Text(_) => {
+                lines.push(format!("{path} {self}"));
+            }
+        }
+    }
+
     fn flatten(&self, path: String, flat: &mut Vec<(String, String)>) {
         match self {
             Self::Fields(fields) => {
@@ -549,6 +572,18 @@ mod tests {
         assert_eq!(
             fields.pairs(),
             r#"name=a.b:c free="two words, \"x\"\n" empty="" breaker=none list=a,b nothing=none commands.0.op=enable commands.0.n=2"#
+        );
+        assert_eq!(
+            Fields::new().with("inside", fields.clone()).lines(),
+            [
+                "inside.name a.b:c",
+                r#"inside.free "two words, \"x\"\n""#,
+                r#"inside.empty """#,
+                "inside.breaker none",
+                "inside.list a,b",
+                "inside.nothing none",
+                "inside.commands.0 op=enable n=2",
+            ]
         );
         assert_eq!(
             serde_json::to_string(&fields).unwrap(),

@@ -1,13 +1,13 @@
 //! `route`: which version serves a unit. `plan`: what a load would do. And what `show` has of plugins.
 
-use coalmine_core::{Height, Name, Standing, query};
+use coalmine_core::{Height, Name, Standing, bucket_of_unit, query};
 
 use super::show::{PAGE, pages};
 use crate::blockfile::PluginFacts;
-use crate::cli::{PlanArgs, RouteArgs};
+use crate::cli::{Bytes, PlanArgs, RouteArgs};
 use crate::error::Error;
 use crate::output::{Output, Target};
-use crate::render::{self, Fields, Value};
+use crate::render::{self, Fields};
 use crate::source::{Source, input_files};
 
 /// Every plugin.
@@ -30,17 +30,7 @@ pub(super) fn plugin(source: &Source, name: &Name, out: &mut Output) -> Result<(
     let plugin = query::plugin(source, name)?.ok_or_else(|| unknown(source, name))?;
     let deployment = query::deployment(source, name)?;
     let versions = query::plugin_versions(source, name)?;
-    let versions = versions.iter().map(|version| {
-        let health = version.counts.health_score().get();
-        Value::from(render::plugin::version(version).with("health_bps", health))
-    });
-    out.card(
-        &Fields::new()
-            .text("name", name)
-            .and(render::plugin::plugin(&plugin))
-            .with("deployment", deployment.as_ref().map(render::plugin::deployment))
-            .with("version", versions.collect::<Vec<_>>()),
-    )
+    out.card(&render::plugin::card(name, &plugin, deployment.as_ref(), &versions))
 }
 
 /// What happened to a plugin.
@@ -64,23 +54,31 @@ fn unknown(source: &Source, name: &Name) -> Error {
     source.cannot(&format!("there is no plugin {name}"))
 }
 
-/// Tells which version serves a unit.
+/// Tells which version serves a unit, and why.
 pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("route")?;
-    let version = query::route(&source, &args.plugin, &args.unit.0);
-    let version = version.map_err(|fault| Error::from(fault).in_source(&args.source))?;
-    let version = version.ok_or_else(|| unknown(&source, &args.plugin))?;
+    let fields = routed(&source, args).map_err(|error| error.in_source(&args.source))?;
     let inputs = input_files([args.source.as_str()]);
     let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
-    out.card(
-        &Fields::new()
-            .text("plugin", args.plugin)
-            .with("unit", format!("0x{}", hex::encode(&args.unit.0)))
-            .text("version", version)
-            .with("height", source.tip()?.height),
-    )?;
+    out.card(&fields)?;
     out.finish()
+}
+
+fn routed(source: &Source, RouteArgs { plugin, unit: Bytes(unit), .. }: &RouteArgs) -> Result<Fields, Error> {
+    let version = query::route(source, plugin, unit)?.ok_or_else(|| unknown(source, plugin))?;
+    let deployment = query::deployment(source, plugin)?;
+    let bucket = match (&deployment, query::global(source)?) {
+        (Some(deployment), Some(global)) => Some(bucket_of_unit(&global.chain, plugin, deployment.salt, unit).get()),
+        (Some(_) | None, _) => None,
+    };
+    Ok(Fields::new()
+        .text("plugin", plugin)
+        .with("unit", format!("0x{}", hex::encode(unit)))
+        .text("version", version)
+        .with("bucket", bucket)
+        .with("share_bps", deployment.map(|deployment| deployment.share().get()))
+        .with("height", source.tip()?.height))
 }
 
 /// Tells what a load would do.

@@ -22,13 +22,34 @@ pub(crate) fn registry(record: &Registry) -> Fields {
 
 /// The record of a plugin.
 pub(crate) fn plugin(record: &Plugin) -> Fields {
+    standing_of_plugin(record).with("versions", record.versions)
+}
+
+/// A plugin with its deployment and its versions, in place of how many there are.
+pub(crate) fn card(
+    name: &Name,
+    record: &Plugin,
+    deployment: Option<&Deployment>,
+    versions: &[PluginVersion],
+) -> Fields {
+    let versions = versions.iter().map(|record| {
+        let health = record.counts.health_score().get();
+        Value::from(version(record).with("health_bps", health))
+    });
+    Fields::new()
+        .text("name", name)
+        .and(standing_of_plugin(record))
+        .with("versions", versions.collect::<Vec<_>>())
+        .with("deployment", deployment.map(self::deployment))
+}
+
+fn standing_of_plugin(record: &Plugin) -> Fields {
     Fields::new()
         .text("current", &record.current)
         .with("previous", optional(record.previous.as_ref()))
         .with("rule", record.rule.as_ref().map(ToString::to_string))
         .text("load_state", record.load_state)
         .with("loaded", optional(record.loaded.as_ref()))
-        .with("versions", record.versions)
         .with("deployments", record.deployments)
         .with("dependents", record.dependents)
 }
