@@ -28,6 +28,47 @@
 //! assert!(!state.is_enabled(&name, &Address([0xee; 20])));
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
+//!
+//! Plugins are code that nodes run under a name. The ledger knows their versions by their hashes,
+//! and which version serves whom while a new one is deployed:
+//!
+//! ```
+//! use coalmine_core::{
+//!     Address, Block, Command, Genesis, Hash, Manifest, Name, Role, State, Strategy, StrategyKind, Transaction,
+//!     Version, VersionReport,
+//! };
+//!
+//! let admin = Address([0x11; 20]);
+//! let genesis = Genesis::new("example-1", [(admin, Role::Admin.into())])?;
+//! let (mut state, _records) = State::genesis(&genesis)?;
+//! let plugin: Name = "api".parse()?;
+//! let (old, new): (Version, Version) = ("1.0.0".parse()?, "2.0.0".parse()?);
+//!
+//! // The first version of a plugin is current. The second one gets 5 % of the units for 60 blocks, then 10 %, …
+//! let register = |version: &Version, code| Command::RegisterVersion {
+//!     plugin,
+//!     version: version.clone(),
+//!     manifest: Manifest::of_code(Hash([code; 32])).into(),
+//! };
+//! let strategy = Strategy::with_defaults(StrategyKind::Canary);
+//! let terms = strategy.default_terms();
+//! let deploy = Command::Deploy { plugin, version: new.clone(), strategy, terms };
+//! let tx = Transaction::new(admin, vec![register(&old, 1), register(&new, 2), deploy])?;
+//! let execution = state.execute(&Block::new(100, vec![tx])?)?;
+//! state.apply(execution)?;
+//!
+//! // Whom a version serves: an account, a request id, any bytes.
+//! let unit = (0..u64::MAX).map(u64::to_be_bytes).find(|unit| state.route(&plugin, unit) == Some(&new));
+//! let unit = unit.ok_or("nobody")?;
+//!
+//! // 2 % of errors are more than the 1 % that a canary bears: it is rolled back in this very block.
+//! let report = VersionReport { requests: 1_000, errors: 20, latency_total: 9_000 };
+//! let report = Command::ReportVersion { plugin, version: new, report };
+//! let execution = state.execute(&Block::new(101, vec![Transaction::new(admin, vec![report])?])?)?;
+//! state.apply(execution)?;
+//! assert_eq!(state.route(&plugin, &unit), Some(&old));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 #![no_std]
 #![deny(clippy::float_arithmetic)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
