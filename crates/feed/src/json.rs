@@ -1,0 +1,124 @@
+//! JSON as the source's own reader takes it: names of members in any case, the last of equal ones counts, what is
+//! unknown is passed over, null is nothing. Types are strict.
+//!
+//! An error tells the path and never the value, which may be a secret.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// The most members that one object has, those that count twice included.
+pub(crate) const MEMBERS_MAX: usize = 8_192;
+
+/// Text that is not what it should be: where, and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}{what}")]
+pub struct Malformed {
+    path: String,
+    what: String,
+}
+
+impl Malformed {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { path: String::new(), what: what.into() }
+    }
+
+    /// The same error, told from further out.
+    pub(crate) fn within(mut self, key: &str) -> Self {
+        let dot = if self.path.is_empty() { ": " } else { "." };
+        self.path.insert_str(0, dot);
+        self.path.insert_str(0, &shown(key));
+        self
+    }
+}
+
+impl From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Self {
+        match error.classify() {
+            Category::Data => Self::new("a value of the wrong type"),
+            Category::Syntax | Category::Eof | Category::Io => {
+                Self::new(format!("not JSON from line {}, column {} on", error.line(), error.column()))
+            }
+        }
+    }
+}
+
+/// A text from outside, cut and made harmless for a log.
+pub(crate) fn shown(text: &str) -> String {
+    const SHOWN_MAX: usize = 64;
+    let cut: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN_MAX).is_some() { format!("{cut}…") } else { cut }
+}
+
+/// The members of an object, in the order of the text.
+#[derive(Debug, Default)]
+pub(crate) struct Members<'a> {
+    entries: Vec<(String, &'a RawValue)>,
+    is_cut: bool,
+}
+
+impl<'a> Members<'a> {
+    /// Reads an object; null is one without members.
+    pub(crate) fn read(text: &'a str) -> Result<Self, Malformed> {
+        let members: Option<Self> = serde_json::from_str(text)?;
+        let members = members.unwrap_or_default();
+        if members.is_cut {
+            return Err(Malformed::new(format!("an object of more than {MEMBERS_MAX} members")));
+        }
+        Ok(members)
+    }
+
+    /// All of them.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (String, &'a str)> {
+        self.entries.into_iter().map(|(key, value)| (key, value.get()))
+    }
+
+    /// The text of a member, if it is there.
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
+        let mut from_last = self.entries.iter().rev();
+        from_last.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.get())
+    }
+
+    /// The value of a member; the default where it is left out or null.
+    pub(crate) fn get<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, Malformed> {
+        let Some(text) = self.text(name) else { return Ok(T::default()) };
+        let value: Option<T> = serde_json::from_str(text).map_err(|error| Malformed::from(error).within(name))?;
+        Ok(value.unwrap_or_default())
+    }
+
+    /// The members of a member; none where it is left out or null.
+    pub(crate) fn members(&self, name: &str) -> Result<Self, Malformed> {
+        self.text(name).map_or(Ok(Self::default()), Self::read).map_err(|error| error.within(name))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Members::default();
+                while members.entries.len() < MEMBERS_MAX {
+                    let Some(entry) = map.next_entry()? else { return Ok(members) };
+                    members.entries.push(entry);
+                }
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    members.is_cut = true;
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
+    }
+}

@@ -1,0 +1,38 @@
+//! A stream manager: keeps a server-sent-events stream of environments and filters open, and turns what it says into
+//! commands of the config feed.
+//!
+//! * [`manager::Manager`] decides: events and failures go in, commands, delays and log entries come out.
+//!   [`message`], [`backoff`] and [`secret`] are its parts. None of them does I/O.
+//! * [`stream`] connects it to a transport, and is the only place with a clock.
+//! * [`projects`] and [`rotation`] are for whoever acts on the feed: which environments there are once filters count,
+//!   and which credentials are valid.
+//!
+//! ```
+//! use coalmine_feed::backoff::Delays;
+//! use coalmine_feed::manager::{Action, Input, Manager};
+//! use coalmine_feed::secret::Salt;
+//!
+//! let mut manager = Manager::new(Salt::new(*b"sixteen bytes....")?, Delays::default());
+//! let event = Input::Event { name: "delete", data: r#"{"path":"/filters/f1","version":3}"#, retry_ms: None };
+//! let actions = manager.handle(event, 0, 0);
+//! assert!(matches!(&actions[..], [Action::Emit(commands)] if commands.len() == 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Which version of an item is newer is not decided here: the ledger knows. Nothing here forgets an item either, so
+//! a message that comes twice, late or out of order does no harm.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
+
+pub mod backoff;
+pub mod command;
+pub mod manager;
+pub mod message;
+pub mod projects;
+pub mod rotation;
+pub mod secret;
+pub mod stream;
+
+mod json;
+
+pub use json::Malformed;
+pub use launchdarkly_sdk_transport as transport;

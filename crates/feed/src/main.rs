@@ -1,0 +1,3 @@
+//! The `feed` binary.
+
+fn main() {}

@@ -1,0 +1,297 @@
+//! What the source says: the messages of its stream, read once, with every rule of path, body and version.
+//!
+//! A message is refused as a whole, or an item of it is flawed; what a flawed item means is decided elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::command::{BODY_SIZE_MAX, Kind, is_valid_id};
+use crate::json::{Malformed, Members};
+use crate::secret::Salt;
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// All there is. What is not listed is gone.
+    Put {
+        /// The environments, in the order of their ids.
+        environments: BTreeMap<String, Result<Item, Flaw>>,
+        /// The filters, in the order of their ids.
+        filters: BTreeMap<String, Result<Item, Flaw>>,
+    },
+    /// One item is new or changed.
+    Patch {
+        /// Which list it is in.
+        kind: Kind,
+        /// Its id.
+        id: String,
+        /// What it is now.
+        item: Result<Item, Flaw>,
+    },
+    /// One item is gone.
+    Delete {
+        /// Which list it was in.
+        kind: Kind,
+        /// Its id.
+        id: String,
+        /// The version as of which it is gone.
+        version: Result<u64, Flaw>,
+    },
+    /// The client is to connect anew.
+    Reconnect,
+}
+
+/// A version, and the body that the ledger stores for it, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The version.
+    pub version: u64,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why a message says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The event has a name that means nothing here.
+    #[error("unknown event")]
+    UnknownEvent,
+    /// A put of something else than everything.
+    #[error("a put whose path is not \"/\"")]
+    WrongPath,
+    /// The path names neither an environment nor a filter.
+    #[error("the path names neither an environment nor a filter")]
+    UnknownEntity,
+    /// It is not what it should be; the stream cannot be trusted further.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// Why an item cannot go to the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Flaw {
+    /// An environment that says to be another one.
+    #[error("its envID is another one")]
+    WrongId,
+    /// The ledger takes no such id.
+    #[error("the ledger takes ids of 1 to 128 printable ASCII characters without space")]
+    InvalidId,
+    /// The ledger knows no such version.
+    #[error("its version is negative")]
+    NegativeVersion,
+    /// The ledger takes no such body.
+    #[error("its body is longer than {BODY_SIZE_MAX} bytes")]
+    TooLarge,
+}
+
+/// An environment, under the names of the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Environment {
+    /// Its id.
+    #[serde(rename = "envID")]
+    pub env_id: String,
+    /// Its key.
+    pub env_key: String,
+    /// Its name.
+    pub env_name: String,
+    /// The mobile key, a secret.
+    pub mob_key: String,
+    /// The key of its project.
+    pub proj_key: String,
+    /// The name of its project.
+    pub proj_name: String,
+    /// The SDK keys, secrets.
+    pub sdk_key: SdkKey,
+    /// How long its data may be cached, in minutes.
+    pub default_ttl: i64,
+    /// Whether users must be signed.
+    pub secure_mode: bool,
+}
+
+/// The SDK key of an environment, and the one that it takes the place of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SdkKey {
+    /// The key.
+    pub value: String,
+    /// The key before it, while that is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiring: Option<ExpiringKey>,
+}
+
+/// An SDK key in its last days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExpiringKey {
+    /// The key.
+    pub value: String,
+    /// When it ends, in milliseconds since 1970.
+    pub timestamp: u64,
+}
+
+/// A filter, under the names of the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Filter {
+    /// The key of its project.
+    pub proj_key: String,
+    /// Its key within the project.
+    pub key: String,
+}
+
+impl Message {
+    /// Reads an event of the stream. Secrets are hidden at once.
+    ///
+    /// # Errors
+    /// [`MessageError`]; only [`MessageError::Malformed`] ends the connection.
+    pub fn read(event: &str, data: &str, salt: &Salt) -> Result<Self, MessageError> {
+        match event {
+            "put" => read_put(data, salt),
+            "patch" => read_patch(data, salt),
+            "delete" => read_delete(data),
+            "reconnect" => Ok(Self::Reconnect),
+            _ => Err(MessageError::UnknownEvent),
+        }
+    }
+}
+
+fn read_put(data: &str, salt: &Salt) -> Result<Message, MessageError> {
+    let put = Members::read(data)?;
+    let path: String = put.get("path")?;
+    let content = put.members("data")?;
+    let list = |name: &str, kind: Kind| -> Result<BTreeMap<String, Result<Item, Flaw>>, Malformed> {
+        let mut items = BTreeMap::new();
+        for (id, text) in content.members(name)?.into_entries() {
+            let item = read_item(kind, &id, text, salt).map_err(|error| error.within(&id).within(name))?;
+            items.insert(id, item);
+        }
+        Ok(items)
+    };
+    let environments = list("environments", Kind::Environment).map_err(|error| error.within("data"))?;
+    let filters = list("filters", Kind::Filter).map_err(|error| error.within("data"))?;
+    if path != "/" {
+        return Err(MessageError::WrongPath);
+    }
+    Ok(Message::Put { environments, filters })
+}
+
+fn read_patch(data: &str, salt: &Salt) -> Result<Message, MessageError> {
+    let patch = Members::read(data)?;
+    let (kind, id) = read_path(&patch.get::<String>("path")?)?;
+    let text = patch.text("data").ok_or_else(|| Malformed::new("data is missing"))?;
+    let item = read_item(kind, &id, text, salt).map_err(|error| error.within("data"))?;
+    Ok(Message::Patch { kind, id, item })
+}
+
+fn read_delete(data: &str) -> Result<Message, MessageError> {
+    let delete = Members::read(data)?;
+    let version = read_version(&delete)?;
+    let (kind, id) = read_path(&delete.get::<String>("path")?)?;
+    let version = if is_valid_id(&id) { version } else { Err(Flaw::InvalidId) };
+    Ok(Message::Delete { kind, id, version })
+}
+
+/// `/environments/ID` or `/filters/ID`.
+fn read_path(path: &str) -> Result<(Kind, String), MessageError> {
+    let entities = [("/environments/", Kind::Environment), ("/filters/", Kind::Filter)];
+    let mut found = entities.into_iter().filter_map(|(prefix, kind)| Some((kind, path.strip_prefix(prefix)?)));
+    match found.next() {
+        Some((kind, id)) if !id.contains('/') => Ok((kind, id.into())),
+        _ => Err(MessageError::UnknownEntity),
+    }
+}
+
+fn read_item(kind: Kind, id: &str, text: &str, salt: &Salt) -> Result<Result<Item, Flaw>, Malformed> {
+    let members = Members::read(text)?;
+    let version = read_version(&members)?;
+    let (body, is_its_own) = match kind {
+        Kind::Environment => {
+            let mut environment = Environment::of(&members)?;
+            let is_its_own = environment.env_id == id;
+            environment.hide(salt);
+            (serde_json::to_vec(&environment)?, is_its_own)
+        }
+        // A filter does not say its id.
+        Kind::Filter => (serde_json::to_vec(&Filter::of(&members)?)?, true),
+    };
+    if !is_its_own {
+        return Ok(Err(Flaw::WrongId));
+    }
+    if !is_valid_id(id) {
+        return Ok(Err(Flaw::InvalidId));
+    }
+    if body.len() > BODY_SIZE_MAX {
+        return Ok(Err(Flaw::TooLarge));
+    }
+    Ok(version.map(|version| Item { version, body }))
+}
+
+/// A version that is left out is 0.
+fn read_version(members: &Members<'_>) -> Result<Result<u64, Flaw>, Malformed> {
+    const NAME: &str = "version";
+    let version: i128 = members.get(NAME)?;
+    if version < 0 {
+        return Ok(Err(Flaw::NegativeVersion));
+    }
+    u64::try_from(version).map(Ok).map_err(|_| Malformed::new("out of range").within(NAME))
+}
+
+impl Environment {
+    /// Reads the body of an environment that the ledger stores.
+    ///
+    /// # Errors
+    /// A body that is none.
+    pub fn from_body(body: &[u8]) -> Result<Self, Malformed> {
+        Self::of(&Members::read(text(body)?)?)
+    }
+
+    fn of(members: &Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            env_id: members.get("envID")?,
+            env_key: members.get("envKey")?,
+            env_name: members.get("envName")?,
+            mob_key: members.get("mobKey")?,
+            proj_key: members.get("projKey")?,
+            proj_name: members.get("projName")?,
+            sdk_key: members.members("sdkKey").and_then(|key| SdkKey::of(&key).map_err(|e| e.within("sdkKey")))?,
+            default_ttl: members.get("defaultTtl")?,
+            secure_mode: members.get("secureMode")?,
+        })
+    }
+
+    fn hide(&mut self, salt: &Salt) {
+        self.mob_key = salt.hide(&self.mob_key);
+        self.sdk_key.value = salt.hide(&self.sdk_key.value);
+        if let Some(expiring) = &mut self.sdk_key.expiring {
+            expiring.value = salt.hide(&expiring.value);
+        }
+    }
+}
+
+impl SdkKey {
+    /// An expiring key without a value is none.
+    fn of(members: &Members<'_>) -> Result<Self, Malformed> {
+        let expiring = members.members("expiring")?;
+        let read = || Ok(ExpiringKey { value: expiring.get("value")?, timestamp: expiring.get("timestamp")? });
+        let expiring = read().map_err(|error: Malformed| error.within("expiring"))?;
+        Ok(Self { value: members.get("value")?, expiring: Some(expiring).filter(|key| !key.value.is_empty()) })
+    }
+}
+
+impl Filter {
+    /// Reads the body of a filter that the ledger stores.
+    ///
+    /// # Errors
+    /// A body that is none.
+    pub fn from_body(body: &[u8]) -> Result<Self, Malformed> {
+        Self::of(&Members::read(text(body)?)?)
+    }
+
+    fn of(members: &Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self { proj_key: members.get("projKey")?, key: members.get("key")? })
+    }
+}
+
+fn text(body: &[u8]) -> Result<&str, Malformed> {
+    str::from_utf8(body).map_err(|_| Malformed::new("not UTF-8"))
+}

@@ -1,0 +1,106 @@
+//! Which credentials of one environment are valid: a primary of each kind, and SDK keys in their last days.
+//!
+//! For whoever acts on the feed: the environments of the feed tell the keys, this tells which came and which went.
+//! The keys are opaque here, so hashed ones do as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kinds of credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CredentialKind {
+    /// The id of the environment.
+    Environment,
+    /// A mobile key.
+    Mobile,
+    /// An SDK key.
+    Sdk,
+}
+
+/// A kind and a key.
+pub type Credential = (CredentialKind, String);
+
+/// An SDK key that goes on for a while beside the new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grace {
+    /// The key.
+    pub key: String,
+    /// The last millisecond at which it is valid.
+    pub until_ms: u64,
+}
+
+/// What changed since the last step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Credentials that are valid now.
+    pub additions: BTreeSet<Credential>,
+    /// Credentials that are no longer valid.
+    pub expirations: BTreeSet<Credential>,
+}
+
+/// The credentials of one environment.
+#[derive(Debug, Clone, Default)]
+pub struct Rotation {
+    primary: BTreeMap<CredentialKind, String>,
+    /// Deprecated SDK keys and the last millisecond at which each is valid.
+    deprecated: BTreeMap<String, u64>,
+    changes: Step,
+}
+
+impl Rotation {
+    /// Sets a primary credential that everybody knows already.
+    pub fn init(&mut self, kind: CredentialKind, key: String) {
+        self.primary.insert(kind, key);
+    }
+
+    /// Makes a credential the primary one. The one before it expires at once.
+    pub fn rotate(&mut self, kind: CredentialKind, key: String) {
+        if let Some(previous) = self.swap(kind, key) {
+            self.changes.expirations.insert((kind, previous));
+        }
+    }
+
+    /// Makes an SDK key the primary one, while another goes on until its grace ends.
+    ///
+    /// The first grace of a key counts. One that is known already says nothing about the key before, which then
+    /// expires at once.
+    pub fn rotate_with_grace(&mut self, key: String, grace: Grace, now_ms: u64) {
+        let previous = self.swap(CredentialKind::Sdk, key);
+        if self.deprecated.contains_key(&grace.key) {
+            self.changes.expirations.extend(previous.map(|key| (CredentialKind::Sdk, key)));
+            return;
+        }
+        if now_ms > grace.until_ms {
+            return;
+        }
+        if previous.as_ref() != Some(&grace.key) {
+            self.changes.additions.insert((CredentialKind::Sdk, grace.key.clone()));
+        }
+        self.deprecated.insert(grace.key, grace.until_ms);
+    }
+
+    /// Ends what is over, and tells what changed since the last step.
+    pub fn step(&mut self, now_ms: u64) -> Step {
+        let ended = self.deprecated.extract_if(.., |_, until_ms| now_ms > *until_ms);
+        self.changes.expirations.extend(ended.map(|(key, _)| (CredentialKind::Sdk, key)));
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The primary credentials.
+    pub fn primary(&self) -> impl Iterator<Item = (CredentialKind, &str)> {
+        self.primary.iter().map(|(kind, key)| (*kind, key.as_str()))
+    }
+
+    /// The SDK keys that are valid for a while beside the primary one.
+    pub fn deprecated(&self) -> impl Iterator<Item = &str> {
+        self.deprecated.keys().map(String::as_str)
+    }
+
+    /// The primary credential that another one took the place of.
+    fn swap(&mut self, kind: CredentialKind, key: String) -> Option<String> {
+        if self.primary.get(&kind) == Some(&key) {
+            return None;
+        }
+        self.changes.additions.insert((kind, key.clone()));
+        self.primary.insert(kind, key)
+    }
+}

@@ -1,0 +1,242 @@
+//! The connection: a thin driver between a transport and the manager.
+//!
+//! Every decision is the manager's. Here are the clock, the limits of what may come in, and the waiting: each
+//! connection is a new one, a stream that is silent for too long is dropped, and so is one whose event grows too long.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use bytes::Bytes;
+use eventsource_client::{Client, ClientBuilder, Error as StreamError, ReconnectOptions, SSE};
+use futures_util::{StreamExt, stream};
+use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFuture, TransportError, Uri};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::command::Command;
+use crate::manager::{Action, Input, Log, Manager};
+
+/// How much, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest event, in bytes of the stream.
+    pub event_size_max: usize,
+    /// How long the server may take until its answer begins.
+    pub answer: Duration,
+    /// How long the stream may bring nothing at all. Servers send a comment every few minutes.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            event_size_max: 16 * 1_024 * 1_024,
+            answer: Duration::from_secs(30),
+            silence: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// What cannot be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// The address is none.
+    #[error("the address is wrong: {0}")]
+    Address(String),
+    /// The key has characters that no header takes.
+    #[error("the key has characters that an Authorization header cannot carry")]
+    Key,
+}
+
+/// The server does not take the key, and will not take it a moment later either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server refuses the key")]
+pub struct Refused;
+
+/// A client of the stream below a base address. It asks for a protocol above 1, in place of any query of the address.
+///
+/// # Errors
+/// [`EndpointError`].
+pub fn client<T: HttpTransport>(
+    base: &str,
+    key: &str,
+    protocol: i32,
+    transport: T,
+    limits: Limits,
+) -> Result<impl Client + use<T>, EndpointError> {
+    let address = |what: String| EndpointError::Address(what);
+    let uri: Uri = base.parse().map_err(|error| address(format!("{error}")))?;
+    let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(address("it begins with http:// or https:// and a host".into()));
+    };
+    let query = match (protocol, uri.query()) {
+        (2.., _) => format!("?rpacProtocolVersion={protocol}"),
+        (_, Some(query)) => format!("?{query}"),
+        (_, None) => String::new(),
+    };
+    let url = format!("{scheme}://{authority}{}/relay_auto_config{query}", uri.path().trim_end_matches('/'));
+    let client = ClientBuilder::for_url(&url).map_err(|error| address(error.to_string()))?;
+    let client = client.header("Authorization", key).map_err(|_| EndpointError::Key)?;
+    // The manager connects anew, and a redirect would show the key to whoever it leads to.
+    let once = ReconnectOptions::reconnect(false).retry_initial(false).build();
+    Ok(client.reconnect(once).redirect_limit(0).build_with_transport(Guarded { transport, limits }))
+}
+
+/// Keeps the stream open and hands its commands on, one message at a time, until nobody takes them any more. While
+/// they are not taken, nothing more is read.
+///
+/// # Errors
+/// [`Refused`]: there is nothing to be had here.
+pub async fn run(
+    client: &impl Client,
+    manager: &mut Manager,
+    messages: &mpsc::Sender<Vec<Command>>,
+    mut log: impl FnMut(Log),
+) -> Result<(), Refused> {
+    let started = Instant::now();
+    loop {
+        let mut events = client.stream();
+        let delay_ms = 'connection: loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = messages.closed() => return Ok(()),
+            };
+            let reason;
+            let input = match &event {
+                Some(Ok(SSE::Comment(_))) => continue,
+                Some(Ok(SSE::Connected(details))) => Input::Response { status: details.response().status() },
+                Some(Ok(SSE::Event(event))) => {
+                    Input::Event { name: &event.event_type, data: &event.data, retry_ms: event.retry }
+                }
+                Some(Err(StreamError::UnexpectedResponse(response, _))) => {
+                    Input::Response { status: response.status() }
+                }
+                Some(Err(error)) => {
+                    reason = explain(error);
+                    Input::Failed { reason: &reason }
+                }
+                None => Input::Failed { reason: "the stream ended" },
+            };
+            let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            for action in manager.handle(input, now_ms, random()) {
+                match action {
+                    Action::Emit(commands) => {
+                        if messages.send(commands).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    Action::Log(entry) => log(entry),
+                    Action::Reconnect(delay_ms) => break 'connection delay_ms,
+                    Action::Stop => return Err(Refused),
+                }
+            }
+        };
+        drop(events);
+        tokio::select! {
+            () = sleep(Duration::from_millis(delay_ms)) => {}
+            () = messages.closed() => return Ok(()),
+        }
+    }
+}
+
+/// Any number. The standard library keys its hash maps at random, and that is random enough to spread clients.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// What went wrong, with its causes. None of them holds a byte of the stream.
+fn explain(error: &StreamError) -> String {
+    let StreamError::Transport(error) = error else { return error.to_string() };
+    let mut text = error.inner().to_string();
+    let mut source = error.inner().source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Why a connection was cut from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Cut {
+    #[error("no answer in {0:?}")]
+    NoAnswer(Duration),
+    #[error("nothing came for {0:?}")]
+    Silent(Duration),
+    #[error("an event is longer than {0} bytes")]
+    TooLong(usize),
+}
+
+/// A transport within limits.
+#[derive(Clone)]
+struct Guarded<T> {
+    transport: T,
+    limits: Limits,
+}
+
+impl<T: HttpTransport> HttpTransport for Guarded<T> {
+    fn request(&self, request: Request<Option<Bytes>>) -> ResponseFuture {
+        let Limits { event_size_max, answer, silence } = self.limits;
+        let response = self.transport.request(request);
+        Box::pin(async move {
+            let response = timeout(answer, response).await.map_err(|_| TransportError::new(Cut::NoAnswer(answer)))?;
+            Ok(response?.map(|body| guarded(body, EventSize::new(event_size_max), silence)))
+        })
+    }
+}
+
+fn guarded(body: ByteStream, size: EventSize, silence: Duration) -> ByteStream {
+    Box::pin(stream::try_unfold((body, size), move |(mut body, mut size)| async move {
+        let chunk = timeout(silence, body.next()).await.map_err(|_| TransportError::new(Cut::Silent(silence)))?;
+        let Some(chunk) = chunk.transpose()? else { return Ok(None) };
+        size.add(&chunk).map_err(TransportError::new)?;
+        Ok(Some((chunk, (body, size))))
+    }))
+}
+
+/// Counts what a parser of the stream has to keep: the lines of the event that is not complete, comments aside.
+#[derive(Debug)]
+struct EventSize {
+    max: usize,
+    lines: usize,
+    line: usize,
+    is_comment: bool,
+    /// A line feed behind a carriage return ends no further line.
+    is_after_return: bool,
+}
+
+impl EventSize {
+    const fn new(max: usize) -> Self {
+        Self { max, lines: 0, line: 0, is_comment: false, is_after_return: false }
+    }
+
+    fn add(&mut self, chunk: &[u8]) -> Result<(), Cut> {
+        for byte in chunk {
+            let is_return = *byte == b'\r';
+            if is_return || *byte == b'\n' {
+                if is_return || !self.is_after_return {
+                    self.end_line();
+                }
+            } else {
+                self.is_comment |= self.line == 0 && *byte == b':';
+                self.line = self.line.saturating_add(1);
+                if self.lines.saturating_add(self.line) > self.max {
+                    return Err(Cut::TooLong(self.max));
+                }
+            }
+            self.is_after_return = is_return;
+        }
+        Ok(())
+    }
+
+    const fn end_line(&mut self) {
+        self.lines = match (self.line, self.is_comment) {
+            (0, _) => 0,
+            (_, true) => self.lines,
+            (line, false) => self.lines.saturating_add(line),
+        };
+        self.line = 0;
+        self.is_comment = false;
+    }
+}
