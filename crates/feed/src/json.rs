@@ -85,7 +85,9 @@ impl<'a> Members<'a> {
     /// The value of a member; the default where it is left out or null.
     pub(crate) fn get<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, Malformed> {
         let Some(text) = self.text(name) else { return Ok(T::default()) };
-        let value: Option<T> = serde_json::from_str(text).map_err(|error| Malformed::from(error).within(name))?;
+        // The text is JSON, as the object around it was read.
+        let wrong = |_| Malformed::new("a value of the wrong type").within(name);
+        let value: Option<T> = serde_json::from_str(text).map_err(wrong)?;
         Ok(value.unwrap_or_default())
     }
 

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use crate::backoff::{Backoff, Delays, jitter};
-use crate::command::{self, Command, Kind, PUT_IDS_MAX};
+use crate::command::{self, Command, FEED_PUT_IDS_MAX, FeedEntry, FeedId, FeedKey, FeedKind};
 use crate::json::shown;
-use crate::message::{Flaw, Item, Message, MessageError};
+use crate::message::{Flaw, List, Message, MessageError};
 use crate::secret::Salt;
 
-/// The most items that are remembered.
-const SENT_MAX: usize = 2 * PUT_IDS_MAX;
+/// The most items that are remembered: those of the largest put, and as many that came since.
+const SENT_MAX: usize = 8_192;
 
 /// What happened.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ pub struct Manager {
     /// How many events there were.
     events: u64,
     /// The newest that was emitted of each item since it was last listed.
-    sent: BTreeMap<(Kind, String), Item>,
+    sent: BTreeMap<FeedKey, FeedEntry>,
 }
 
 impl Manager {
@@ -115,8 +115,8 @@ impl Manager {
                 }
                 match Message::read(name, data, &self.salt) {
                     Ok(Message::Put { environments, filters }) => self.put(environments, filters),
-                    Ok(Message::Patch { kind, id, item }) => self.patch(kind, id, item),
-                    Ok(Message::Delete { kind, id, version }) => self.delete(kind, id, version),
+                    Ok(Message::Patch { kind, id, entry }) => self.patch(kind, &id, entry),
+                    Ok(Message::Delete { kind, id, version }) => self.delete(kind, &id, version),
                     Ok(Message::Reconnect) => {
                         let text = self.place(name);
                         vec![log(Level::Info, "deliberate_reconnect", text), self.reconnect(now_ms, random)]
@@ -130,25 +130,25 @@ impl Manager {
     fn put(&mut self, environments: List, filters: List) -> Vec<Action> {
         let place = self.place("put");
         let mut flaws = Flaws::new();
-        let environments = self.listed(Kind::Environment, environments, &mut flaws);
-        let filters = self.listed(Kind::Filter, filters, &mut flaws);
+        let environments = self.listed(FeedKind::Environment, environments, &mut flaws);
+        let filters = self.listed(FeedKind::Filter, filters, &mut flaws);
         let count = environments.len().saturating_add(filters.len());
-        if count > PUT_IDS_MAX {
+        if u32::try_from(count).unwrap_or(u32::MAX) > FEED_PUT_IDS_MAX {
             // A part of what there is would delete the rest, and asking again would bring the same.
-            let text = format!("{place}: {count} items; the ledger takes {PUT_IDS_MAX}, so nothing of it goes there");
+            let text =
+                format!("{place}: {count} items; the ledger takes {FEED_PUT_IDS_MAX}, so none of them goes there");
             return vec![log(Level::Error, "too_many_items", text)];
         }
-        let keys = |kind, items: &[(String, Item)]| -> Vec<((Kind, String), Item)> {
-            items.iter().map(|(id, item)| ((kind, id.clone()), item.clone())).collect()
-        };
-        let listed = keys(Kind::Environment, &environments).into_iter().chain(keys(Kind::Filter, &filters));
         let mut before = std::mem::take(&mut self.sent);
-        for (key, item) in listed {
-            let newest = before.remove(&key).filter(|sent| sent.version >= item.version).unwrap_or(item);
-            self.sent.insert(key, newest);
-        }
-        let text = format!("{place}: {count} items");
-        let mut actions = vec![log(Level::Info, "put_received", text)];
+        let mut remember = |kind, entry: &FeedEntry| {
+            let key = FeedKey { kind, id: entry.id.clone() };
+            let newer = before.remove(&key).filter(|sent| sent.version >= entry.version);
+            self.sent.insert(key, newer.unwrap_or_else(|| entry.clone()));
+        };
+        environments.iter().for_each(|entry| remember(FeedKind::Environment, entry));
+        filters.iter().for_each(|entry| remember(FeedKind::Filter, entry));
+
+        let mut actions = vec![log(Level::Info, "put_received", format!("{place}: {count} items"))];
         actions.extend(flaws.into_iter().map(|(flaw, (which, more))| {
             let more = if more == 0 { String::new() } else { format!("; and {more} more") };
             log(Level::Warn, flaw.tag(), format!("{place}: {which}: {flaw}{more}"))
@@ -157,56 +157,58 @@ impl Manager {
         actions
     }
 
-    /// The items of a list that go to the ledger.
+    /// The entries of a list that go to the ledger.
     ///
-    /// A listed id counts as retained whatever is wrong with its item, and the only way to retain an id is to list it:
-    /// so a flawed item goes as it was last sent, which the ledger takes for late and passes over.
-    fn listed(&self, kind: Kind, list: List, flaws: &mut Flaws) -> Vec<(String, Item)> {
-        let mut items = Vec::new();
-        for (id, item) in list {
-            match item {
-                Ok(item) => items.push((id, item)),
+    /// A listed id counts as retained whatever is wrong with its entry, and the only way to retain an id is to list it:
+    /// so a flawed one goes as it was last sent, which the ledger takes for late and passes over.
+    fn listed(&self, kind: FeedKind, list: List, flaws: &mut Flaws) -> Vec<FeedEntry> {
+        let mut entries = Vec::new();
+        for (id, entry) in list {
+            match entry {
+                Ok(entry) => entries.push(entry),
                 Err(flaw) => {
                     flaws
                         .entry(flaw)
                         .and_modify(|(_, more)| *more = more.saturating_add(1))
                         .or_insert_with(|| (which(kind, &id), 0));
-                    let key = (kind, id);
-                    if let Some(sent) = self.sent.get(&key) {
-                        items.push((key.1, sent.clone()));
-                    }
+                    let key = FeedId::new(id.as_bytes()).map(|id| FeedKey { kind, id });
+                    entries.extend(key.ok().and_then(|key| self.sent.get(&key)).cloned());
                 }
             }
         }
-        items
+        entries
     }
 
-    fn patch(&mut self, kind: Kind, id: String, item: Result<Item, Flaw>) -> Vec<Action> {
-        match item {
-            Ok(item) => {
-                self.remember(kind, &id, item.version, &item.body);
-                vec![Action::Emit(vec![Command::Patch { kind, id, item }])]
+    fn patch(&mut self, kind: FeedKind, id: &str, entry: Result<FeedEntry, Flaw>) -> Vec<Action> {
+        match entry {
+            Ok(entry) => {
+                self.remember(kind, entry.clone());
+                let FeedEntry { id, version, body } = entry;
+                vec![Action::Emit(vec![Command::FeedPatch { kind, id, version, body }])]
             }
-            Err(flaw) => vec![self.flawed("patch", kind, &id, flaw)],
+            Err(flaw) => vec![self.flawed("patch", kind, id, flaw)],
         }
     }
 
-    fn delete(&mut self, kind: Kind, id: String, version: Result<u64, Flaw>) -> Vec<Action> {
+    fn delete(&mut self, kind: FeedKind, id: &str, version: Result<(FeedId, u64), Flaw>) -> Vec<Action> {
         match version {
-            Ok(version) => {
-                self.remember(kind, &id, version, &[]);
-                vec![Action::Emit(vec![Command::Delete { kind, id, version }])]
+            Ok((id, version)) => {
+                let key = FeedKey { kind, id: id.clone() };
+                if let Some(sent) = self.sent.get_mut(&key) {
+                    sent.version = sent.version.max(version);
+                }
+                vec![Action::Emit(vec![Command::FeedDelete { kind, id, version }])]
             }
-            Err(flaw) => vec![self.flawed("delete", kind, &id, flaw)],
+            Err(flaw) => vec![self.flawed("delete", kind, id, flaw)],
         }
     }
 
-    fn remember(&mut self, kind: Kind, id: &str, version: u64, body: &[u8]) {
+    /// Beyond the limit nothing is remembered; what that costs is that a put which lists such an item flawed forgets it.
+    fn remember(&mut self, kind: FeedKind, entry: FeedEntry) {
         let is_full = self.sent.len() >= SENT_MAX;
-        let key = (kind, id.into());
-        let is_newer = self.sent.get(&key).map_or(!is_full, |sent| sent.version < version);
-        if is_newer {
-            self.sent.insert(key, Item { version, body: body.into() });
+        let key = FeedKey { kind, id: entry.id.clone() };
+        if self.sent.get(&key).map_or(!is_full, |sent| sent.version < entry.version) {
+            self.sent.insert(key, entry);
         }
     }
 
@@ -227,7 +229,7 @@ impl Manager {
         Action::Reconnect(jitter(self.backoff.fail(now_ms), random))
     }
 
-    fn flawed(&self, event: &str, kind: Kind, id: &str, flaw: Flaw) -> Action {
+    fn flawed(&self, event: &str, kind: FeedKind, id: &str, flaw: Flaw) -> Action {
         log(Level::Warn, flaw.tag(), format!("{}: {}: {flaw}", self.place(event), which(kind, id)))
     }
 
@@ -237,17 +239,11 @@ impl Manager {
     }
 }
 
-type List = BTreeMap<String, Result<Item, Flaw>>;
-
 /// The first item with each flaw, and how many more there are.
 type Flaws = BTreeMap<Flaw, (String, usize)>;
 
-fn which(kind: Kind, id: &str) -> String {
-    let kind = match kind {
-        Kind::Environment => "environment",
-        Kind::Filter => "filter",
-    };
-    format!("{kind} \"{}\"", shown(id))
+fn which(kind: FeedKind, id: &str) -> String {
+    format!("{} \"{}\"", kind.name(), shown(id))
 }
 
 fn log(level: Level, tag: &'static str, text: impl Into<String>) -> Action {

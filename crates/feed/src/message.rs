@@ -6,49 +6,43 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::command::{BODY_SIZE_MAX, Kind, is_valid_id};
+use crate::command::{FeedBody, FeedEntry, FeedId, FeedKind};
 use crate::json::{Malformed, Members};
 use crate::secret::Salt;
+
+/// The items of a list, in the order of their ids.
+pub type List = BTreeMap<String, Result<FeedEntry, Flaw>>;
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// All there is. What is not listed is gone.
     Put {
-        /// The environments, in the order of their ids.
-        environments: BTreeMap<String, Result<Item, Flaw>>,
-        /// The filters, in the order of their ids.
-        filters: BTreeMap<String, Result<Item, Flaw>>,
+        /// The environments.
+        environments: List,
+        /// The filters.
+        filters: List,
     },
     /// One item is new or changed.
     Patch {
         /// Which list it is in.
-        kind: Kind,
+        kind: FeedKind,
         /// Its id.
         id: String,
-        /// What it is now.
-        item: Result<Item, Flaw>,
+        /// What it is now. Its body has no secrets.
+        entry: Result<FeedEntry, Flaw>,
     },
     /// One item is gone.
     Delete {
         /// Which list it was in.
-        kind: Kind,
+        kind: FeedKind,
         /// Its id.
         id: String,
-        /// The version as of which it is gone.
-        version: Result<u64, Flaw>,
+        /// The version at which it is gone.
+        version: Result<(FeedId, u64), Flaw>,
     },
     /// The client is to connect anew.
     Reconnect,
-}
-
-/// A version, and the body that the ledger stores for it, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// The version.
-    pub version: u64,
-    /// The body.
-    pub body: Vec<u8>,
 }
 
 /// Why a message says nothing.
@@ -81,7 +75,7 @@ pub enum Flaw {
     #[error("its version is negative")]
     NegativeVersion,
     /// The ledger takes no such body.
-    #[error("its body is longer than {BODY_SIZE_MAX} bytes")]
+    #[error("its body is longer than {} bytes", FeedBody::LEN_MAX)]
     TooLarge,
 }
 
@@ -159,16 +153,16 @@ fn read_put(data: &str, salt: &Salt) -> Result<Message, MessageError> {
     let put = Members::read(data)?;
     let path: String = put.get("path")?;
     let content = put.members("data")?;
-    let list = |name: &str, kind: Kind| -> Result<BTreeMap<String, Result<Item, Flaw>>, Malformed> {
-        let mut items = BTreeMap::new();
+    let list = |name: &str, kind: FeedKind| -> Result<List, Malformed> {
+        let mut list = List::new();
         for (id, text) in content.members(name)?.into_entries() {
-            let item = read_item(kind, &id, text, salt).map_err(|error| error.within(&id).within(name))?;
-            items.insert(id, item);
+            let entry = read_entry(kind, &id, text, salt).map_err(|error| error.within(&id).within(name))?;
+            list.insert(id, entry);
         }
-        Ok(items)
+        Ok(list)
     };
-    let environments = list("environments", Kind::Environment).map_err(|error| error.within("data"))?;
-    let filters = list("filters", Kind::Filter).map_err(|error| error.within("data"))?;
+    let environments = list("environments", FeedKind::Environment).map_err(|error| error.within("data"))?;
+    let filters = list("filters", FeedKind::Filter).map_err(|error| error.within("data"))?;
     if path != "/" {
         return Err(MessageError::WrongPath);
     }
@@ -179,21 +173,21 @@ fn read_patch(data: &str, salt: &Salt) -> Result<Message, MessageError> {
     let patch = Members::read(data)?;
     let (kind, id) = read_path(&patch.get::<String>("path")?)?;
     let text = patch.text("data").ok_or_else(|| Malformed::new("data is missing"))?;
-    let item = read_item(kind, &id, text, salt).map_err(|error| error.within("data"))?;
-    Ok(Message::Patch { kind, id, item })
+    let entry = read_entry(kind, &id, text, salt).map_err(|error| error.within("data"))?;
+    Ok(Message::Patch { kind, id, entry })
 }
 
 fn read_delete(data: &str) -> Result<Message, MessageError> {
     let delete = Members::read(data)?;
     let version = read_version(&delete)?;
     let (kind, id) = read_path(&delete.get::<String>("path")?)?;
-    let version = if is_valid_id(&id) { version } else { Err(Flaw::InvalidId) };
+    let version = read_id(&id).and_then(|id| Ok((id, version?)));
     Ok(Message::Delete { kind, id, version })
 }
 
 /// `/environments/ID` or `/filters/ID`.
-fn read_path(path: &str) -> Result<(Kind, String), MessageError> {
-    let entities = [("/environments/", Kind::Environment), ("/filters/", Kind::Filter)];
+fn read_path(path: &str) -> Result<(FeedKind, String), MessageError> {
+    let entities = [("/environments/", FeedKind::Environment), ("/filters/", FeedKind::Filter)];
     let mut found = entities.into_iter().filter_map(|(prefix, kind)| Some((kind, path.strip_prefix(prefix)?)));
     match found.next() {
         Some((kind, id)) if !id.contains('/') => Ok((kind, id.into())),
@@ -201,29 +195,31 @@ fn read_path(path: &str) -> Result<(Kind, String), MessageError> {
     }
 }
 
-fn read_item(kind: Kind, id: &str, text: &str, salt: &Salt) -> Result<Result<Item, Flaw>, Malformed> {
+fn read_entry(kind: FeedKind, id: &str, text: &str, salt: &Salt) -> Result<Result<FeedEntry, Flaw>, Malformed> {
     let members = Members::read(text)?;
     let version = read_version(&members)?;
     let (body, is_its_own) = match kind {
-        Kind::Environment => {
+        FeedKind::Environment => {
             let mut environment = Environment::of(&members)?;
             let is_its_own = environment.env_id == id;
             environment.hide(salt);
             (serde_json::to_vec(&environment)?, is_its_own)
         }
         // A filter does not say its id.
-        Kind::Filter => (serde_json::to_vec(&Filter::of(&members)?)?, true),
+        FeedKind::Filter => (serde_json::to_vec(&Filter::of(&members)?)?, true),
     };
-    if !is_its_own {
-        return Ok(Err(Flaw::WrongId));
-    }
-    if !is_valid_id(id) {
-        return Ok(Err(Flaw::InvalidId));
-    }
-    if body.len() > BODY_SIZE_MAX {
-        return Ok(Err(Flaw::TooLarge));
-    }
-    Ok(version.map(|version| Item { version, body }))
+    let entry = || {
+        if !is_its_own {
+            return Err(Flaw::WrongId);
+        }
+        let body = FeedBody::new(&body).map_err(|_| Flaw::TooLarge);
+        Ok(FeedEntry { id: read_id(id)?, version: version?, body: body? })
+    };
+    Ok(entry())
+}
+
+fn read_id(id: &str) -> Result<FeedId, Flaw> {
+    FeedId::new(id.as_bytes()).map_err(|_| Flaw::InvalidId)
 }
 
 /// A version that is left out is 0.

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use coalmine_feed::backoff::{Backoff, Delays, jitter};
-use coalmine_feed::command::{Command, Kind, Part};
+use coalmine_feed::command::{Command, FeedKind as Kind, FeedPart as Part};
 use coalmine_feed::manager::{Action, Input, Level, Log, Manager};
 use coalmine_feed::message::{Environment, Filter};
 use coalmine_feed::projects::{Change, ProjectError, Projects};
@@ -325,28 +325,28 @@ impl Receiver {
     fn apply(&mut self, command: &Command) -> Vec<String> {
         let mut actions = Vec::new();
         match command {
-            Command::Patch { kind, id, item } => {
-                actions.extend(self.upsert(*kind, id, item.version, &item.body, false));
+            Command::FeedPatch { kind, id, version, body } => {
+                actions.extend(self.upsert(*kind, id.as_str(), *version, body.as_bytes(), false));
             }
-            Command::Delete { kind, id, version } => {
-                let key = (*kind, id.clone());
+            Command::FeedDelete { kind, id, version } => {
+                let key = (*kind, id.as_str().to_owned());
                 let stored = self.items.get(&key).copied();
                 if stored.is_none_or(|(stored, _)| stored < *version) {
                     self.items.insert(key, (*version, State::Deleted));
                     if let Some((_, State::Live)) = stored {
-                        actions.push(delete_action(*kind, id));
+                        actions.push(delete_action(*kind, id.as_str()));
                     }
                 }
             }
-            Command::Put { part, environments, filters } => {
+            Command::FeedPut { part, environments, filters } => {
                 if matches!(part, Part::Only | Part::First) {
                     self.listed.clear();
                 }
                 let environments = environments.iter().map(|item| (Kind::Environment, item));
                 let filters = filters.iter().map(|item| (Kind::Filter, item));
-                for (kind, (id, item)) in environments.chain(filters) {
-                    self.listed.insert((kind, id.clone()));
-                    actions.extend(self.upsert(kind, id, item.version, &item.body, true));
+                for (kind, item) in environments.chain(filters) {
+                    self.listed.insert((kind, item.id.as_str().to_owned()));
+                    actions.extend(self.upsert(kind, item.id.as_str(), item.version, item.body.as_bytes(), true));
                 }
                 if matches!(part, Part::Only | Part::Last) {
                     for (key, (_, state)) in &mut self.items {

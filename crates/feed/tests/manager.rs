@@ -1,0 +1,291 @@
+//! What the manager makes of messages: good ones, bad ones, large ones and secret ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use coalmine_feed::backoff::Delays;
+use coalmine_feed::command::{Command, FeedEntry, FeedPart};
+use coalmine_feed::manager::{Action, Input, Manager};
+use coalmine_feed::message::{Environment, Filter};
+use coalmine_feed::secret::{SALT_SIZE_MIN, Salt};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn manager() -> Manager {
+    Manager::new(Salt::new(*b"a salt for tests").unwrap(), Delays::default())
+}
+
+fn handle(manager: &mut Manager, name: &str, data: &str) -> Vec<Action> {
+    manager.handle(Input::Event { name, data, retry_ms: None }, 0, 0)
+}
+
+/// What was told and done, in one line: tags, `restart`, and short forms of the commands.
+fn summary(actions: &[Action]) -> String {
+    let entries = |entries: &[FeedEntry]| {
+        entries.iter().map(|entry| format!("{}@{}", entry.id.as_str(), entry.version)).collect::<Vec<_>>().join(" ")
+    };
+    let command = |command: &Command| match command {
+        Command::FeedPut { environments, filters, .. } => {
+            format!("put[{}|{}]", entries(environments), entries(filters))
+        }
+        Command::FeedPatch { id, version, .. } => format!("patch[{}@{version}]", id.as_str()),
+        Command::FeedDelete { id, version, .. } => format!("delete[{}@{version}]", id.as_str()),
+    };
+    let action = |action: &Action| match action {
+        Action::Emit(commands) => commands.iter().map(command).collect::<Vec<_>>().join(" "),
+        Action::Log(log) => log.tag.to_owned(),
+        Action::Reconnect(_) => "restart".to_owned(),
+        Action::Stop => "stop".to_owned(),
+    };
+    actions.iter().map(action).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn bad_input_is_told_once_and_never_goes_on_by_half() {
+    let long_id = "x".repeat(129);
+    let fitting_id = "x".repeat(128);
+    let long_name = "n".repeat(4_096);
+    let put = |environments: &str| format!(r#"{{"path":"/","data":{{"environments":{environments}}}}}"#);
+    let patch = |id: &str, data: &str| format!(r#"{{"path":"/environments/{id}","data":{data}}}"#);
+    let many = |count: usize| {
+        let list = (0..count).map(|n| format!(r#""e{n}":{{"envID":"e{n}"}}"#)).collect::<Vec<_>>().join(",");
+        put(&format!("{{{list}}}"))
+    };
+    let deep = "[".repeat(100_000);
+    let rows: &[(&str, &str, &str)] = &[
+        // Not JSON, or another shape: the stream starts again.
+        ("put", "", "malformed restart"),
+        ("put", "{\"path\":\"/\"", "malformed restart"),
+        ("put", "[]", "malformed restart"),
+        ("put", "\u{feff}{}", "malformed restart"),
+        ("put", "{\"path\":\"/\",\"path\":7}", "malformed restart"),
+        ("put", &put("7"), "malformed restart"),
+        ("put", &put(r#"{"a":{"envID":"a"},"b":{"envID":"b","version":"2"}}"#), "malformed restart"),
+        ("put", &put(r#"{"a":{"envID":"a","sdkKey":"sdk-secret"}}"#), "malformed restart"),
+        ("put", &put(r#"{"a":{"envID":"a","secureMode":1}}"#), "malformed restart"),
+        ("put", &put(r#"{"a":{"envID":"a","sdkKey":{"expiring":{"value":"k","timestamp":-1}}}}"#), "malformed restart"),
+        ("patch", &patch("a", "[1]"), "malformed restart"),
+        ("patch", &patch("a", &deep), "malformed restart"),
+        ("patch", &patch("a", "{\"envID\":\"\\ud800\"}"), "malformed restart"),
+        ("delete", "nonsense", "malformed restart"),
+        // Versions.
+        ("patch", &patch("a", r#"{"envID":"a","version":18446744073709551615}"#), "patch[a@18446744073709551615]"),
+        ("patch", &patch("a", r#"{"envID":"a","version":18446744073709551616}"#), "malformed restart"),
+        ("patch", &patch("a", r#"{"envID":"a","version":9e99}"#), "malformed restart"),
+        ("patch", &patch("a", &format!("{{\"version\":{}}}", "9".repeat(99))), "malformed restart"),
+        ("patch", &patch("a", r#"{"envID":"a","version":-1}"#), "negative_version"),
+        ("delete", r#"{"path":"/filters/a","version":-1}"#, "negative_version"),
+        (
+            "put",
+            &put(r#"{"a":{"envID":"a","version":-1},"b":{"envID":"b"}}"#),
+            "put_received negative_version put[b@0|]",
+        ),
+        // Ids that the ledger does not take.
+        ("patch", &patch("a b", r#"{"envID":"a b"}"#), "invalid_id"),
+        ("patch", &patch("ä", r#"{"envID":"ä"}"#), "invalid_id"),
+        ("patch", &patch("a\\u0000", r#"{"envID":"a\u0000"}"#), "invalid_id"),
+        ("patch", &patch(&long_id, &format!("{{\"envID\":\"{long_id}\"}}")), "invalid_id"),
+        ("patch", &patch(&fitting_id, &format!("{{\"envID\":\"{fitting_id}\"}}")), &format!("patch[{fitting_id}@0]")),
+        ("delete", r#"{"path":"/filters/","version":1}"#, "invalid_id"),
+        ("put", &put(r#"{"\n":{"envID":"\n"},"b":{"envID":"b"}}"#), "put_received invalid_id put[b@0|]"),
+        // Bodies and lists that the ledger does not take.
+        ("patch", &patch("a", &format!(r#"{{"envID":"a","envName":"{long_name}"}}"#)), "too_large"),
+        ("put", &many(4_097), "too_many_items"),
+        ("put", &many(8_193), "malformed restart"),
+        // Kinds and paths.
+        ("patch", r#"{"path":"/segments/a","data":{}}"#, "unknown_entity"),
+        ("patch", r#"{"path":"/Environments/a","data":{}}"#, "unknown_entity"),
+        ("put", r#"{"path":"/environments/a","data":{}}"#, "wrong_path"),
+        ("put", "null", "wrong_path"),
+        ("message", "{}", "unknown_event"),
+        ("put ", "{}", "unknown_event"),
+        // Repeated members: the last counts, whatever its case.
+        ("put", &put(r#"{"a":{"envID":"a","version":1},"a":{"envID":"a","version":2}}"#), "put_received put[a@2|]"),
+        ("delete", r#"{"path":"/filters/a","PATH":"/filters/b","Version":1,"version":2}"#, "delete[b@2]"),
+    ];
+    for (event, data, expected) in rows {
+        let mut manager = manager();
+        assert_eq!(&summary(&handle(&mut manager, event, data)), expected, "{event} {data:.200}");
+        // What was refused leaves nothing behind.
+        let fresh = handle(&mut manager, "put", &put(r#"{"z":{"envID":"z","version":1}}"#));
+        assert_eq!(summary(&fresh), "put_received put[z@1|]", "{event} {data:.200}");
+    }
+}
+
+#[test]
+fn entries_say_where_and_keep_secrets() {
+    let rows = [
+        (
+            "put",
+            r#"{"path":"/","data":{"environments":{"a":{"envID":"a","sdkKey":"sdk-secret"}}}}"#,
+            "event 1 (put): data.environments.a.sdkKey: a value of the wrong type",
+        ),
+        (
+            "patch",
+            r#"{"path":"/environments/a","data":{"envID":"a","sdkKey":{"expiring":{"value":["sdk-secret"]}}}}"#,
+            "event 1 (patch): data.sdkKey.expiring.value: a value of the wrong type",
+        ),
+        ("patch", "{\"path\":\n\"sdk-secret", "event 1 (patch): not JSON from line 2, column 11 on"),
+        (
+            "patch",
+            r#"{"path":"/environments/a","data":{"envID":"sdk-secret"}}"#,
+            "event 1 (patch): environment \"a\": its envID is another one",
+        ),
+        ("delete", r#"{"path":"/filters/a","version":1e3}"#, "event 1 (delete): version: a value of the wrong type"),
+        ("sdk\n\u{1b}[31m", "sdk-secret", "event 1 (sdk\\n\\u{1b}[31m): unknown event"),
+    ];
+    for (event, data, expected) in rows {
+        let actions = handle(&mut manager(), event, data);
+        let Some(Action::Log(log)) = actions.first() else { panic!("{actions:?}") };
+        assert_eq!(log.text, expected);
+    }
+
+    let several =
+        r#"{"path":"/","data":{"environments":{"a":{"envID":"x"},"b":{"envID":"x"},"c":{"version":-1,"envID":"c"}}}}"#;
+    let actions = handle(&mut manager(), "put", several);
+    let texts: Vec<&str> = actions
+        .iter()
+        .filter_map(|action| if let Action::Log(log) = action { Some(&*log.text) } else { None })
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "event 1 (put): 0 items",
+            "event 1 (put): environment \"a\": its envID is another one; and 1 more",
+            "event 1 (put): environment \"c\": its version is negative",
+        ]
+    );
+}
+
+#[test]
+fn bodies_hold_what_is_known_and_no_secret() {
+    let environment = json!({
+        "envID": "e", "envKey": "k", "envName": "n", "projKey": "p", "projName": "q", "defaultTtl": 2, "secureMode": true,
+        "mobKey": "mob-secret", "sdkKey": { "value": "sdk-secret", "expiring": { "value": "old-secret", "timestamp": 9 } },
+        "token": "other-secret", "version": 3,
+    });
+    let patch = json!({ "path": "/environments/e", "data": environment }).to_string();
+    let actions = handle(&mut manager(), "patch", &patch);
+    let [Action::Emit(commands)] = &actions[..] else { panic!("{actions:?}") };
+    let [Command::FeedPatch { body, version: 3, .. }] = &commands[..] else { panic!("{commands:?}") };
+    let text = str::from_utf8(body.as_bytes()).unwrap();
+    assert!(!text.contains("secret\"") && !text.contains("-secret"), "{text}");
+
+    let salt = Salt::new(*b"a salt for tests").unwrap();
+    let read = Environment::from_body(body.as_bytes()).unwrap();
+    assert_eq!(read.mob_key, salt.hide("mob-secret"));
+    assert_eq!(read.sdk_key.value, salt.hide("sdk-secret"));
+    assert_eq!(read.sdk_key.expiring.unwrap().value, salt.hide("old-secret"));
+    assert_eq!((read.env_id.as_str(), read.default_ttl, read.secure_mode), ("e", 2, true));
+    // The same key under another salt is another text, and the salt itself is never shown.
+    assert_ne!(salt.hide("k"), Salt::new(*b"another salt ...").unwrap().hide("k"));
+    assert_eq!(format!("{salt:?}"), "Salt(..)");
+    assert!(Salt::new([0; SALT_SIZE_MIN - 1]).is_err());
+
+    assert!(Environment::from_body(b"\xff").is_err());
+    assert!(Filter::from_body(b"[]").is_err());
+}
+
+#[test]
+fn a_flawed_entry_of_a_put_is_retained_as_it_was_last_sent() {
+    let put = |entry: Value| json!({ "path": "/", "data": { "environments": { "a": entry, "z": { "envID": "z" } } } });
+    let wrong = put(json!({ "envID": "other", "version": 9 }));
+    let rows: &[(&[(&str, Value)], &str)] = &[
+        // Never seen: there is nothing to retain.
+        (&[], "put[z@0|]"),
+        (&[("put", put(json!({ "envID": "a", "version": 3 })))], "put[a@3 z@0|]"),
+        (&[("patch", json!({ "path": "/environments/a", "data": { "envID": "a", "version": 4 } }))], "put[a@4 z@0|]"),
+        // A late one does not take the place of a newer one.
+        (
+            &[
+                ("put", put(json!({ "envID": "a", "version": 5 }))),
+                ("patch", json!({ "path": "/environments/a", "data": { "envID": "a", "version": 4 } })),
+                ("put", put(json!({ "envID": "a", "version": 4 }))),
+            ],
+            "put[a@5 z@0|]",
+        ),
+        // Deleted: listed as of the delete, which the ledger takes for late.
+        (
+            &[
+                ("put", put(json!({ "envID": "a", "version": 3 }))),
+                ("delete", json!({ "path": "/environments/a", "version": 7 })),
+            ],
+            "put[a@7 z@0|]",
+        ),
+        // Not listed any more, so it is as never seen.
+        (&[("put", put(json!({ "envID": "a" }))), ("put", json!({ "path": "/" }))], "put[z@0|]"),
+        // A filter of the same id is another item.
+        (&[("patch", json!({ "path": "/filters/a", "data": { "key": "k" } }))], "put[z@0|]"),
+    ];
+    for (before, expected) in rows {
+        let mut manager = manager();
+        for (event, data) in *before {
+            handle(&mut manager, event, &data.to_string());
+        }
+        let found = summary(&handle(&mut manager, "put", &wrong.to_string()));
+        assert_eq!(found, format!("put_received wrong_id {expected}"), "{before:?}");
+    }
+}
+
+/// The commands of a put of environments and filters with names of the given lengths.
+fn put_of(environments: &[usize], filters: &[usize]) -> Vec<Command> {
+    let list = |prefix: &str, sizes: &[usize], field: &str| -> Value {
+        let entry = |n: usize, size: usize| {
+            let id = format!("{prefix}{n:04}");
+            (id.clone(), json!({ "envID": id, field: "n".repeat(size), "version": n }))
+        };
+        sizes.iter().enumerate().map(|(n, size)| entry(n, *size)).collect::<serde_json::Map<_, _>>().into()
+    };
+    let data = json!({ "environments": list("e", environments, "envName"), "filters": list("f", filters, "key") });
+    let actions = handle(&mut manager(), "put", &json!({ "path": "/", "data": data }).to_string());
+    let [Action::Log(_), Action::Emit(commands)] = &actions[..] else { panic!("{actions:?}") };
+    commands.clone()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Parts are in order, none is too long or empty, and together they list everything once.
+    #[test]
+    fn a_put_is_split_without_loss(
+        environments in prop::collection::vec(0_usize..3_900, 0..40),
+        filters in prop::collection::vec(0_usize..3_900, 0..40),
+    ) {
+        let commands = put_of(&environments, &filters);
+        let mut listed = Vec::new();
+        let last = commands.len() - 1;
+        for (index, command) in commands.iter().enumerate() {
+            let Command::FeedPut { part, environments, filters } = command else { panic!("{command:?}") };
+            let expected = match index {
+                0 if last == 0 => FeedPart::Only,
+                0 => FeedPart::First,
+                _ if index == last => FeedPart::Last,
+                _ => FeedPart::More,
+            };
+            prop_assert_eq!(*part, expected);
+            prop_assert!(last == 0 || environments.len() + filters.len() > 0);
+            listed.extend(environments.iter().chain(filters).map(|entry| entry.id.as_str().to_owned()));
+        }
+        let ids = |prefix: char, count: usize| (0..count).map(move |n| format!("{prefix}{n:04}"));
+        let all: Vec<String> = ids('e', environments.len()).chain(ids('f', filters.len())).collect();
+        prop_assert_eq!(listed, all);
+    }
+
+    /// No text makes the manager panic, whatever the event is called.
+    #[test]
+    fn any_text_is_taken(event in "put|patch|delete|reconnect|.*", data in r#"[{}\[\]",:0-9a-z/ \\]{0,80}|.*"#) {
+        handle(&mut manager(), &event, &data);
+    }
+}
+
+#[test]
+fn the_largest_put_takes_all_its_parts() {
+    let commands = put_of(&vec![3_900; 2_048], &vec![3_900; 2_048]);
+    assert_eq!(commands.len(), 2_048);
+    let short = put_of(&vec![0; 4_096], &[]);
+    assert!((64..=128).contains(&short.len()), "{}", short.len());
+}
