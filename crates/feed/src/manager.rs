@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use coalmine_core::{Command, FEED_PUT_IDS_MAX, FeedEntry, FeedId, FeedKey, FeedKind};
+
 use crate::backoff::{Backoff, Delays, jitter};
-use crate::command::{self, Command, FEED_PUT_IDS_MAX, FeedEntry, FeedId, FeedKey, FeedKind};
+use crate::command;
 use crate::json::shown;
 use crate::message::{Flaw, List, Message, MessageError};
 use crate::secret::Salt;
@@ -141,7 +143,7 @@ impl Manager {
         }
         let mut before = std::mem::take(&mut self.sent);
         let mut remember = |kind, entry: &FeedEntry| {
-            let key = FeedKey { kind, id: entry.id.clone() };
+            let key = FeedKey { kind, id: entry.id };
             let newer = before.remove(&key).filter(|sent| sent.version >= entry.version);
             self.sent.insert(key, newer.unwrap_or_else(|| entry.clone()));
         };
@@ -193,7 +195,7 @@ impl Manager {
     fn delete(&mut self, kind: FeedKind, id: &str, version: Result<(FeedId, u64), Flaw>) -> Vec<Action> {
         match version {
             Ok((id, version)) => {
-                let key = FeedKey { kind, id: id.clone() };
+                let key = FeedKey { kind, id };
                 if let Some(sent) = self.sent.get_mut(&key) {
                     sent.version = sent.version.max(version);
                 }
@@ -206,7 +208,7 @@ impl Manager {
     /// Beyond the limit nothing is remembered; what that costs is that a put which lists such an item flawed forgets it.
     fn remember(&mut self, kind: FeedKind, entry: FeedEntry) {
         let is_full = self.sent.len() >= SENT_MAX;
-        let key = FeedKey { kind, id: entry.id.clone() };
+        let key = FeedKey { kind, id: entry.id };
         if self.sent.get(&key).map_or(!is_full, |sent| sent.version < entry.version) {
             self.sent.insert(key, entry);
         }

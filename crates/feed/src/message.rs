@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use coalmine_core::{FeedBody, FeedEntry, FeedId, FeedKind};
 use serde::Serialize;
 
-use crate::command::{FeedBody, FeedEntry, FeedId, FeedKind};
 use crate::json::{Malformed, Members};
 use crate::secret::Salt;
 

@@ -7,13 +7,13 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coalmine_core::Command;
 use eventsource_client::{Client, ClientBuilder, Error as StreamError, ReconnectOptions, SSE};
 use futures_util::{StreamExt, stream};
 use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFuture, TransportError, Uri};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::command::Command;
 use crate::manager::{Action, Input, Log, Manager};
 
 /// How much, and how long.
@@ -30,7 +30,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            event_size_max: 16 * 1_024 * 1_024,
+            // Half as much again as the bodies of the largest put that the ledger takes.
+            event_size_max: 24 * 1_024 * 1_024,
             answer: Duration::from_secs(30),
             silence: Duration::from_secs(5 * 60),
         }

@@ -4,11 +4,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
     reason = "tests"
 )]
 
+use coalmine_core::{Address, COMMAND_SIZE_MAX, Command, Encode, FeedEntry, FeedPart, Transaction};
 use coalmine_feed::backoff::Delays;
-use coalmine_feed::command::{Command, FeedEntry, FeedPart};
 use coalmine_feed::manager::{Action, Input, Manager};
 use coalmine_feed::message::{Environment, Filter};
 use coalmine_feed::secret::{SALT_SIZE_MIN, Salt};
@@ -34,6 +35,7 @@ fn summary(actions: &[Action]) -> String {
         }
         Command::FeedPatch { id, version, .. } => format!("patch[{}@{version}]", id.as_str()),
         Command::FeedDelete { id, version, .. } => format!("delete[{}@{version}]", id.as_str()),
+        other => panic!("{other:?}"),
     };
     let action = |action: &Action| match action {
         Action::Emit(commands) => commands.iter().map(command).collect::<Vec<_>>().join(" "),
@@ -231,6 +233,20 @@ fn a_flawed_entry_of_a_put_is_retained_as_it_was_last_sent() {
     }
 }
 
+#[test]
+fn what_is_remembered_is_limited() {
+    let mut manager = manager();
+    let id = |n: usize| format!("e{n:05}");
+    for n in 0..9_000 {
+        let patch = json!({ "path": format!("/environments/{}", id(n)), "data": { "envID": id(n), "version": 1 } });
+        handle(&mut manager, "patch", &patch.to_string());
+    }
+    let wrong = json!({ id(0): { "envID": "x" }, id(8_191): { "envID": "x" }, id(8_192): { "envID": "x" } });
+    let put = json!({ "path": "/", "data": { "environments": wrong } });
+    let found = summary(&handle(&mut manager, "put", &put.to_string()));
+    assert_eq!(found, "put_received wrong_id put[e00000@1 e08191@1|]");
+}
+
 /// The commands of a put of environments and filters with names of the given lengths.
 fn put_of(environments: &[usize], filters: &[usize]) -> Vec<Command> {
     let list = |prefix: &str, sizes: &[usize], field: &str| -> Value {
@@ -267,6 +283,8 @@ proptest! {
                 _ => FeedPart::More,
             };
             prop_assert_eq!(*part, expected);
+            prop_assert!(command.to_bytes().len() <= COMMAND_SIZE_MAX);
+            Transaction::new(Address::ZERO, vec![command.clone()]).unwrap();
             prop_assert!(last == 0 || environments.len() + filters.len() > 0);
             listed.extend(environments.iter().chain(filters).map(|entry| entry.id.as_str().to_owned()));
         }

@@ -7,21 +7,32 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
     reason = "tests"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use coalmine_core::feed::Receiver;
+use coalmine_core::{
+    Address, Block, Command, Event, FeedBody, FeedItem, FeedKey, FeedKind, Genesis, Height, ItemState, Receipt, Role,
+    Transaction,
+};
 use coalmine_feed::backoff::{Backoff, Delays, jitter};
-use coalmine_feed::command::{Command, FeedKind as Kind, FeedPart as Part};
 use coalmine_feed::manager::{Action, Input, Level, Log, Manager};
 use coalmine_feed::message::{Environment, Filter};
 use coalmine_feed::projects::{Change, ProjectError, Projects};
 use coalmine_feed::rotation::{Credential, CredentialKind, Grace, Rotation};
 use coalmine_feed::secret::Salt;
+use coalmine_feed::stream::{self, Limits};
+use coalmine_feed::transport::HyperTransport;
+use coalmine_store::{Ledger, MemoryStore};
 use serde_json::{Value, json};
+
+const ADMIN: Address = Address([0x11; 20]);
+const FEEDER: Address = Address([0x22; 20]);
 
 /// The cases of a file; none where there is no such file.
 fn cases(file: &str) -> Vec<Value> {
@@ -86,8 +97,16 @@ fn answers_are_taken_as_the_source_takes_them() {
             (Value::Number(_), _, _) => inputs.push(status(&case["http_status"])),
             (_, Value::Array(sequence), _) => inputs.extend(sequence.iter().map(status)),
             (_, _, "network error") => inputs.push(Input::Failed { reason: "connection refused" }),
-            // Requests, and addresses that are none, are in the tests of the stream.
-            _ => continue,
+            (_, _, "bad stream URI") => {
+                let result = stream::client("not a uri", "key", 2, HyperTransport::new().unwrap(), Limits::default());
+                assert_eq!(json!(result.is_err()), case["permanent_failure"], "{name}");
+                continue;
+            }
+            // The requests are compared in the tests of the stream.
+            _ => {
+                assert!(case.get("request").is_some(), "{name}");
+                continue;
+            }
         }
         let mut manager = manager();
         let actions: Vec<Action> = inputs.into_iter().flat_map(|input| manager.handle(input, 0, 0)).collect();
@@ -225,7 +244,7 @@ fn streams_do_what_they_do_at_the_source() {
     for case in &cases {
         let name = text(&case["name"]);
         let mut manager = manager();
-        let mut ledger = Receiver::default();
+        let mut fed = Fed::new();
         for (index, event) in case["events"].as_array().unwrap().iter().enumerate() {
             let input = Input::Event { name: text(&event["event"]), data: text(&event["data"]), retry_ms: None };
             let actions = manager.handle(input, 0, 0);
@@ -237,7 +256,7 @@ fn streams_do_what_they_do_at_the_source() {
             let mut found: Vec<String> = Vec::new();
             for action in &actions {
                 if let Action::Emit(commands) = action {
-                    commands.iter().for_each(|command| found.extend(ledger.apply(command)));
+                    found.extend(fed.apply(commands));
                 }
             }
             found.extend(logs(&actions).iter().map(|log| tag(log)));
@@ -307,89 +326,112 @@ fn environment_action(action: &str, body: &[u8]) -> String {
     json!({ "action": action, "params": params }).to_string()
 }
 
-/// The receiver as its specification tells it, naive.
-#[derive(Default)]
-struct Receiver {
-    items: BTreeMap<(Kind, String), (u64, State)>,
-    listed: BTreeSet<(Kind, String)>,
+/// The ledger that is fed.
+struct Fed {
+    ledger: Ledger<MemoryStore>,
+    height: Height,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum State {
-    Live,
-    Deleted,
-    Forgotten,
-}
-
-impl Receiver {
-    fn apply(&mut self, command: &Command) -> Vec<String> {
-        let mut actions = Vec::new();
-        match command {
-            Command::FeedPatch { kind, id, version, body } => {
-                actions.extend(self.upsert(*kind, id.as_str(), *version, body.as_bytes(), false));
-            }
-            Command::FeedDelete { kind, id, version } => {
-                let key = (*kind, id.as_str().to_owned());
-                let stored = self.items.get(&key).copied();
-                if stored.is_none_or(|(stored, _)| stored < *version) {
-                    self.items.insert(key, (*version, State::Deleted));
-                    if let Some((_, State::Live)) = stored {
-                        actions.push(delete_action(*kind, id.as_str()));
-                    }
-                }
-            }
-            Command::FeedPut { part, environments, filters } => {
-                if matches!(part, Part::Only | Part::First) {
-                    self.listed.clear();
-                }
-                let environments = environments.iter().map(|item| (Kind::Environment, item));
-                let filters = filters.iter().map(|item| (Kind::Filter, item));
-                for (kind, item) in environments.chain(filters) {
-                    self.listed.insert((kind, item.id.as_str().to_owned()));
-                    actions.extend(self.upsert(kind, item.id.as_str(), item.version, item.body.as_bytes(), true));
-                }
-                if matches!(part, Part::Only | Part::Last) {
-                    for (key, (_, state)) in &mut self.items {
-                        if !self.listed.contains(key) {
-                            if *state == State::Live {
-                                actions.push(delete_action(key.0, &key.1));
-                            }
-                            *state = State::Forgotten;
-                        }
-                    }
-                    actions.push(json!({ "action": "received_all_environments" }).to_string());
-                }
-            }
-        }
-        actions
+impl Fed {
+    fn new() -> Self {
+        let genesis = Genesis::new("", [(ADMIN, Role::Admin.into()), (FEEDER, Role::Feeder.into())]).unwrap();
+        Self { ledger: Ledger::create(MemoryStore::new(), &genesis).unwrap(), height: 0 }
     }
 
-    fn upsert(&mut self, kind: Kind, id: &str, version: u64, body: &[u8], is_put: bool) -> Option<String> {
-        let key = (kind, id.to_owned());
-        let stored = self.items.get(&key).copied();
-        let is_as_unseen = is_put && matches!(stored, Some((_, State::Forgotten)));
-        if !is_as_unseen && stored.is_some_and(|(stored, _)| version <= stored) {
-            return None;
-        }
-        self.items.insert(key, (version, State::Live));
-        let was_live = matches!(stored, Some((_, State::Live)));
-        match (kind, was_live) {
-            (Kind::Environment, false) => Some(environment_action("add_environment", body)),
-            (Kind::Environment, true) => Some(environment_action("update_environment", body)),
-            (Kind::Filter, false) => {
-                let filter = Filter::from_body(body).unwrap();
-                let key = filter.key;
-                Some(json!({ "action": "add_filter", "id": id, "key": key, "proj_key": filter.proj_key }).to_string())
+    /// What the commands of a message do, as the source tells it.
+    fn apply(&mut self, commands: &[Command]) -> Vec<String> {
+        self.height += 1;
+        let transaction = Transaction::new(FEEDER, commands.to_vec()).unwrap();
+        let execution = self.ledger.execute(&Block::new(self.height, vec![transaction]).unwrap()).unwrap();
+        let outcome = execution.outcome().clone();
+        assert_eq!(outcome.receipts, [Receipt::Ok], "{commands:?}");
+        self.ledger.commit(execution).unwrap();
+        outcome.events.iter().filter_map(|event| self.action(event)).collect()
+    }
+
+    fn action(&self, event: &Event) -> Option<String> {
+        let body = |kind, id| match &self.ledger.state().feed_item(kind, id).unwrap().state {
+            ItemState::Live(body) => body.as_bytes().to_vec(),
+            state @ (ItemState::Deleted | ItemState::Forgotten) => panic!("{state:?}"),
+        };
+        Some(match event {
+            Event::FeedInsert { kind: kind @ FeedKind::Environment, id, .. } => {
+                environment_action("add_environment", &body(*kind, id))
             }
-            (Kind::Filter, true) => None,
-        }
+            Event::FeedUpdated { kind: kind @ FeedKind::Environment, id, .. } => {
+                environment_action("update_environment", &body(*kind, id))
+            }
+            Event::FeedInsert { kind: kind @ FeedKind::Filter, id, .. } => {
+                let Filter { key, proj_key } = Filter::from_body(&body(*kind, id)).unwrap();
+                json!({ "action": "add_filter", "id": id.as_str(), "key": key, "proj_key": proj_key }).to_string()
+            }
+            Event::FeedDelete { kind, id, .. } => {
+                json!({ "action": format!("delete_{}", kind.name()), "id": id.as_str() }).to_string()
+            }
+            Event::FeedReceivedAll => json!({ "action": "received_all_environments" }).to_string(),
+            other => panic!("{other:?}"),
+        })
     }
 }
 
-fn delete_action(kind: Kind, id: &str) -> String {
-    let action = match kind {
-        Kind::Environment => "delete_environment",
-        Kind::Filter => "delete_filter",
-    };
-    json!({ "action": action, "id": id }).to_string()
+/// What the receiver of the ledger does otherwise, as above. The number is that of the operation.
+const RECEIVER_DEPARTURES: &[(&str, usize, &str, &str)] = &[
+    ("empty id is an ordinary id", 0, "refused", "an id of the ledger has at least one character"),
+    ("empty id is an ordinary id", 1, "refused", "likewise"),
+    ("empty id is an ordinary id", 2, "{}", "likewise"),
+];
+
+#[test]
+fn items_are_received_as_at_the_source() {
+    /// The source has negative versions, the ledger has none. Only their order counts.
+    const SHIFT: i64 = 100;
+    let mut departed = BTreeSet::new();
+    let cases = cases("message_receiver.json");
+    for case in &cases {
+        let name = text(&case["name"]);
+        let mut receiver = Receiver::default();
+        for (index, op) in case["ops"].as_array().unwrap().iter().enumerate() {
+            let version = || u64::try_from(op["version"].as_i64().unwrap() + SHIFT).unwrap();
+            let key = op["id"].as_str().map(|id| id.parse().map(|id| FeedKey { kind: FeedKind::Environment, id }));
+            let named = |key: &FeedKey| texts(&op["ids"]).contains(&key.id.as_str().to_owned());
+            let ids = |keys: Vec<FeedKey>| json!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>());
+            let mut expected = op["expect"].clone();
+            let found = match (text(&op["op"]), key) {
+                (_, Some(Err(_))) => json!("refused"),
+                ("upsert", Some(Ok(key))) => {
+                    let body = FeedBody::new(text(&op["item"]).as_bytes()).unwrap();
+                    json!(receiver.upsert(key, version(), &body).name())
+                }
+                ("delete", Some(Ok(key))) => json!(receiver.delete(key, version()).name()),
+                ("forget", Some(Ok(key))) => json!(receiver.forget(&key).name()),
+                ("purge", _) => ids(receiver.purge(named)),
+                ("retain", _) => ids(receiver.retain(named)),
+                ("state", _) => {
+                    // The source keeps the item of a tombstone; nobody can see it.
+                    for item in expected.as_object_mut().unwrap().values_mut().filter(|item| item["tombstone"] == true)
+                    {
+                        item["item"] = json!("");
+                    }
+                    let shown = |item: &FeedItem| {
+                        let version = i64::try_from(item.version).unwrap() - SHIFT;
+                        let body = item.body().map_or("", |body| str::from_utf8(body.as_bytes()).unwrap());
+                        json!({ "item": body, "tombstone": !item.is_live(), "version": version })
+                    };
+                    let items = receiver.items().map(|(key, item)| (key.id.to_string(), shown(item)));
+                    items.collect::<serde_json::Map<_, _>>().into()
+                }
+                (op, _) => panic!("{op}"),
+            };
+            match RECEIVER_DEPARTURES.iter().find(|(case, at, _, _)| (*case, *at) == (name, index)) {
+                Some((_, _, departure, reason)) => {
+                    assert_ne!(found, expected, "{name}, operation {index}: no departure, though {reason}");
+                    let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+                    assert_eq!(found, *departure, "{name}, operation {index}");
+                    departed.insert((name, index));
+                }
+                None => assert_eq!(found, expected, "{name}, operation {index}"),
+            }
+        }
+    }
+    assert!(cases.is_empty() || departed.len() == RECEIVER_DEPARTURES.len(), "a departure names no case");
 }

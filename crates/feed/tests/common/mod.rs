@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use coalmine_core::{Command, FeedEntry};
 use coalmine_feed::backoff::Delays;
-use coalmine_feed::command::Command;
 use coalmine_feed::manager::{Log, Manager};
 use coalmine_feed::secret::Salt;
 use coalmine_feed::stream::{self, Limits, Refused};
@@ -51,12 +51,13 @@ impl Running {
 }
 
 fn short(command: &Command) -> String {
-    let list = |entries: &[coalmine_feed::command::FeedEntry]| {
+    let list = |entries: &[FeedEntry]| {
         entries.iter().map(|entry| format!("{}@{}", entry.id.as_str(), entry.version)).collect::<Vec<_>>().join(" ")
     };
     match command {
         Command::FeedPut { environments, filters, .. } => format!("put[{}|{}]", list(environments), list(filters)),
         Command::FeedPatch { id, version, .. } => format!("patch[{}@{version}]", id.as_str()),
         Command::FeedDelete { id, version, .. } => format!("delete[{}@{version}]", id.as_str()),
+        other => panic!("{other:?}"),
     }
 }
