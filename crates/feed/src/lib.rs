@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
 pub mod backoff;
+pub mod cli;
 pub mod command;
 pub mod manager;
 pub mod message;
@@ -32,6 +33,7 @@ pub mod rotation;
 pub mod secret;
 pub mod stream;
 
+mod blocks;
 mod json;
 
 pub use json::Malformed;

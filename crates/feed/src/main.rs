@@ -1,3 +1,9 @@
-//! The `feed` binary.
+//! The `feed` binary: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use coalmine_feed::cli;
+
+fn main() -> ExitCode {
+    ExitCode::from(cli::main(std::env::args_os()))
+}

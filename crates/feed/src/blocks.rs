@@ -1,0 +1,158 @@
+//! Where the commands go: into transactions, into blocks, and with these to a file or a ledger.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+
+use coalmine_core::{
+    Address, Block, Command, DecodeError, Execution, Genesis, Height, Receipt, TX_COMMANDS_MAX, Transaction,
+};
+use coalmine_replay::blockfile::{BlockWriter, Form, Header};
+use coalmine_replay::error::Error;
+use coalmine_replay::runner::{self, Goal};
+use coalmine_store::{Ledger, MemoryStore, Store};
+
+/// The most transactions in one block; even full ones stay far below the longest block.
+const BLOCK_TXS: usize = 64;
+
+/// Transactions that wait for a block.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    signer: Address,
+    transactions: VecDeque<Transaction>,
+}
+
+impl Pending {
+    pub(crate) const fn new(signer: Address) -> Self {
+        Self { signer, transactions: VecDeque::new() }
+    }
+
+    /// Whether the next block is full already.
+    pub(crate) fn is_full(&self) -> bool {
+        self.transactions.len() >= BLOCK_TXS
+    }
+
+    /// Takes the commands of one message. As many of them as fit go into one transaction, all or nothing.
+    pub(crate) fn push(&mut self, commands: &[Command]) -> Result<(), DecodeError> {
+        for commands in commands.chunks(TX_COMMANDS_MAX) {
+            self.transactions.push_back(Transaction::new(self.signer, commands.to_vec())?);
+        }
+        Ok(())
+    }
+
+    /// The block of a height; none when nothing waits.
+    pub(crate) fn take(&mut self, height: Height) -> Result<Option<Block>, DecodeError> {
+        let count = self.transactions.len().min(BLOCK_TXS);
+        let transactions: Vec<Transaction> = self.transactions.drain(..count).collect();
+        if transactions.is_empty() { Ok(None) } else { Block::new(height, transactions).map(Some) }
+    }
+}
+
+/// Where blocks go.
+pub(crate) enum Target {
+    /// A block file on standard output.
+    File(BlockWriter<io::Stdout>),
+    /// A ledger in memory, told block by block.
+    Memory(Box<Ledger<MemoryStore>>),
+    /// A ledger on disk, told block by block.
+    #[cfg(feature = "rocksdb")]
+    Disk(Box<Ledger<coalmine_store::RocksStore>>),
+}
+
+impl Target {
+    /// Begins a block file.
+    pub(crate) fn file(genesis: Genesis) -> Result<Self, Error> {
+        let out = BlockWriter::new(io::stdout(), Form::Jsonl, &Header::new(genesis)).map_err(output)?;
+        Ok(Self::File(out))
+    }
+
+    /// A ledger: `memory`, or `rocksdb:PATH`, which is opened where it stands.
+    pub(crate) fn ledger(store: &str, genesis: &Genesis) -> Result<Self, Error> {
+        match store.strip_prefix("rocksdb:") {
+            None if store == "memory" => Ok(Self::Memory(Box::new(Ledger::create(MemoryStore::new(), genesis)?))),
+            None => Err(Error::Input(format!("--store {store}: it is memory, or rocksdb:PATH"))),
+            Some(path) => disk(path, genesis),
+        }
+    }
+
+    /// The height of the last block, if there is one.
+    pub(crate) fn tip(&self) -> Option<Height> {
+        match self {
+            Self::File(_) => None,
+            Self::Memory(ledger) => ledger.last_committed().height,
+            #[cfg(feature = "rocksdb")]
+            Self::Disk(ledger) => ledger.last_committed().height,
+        }
+    }
+
+    /// A block with transactions.
+    pub(crate) fn block(&mut self, block: &Block) -> Result<(), Error> {
+        match self {
+            Self::File(out) => {
+                out.block(block, None).map_err(output)?;
+                // The reader of a pipe waits for it.
+                io::stdout().flush().map_err(output)
+            }
+            Self::Memory(ledger) => execute(ledger, Goal::Block(block)),
+            #[cfg(feature = "rocksdb")]
+            Self::Disk(ledger) => execute(ledger, Goal::Block(block)),
+        }
+    }
+
+    /// A height at which nothing is to be told. In a file it is a gap.
+    pub(crate) fn empty(&mut self, height: Height) -> Result<(), Error> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Memory(ledger) => execute(ledger, Goal::Height(height)),
+            #[cfg(feature = "rocksdb")]
+            Self::Disk(ledger) => execute(ledger, Goal::Height(height)),
+        }
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+fn disk(path: &str, genesis: &Genesis) -> Result<Target, Error> {
+    use coalmine_store::{Durability, RocksStore, View};
+
+    let path = std::path::Path::new(path);
+    let open = if RocksStore::exists(path) { RocksStore::open } else { RocksStore::create };
+    let store = open(path, Durability::Synced)?;
+    let ledger = if store.tip()?.is_none() { Ledger::create(store, genesis)? } else { Ledger::open(store)? };
+    Ok(Target::Disk(Box::new(ledger)))
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn disk(_path: &str, _genesis: &Genesis) -> Result<Target, Error> {
+    Err(Error::Input("this build has no RocksDB; build it with --features rocksdb to use rocksdb:PATH".into()))
+}
+
+/// Executes and commits up to a goal, and tells of each block that says something.
+fn execute<S: Store>(ledger: &mut Ledger<S>, goal: Goal<'_>) -> Result<(), Error> {
+    while let Some(execution) = runner::next(ledger.state(), goal)? {
+        accepted(&execution)?;
+        let outcome = execution.outcome();
+        if !outcome.receipts.is_empty() || !outcome.events.is_empty() {
+            let (transactions, events) = (outcome.receipts.len(), outcome.events.len());
+            let (height, root) = (execution.height(), execution.root());
+            writeln!(io::stdout(), "height {height} transactions {transactions} events {events} root {root}")
+                .map_err(output)?;
+        }
+        ledger.commit(execution)?;
+    }
+    Ok(())
+}
+
+/// Refuses a block in which a transaction failed: the rest of a put without one of its parts would forget that part.
+fn accepted(execution: &Execution) -> Result<(), Error> {
+    match execution.outcome().receipts.iter().find(|receipt| **receipt != Receipt::Ok) {
+        None => Ok(()),
+        Some(receipt) => Err(Error::Differs(format!(
+            "the ledger rejects the feed at height {}: {}; nothing of this block is committed",
+            execution.height(),
+            receipt.name()
+        ))),
+    }
+}
+
+pub(crate) fn output(error: io::Error) -> Error {
+    Error::Output { to: "standard output".into(), error }
+}

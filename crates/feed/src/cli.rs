@@ -1,0 +1,238 @@
+//! The command line of `feed`: a stream goes in, blocks come out.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::Parser;
+use coalmine_core::{Address, Command, DecodeError, Genesis, Height, Role};
+use coalmine_replay::blockfile::{BlockReader, Limits as FileLimits};
+use coalmine_replay::error::Error;
+use eventsource_client::Client;
+use launchdarkly_sdk_transport::HyperTransport;
+use tokio::runtime;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::backoff::Delays;
+use crate::blocks::{Pending, Target};
+use crate::manager::{Level, Log, Manager};
+use crate::secret::Salt;
+use crate::stream::{self, Limits};
+
+/// How many messages wait for the block in hand at most.
+const MESSAGES_WAITING_MAX: usize = 4;
+/// The longest file of a key or a salt, in bytes.
+const SECRET_SIZE_MAX: u64 = 4_096;
+
+/// Feeds the config feed of a ledger from a server-sent-events stream.
+#[derive(Debug, Parser)]
+#[command(
+    name = "feed",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Keeps BASE/relay_auto_config open and writes what it says as a block file (.jsonl) to standard output, \
+or applies it to a store. Every block time is a height; in a file the heights without news are gaps. \
+The keys in environments are replaced by hashes under the salt, which therefore has to stay the same. \
+SIGINT and SIGTERM end it after what has come so far.
+
+Example:
+  head -c 32 /dev/urandom > salt
+  feed --key-file key --salt-file salt https://stream.example | replay run --events -
+
+Exit codes: 0 ended as asked, 1 the server refuses the key or the ledger a block, 2 bad usage or bad \
+input, 3 the store failed, 141 the reader of standard output went away."
+)]
+pub struct Cli {
+    /// Where the stream is: http://HOST or https://HOST, with a path if need be
+    #[arg(value_name = "BASE")]
+    base: String,
+    /// The file that holds the key for the server
+    #[arg(long, value_name = "FILE")]
+    key_file: PathBuf,
+    /// The file that holds the salt, at least 16 bytes
+    #[arg(long, value_name = "FILE")]
+    salt_file: PathBuf,
+    /// The protocol to ask for; filters come from 2 on
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    protocol: i32,
+    /// A block file whose genesis is that of the ledger; else the signer is its admin
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Who signs; needs the role feeder [default: the first admin of the genesis, or 0x11…11]
+    #[arg(long, value_name = "ADDRESS")]
+    signer: Option<Address>,
+    /// Milliseconds from height to height
+    #[arg(long, default_value = "2000", value_name = "MS")]
+    block_time: NonZeroU64,
+    /// The first height; a store goes on behind its last one
+    #[arg(long, default_value_t = 1, value_name = "HEIGHT", conflicts_with = "store")]
+    height: Height,
+    /// End after N blocks with news
+    #[arg(long, value_name = "N")]
+    blocks: Option<NonZeroU32>,
+    /// Apply the blocks in place of writing them: memory, or rocksdb:PATH
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// Tell of messages that mean nothing here, too
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// Runs the tool and returns its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be done where help itself cannot be written.
+            let _printed = error.print();
+            return if error.use_stderr() { 2 } else { 0 };
+        }
+    };
+    match cli.execute() {
+        Ok(()) => 0,
+        Err(error) => {
+            if !error.is_broken_pipe() {
+                eprintln!("feed: {error}");
+            }
+            error.exit_code()
+        }
+    }
+}
+
+impl Cli {
+    fn execute(&self) -> Result<(), Error> {
+        let key = String::from_utf8(secret(&self.key_file)?)
+            .map_err(|_| Error::Input(format!("{}: a key is text", self.key_file.display())))?;
+        let salt = Salt::new(secret(&self.salt_file)?)
+            .map_err(|error| Error::Input(format!("{}: {error}", self.salt_file.display())))?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
+        let is_https = self.base.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+        // Reading the certificates of the system fails where there are none, and plain HTTP needs none.
+        if is_https {
+            let transport = HyperTransport::builder().build_https().map_err(unusable)?;
+            let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
+            runtime.block_on(self.feed(client.map_err(unusable)?, salt))
+        } else {
+            let transport = HyperTransport::builder().build_http().map_err(unusable)?;
+            let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
+            runtime.block_on(self.feed(client.map_err(unusable)?, salt))
+        }
+    }
+
+    async fn feed(&self, client: impl Client, salt: Salt) -> Result<(), Error> {
+        let (genesis, signer) = self.genesis()?;
+        let mut target = match &self.store {
+            Some(store) => Target::ledger(store, &genesis)?,
+            None => Target::file(genesis)?,
+        };
+        let mut height = target.tip().map_or(Some(self.height), |tip| tip.checked_add(1));
+        let mut pending = Pending::new(signer);
+        let mut blocks: u32 = 0;
+
+        let (sender, mut messages) = mpsc::channel::<Vec<Command>>(MESSAGES_WAITING_MAX);
+        let mut manager = Manager::new(salt, Delays::default());
+        let mut stream = pin!(stream::run(&client, &mut manager, &sender, |log| self.tell(&log)));
+        let block_time = Duration::from_millis(self.block_time.get());
+        let mut ticks = interval(block_time);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once.
+        ticks.tick().await;
+        let mut stop = pin!(stop()?);
+
+        let ended = loop {
+            tokio::select! {
+                ended = &mut stream => break ended.map_err(|refused| Error::Differs(refused.to_string())),
+                () = &mut stop => break Ok(()),
+                Some(commands) = messages.recv(), if !pending.is_full() => pending.push(&commands).map_err(unencodable)?,
+                _ = ticks.tick() => {
+                    let now = height.ok_or_else(|| Error::Input("there are no more heights".into()))?;
+                    match pending.take(now).map_err(unencodable)? {
+                        Some(block) => {
+                            target.block(&block)?;
+                            blocks = blocks.saturating_add(1);
+                            if self.blocks.is_some_and(|max| blocks >= max.get()) {
+                                return Ok(());
+                            }
+                        }
+                        None => target.empty(now)?,
+                    }
+                    height = now.checked_add(1);
+                }
+            }
+        };
+        // What has come goes into blocks, whole puts above all.
+        while let Ok(commands) = messages.try_recv() {
+            pending.push(&commands).map_err(unencodable)?;
+        }
+        while let Some(now) = height
+            && let Some(block) = pending.take(now).map_err(unencodable)?
+        {
+            target.block(&block)?;
+            height = now.checked_add(1);
+        }
+        ended
+    }
+
+    fn genesis(&self) -> Result<(Genesis, Address), Error> {
+        const SIGNER: Address = Address([0x11; 20]);
+        match &self.genesis {
+            Some(path) => {
+                let file = BlockReader::open(path, FileLimits::default())?;
+                let header = file.header();
+                Ok((header.genesis.clone(), self.signer.unwrap_or(header.signer)))
+            }
+            None => {
+                let signer = self.signer.unwrap_or(SIGNER);
+                Ok((Genesis::new("", [(signer, Role::Admin.into())]).map_err(unusable)?, signer))
+            }
+        }
+    }
+
+    fn tell(&self, log: &Log) {
+        let level = match log.level {
+            Level::Debug if !self.verbose => return,
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warning",
+            Level::Error => "error",
+        };
+        eprintln!("feed: {level}: {}: {}", log.tag, log.text);
+    }
+}
+
+/// Ends with SIGINT or SIGTERM.
+fn stop() -> Result<impl Future<Output = ()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unusable)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// The content of a small file.
+fn secret(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SECRET_SIZE_MAX).read_to_end(&mut bytes));
+    read.map_err(|error| Error::Input(format!("{}: cannot be read: {error}", path.display())))?;
+    Ok(bytes)
+}
+
+fn unusable(error: impl std::fmt::Display) -> Error {
+    Error::Input(error.to_string())
+}
+
+/// The manager only makes commands that the ledger can encode, so this is a mistake of ours.
+fn unencodable(error: DecodeError) -> Error {
+    Error::Input(format!("a message makes no transaction: {error}"))
+}

@@ -1,0 +1,276 @@
+//! The `feed` binary against a server on the loopback interface: what it writes, what it applies, how it ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+use std::convert::Infallible;
+use std::fs;
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::sse::{Event as Sent, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use coalmine_core::{Event, Execution, FeedId, FeedKind, ItemState};
+use coalmine_feed::message::Environment;
+use coalmine_replay::error::Error;
+use coalmine_replay::runner::{self, Failure, Feed, Goal, Observer};
+use coalmine_store::{Ledger, MemoryStore};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A server that answers its n-th request, counted from 0, as it is told.
+async fn serve(answer: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> String {
+    let count = Arc::new(AtomicUsize::new(0));
+    let handler = move || async move { answer(count.fetch_add(1, Ordering::SeqCst)) };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/relay_auto_config", get(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    base
+}
+
+/// These events, and then a stream that stays open.
+fn open(list: Vec<Sent>) -> Response {
+    Sse::new(stream::iter(list).map(Ok::<_, Infallible>).chain(stream::once(pending()))).into_response()
+}
+
+fn closed(list: Vec<Sent>) -> Response {
+    Sse::new(stream::iter(list).map(Ok::<_, Infallible>)).into_response()
+}
+
+fn sent(name: &str, data: &Value) -> Sent {
+    Sent::default().event(name).data(data.to_string())
+}
+
+fn environment(id: &str, version: u64) -> Value {
+    json!({ "envID": id, "envName": "x".repeat(200), "sdkKey": { "value": "sdk-secret" }, "version": version })
+}
+
+fn put(version: u64, count: usize) -> Sent {
+    let environments = (0..count).map(|n| format!("e{n}")).map(|id| (id.clone(), environment(&id, version)));
+    let environments: serde_json::Map<_, _> = environments.collect();
+    // Whoever loses the stream comes back soon.
+    let retry = Duration::from_millis(10);
+    sent("put", &json!({ "path": "/", "data": { "environments": environments } })).retry(retry)
+}
+
+fn patch(id: &str, version: u64) -> Sent {
+    sent("patch", &json!({ "path": format!("/environments/{id}"), "data": environment(id, version) }))
+}
+
+/// A folder with a key and a salt.
+struct Setting(TempDir);
+
+impl Setting {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("key"), "key-1\n").unwrap();
+        fs::write(folder.path().join("salt"), [7; 16]).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_feed"));
+        let files = ["--key-file", "key", "--salt-file", "salt"];
+        command.current_dir(self.0.path()).args(files).args(arguments).env("no_proxy", "127.0.0.1").kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        timeout(SOON, self.command(arguments).output()).await.unwrap().unwrap()
+    }
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// What happened to the feed, in order, and the ledger that it happened to.
+#[derive(Default)]
+struct Watch(Vec<String>);
+
+impl Observer for Watch {
+    fn executed(&mut self, _goal: Goal<'_>, execution: &Execution) -> Result<(), Error> {
+        let outcome = execution.outcome();
+        assert!(outcome.receipts.iter().all(|receipt| receipt.code() == 0), "{:?}", outcome.receipts);
+        self.0.extend(outcome.events.iter().map(|event| match event {
+            Event::FeedInsert { id, version, .. } => format!("insert {id}@{version}"),
+            Event::FeedUpdated { id, version, .. } => format!("updated {id}@{version}"),
+            Event::FeedDelete { id, version, .. } => format!("delete {id}@{version}"),
+            Event::FeedReceivedAll => "all".to_owned(),
+            other => panic!("{other:?}"),
+        }));
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        panic!("{failure}");
+    }
+}
+
+fn replay(file: &Path) -> (Ledger<MemoryStore>, Vec<String>) {
+    let mut feed = Feed::open(vec![file.into()]).unwrap();
+    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).unwrap();
+    let mut watch = Watch::default();
+    runner::run(&mut ledger, &mut feed, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
+    (ledger, watch.0)
+}
+
+#[tokio::test]
+async fn what_it_writes_can_be_replayed_and_nothing_is_lost_or_done_twice() {
+    // The connection breaks off after each of the first five answers, and each begins with what there is by then:
+    // some of it is known already, and the last message of the connection before comes once more.
+    let base = serve(|n| {
+        let version = 10 * u64::try_from(n).unwrap();
+        let events =
+            vec![put(version + 1, 3), patch("e0", version + 2), patch("e0", version + 2), patch("e1", version)];
+        let more = vec![sent("delete", &json!({ "path": "/environments/e2", "version": version + 5 }))];
+        if n < 5 { closed([events, more].concat()) } else { open([events, vec![patch("last", 1)]].concat()) }
+    })
+    .await;
+    let setting = Setting::new();
+    let mut child =
+        setting.command(&["--block-time", "20", &base]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = Vec::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    while !String::from_utf8_lossy(&lines).contains(&hex("last")) {
+        let read = stdout.read_until(b'\n', &mut lines);
+        assert_ne!(timeout(SOON, read).await.unwrap().unwrap(), 0, "it ended");
+    }
+    drop(child);
+    let file = setting.path("blocks.jsonl");
+    fs::write(&file, lines).unwrap();
+
+    let (ledger, happened) = replay(&file);
+    let mut expected = Vec::new();
+    for n in 0..6_u64 {
+        let (put, patch) = (10 * n + 1, 10 * n + 2);
+        let listed = if n == 0 { "insert" } else { "updated" };
+        expected.extend(["e0", "e1"].map(|id| format!("{listed} {id}@{put}")));
+        expected.extend([format!("insert e2@{put}"), "all".to_owned(), format!("updated e0@{patch}")]);
+        if n < 5 {
+            expected.push(format!("delete e2@{}", 10 * n + 5));
+        }
+    }
+    expected.push("insert last@1".to_owned());
+    assert_eq!(happened, expected);
+
+    let id: FeedId = "e0".parse().unwrap();
+    let item = ledger.state().feed_item(FeedKind::Environment, &id).unwrap();
+    let ItemState::Live(body) = &item.state else { panic!("{item:?}") };
+    assert!(Environment::from_body(body.as_bytes()).unwrap().sdk_key.value.starts_with("sha256:"));
+}
+
+fn hex(text: &str) -> String {
+    format!("\"id\":\"{text}\"")
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_after_what_has_come() {
+    // Far more than one block takes: thousands of items in parts, at a block time that never comes.
+    let base = serve(|_| open(vec![patch("first", 1), put(1, 2_000)])).await;
+    let setting = Setting::new();
+    let file = setting.path("blocks.jsonl");
+    let mut child = setting
+        .command(&["--block-time", "600000", "--height", "7", &base])
+        .stdout(fs::File::create(&file).unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A put is told of when it is on its way.
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    while let Some(line) = timeout(SOON, told.next_line()).await.unwrap().unwrap() {
+        if line.contains("put_received") {
+            break;
+        }
+    }
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    assert_eq!(timeout(SOON, child.wait()).await.unwrap().unwrap().code(), Some(0));
+    let (ledger, happened) = replay(&file);
+    // The first one, those of the put, the first one again as it is not listed, and that all have come.
+    assert_eq!(happened.len(), 2_003);
+    assert_eq!(ledger.last_committed().height, Some(7));
+}
+
+#[tokio::test]
+async fn blocks_are_applied_to_a_store() {
+    let base = serve(|_| open(vec![put(1, 2), patch("e0", 2), patch("e0", 3)])).await;
+    let setting = Setting::new();
+    let output = setting.run(&["--block-time", "50", "--store", "memory", "--blocks", "1", &base]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(" transactions 3 events 5 root "), "{text}");
+
+    let genesis = r#"{"format":"coalmine-blocks/1","genesis":{"chain":"c","roles":{"0x2222222222222222222222222222222222222222":["admin"],"0x3333333333333333333333333333333333333333":["feeder"],"0x4444444444444444444444444444444444444444":["operator"]}}}"#;
+    fs::write(setting.path("genesis.jsonl"), genesis).unwrap();
+    // Admins and feeders may feed, operators may not.
+    for (signer, code) in [(None, 0), (Some("33"), 0), (Some("44"), 1)] {
+        let signer = signer.map(|byte| format!("--signer=0x{}", byte.repeat(20)));
+        let mut arguments =
+            vec!["--genesis", "genesis.jsonl", "--block-time", "50", "--store", "memory", "--blocks", "1", &base];
+        arguments.extend(signer.as_deref());
+        let output = setting.run(&arguments).await;
+        assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+        assert_eq!(told(&output).contains("the ledger rejects the feed at height 1: unauthorized"), code == 1);
+    }
+}
+
+#[tokio::test]
+async fn bad_usage_and_refused_keys_have_their_codes() {
+    let refusing = serve(|_| StatusCode::FORBIDDEN.into_response()).await;
+    let setting = Setting::new();
+    fs::write(setting.path("short"), "salt").unwrap();
+    fs::write(setting.path("binary"), [0xff; 16]).unwrap();
+    fs::write(setting.path("control"), "a\u{1}b").unwrap();
+    let rows: &[(&[&str], i32, &str)] = &[
+        (&[&refusing], 1, "the server refuses the key"),
+        (&["nonsense"], 2, "the address is wrong"),
+        (&["ftp://127.0.0.1"], 2, "http:// or https://"),
+        (&["--key-file", "absent", &refusing], 2, "absent: cannot be read"),
+        (&["--key-file", "binary", &refusing], 2, "binary: a key is text"),
+        (&["--key-file", "control", &refusing], 2, "cannot carry"),
+        (&["--salt-file", "short", &refusing], 2, "at least 16 bytes"),
+        (&["--store", "disk", &refusing], 2, "it is memory, or rocksdb:PATH"),
+        (&["--genesis", "absent", &refusing], 2, "absent"),
+        (&["--block-time", "0", &refusing], 2, "--block-time"),
+        (&["--store", "memory", "--height", "3", &refusing], 2, "cannot be used with"),
+        (&[], 2, "BASE"),
+    ];
+    for (arguments, code, expected) in rows {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_feed"));
+        command.current_dir(setting.0.path()).env("no_proxy", "127.0.0.1").kill_on_drop(true);
+        for (option, file) in [("--key-file", "key"), ("--salt-file", "salt")] {
+            if !arguments.contains(&option) {
+                command.args([option, file]);
+            }
+        }
+        let output = timeout(SOON, command.args(*arguments).output()).await.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {}", told(&output));
+        assert!(told(&output).contains(expected), "{arguments:?}: {}", told(&output));
+        assert!(!told(&output).contains("key-1"));
+    }
+}
