@@ -19,8 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Which version of an item is newer is not decided here: the ledger knows. Nothing here forgets an item either, so
-//! a message that comes twice, late or out of order does no harm.
+//! Which version of an item is newer is not decided here, and nothing that is late is dropped: the ledger knows. That
+//! makes a message that comes twice or out of order harmless, and a connection that begins anew, too.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
 pub mod backoff;

@@ -35,6 +35,14 @@ struct Project {
 }
 
 /// All projects that were ever named.
+///
+/// ```
+/// use coalmine_feed::projects::{Change, Projects};
+///
+/// let mut projects = Projects::default();
+/// projects.add_environment("production", "shop");
+/// assert_eq!(projects.add_filter("shop.eu", "eu", "shop"), [Change::Add("production/eu".into())]);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Projects(BTreeMap<String, Project>);
 

@@ -38,6 +38,16 @@ pub struct Step {
 }
 
 /// The credentials of one environment.
+///
+/// ```
+/// use coalmine_feed::rotation::{CredentialKind, Grace, Rotation};
+///
+/// let mut rotation = Rotation::default();
+/// rotation.init(CredentialKind::Sdk, "old".into());
+/// rotation.rotate_with_grace("new".into(), Grace { key: "old".into(), until_ms: 1_000 }, 0);
+/// assert_eq!(rotation.step(1_000).expirations.len(), 0);
+/// assert!(rotation.step(1_001).expirations.contains(&(CredentialKind::Sdk, "old".into())));
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Rotation {
     primary: BTreeMap<CredentialKind, String>,
