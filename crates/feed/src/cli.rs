@@ -146,10 +146,12 @@ impl Cli {
         let mut stop = pin!(stop()?);
 
         let ended = loop {
+            // In this order: a block takes all that has come before its time, as far as it has room.
             tokio::select! {
-                ended = &mut stream => break ended.map_err(|refused| Error::Differs(refused.to_string())),
+                biased;
                 () = &mut stop => break Ok(()),
                 Some(commands) = messages.recv(), if !pending.is_full() => pending.push(&commands).map_err(unencodable)?,
+                ended = &mut stream => break ended.map_err(|refused| Error::Differs(refused.to_string())),
                 _ = ticks.tick() => {
                     let now = height.ok_or_else(|| Error::Input("there are no more heights".into()))?;
                     match pending.take(now).map_err(unencodable)? {

@@ -217,10 +217,20 @@ async fn a_signal_ends_it_after_what_has_come() {
 }
 
 #[tokio::test]
+async fn it_ends_when_the_reader_of_its_output_went_away() {
+    let base = serve(|_| open(vec![put(1, 1)])).await;
+    let setting = Setting::new();
+    let mut command = setting.command(&["--block-time", "20", &base]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(timeout(SOON, child.wait()).await.unwrap().unwrap().code(), Some(141));
+}
+
+#[tokio::test]
 async fn blocks_are_applied_to_a_store() {
     let base = serve(|_| open(vec![put(1, 2), patch("e0", 2), patch("e0", 3)])).await;
     let setting = Setting::new();
-    let output = setting.run(&["--block-time", "50", "--store", "memory", "--blocks", "1", &base]).await;
+    let output = setting.run(&["--block-time", "500", "--store", "memory", "--blocks", "1", &base]).await;
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(" transactions 3 events 5 root "), "{text}");
@@ -231,7 +241,7 @@ async fn blocks_are_applied_to_a_store() {
     for (signer, code) in [(None, 0), (Some("33"), 0), (Some("44"), 1)] {
         let signer = signer.map(|byte| format!("--signer=0x{}", byte.repeat(20)));
         let mut arguments =
-            vec!["--genesis", "genesis.jsonl", "--block-time", "50", "--store", "memory", "--blocks", "1", &base];
+            vec!["--genesis", "genesis.jsonl", "--block-time", "500", "--store", "memory", "--blocks", "1", &base];
         arguments.extend(signer.as_deref());
         let output = setting.run(&arguments).await;
         assert_eq!(output.status.code(), Some(code), "{}", told(&output));
