@@ -110,6 +110,14 @@ pub(crate) fn hold(deployment: &mut Deployment, hold: Hold) {
     look_at(deployment, None);
 }
 
+/// Sets when it is looked at next after a look at block `height` that called for nothing.
+pub(crate) fn look_later(deployment: &mut Deployment, height: Height) {
+    match deployment.hold {
+        Hold::Running => run(deployment, height),
+        held => hold(deployment, held),
+    }
+}
+
 /// Pauses it, unless it is paused already.
 pub(crate) fn pause(deployment: &mut Deployment) -> Result<(), Reject> {
     match deployment.hold {

@@ -476,7 +476,7 @@ fn puts_in_one_block_follow_each_other() {
         many.run(height, ADMIN, std::slice::from_ref(command));
     }
     assert_eq!(one.records, many.records);
-    let events: Vec<Event> = many.events.iter().map(|(_, event)| *event).collect();
+    let events: Vec<Event> = many.events.iter().map(|(_, event)| event.clone()).collect();
     assert_eq!(outcome.events, events);
 }
 

@@ -21,16 +21,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use coalmine_core::query::{self, Entry, Visit};
 use coalmine_core::{
     Block, BlockError, EventCode, Execution, Fault, FeedBody, FeedId, FeedItem, FeedKind, Name, Outcome, Read, Receipt,
-    Reject, State, WriteSet,
+    Reject, Standing, State, Version, WriteSet,
 };
 use coalmine_model::Model;
-use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, World};
+use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, PLUGINS, World};
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 /// Seeds that are run when nothing else is said.
 const WORLDS: u64 = 300;
 /// Blocks of a world, without the empty ones between them.
 const BLOCKS: usize = 30;
+
+/// What is routed: nothing, a byte, an address, and more than fits into a few blocks of the hash.
+const UNITS: [&[u8]; 5] = [b"", b"a", b"b", &[0x31; 20], &[0xc7; 200]];
 
 /// The committed records, as a store would keep them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -157,6 +160,7 @@ impl Lockstep {
             }
             self.agree_on_history(text, &name);
         }
+        self.agree_on_plugins(&reloaded);
         for (kind, id) in FeedKind::ALL.iter().flat_map(|kind| FEED_IDS.iter().map(move |id| (*kind, *id))) {
             let want = self.model.feed_item(kind.tag(), id);
             let id = FeedId::new(id).unwrap();
@@ -166,6 +170,36 @@ impl Lockstep {
                 let got = got.map(|item| (item.version, item.state.tag(), body(item)));
                 let want = want.map(|(version, tag, body)| (version, tag, body.to_vec()));
                 assert_eq!(got, want, "{kind} {id}");
+            }
+        }
+    }
+
+    fn agree_on_plugins(&self, reloaded: &State) {
+        for text in PLUGINS.into_iter().chain(["unknown"]) {
+            let name: Name = text.parse().unwrap();
+            for unit in UNITS {
+                let want = self.model.route(text.as_bytes(), unit);
+                let handle = self.state.resolve_plugin(&name);
+                let stored = query::route(&self.records, &name, unit).unwrap();
+                for got in [
+                    self.state.route(&name, unit),
+                    handle.and_then(|handle| self.state.route_at(handle, unit)),
+                    reloaded.route(&name, unit),
+                    stored.as_ref(),
+                ] {
+                    assert_eq!(got.map(Version::to_string), want, "{text} for {unit:02x?}");
+                }
+            }
+            let want = self.model.plugin_answer(text.as_bytes());
+            assert_eq!(self.state.plugin(&name).is_some(), want.is_some(), "{text}");
+            let Some(want) = want else { continue };
+            let Standing { status, canary, paused, waiting, share, stage } = Standing::of(self.state.deployment(&name));
+            let got = (status.name(), canary.map(|version| version.to_string()), paused, waiting);
+            assert_eq!(got, (want.status, want.canary, want.paused, want.waiting), "{text}");
+            assert_eq!((share.get(), usize::from(stage)), (want.share_bps, want.stage), "{text}");
+            for version in self.state.plugin_versions(&name) {
+                let want = self.model.health_score(text.as_bytes(), version.version.to_string().as_bytes());
+                assert_eq!(Some(version.counts.health_score().get()), want, "{text} {}", version.version);
             }
         }
     }

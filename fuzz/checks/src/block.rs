@@ -2,16 +2,18 @@
 
 use coalmine_core::{Block, Execution, Fault, Name, Outcome, State, query};
 use coalmine_model::Model;
-use coalmine_model::generate::{ADDRESSES, NAMES, World};
+use coalmine_model::generate::{ADDRESSES, Mix, NAMES, World};
 
 use crate::records::Records;
 
 /// Blocks of a world, without the empty ones between them.
 const BLOCKS: usize = 30;
 
-/// Runs the world of the bytes through both.
+/// Runs the world of the bytes through both. The last byte says what its commands are about, so that
+/// what a fuzzer has learned of a world of features holds for the others.
 pub fn block(bytes: &[u8]) {
-    let world = World::from_bytes(bytes, BLOCKS);
+    let mix = Mix::ALL[usize::from(bytes.last().copied().unwrap_or_default()) % Mix::ALL.len()];
+    let world = World::of_bytes(mix, bytes, BLOCKS);
     let (state, writes) = State::genesis(&world.genesis).unwrap();
     let mut records = Records::default();
     records.write(&writes);

@@ -322,7 +322,7 @@ impl Overlay<'_> {
         let Some(copy) = self.plugins.get_mut(plugin) else { return false };
         let Some(deployment) = &mut copy.data.deployment else { return false };
         match deployment::look(deployment, height) {
-            Look::Stay => deployment::run(deployment, height),
+            Look::Stay => deployment::look_later(deployment, height),
             Look::RollBack(finding) => self.roll_back_automatically(plugin, finding),
             Look::Lacks(untold) => {
                 let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
