@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 use coalmine_core::query;
 use coalmine_core::{
-    ARM_REQUESTS_MAX, Command, Counts, Decode, Deployment, Encode, Event, Gate, Hold, Key, LoadState, Name, OnComplete,
-    Payload, Plan, PluginReason, PluginVersion, Receipt, Reject, Stage, State, Strategy, Terms,
+    ARM_REQUESTS_MAX, Block, Command, Counts, Decode, Deployment, Encode, Event, Gate, Hold, Key, LoadState, Name,
+    OnComplete, Params, Payload, Plan, Plugin, PluginReason, PluginVersion, Receipt, Reject, Stage, State, Strategy,
+    Terms,
 };
 
 use common::plugins::*;
@@ -464,7 +465,7 @@ fn with_arms(world: &World, canary: Counts, production: Counts, centi: u16) -> W
 
 /// Whether the next report, which tells nothing, finds a regression.
 fn finds_regression(world: &World) -> bool {
-    let block = coalmine_core::Block::from_payloads(world.tip() + 1, vec![give(tell_version("p", "1.0.0", 0, 0))]);
+    let block = Block::from_payloads(world.tip() + 1, vec![give(tell_version("p", "1.0.0", 0, 0))]);
     let execution = world.state.execute(&block.unwrap()).unwrap();
     assert_eq!(execution.outcome().receipts, [Receipt::Ok]);
     match execution.outcome().events.as_slice() {
@@ -562,7 +563,7 @@ fn a_restart_after_every_block_changes_nothing() {
             commands.extend(attestations(&mut random, &world.state));
             commands.push(any_report(&mut random, &world.state));
             let payloads = commands.into_iter().map(give).collect();
-            let block = coalmine_core::Block::from_payloads(height, payloads).unwrap();
+            let block = Block::from_payloads(height, payloads).unwrap();
             let straight = world.state.execute(&block).unwrap();
             let tip = world.state.tip();
             let restarted = world.records.load(tip).unwrap().execute(&block).unwrap();
@@ -572,4 +573,82 @@ fn a_restart_after_every_block_changes_nothing() {
             world.commit(straight);
         }
     }
+}
+
+/// A transaction that fails leaves nothing behind, what its reports and loads set off included: the
+/// block is what it is without it, down to the numbers of the history.
+#[test]
+fn a_transaction_that_fails_undoes_everything() {
+    let mut undone = BTreeSet::new();
+    for seed in 200..212 {
+        let mut random = Random(seed);
+        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: 2, breaker_window: 5 };
+        let mut world = World::with_params(params);
+        for height in 1..=50 {
+            let mut commands: Vec<Command> = (0..random.below(5)).map(|_| any_command(&mut random, true)).collect();
+            commands.extend(attestations(&mut random, &world.state));
+            commands.push(any_report(&mut random, &world.state));
+            if world.state.global().breaker.is_some() {
+                commands.push(Command::ResetBreaker);
+            }
+            let payloads: Vec<Payload> = commands.iter().cloned().map(give).collect();
+            let execute =
+                |payloads: Vec<Payload>| world.state.execute(&Block::from_payloads(height, payloads).unwrap()).unwrap();
+            let without = execute(payloads.clone());
+            // The commands that succeed one by one, in one transaction that cannot.
+            let receipts = &without.outcome().receipts;
+            let good = commands.iter().zip(receipts).filter(|(_, receipt)| **receipt == Receipt::Ok);
+            let mut all: Vec<Command> = good.map(|(command, _)| command.clone()).take(15).collect();
+            undone.extend(all.iter().map(|command| command.kind().name()));
+            all.push(load("nobody"));
+            let index = u8::try_from(all.len() - 1).unwrap();
+            let with = execute([vec![tx(ADMIN, &all)], payloads].concat());
+            let failed = Receipt::Rejected { reject: Reject::PluginNotFound, index };
+            assert_eq!(with.outcome().receipts[0], failed);
+            assert_eq!(with.outcome().receipts[1..], *receipts);
+            assert_eq!(with.outcome().events, without.outcome().events);
+            assert_eq!(writes(&with), writes(&without));
+            assert_eq!(with.root(), without.root());
+            world.commit(without);
+        }
+    }
+    assert!(undone.len() > 16, "{undone:?}");
+}
+
+/// Heights at which nothing of plugins is due cost nothing and change nothing.
+#[test]
+fn advancing_equals_empty_blocks() {
+    for seed in 300..306 {
+        let mut random = Random(seed);
+        let mut world = World::with_params(Params { max_due_per_block: 2, breaker_rollbacks: 3, breaker_window: 9 });
+        for _ in 0..12 {
+            let commands =
+                (0..6).map(|_| any_command(&mut random, true)).chain([any_report(&mut random, &world.state)]);
+            let payloads = commands.map(give).collect();
+            world.block(world.state.tip().map_or(1, |tip| tip + 1), payloads);
+            let to = world.tip() + 6;
+            let mut by_blocks = world.clone();
+            for height in world.tip() + 1..=to {
+                by_blocks.block(height, vec![]);
+            }
+            world.advance(to);
+            assert_eq!(world.records, by_blocks.records);
+            assert_eq!(world.events, by_blocks.events);
+        }
+    }
+}
+
+#[test]
+fn a_plugin_can_be_deployed_so_often() {
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+    let key = Key::Plugin(name("p")).to_bytes();
+    let mut plugin = Plugin::from_bytes(&world.records.0[&key]).unwrap();
+    plugin.deployments = u32::MAX - 1;
+    world.records.0.insert(key, plugin.to_bytes());
+    let mut world = World::of_records(world.records, 1);
+    world.next(&[deploy_slowly("p", "2.0.0")]);
+    assert_eq!(world.deployment("p").unwrap().salt, (2 << 32) | u64::from(u32::MAX));
+    world.next(&[roll_back("p"), register("p", "2.0.0")]);
+    assert_eq!(world.try_next(&deploy_slowly("p", "2.0.0")), refused(Reject::LimitExceeded));
 }
