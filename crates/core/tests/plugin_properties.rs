@@ -622,8 +622,8 @@ fn advancing_equals_empty_blocks() {
         let mut random = Random(seed);
         let mut world = World::with_params(Params { max_due_per_block: 2, breaker_rollbacks: 3, breaker_window: 9 });
         for _ in 0..12 {
-            let commands =
-                (0..6).map(|_| any_command(&mut random, true)).chain([any_report(&mut random, &world.state)]);
+            let report = any_report(&mut random, &world.state);
+            let commands = (0..6).map(|_| any_command(&mut random, true)).chain([report]);
             let payloads = commands.map(give).collect();
             world.block(world.state.tip().map_or(1, |tip| tip + 1), payloads);
             let to = world.tip() + 6;
