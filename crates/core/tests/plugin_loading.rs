@@ -440,6 +440,22 @@ fn what_is_registered_loads_by_itself_and_waits_for_what_is_missing() {
     assert_eq!(world.lines_from(at + 1), [format!("{} before load_planned 1.0.0 loading", at + 1)]);
 }
 
+/// The turn comes before the transactions, so it is none of those that a failed one undoes.
+#[test]
+fn a_turn_in_the_load_queue_outlives_a_failed_transaction_of_its_block() {
+    let mut world = World::new();
+    world.next(&[auto_load(true)]);
+    world.next(&[register_on("p", "1.0.0", &[("gone", "*")]), register("q", "1.0.0")]);
+    assert_eq!(
+        world.try_run(3, ADMIN, &[set_host("1.0.0"), load("nobody")]),
+        Receipt::Rejected { reject: Reject::PluginNotFound, index: 1 }
+    );
+    assert_eq!(world.records.keys(coalmine_core::KeyPrefix::Due).count(), 0);
+    assert_eq!(world.load_state("q"), LoadState::Loading);
+    world.next(&[register("gone", "1.0.0")]);
+    assert_eq!(world.plugin("gone").dependents, 1, "it waits");
+}
+
 #[test]
 fn only_a_missing_requirement_is_waited_for() {
     let rows: [(&str, &[Command], u16, u16); 4] = [
