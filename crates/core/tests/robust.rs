@@ -19,12 +19,16 @@ use std::fmt::Debug;
 
 use coalmine_core::query::{self, Fault};
 use coalmine_core::{
-    Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy, Bucketing,
-    COMMAND_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Decode, DecodeError, DecodeErrorKind, DueKind,
-    Encode, Event, EventCode, Feature, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Genesis,
-    GenesisError, Global, Hash, Height, ItemState, Key, KeyPrefix, Lifetime, Metrics, Name, Override, Params, Payload,
-    Percent, Policy, Reader, Reason, Receipt, Reject, Report, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX,
-    STATE_KEYS, Scheduled, State, Status, TX_COMMANDS_MAX, Transaction, TxCommand, ValueError, Writer,
+    ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy,
+    Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Constraint, Counts,
+    DEPENDENTS_MAX, Decode, DecodeError, DecodeErrorKind, Deployment, DueKind, Encode, Event, EventCode, Evidence,
+    Feature, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Gate, Genesis, GenesisError, Global,
+    Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack, Lifetime, LoadState, METADATA_MAX, Manifest,
+    Metrics, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin, PluginAction, PluginChange,
+    PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject, Report,
+    Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Stage, State,
+    Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Terms, Transaction, TxCommand, ValueError, Version, VersionStatus,
+    Writer,
 };
 
 use common::*;
@@ -68,9 +72,15 @@ fn value_codec(key: &Key) -> (&'static str, Codec) {
         Key::Policy(_) => ("policy", codec::<Policy>),
         Key::Roles(_) => ("roles", codec::<Roles>),
         Key::Schedule { .. } => ("scheduled", codec::<Scheduled>),
+        Key::Registry => ("registry", codec::<Registry>),
+        Key::Plugin(_) => ("plugin", codec::<Plugin>),
+        Key::PluginVersion { .. } => ("plugin version", codec::<PluginVersion>),
+        Key::Deployment(_) => ("deployment", codec::<Deployment>),
+        Key::PluginChange { .. } => ("plugin change", codec::<PluginChange>),
         Key::Feed => ("feed", codec::<FeedState>),
         Key::FeedItem(_) => ("feed_item", codec::<FeedItem>),
         Key::Step { .. } | Key::Active(_) | Key::FeedIndex(_) | Key::FeedListed(_) => ("empty", empty_codec),
+        Key::DeploymentDue { .. } | Key::LoadDue { .. } | Key::Dependent { .. } => ("empty", empty_codec),
     }
 }
 
@@ -105,7 +115,8 @@ fn golden() -> Vec<(&'static str, Codec, String, Vec<u8>)> {
 #[test]
 fn what_is_cut_is_refused() {
     for (kind, decode, id, bytes) in golden() {
-        for len in 0..bytes.len() {
+        let step = if bytes.len() > 1_500 { 7 } else { 1 };
+        for len in (0..bytes.len()).step_by(step) {
             match decode(&bytes[..len]) {
                 Err(_) => {}
                 // A key that ends with a name is another key when it is cut.
@@ -135,7 +146,9 @@ fn what_is_flipped_is_refused_or_another_value() {
     for (_, decode, id, bytes) in golden() {
         assert_eq!(decode(&bytes).unwrap().1, bytes, "{id}");
         let mut flipped = bytes.clone();
-        for bit in 0..bytes.len() * 8 {
+        // What is long has its parts many times; of its bits one in 61 takes every place in a byte.
+        let step = if bytes.len() > 1_500 { 61 } else { 1 };
+        for bit in (0..bytes.len() * 8).step_by(step) {
             flipped[bit / 8] ^= 1 << (bit % 8);
             if let Ok((_, again)) = decode(&flipped) {
                 assert_eq!(again, flipped, "{id}: bit {bit} flipped is accepted and written otherwise");
@@ -180,6 +193,15 @@ fn every_byte_of_an_enum_is_tried() {
     check::<EventCode>(EventCode::ALL.iter().map(|value| value.tag()).collect());
     check::<RollbackRule>(RollbackRule::ALL.iter().map(|value| value.tag()).collect());
     check::<BreakerClosedBy>(BreakerClosedBy::ALL.iter().map(|value| value.tag()).collect());
+    check::<StrategyKind>(StrategyKind::ALL.iter().map(|value| value.tag()).collect());
+    check::<Gate>(Gate::ALL.iter().map(|value| value.tag()).collect());
+    check::<OnComplete>(OnComplete::ALL.iter().map(|value| value.tag()).collect());
+    check::<Hold>(Hold::ALL.iter().map(|value| value.tag()).collect());
+    check::<Lack>(Lack::ALL.iter().map(|value| value.tag()).collect());
+    check::<LoadState>(LoadState::ALL.iter().map(|value| value.tag()).collect());
+    check::<VersionStatus>(VersionStatus::ALL.iter().map(|value| value.tag()).collect());
+    check::<PluginAction>(PluginAction::ALL.iter().map(|value| value.tag()).collect());
+    check::<PluginReason>(PluginReason::ALL.iter().map(|value| value.tag()).collect());
     check::<FeedKind>(FeedKind::ALL.iter().map(|value| value.tag()).collect());
     check::<FeedPart>(FeedPart::ALL.iter().map(|value| value.tag()).collect());
     check::<Roles>((1..32).collect());
@@ -235,6 +257,24 @@ fn every_byte_of_a_small_field_is_tried() {
     one_step[1] = DueKind::Step.byte();
     let tags = |all: &[Status]| -> Vec<u8> { all.iter().map(|status| status.tag()).collect() };
 
+    let deployed = a_deployment().to_bytes();
+    // strategy, lp8 old, lp8 new.
+    let hold = 1 + 6 + 6;
+    let requiring = a_version().to_bytes();
+    // lp8 version.
+    let of_version = 6;
+    let plugin_change = PluginChange {
+        action: PluginAction::Staged,
+        version: version("1.0.0"),
+        success: true,
+        share: Bps::default(),
+        duration: 0,
+        reason: PluginReason::None,
+        actor: Address::ZERO,
+    }
+    .to_bytes();
+    let one_look = Key::DeploymentDue { at: 0, plugin: name("f") }.to_bytes();
+
     type Field = (&'static str, Codec, Vec<u8>, usize, Vec<u8>);
     let rows: Vec<Field> = vec![
         ("feature status", codec::<Feature>, feature.clone(), status, tags(Status::ALL)),
@@ -262,7 +302,20 @@ fn every_byte_of_a_small_field_is_tried() {
         ("global reason while open", codec::<Global>, open.clone(), breaker + 10, (0..=5).collect()),
         ("global actor while closed", codec::<Global>, global, breaker + 11, vec![0]),
         ("global closed with the fields of an open one", codec::<Global>, open, breaker, vec![1]),
-        ("due kind", codec::<Key>, one_step, 1, vec![1]),
+        ("deployment strategy", codec::<Deployment>, deployed.clone(), 0, (0..=4).collect()),
+        ("deployment hold", codec::<Deployment>, deployed.clone(), hold, (0..=5).collect()),
+        ("deployment held", codec::<Deployment>, deployed.clone(), hold + 1, (0..=3).collect()),
+        ("deployment healthy", codec::<Deployment>, deployed.clone(), hold + 2, flag.clone()),
+        ("deployment stage, one of two", codec::<Deployment>, deployed.clone(), hold + 3, flag.clone()),
+        ("deployment stages, the width of two", codec::<Deployment>, deployed, hold + 24, vec![2]),
+        ("version status", codec::<PluginVersion>, requiring.clone(), of_version, (0..=5).collect()),
+        ("version metadata", codec::<PluginVersion>, requiring.clone(), requiring.len() - 1, vec![0]),
+        ("plugin change action", codec::<PluginChange>, plugin_change.clone(), 0, (0..=12).collect()),
+        ("plugin change success", codec::<PluginChange>, plugin_change.clone(), 7, flag.clone()),
+        ("plugin change share, high byte", codec::<PluginChange>, plugin_change.clone(), 8, (0..=0x27).collect()),
+        ("plugin change reason", codec::<PluginChange>, plugin_change, 14, (0..=11).collect()),
+        ("due kind", codec::<Key>, one_step, 1, (1..=3).collect()),
+        ("due kind of a look", codec::<Key>, one_look, 1, (1..=3).collect()),
         ("due kind with an id", codec::<Key>, Key::Schedule { at: 0, id: 0 }.to_bytes(), 1, vec![0]),
         ("granted role", codec::<Event>, granted.clone(), granted.len() - 1, one_role.clone()),
         ("stepped from", codec::<Event>, stepped.clone(), 3, share.clone()),
@@ -344,9 +397,12 @@ fn every_u16_is_tried() {
         let [high, low] = n.to_be_bytes();
         assert_eq!(Bps::new(n).map(Bps::get).ok(), (n <= 10_000).then_some(n));
         let receipt = Receipt::from_bytes(&[high, low, 0]);
-        let is_reject = (1..=23).contains(&n) || (80..=83).contains(&n);
+        let is_reject = (1..=23).contains(&n) || (40..=58).contains(&n) || (80..=83).contains(&n);
         assert_eq!(receipt.map(|receipt| receipt.code()).ok(), (n == 0 || is_reject).then_some(n));
         assert_eq!(Reject::from_code(n).map(Reject::code), is_reject.then_some(n));
+        let host = version("0.0.1").to_string();
+        let registry = [&[5], host.as_bytes(), &[high, low, 0]].concat();
+        assert_eq!(Registry::from_bytes(&registry).is_ok(), (3..=64).contains(&n), "max_versions {n}");
         for (at, known) in [(0, coalmine_core::FORMAT), (2, coalmine_core::RULES)] {
             let before = [global[at], global[at + 1]];
             global[at..at + 2].copy_from_slice(&[high, low]);
@@ -420,6 +476,316 @@ fn limits_hold_to_the_byte() {
     assert_eq!(Block::from_bytes(&frame).unwrap_err().kind, DecodeErrorKind::TooLarge);
     frame.pop();
     assert_eq!(Block::from_bytes(&frame).unwrap_err().kind, DecodeErrorKind::Leftover);
+}
+
+/// What is no command is malformed, what breaks a rule is a reject.
+#[test]
+fn limits_of_a_manifest_hold_to_the_byte() {
+    #[derive(Debug, PartialEq)]
+    enum Found {
+        Valid,
+        Malformed(DecodeErrorKind),
+        Rejected(Reject),
+    }
+    use Found::{Malformed, Rejected, Valid};
+    let of = |edit: &dyn Fn(&mut RawManifest)| {
+        let mut raw = RawManifest::default();
+        edit(&mut raw);
+        match TxCommand::from_bytes(&raw.command()) {
+            Err(error) => Malformed(error.kind),
+            Ok(TxCommand::Invalid { reject, .. }) => Rejected(reject),
+            Ok(TxCommand::Valid(_)) => Valid,
+        }
+    };
+    let names = |count: usize, text: &[u8]| -> Vec<(Vec<u8>, Vec<u8>)> {
+        (0..count).map(|n| (format!("p{n:03}").into_bytes(), text.to_vec())).collect()
+    };
+    let pairs = |keys: &[&str]| -> Vec<(Vec<u8>, Vec<u8>)> {
+        keys.iter().map(|key| (key.as_bytes().to_vec(), b"1.0.0".to_vec())).collect()
+    };
+    let spaced = |len: usize| [b">=1".to_vec(), vec![b' '; len - 3]].concat();
+    let versioned = |len: usize| [b"1.0.0-".to_vec(), vec![b'a'; len - 6]].concat();
+    for (what, found, expected) in [
+        ("nothing", of(&|_| {}), Valid),
+        ("a plugin of 64 bytes", of(&|raw| raw.plugin = vec![b'p'; 64]), Valid),
+        ("a plugin of 65 bytes", of(&|raw| raw.plugin = vec![b'p'; 65]), Rejected(Reject::InvalidName)),
+        ("a version of 64 bytes", of(&|raw| raw.version = versioned(64)), Valid),
+        ("a version of 65 bytes", of(&|raw| raw.version = versioned(65)), Rejected(Reject::InvalidVersion)),
+        ("a version of 255 bytes", of(&|raw| raw.version = versioned(255)), Rejected(Reject::InvalidVersion)),
+        ("a version that is no text", of(&|raw| raw.version = vec![0xff]), Rejected(Reject::InvalidVersion)),
+        ("a host of 128 bytes", of(&|raw| raw.host = spaced(128)), Valid),
+        ("a host of 129 bytes", of(&|raw| raw.host = spaced(129)), Rejected(Reject::InvalidConstraint)),
+        ("a host that is no text", of(&|raw| raw.host = vec![0xff]), Rejected(Reject::InvalidConstraint)),
+        ("32 requirements", of(&|raw| raw.requirements = names(REQUIREMENTS_MAX, b"*")), Valid),
+        (
+            "33 requirements",
+            of(&|raw| raw.requirements = names(REQUIREMENTS_MAX + 1, b"*")),
+            Malformed(DecodeErrorKind::TooLarge),
+        ),
+        ("255 requirements", of(&|raw| raw.requirements = names(255, b"*")), Malformed(DecodeErrorKind::TooLarge)),
+        (
+            "a requirement that is no text",
+            of(&|raw| raw.requirements = names(1, b"\xff")),
+            Rejected(Reject::InvalidConstraint),
+        ),
+        (
+            "a requirement without a constraint",
+            of(&|raw| raw.requirements = names(1, b"")),
+            Rejected(Reject::InvalidConstraint),
+        ),
+        ("requirements in order", of(&|raw| raw.requirements = pairs(&["A", "a", "aa", "b"])), Valid),
+        (
+            "requirements out of order",
+            of(&|raw| raw.requirements = pairs(&["b", "a"])),
+            Malformed(DecodeErrorKind::Unsorted),
+        ),
+        ("a requirement twice", of(&|raw| raw.requirements = pairs(&["a", "a"])), Malformed(DecodeErrorKind::Unsorted)),
+        (
+            "no names, and out of order",
+            of(&|raw| raw.requirements = pairs(&["-", "!"])),
+            Malformed(DecodeErrorKind::Unsorted),
+        ),
+        ("16 metadata", of(&|raw| raw.metadata = names(METADATA_MAX, b"")), Valid),
+        ("17 metadata", of(&|raw| raw.metadata = names(METADATA_MAX + 1, b"")), Malformed(DecodeErrorKind::TooLarge)),
+        ("metadata out of order", of(&|raw| raw.metadata = pairs(&["b", "a"])), Malformed(DecodeErrorKind::Unsorted)),
+        ("metadata twice", of(&|raw| raw.metadata = pairs(&["a", "a"])), Malformed(DecodeErrorKind::Unsorted)),
+        ("metadata of 255 bytes", of(&|raw| raw.metadata = names(1, &[b'x'; 255])), Valid),
+        ("metadata that is no text", of(&|raw| raw.metadata = names(1, b"\xff")), Malformed(DecodeErrorKind::NotUtf8)),
+        ("a config of 4 096 bytes", of(&|raw| raw.config = vec![0xff; CONFIG_SIZE_MAX]), Valid),
+        (
+            "a config of 4 097 bytes",
+            of(&|raw| raw.config = vec![0xff; CONFIG_SIZE_MAX + 1]),
+            Rejected(Reject::LimitExceeded),
+        ),
+        (
+            "as much as a command holds",
+            of(&|raw| raw.config = vec![0xff; COMMAND_SIZE_MAX - RawManifest::default().command().len()]),
+            Rejected(Reject::LimitExceeded),
+        ),
+        (
+            "one byte more",
+            of(&|raw| raw.config = vec![0xff; COMMAND_SIZE_MAX - RawManifest::default().command().len() + 1]),
+            Malformed(DecodeErrorKind::TooLarge),
+        ),
+    ] {
+        assert_eq!(found, expected, "{what}");
+    }
+    // Stages of a custom plan: any number decodes.
+    for count in 0..=255_usize {
+        let stage = Stage { share_bps: 1, blocks: 1, min_requests: 0, gate: Gate::Time };
+        let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage; count] };
+        let terms = Terms { max_blocks: 0, ..strategy.default_terms() };
+        let bytes = Command::Deploy { plugin: name("p"), version: version("1.0.0"), strategy, terms }.to_bytes();
+        match TxCommand::from_bytes(&bytes).unwrap() {
+            TxCommand::Valid(_) => assert!((1..=STAGES_MAX).contains(&count), "{count} stages"),
+            TxCommand::Invalid { reject, .. } => {
+                assert!(!(1..=STAGES_MAX).contains(&count) && reject == Reject::InvalidPlan, "{count} stages");
+            }
+        }
+    }
+}
+
+/// A register_version that may break any rule.
+struct RawManifest {
+    plugin: Vec<u8>,
+    version: Vec<u8>,
+    host: Vec<u8>,
+    requirements: Vec<(Vec<u8>, Vec<u8>)>,
+    config: Vec<u8>,
+    metadata: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Default for RawManifest {
+    fn default() -> Self {
+        let (plugin, version) = (b"p".to_vec(), b"1.0.0".to_vec());
+        Self { plugin, version, host: vec![], requirements: vec![], config: vec![], metadata: vec![] }
+    }
+}
+
+impl RawManifest {
+    fn command(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        CommandKind::RegisterVersion.encode(&mut out);
+        out.lp8(&self.plugin);
+        out.lp8(&self.version);
+        self.encode_behind_version(&mut out);
+        out.into_bytes()
+    }
+
+    fn encode_behind_version(&self, out: &mut Writer) {
+        out.hash(&Hash([7; 32]));
+        out.lp8(&self.host);
+        pairs(out, &self.requirements);
+        out.lp16(&self.config);
+        pairs(out, &self.metadata);
+    }
+}
+
+fn pairs(out: &mut Writer, pairs: &[(Vec<u8>, Vec<u8>)]) {
+    out.u8(u8::try_from(pairs.len()).unwrap());
+    for (key, text) in pairs {
+        out.lp8(key);
+        out.lp8(text);
+    }
+}
+
+fn version(text: &str) -> Version {
+    text.parse().unwrap()
+}
+
+fn constraint(text: &str) -> Constraint {
+    text.parse().unwrap()
+}
+
+/// A version without requirements.
+fn a_version() -> PluginVersion {
+    PluginVersion {
+        version: version("1.0.0"),
+        status: VersionStatus::Loading,
+        registered: 1,
+        reported: 0,
+        counts: Counts::default(),
+        manifest: Manifest::of_code(Hash([7; 32])).into(),
+    }
+}
+
+/// A blue_green deployment in its first stage.
+fn a_deployment() -> Deployment {
+    let strategy = Strategy::with_defaults(StrategyKind::BlueGreen);
+    Deployment {
+        strategy: strategy.kind(),
+        old: version("1.0.0"),
+        new: version("2.0.0"),
+        hold: Hold::Running,
+        held: Default::default(),
+        healthy: false,
+        stage: 0,
+        stage_height: 1,
+        start: 1,
+        due: 0,
+        salt: 1,
+        plan: Plan::compile(&strategy, &strategy.default_terms()).unwrap().into(),
+        canary: Counts { requests: 9, errors: 5, latency_sum: 0 },
+        production: Counts::default(),
+        stage_requests: 8,
+        stage_errors: 4,
+    }
+}
+
+/// Records whose fields contradict each other do not decode.
+#[test]
+fn what_contradicts_itself_is_refused() {
+    type Edit<'a, T> = &'a dyn Fn(&mut T);
+    fn check<T: Clone + Encode + Decode>(sound: &T, rows: &[(&str, bool, Edit<'_, T>)]) {
+        for (what, good, edit) in rows {
+            let mut value = sound.clone();
+            edit(&mut value);
+            assert_eq!(T::from_bytes(&value.to_bytes()).is_ok(), *good, "{what}");
+        }
+    }
+    check(
+        &Registry { auto_load: true, ..Registry::default() },
+        &[
+            ("auto_load", true, &|_| {}),
+            ("the default", false, &|registry| registry.auto_load = false),
+            ("2 versions", false, &|registry| registry.max_versions = 2),
+            ("3 versions", true, &|registry| registry.max_versions = 3),
+            ("64 versions", true, &|registry| registry.max_versions = 64),
+            ("65 versions", false, &|registry| registry.max_versions = 65),
+        ],
+    );
+    let plugin = Plugin {
+        current: version("1.0.0"),
+        previous: None,
+        rule: None,
+        load_state: LoadState::Unloaded,
+        loaded: None,
+        versions: 1,
+        deployments: 0,
+        dependents: 0,
+    };
+    check(&plugin, &[("unloaded with a version", false, &|plugin| plugin.loaded = Some(version("1.0.0")))]);
+    for state in LoadState::ALL {
+        let row: Edit<'_, Plugin> = &|plugin| plugin.load_state = *state;
+        check(&plugin, &[(state.name(), *state == LoadState::Unloaded, row)]);
+        check(
+            &Plugin { loaded: Some(version("1.0.0")), ..plugin.clone() },
+            &[(state.name(), *state != LoadState::Unloaded, row)],
+        );
+    }
+    let requirement = |plugin: &str| Requirement { plugin: name(plugin), constraint: constraint("*") };
+    let manifest = |edit: &dyn Fn(&mut Manifest)| {
+        let mut manifest = Manifest::of_code(Hash([7; 32]));
+        edit(&mut manifest);
+        std::sync::Arc::new(manifest)
+    };
+    let many = |count: usize| (0..count).map(|n| requirement(&format!("p{n:03}"))).collect::<Vec<_>>();
+    let texts = |count: usize| (0..count).map(|n| (name(&format!("p{n:03}")), String::new())).collect::<Vec<_>>();
+    check(
+        &a_version(),
+        &[
+            ("sound", true, &|_| {}),
+            ("as many errors as requests", true, &|v| v.counts = Counts { requests: 1, errors: 1, latency_sum: 0 }),
+            ("more", false, &|v| v.counts = Counts { requests: 1, errors: 2, latency_sum: 0 }),
+            ("32 requirements", true, &|v| v.manifest = manifest(&|m| m.requirements = many(32))),
+            ("33 requirements", false, &|v| v.manifest = manifest(&|m| m.requirements = many(33))),
+            ("out of order", false, &|v| {
+                v.manifest = manifest(&|m| m.requirements = vec![requirement("b"), requirement("a")])
+            }),
+            ("twice", false, &|v| {
+                v.manifest = manifest(&|m| m.requirements = vec![requirement("a"), requirement("a")])
+            }),
+            ("16 metadata", true, &|v| v.manifest = manifest(&|m| m.metadata = texts(16))),
+            ("17 metadata", false, &|v| v.manifest = manifest(&|m| m.metadata = texts(17))),
+            ("a config of 4 096", true, &|v| v.manifest = manifest(&|m| m.config = vec![0; CONFIG_SIZE_MAX])),
+            ("a config of 4 097", false, &|v| v.manifest = manifest(&|m| m.config = vec![0; CONFIG_SIZE_MAX + 1])),
+        ],
+    );
+    let most = Counts { requests: ARM_REQUESTS_MAX, errors: ARM_REQUESTS_MAX, latency_sum: u64::MAX };
+    let above = Counts { requests: ARM_REQUESTS_MAX + 1, ..most };
+    check(
+        &a_deployment(),
+        &[
+            ("sound", true, &|_| {}),
+            ("the last stage", true, &|d| d.stage = 1),
+            ("no stage of the plan", false, &|d| d.stage = 2),
+            ("the most requests", true, &|d| (d.canary, d.production) = (most, most)),
+            ("a canary above them", false, &|d| d.canary = above),
+            ("production above them", false, &|d| d.production = above),
+            ("all of the canary in the stage", true, &|d| (d.stage_requests, d.stage_errors) = (9, 5)),
+            ("more requests than the canary", false, &|d| d.stage_requests = 10),
+            ("more errors than the canary", false, &|d| d.stage_errors = 6),
+            ("more errors than requests", false, &|d| (d.stage_requests, d.stage_errors) = (3, 4)),
+            ("one version", false, &|d| d.new = d.old.clone()),
+            ("one version but for its build", false, &|d| d.new = version("1.0.0+b")),
+        ],
+    );
+    let change = PluginChange {
+        action: PluginAction::Staged,
+        version: version("1.0.0"),
+        success: true,
+        share: Bps::FULL,
+        duration: 0,
+        reason: PluginReason::None,
+        actor: Address::ZERO,
+    };
+    // lp8 version between action and success.
+    let mut bytes = change.to_bytes();
+    assert!(PluginChange::from_bytes(&bytes).is_ok());
+    bytes[9] += 1;
+    assert_eq!(PluginChange::from_bytes(&bytes).unwrap_err().kind, DecodeErrorKind::OutOfRange, "a share of 10 001");
+    let mut staged = Event::Staged { plugin: name("p"), stage: 0, share: Bps::FULL }.to_bytes();
+    assert!(Event::from_bytes(&staged).is_ok());
+    *staged.last_mut().unwrap() += 1;
+    assert_eq!(Event::from_bytes(&staged).unwrap_err().kind, DecodeErrorKind::OutOfRange, "a share of 10 001");
+    // What a deployment was judged by may be anything: it is told, not kept.
+    let evidence = Evidence { requests: 0, errors: u64::MAX, ..Evidence::default() };
+    assert_eq!(Evidence::from_bytes(&evidence.to_bytes()), Ok(evidence));
+    // A key has no build metadata, and a version that is one.
+    let key = |version: &[u8]| Key::from_bytes(&[b"\xda\x01p", version].concat());
+    for (text, good) in [("1.0.0", true), ("1.0.0-a", true), ("1.0.0+b", false), ("1.0", false), ("", false)] {
+        assert_eq!(key(text.as_bytes()).is_ok(), good, "{text}");
+    }
 }
 
 /// Schedules in schedules, as deep as a command is long: refused, without as many calls on the stack.
@@ -516,7 +882,7 @@ fn a_genesis_that_is_built_obeys_them_too() {
 
 // A state whose records were damaged.
 
-/// A small ledger with a record of every kind.
+/// A small ledger with a record of every kind but those of plugins.
 fn rich() -> World {
     let mut world = World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: 5, breaker_window: 50 });
     world.run(10, ADMIN, &[create_with("a", steps_every(100))]);
@@ -535,10 +901,53 @@ fn rich() -> World {
             tx(FEEDER, &[gone(FeedKind::Filter, "g", 1), put(FeedPart::First, &[("e", 2)], &[])]),
         ],
     );
-    for prefix in KeyPrefix::ALL {
-        assert!(world.records.keys(*prefix).next().is_some(), "no record under {prefix:?}");
-    }
     world
+}
+
+/// A small ledger with a record of every kind of plugins.
+///
+/// `api` is Loading and in a canary; it requires `lib`, which is Loaded. `web` waits for `ui`, which
+/// does not exist, and `late` is in the load queue.
+fn rich_in_plugins() -> World {
+    let mut world = World::new();
+    let deploy = {
+        let strategy = Strategy::with_defaults(StrategyKind::AbTest);
+        let terms = strategy.default_terms();
+        Command::Deploy { plugin: name("api"), version: version("1.1.0"), strategy, terms }
+    };
+    let host = Command::SetHostVersion { version: version("1.4.0") };
+    let auto = Command::SetRegistryParams { max_versions: None, auto_load: Some(true) };
+    let attest = Command::ReportLoad { plugin: name("lib"), version: version("1.0.0"), ok: true };
+    let api = [register("api", "1.0.0+b", &["lib"]), register("api", "1.1.0", &["lib"])];
+    world.run(10, ADMIN, &[&[host, register("lib", "1.0.0", &[])], &api[..]].concat());
+    world.run(11, ADMIN, &[auto, register("web", "1.0.0", &["ui"])]);
+    world.run(12, OPERATOR, &[Command::Load { plugin: name("api") }]);
+    world.run(13, REPORTER, &[attest]);
+    let outcome = world.at(14, vec![tx(OPERATOR, &[deploy]), tx(ADMIN, &[register("late", "1.0.0", &[])])]);
+    assert_eq!(outcome.receipts, [Receipt::Ok, Receipt::Ok]);
+    world
+}
+
+#[test]
+fn the_damaged_worlds_have_a_record_of_every_kind() {
+    let keys: Vec<Vec<u8>> =
+        [rich(), rich_in_plugins()].into_iter().flat_map(|world| world.records.0.into_keys()).collect();
+    for prefix in KeyPrefix::ALL {
+        assert!(keys.iter().any(|key| key[0] == prefix.byte()), "no record under {prefix:?}");
+    }
+    for kind in DueKind::ALL {
+        let start = [KeyPrefix::Due.byte(), kind.byte()];
+        assert!(keys.iter().any(|key| key.starts_with(&start)), "no record of {kind:?}");
+    }
+    assert!(keys.contains(&Key::Registry.to_bytes()), "no registry");
+}
+
+/// A version that requires any of these plugins.
+fn register(plugin: &str, text: &str, requirements: &[&str]) -> Command {
+    let requirement = |plugin: &&str| Requirement { plugin: name(plugin), constraint: constraint("*") };
+    let requirements = requirements.iter().map(requirement).collect();
+    let manifest = Manifest { requirements, ..Manifest::of_code(Hash([7; 32])) };
+    Command::RegisterVersion { plugin: name(plugin), version: version(text), manifest: manifest.into() }
 }
 
 /// What a state must be when damaged records load all the same: the state of those records.
@@ -556,18 +965,33 @@ fn must_be(state: &State, records: &Records, sound: Hash, what: &str) {
             assert_eq!(state.check(name, &user), query::check(records, name, &user).unwrap(), "{what}");
         }
     }
+    let plugins = query::plugins(records, None, usize::MAX).unwrap();
+    assert_eq!(state.plugin_count(), plugins.len(), "{what}");
+    assert_eq!(state.registry(), &query::registry(records).unwrap(), "{what}");
+    for (name, plugin) in &plugins {
+        assert_eq!(state.plugin(name), Some(plugin), "{what}");
+        assert!(state.plugin_versions(name).eq(&query::plugin_versions(records, name).unwrap()), "{what}");
+        assert_eq!(state.deployment(name).cloned(), query::deployment(records, name).unwrap(), "{what}");
+        for unit in 0..20_u8 {
+            assert_eq!(state.route(name, &[unit]).cloned(), query::route(records, name, &[unit]).unwrap(), "{what}");
+        }
+    }
     assert_eq!(Some(*state.global()), query::global(records).unwrap(), "{what}");
     for (address, roles) in query::roles(records, None, usize::MAX).unwrap() {
         assert_eq!(state.roles_of(&address), roles, "{what}");
     }
 }
 
-/// The feature that a key belongs to.
+/// The feature or plugin that a key belongs to.
 fn owner(key: &[u8]) -> Option<Name> {
     match Key::from_bytes(key).ok()? {
         Key::Feature(name) | Key::Metrics(name) | Key::Policy(name) | Key::Active(name) => Some(name),
         Key::Change { name, .. } | Key::Override { name, .. } | Key::Step { name, .. } => Some(name),
-        Key::Global | Key::Roles(_) | Key::Schedule { .. } => None,
+        Key::Plugin(name) | Key::Deployment(name) => Some(name),
+        Key::PluginVersion { plugin, .. } | Key::PluginChange { plugin, .. } => Some(plugin),
+        Key::DeploymentDue { plugin, .. } | Key::LoadDue { plugin, .. } => Some(plugin),
+        Key::Dependent { dependent, .. } => Some(dependent),
+        Key::Global | Key::Roles(_) | Key::Schedule { .. } | Key::Registry => None,
         Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => None,
     }
 }
@@ -595,8 +1019,12 @@ fn load_damaged(records: &Records, sound: Hash, suspects: &[&[u8]], what: &str) 
             // A policy that rests on a feature contradicts the state without it.
             let rests = matches!(Key::from_bytes(&key), Ok(Key::Policy(name)) if
                 query::policy(records, &name).is_ok_and(|policy| policy.prerequisites.iter().any(|on| owners.contains(on))));
-            let named =
-                rests || suspects.contains(&key.as_slice()) || owner(&key).is_some_and(|name| owners.contains(&name));
+            // `api` requires `lib`, which counts what requires it.
+            let counts = key == Key::Plugin(name("lib")).to_bytes() && owners.contains(&name("api"));
+            let named = counts
+                || rests
+                || suspects.contains(&key.as_slice())
+                || owner(&key).is_some_and(|name| owners.contains(&name));
             let of_feed = is_of_feed(&key) && suspects.iter().any(|suspect| is_of_feed(suspect));
             assert!(named || counted || of_feed, "{what}: the fault names {}", hex::encode(&key));
             true
@@ -607,7 +1035,12 @@ fn load_damaged(records: &Records, sound: Hash, suspects: &[&[u8]], what: &str) 
 
 #[test]
 fn a_damaged_record_is_a_fault_or_a_state_of_its_own() {
-    let world = rich();
+    damage_each_record(&rich(), 1);
+    // Three bits of each byte of a value: every bit of the many values of a kind, in less time.
+    damage_each_record(&rich_in_plugins(), 3);
+}
+
+fn damage_each_record(world: &World, bit_step: usize) {
     let sound = world.state.root();
     for (key, value) in &world.records.0 {
         let shown = hex::encode(key);
@@ -625,7 +1058,7 @@ fn a_damaged_record_is_a_fault_or_a_state_of_its_own() {
         records.0.insert(key.clone(), [value.as_slice(), &[0]].concat());
         assert!(matches!(records.load(Some(14)), Err(Fault::Corrupt { key: named, .. }) if named == *key), "{shown}");
         // Flipped, in the value and in the key.
-        for bit in 0..value.len() * 8 {
+        for bit in (0..value.len() * 8).step_by(bit_step) {
             let mut records = world.records.clone();
             records.0.get_mut(key).unwrap()[bit / 8] ^= 1 << (bit % 8);
             load_damaged(&records, sound, &[key], &format!("{shown}, bit {bit} of the value"));
@@ -649,6 +1082,10 @@ fn a_damaged_record_is_a_fault_or_a_state_of_its_own() {
             Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => true,
             Key::Roles(address) => address == ADMIN,
             Key::Change { .. } | Key::Override { .. } | Key::Policy(_) | Key::Schedule { .. } => false,
+            Key::Plugin(_) | Key::PluginVersion { .. } | Key::Deployment(_) | Key::DeploymentDue { .. } => true,
+            // What waits for nothing does not wait.
+            Key::Dependent { dependency, .. } => dependency != Some(name("ui")),
+            Key::Registry | Key::PluginChange { .. } | Key::LoadDue { .. } => false,
         };
         assert_eq!(fault, needed, "{shown} removed");
     }
@@ -656,10 +1093,15 @@ fn a_damaged_record_is_a_fault_or_a_state_of_its_own() {
 
 #[test]
 fn a_record_under_the_name_of_another_is_a_fault_or_a_state_of_its_own() {
-    let world = rich();
+    double_each_record(&rich(), &["a", "ab"]);
+    double_each_record(&rich_in_plugins(), &["api", "lib", "web"]);
+}
+
+/// The names are those that the world has records of.
+fn double_each_record(world: &World, names: &[&str]) {
     let sound = world.state.root();
     for (key, value) in &world.records.0 {
-        for other in ["a", "ab", "abc", "z"] {
+        for other in names.iter().chain(&["abc", "z"]).copied() {
             let moved = match Key::from_bytes(key).unwrap() {
                 Key::Feature(_) => Key::Feature(name(other)),
                 Key::Metrics(_) => Key::Metrics(name(other)),
@@ -669,7 +1111,16 @@ fn a_record_under_the_name_of_another_is_a_fault_or_a_state_of_its_own() {
                 Key::Step { at, .. } => Key::Step { at, name: name(other) },
                 Key::Active(_) => Key::Active(name(other)),
                 Key::Schedule { at, .. } => Key::Schedule { at, id: 99 },
-                Key::Global | Key::Roles(_) => continue,
+                Key::Plugin(_) => Key::Plugin(name(other)),
+                Key::PluginVersion { version, .. } => Key::PluginVersion { plugin: name(other), version },
+                Key::Deployment(_) => Key::Deployment(name(other)),
+                Key::PluginChange { height, seq, .. } => {
+                    Key::PluginChange { plugin: name(other), height: height + 1, seq }
+                }
+                Key::Dependent { dependency, .. } => Key::Dependent { dependency, dependent: name(other) },
+                Key::DeploymentDue { at, .. } => Key::DeploymentDue { at, plugin: name(other) },
+                Key::LoadDue { at, .. } => Key::LoadDue { at, plugin: name(other) },
+                Key::Global | Key::Roles(_) | Key::Registry => continue,
                 // Counted: one more is never sound, whatever its id.
                 Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => continue,
             };
@@ -682,8 +1133,8 @@ fn a_record_under_the_name_of_another_is_a_fault_or_a_state_of_its_own() {
             let what = format!("{} doubled as {}", hex::encode(key), hex::encode(&moved));
             let fault = load_damaged(&records, sound, &[key, &moved], &what);
             // A record that has its name inside is never taken for another's; and nothing is kept
-            // for a feature that does not exist.
-            let known = other == "a" || other == "ab";
+            // for a feature or plugin that does not exist.
+            let known = names.contains(&other);
             let named_inside = matches!(Key::from_bytes(key), Ok(Key::Feature(_) | Key::Metrics(_)));
             assert!(fault || (known && !named_inside), "{what} is accepted");
         }
@@ -750,6 +1201,227 @@ fn a_contradiction_is_a_fault() {
     }
 }
 
+/// One edit of the records: a key, and its new value or none.
+type Put = (Key, Option<Vec<u8>>);
+
+/// Records of plugins that decode, each by itself, and contradict each other.
+#[test]
+fn a_contradiction_among_plugins_is_a_fault() {
+    fn edit<T: Decode + Encode>(key: Key, edit: impl FnOnce(&mut T)) -> Put {
+        let mut value = T::from_bytes(&rich_in_plugins().records.0[&key.to_bytes()]).unwrap();
+        edit(&mut value);
+        (key, Some(value.to_bytes()))
+    }
+    let plugin = |text: &str, change: &dyn Fn(&mut Plugin)| edit(Key::Plugin(name(text)), change);
+    let deployment = |change: &dyn Fn(&mut Deployment)| edit(Key::Deployment(name("api")), change);
+    let version_key = |plugin: &str, text: &str| Key::PluginVersion { plugin: name(plugin), version: version(text) };
+    let status = |text: &str, status: VersionStatus| {
+        edit(version_key("api", text), |record: &mut PluginVersion| record.status = status)
+    };
+    let another = |plugin: &str, text: &str, status: VersionStatus| {
+        let record = PluginVersion { version: version(text), status, ..a_version() };
+        (version_key(plugin, text), Some(record.to_bytes()))
+    };
+    let row = |dependency: Option<&str>, dependent: &str| Key::Dependent {
+        dependency: dependency.map(name),
+        dependent: name(dependent),
+    };
+    let added = |key: Key| (key, Some(Vec::new()));
+    let gone = |key: Key| (key, None);
+    let look = |at, plugin: &str| Key::DeploymentDue { at, plugin: name(plugin) };
+    let records = rich_in_plugins().records;
+    let value = |key: Key| records.0[&key.to_bytes()].clone();
+    let api = || Key::Plugin(name("api"));
+    let lib = || Key::Plugin(name("lib"));
+    let canary = || Key::Deployment(name("api"));
+    let due = query::deployment(&records, &name("api")).unwrap().unwrap().due;
+    let requiring = |plugins: &[&str]| {
+        edit(version_key("web", "1.0.0"), |record: &mut PluginVersion| {
+            let requirement = |plugin: &&str| Requirement { plugin: name(plugin), constraint: constraint("*") };
+            let requirements = plugins.iter().map(requirement).collect();
+            record.manifest = Manifest { requirements, ..Manifest::clone(&record.manifest) }.into();
+        })
+    };
+    let change = Key::PluginChange { plugin: name("lib"), height: 10, seq: 0 };
+    let orphan = Key::PluginChange { plugin: name("z"), height: 10, seq: 0 };
+    // What is put, and the record that the fault names.
+    let rows: Vec<(&str, Vec<Put>, Key)> = vec![
+        // A plugin against its versions.
+        ("a current one that is not there", vec![plugin("api", &|p| p.current = version("3.0.0"))], api()),
+        ("spelled otherwise", vec![plugin("api", &|p| p.current = version("1.0.0+c"))], api()),
+        ("too many versions", vec![plugin("api", &|p| p.versions += 1)], api()),
+        ("too few versions", vec![plugin("api", &|p| p.versions -= 1)], api()),
+        ("a version more", vec![another("api", "3.0.0", VersionStatus::Loading)], api()),
+        ("a version less", vec![gone(version_key("api", "1.1.0"))], api()),
+        ("a previous one that is not there", vec![plugin("api", &|p| p.previous = Some(version("0.1.0")))], api()),
+        ("a previous one spelled otherwise", vec![plugin("api", &|p| p.previous = Some(version("1.1.0+x")))], api()),
+        ("previous is current", vec![plugin("api", &|p| p.previous = Some(p.current.clone()))], api()),
+        ("loaded is another", vec![plugin("api", &|p| p.loaded = Some(version("1.1.0")))], api()),
+        ("loaded is spelled otherwise", vec![plugin("api", &|p| p.loaded = Some(version("1.0.0")))], api()),
+        ("no versions at all", vec![gone(version_key("lib", "1.0.0"))], lib()),
+        // Versions against the plugin and its deployment.
+        ("two active ones", vec![status("1.1.0", VersionStatus::Active)], version_key("api", "1.1.0")),
+        ("current is not active", vec![status("1.0.0", VersionStatus::Deprecated)], version_key("api", "1.0.0")),
+        ("new is no canary", vec![status("1.1.0", VersionStatus::Loading)], version_key("api", "1.1.0")),
+        ("a canary without a deployment", vec![gone(canary()), gone(look(due, "api"))], version_key("api", "1.1.0")),
+        (
+            "two canaries",
+            vec![another("api", "3.0.0", VersionStatus::Canary), plugin("api", &|p| p.versions += 1)],
+            version_key("api", "3.0.0"),
+        ),
+        (
+            "the record of another version",
+            vec![(version_key("api", "1.1.0"), Some(value(version_key("api", "1.0.0"))))],
+            version_key("api", "1.1.0"),
+        ),
+        // A deployment against the plugin.
+        ("an old one that is not current", vec![deployment(&|d| d.old = version("3.0.0"))], canary()),
+        ("an old one spelled otherwise", vec![deployment(&|d| d.old = version("1.0.0"))], canary()),
+        ("a new one that is not there", vec![deployment(&|d| d.new = version("3.0.0"))], canary()),
+        ("a new one spelled otherwise", vec![deployment(&|d| d.new = version("1.1.0+x"))], canary()),
+        // The looks.
+        ("no look", vec![gone(look(due, "api"))], look(due, "api")),
+        ("a look too many", vec![added(look(due + 1, "api"))], look(due + 1, "api")),
+        ("a look at another height", vec![deployment(&|d| d.due += 1)], look(due, "api")),
+        ("a look that is not due", vec![deployment(&|d| d.due = 0)], look(due, "api")),
+        ("a look at no deployment", vec![added(look(due, "lib"))], look(due, "lib")),
+        // The index of dependents.
+        ("too many dependents", vec![plugin("lib", &|p| p.dependents += 1)], lib()),
+        ("too few dependents", vec![plugin("lib", &|p| p.dependents -= 1)], lib()),
+        ("a requirement without its row", vec![gone(row(Some("lib"), "api"))], row(Some("lib"), "api")),
+        ("loaded without the row of the host", vec![gone(row(None, "lib"))], row(None, "lib")),
+        ("unloaded with a row of the host", vec![added(row(None, "late"))], row(None, "late")),
+        ("a row that nothing requires", vec![added(row(Some("lib"), "late"))], row(Some("lib"), "late")),
+        ("a row of what is not there", vec![added(row(Some("z"), "api"))], row(Some("z"), "api")),
+        ("a row for what is not there", vec![added(row(Some("lib"), "z"))], row(Some("lib"), "z")),
+        ("a row of the host for it", vec![added(row(None, "z"))], row(None, "z")),
+        ("it waits for one of two", vec![requiring(&["ui", "uj"])], row(Some("uj"), "web")),
+        ("it waits for another", vec![requiring(&["uj"])], row(Some("ui"), "web")),
+        ("it waits for nothing", vec![requiring(&[])], row(Some("ui"), "web")),
+        (
+            "a plugin that waits for a known one, uncounted",
+            vec![requiring(&["late", "ui"]), added(row(Some("late"), "web"))],
+            Key::Plugin(name("late")),
+        ),
+        (
+            "failed, and it holds on to its requirements",
+            vec![plugin("api", &|p| p.load_state = LoadState::Failed)],
+            lib(),
+        ),
+        (
+            "failed, and its row is left",
+            vec![plugin("api", &|p| p.load_state = LoadState::Failed), plugin("lib", &|p| p.dependents = 0)],
+            row(Some("lib"), "api"),
+        ),
+        // What belongs to nothing.
+        ("a version of nothing", vec![another("z", "1.0.0", VersionStatus::Active)], version_key("z", "1.0.0")),
+        (
+            "a deployment of nothing",
+            vec![(Key::Deployment(name("z")), Some(value(canary())))],
+            Key::Deployment(name("z")),
+        ),
+        ("a change of nothing", vec![(orphan.clone(), Some(value(change)))], orphan),
+        (
+            "nothing in the load queue",
+            vec![added(Key::LoadDue { at: 20, plugin: name("z") })],
+            Key::LoadDue { at: 20, plugin: name("z") },
+        ),
+        ("a plugin gone", vec![gone(lib())], version_key("lib", "1.0.0")),
+    ];
+    for (what, puts, named) in rows {
+        let mut records = records.clone();
+        for (key, value) in puts {
+            match value {
+                Some(value) => records.0.insert(key.to_bytes(), value),
+                None => records.0.remove(&key.to_bytes()),
+            };
+        }
+        match records.load(Some(14)) {
+            Err(Fault::Corrupt { key, .. }) => assert_eq!(Key::from_bytes(&key), Ok(named), "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+/// Plugins put straight into the records, each with one version that requires the others given.
+fn with_plugins(plugins: &[(String, LoadState, u16, Vec<&str>)]) -> Records {
+    let mut records = World::new().records;
+    for (plugin, load_state, dependents, requirements) in plugins {
+        let current = version("1.0.0");
+        let loaded = (*load_state != LoadState::Unloaded).then(|| current.clone());
+        let (previous, rule) = (None, None);
+        let record = Plugin {
+            current: current.clone(),
+            previous,
+            rule,
+            load_state: *load_state,
+            loaded,
+            versions: 1,
+            deployments: 0,
+            dependents: *dependents,
+        };
+        let requirement = |plugin: &&str| Requirement { plugin: name(plugin), constraint: constraint("*") };
+        let requirements: Vec<Requirement> = requirements.iter().map(requirement).collect();
+        let mut keys = Vec::new();
+        if *load_state != LoadState::Unloaded {
+            keys.push(Key::Dependent { dependency: None, dependent: name(plugin) });
+        }
+        for requirement in requirements.iter().filter(|_| load_state.holds_requirements()) {
+            keys.push(Key::Dependent { dependency: Some(requirement.plugin), dependent: name(plugin) });
+        }
+        records.0.extend(keys.into_iter().map(|key| (key.to_bytes(), Vec::new())));
+        let manifest = Manifest { requirements, ..Manifest::of_code(Hash([7; 32])) }.into();
+        let of_version = PluginVersion { status: VersionStatus::Active, manifest, ..a_version() };
+        records.0.insert(Key::Plugin(name(plugin)).to_bytes(), record.to_bytes());
+        let key = Key::PluginVersion { plugin: name(plugin), version: current };
+        records.0.insert(key.to_bytes(), of_version.to_bytes());
+    }
+    records
+}
+
+#[test]
+fn indexes_of_plugins_that_are_too_long_are_faults() {
+    let plugins = |count: usize, state: LoadState, on: &[&'static str]| {
+        (0..count).map(|n| (format!("p{n:04}"), state, 0, on.to_vec())).collect::<Vec<_>>()
+    };
+    // Dependents of one plugin.
+    for (count, sound) in [(DEPENDENTS_MAX, true), (DEPENDENTS_MAX + 1, false)] {
+        let mut all = plugins(count, LoadState::Pending, &["lib"]);
+        all.push(("lib".into(), LoadState::Loaded, u16::try_from(count).unwrap(), Vec::new()));
+        match with_plugins(&all).load(Some(1)) {
+            Ok(_) => assert!(sound, "{count} dependents"),
+            Err(fault) => assert!(!sound && names(&fault, &Key::Plugin(name("lib"))), "{count} dependents: {fault}"),
+        }
+    }
+    // Rows of the host; failed plugins have one too.
+    for (count, sound) in [(LOADED_MAX, true), (LOADED_MAX + 1, false)] {
+        match with_plugins(&plugins(count, LoadState::Failed, &["z"])).load(Some(1)) {
+            Ok(_) => assert!(sound, "{count} rows of the host"),
+            Err(fault) => assert!(!sound && names(&fault, &Key::Plugin(name("p0000"))), "{count} rows: {fault}"),
+        }
+    }
+    // Versions of one plugin.
+    let mut records = with_plugins(&plugins(1, LoadState::Unloaded, &[]));
+    let plugin = name("p0000");
+    for count in 2..=65_u16 {
+        let another = version(&format!("1.0.{count}"));
+        let record = PluginVersion { version: another.clone(), ..a_version() };
+        records.0.insert(Key::PluginVersion { plugin, version: another }.to_bytes(), record.to_bytes());
+        let key = Key::Plugin(plugin).to_bytes();
+        let mut value = Plugin::from_bytes(&records.0[&key]).unwrap();
+        value.versions = count;
+        records.0.insert(key, value.to_bytes());
+        match records.load(Some(1)) {
+            Ok(_) => assert!(count <= 64, "{count} versions"),
+            Err(fault) => assert!(count > 64 && names(&fault, &Key::Plugin(plugin)), "{count} versions: {fault}"),
+        }
+    }
+}
+
+fn names(fault: &Fault, named: &Key) -> bool {
+    matches!(fault, Fault::Corrupt { key, .. } if *key == named.to_bytes())
+}
+
 /// A path of as many prerequisites as a feature may have loads, a longer one does not.
 #[test]
 fn a_path_that_is_too_long_is_a_fault() {
@@ -814,7 +1486,38 @@ fn a_fault_of_the_source_is_passed_on_and_a_key_twice_is_one() {
 
 #[test]
 fn a_query_says_fault_where_a_record_is_damaged() {
+    [rich(), rich_in_plugins()].iter().for_each(query_each_record_damaged);
     let world = rich();
+    // The entry of a step that must be there.
+    let mut records = world.records.clone();
+    let step = Key::Step { at: 112, name: name("a") }.to_bytes();
+    assert_eq!(query::due(&records, &name("a")).unwrap(), Some(112));
+    records.0.remove(&step);
+    assert!(matches!(query::due(&records, &name("a")), Err(Fault::Corrupt { key, .. }) if key == step));
+    // A verdict needs the ledger's id, and says so.
+    records.0.remove(&Key::Global.to_bytes());
+    assert!(matches!(query::check(&records, &name("ab"), &user(1)), Err(Fault::Corrupt { key, .. }) if key == [0xd4]));
+    // A record under another record's key is a fault, never the other's.
+    let mut records = world.records.clone();
+    for prefix in [Key::Feature, Key::Metrics] {
+        let value = records.0[&prefix(name("a")).to_bytes()].clone();
+        records.0.insert(prefix(name("z")).to_bytes(), value);
+    }
+    assert!(matches!(query::feature(&records, &name("z")), Err(Fault::Corrupt { .. })));
+    assert!(matches!(query::metrics(&records, &name("z")), Err(Fault::Corrupt { .. })));
+    assert!(matches!(query::check(&records, &name("z"), &USER), Err(Fault::Corrupt { .. })));
+    // So it is with plugins.
+    let mut records = rich_in_plugins().records;
+    let of = |text: &str| Key::PluginVersion { plugin: name("api"), version: version(text) }.to_bytes();
+    let value = records.0[&of("1.0.0")].clone();
+    records.0.insert(of("1.1.0"), value);
+    let versions = query::plugin_versions(&records, &name("api"));
+    assert!(matches!(versions, Err(Fault::Corrupt { key, .. }) if key == of("1.1.0")));
+    records.0.remove(&Key::Global.to_bytes());
+    assert!(matches!(query::route(&records, &name("api"), b""), Err(Fault::Corrupt { key, .. }) if key == [0xd4]));
+}
+
+fn query_each_record_damaged(world: &World) {
     for (key, value) in &world.records.0 {
         let decoded = Key::from_bytes(key).unwrap();
         let mut records = world.records.clone();
@@ -840,8 +1543,26 @@ fn a_query_says_fault_where_a_record_is_damaged() {
                 query::roles_of(&records, &address).map(|_| ())
             }
             Key::Schedule { .. } => query::schedule(&records, None, 9).map(|_| ()),
+            Key::Registry => query::registry(&records).map(|_| ()),
+            Key::Plugin(name) => {
+                assert!(query::plugins(&records, None, 9).is_err());
+                assert!(query::route(&records, &name, b"unit").is_err());
+                query::plugin(&records, &name).map(|_| ())
+            }
+            Key::PluginVersion { plugin, .. } => query::plugin_versions(&records, &plugin).map(|_| ()),
+            Key::Deployment(name) => {
+                assert!(query::route(&records, &name, b"unit").is_err());
+                query::deployment(&records, &name).map(|_| ())
+            }
+            Key::PluginChange { plugin, .. } => query::plugin_history(&records, &plugin, None, 99).map(|_| ()),
             // The value of an index entry is not read by queries; loading refuses it.
-            Key::Step { .. } | Key::Active(_) | Key::FeedIndex(_) | Key::FeedListed(_) => continue,
+            Key::Step { .. }
+            | Key::Active(_)
+            | Key::Dependent { .. }
+            | Key::DeploymentDue { .. }
+            | Key::LoadDue { .. }
+            | Key::FeedIndex(_)
+            | Key::FeedListed(_) => continue,
             Key::Feed => query::feed(&records).map(|_| ()),
             Key::FeedItem(FeedKey { kind, id }) => {
                 assert!(query::feed_items(&records, kind, None, 9).is_err());
@@ -853,24 +1574,6 @@ fn a_query_says_fault_where_a_record_is_damaged() {
             other => panic!("{decoded:?}: {other:?}"),
         }
     }
-    // The entry of a step that must be there.
-    let mut records = world.records.clone();
-    let step = Key::Step { at: 112, name: name("a") }.to_bytes();
-    assert_eq!(query::due(&records, &name("a")).unwrap(), Some(112));
-    records.0.remove(&step);
-    assert!(matches!(query::due(&records, &name("a")), Err(Fault::Corrupt { key, .. }) if key == step));
-    // A verdict needs the ledger's id, and says so.
-    records.0.remove(&Key::Global.to_bytes());
-    assert!(matches!(query::check(&records, &name("ab"), &user(1)), Err(Fault::Corrupt { key, .. }) if key == [0xd4]));
-    // A record under another record's key is a fault, never the other's.
-    let mut records = world.records.clone();
-    for prefix in [Key::Feature, Key::Metrics] {
-        let value = records.0[&prefix(name("a")).to_bytes()].clone();
-        records.0.insert(prefix(name("z")).to_bytes(), value);
-    }
-    assert!(matches!(query::feature(&records, &name("z")), Err(Fault::Corrupt { .. })));
-    assert!(matches!(query::metrics(&records, &name("z")), Err(Fault::Corrupt { .. })));
-    assert!(matches!(query::check(&records, &name("z"), &USER), Err(Fault::Corrupt { .. })));
 }
 
 // Numbers at their edges.
