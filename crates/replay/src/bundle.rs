@@ -1,4 +1,4 @@
-//! Bundles of proofs: what a root says about a key, a feature, or an answer, for somebody without a store.
+//! Bundles of proofs: what a root says about a key, a feature, a plugin, or an answer, for somebody without a store.
 //!
 //! A bundle is one JSON object. Verifying it trusts nothing in it but what a proof shows under the
 //! root that the verifier brings along: the answer of [`Claim::IsEnabled`] is evaluated from proven
@@ -28,6 +28,8 @@ pub(crate) enum Claim {
     Key(Vec<u8>),
     /// The record of a feature, or its absence.
     Feature(Name),
+    /// The record of a plugin, or its absence.
+    Plugin(Name),
     /// Whether a feature is on for a user.
     IsEnabled(Name, Address),
 }
@@ -46,6 +48,8 @@ pub(crate) struct Bundle {
     #[serde(skip_serializing_if = "Option::is_none")]
     feature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     proofs: Vec<Item>,
 }
@@ -55,6 +59,7 @@ pub(crate) struct Bundle {
 enum Kind {
     Key,
     Feature,
+    Plugin,
     IsEnabled,
 }
 
@@ -93,25 +98,34 @@ impl Proven {
 impl Bundle {
     /// Proves a claim about a state.
     pub(crate) fn prove(claim: &Claim, loaded: &Loaded) -> Result<Self, Error> {
-        let mut chain = None;
-        let (kind, feature, user, keys) = match claim {
-            Claim::Key(key) => (Kind::Key, None, None, vec![key.clone()]),
-            Claim::Feature(name) => (Kind::Feature, Some(*name), None, vec![Key::Feature(*name).to_bytes()]),
-            Claim::IsEnabled(name, user) => {
-                chain = Some(loaded.state().global().chain.as_str().into());
-                (Kind::IsEnabled, Some(*name), Some(*user), keys_of_answer(loaded, name, user)?)
-            }
+        let (kind, keys) = match claim {
+            Claim::Key(key) => (Kind::Key, vec![key.clone()]),
+            Claim::Feature(name) => (Kind::Feature, vec![Key::Feature(*name).to_bytes()]),
+            Claim::Plugin(name) => (Kind::Plugin, vec![Key::Plugin(*name).to_bytes()]),
+            Claim::IsEnabled(name, user) => (Kind::IsEnabled, keys_of_answer(loaded, name, user)?),
         };
-        Ok(Self {
+        let mut bundle = Self {
             format: FORMAT.into(),
             kind,
             height: loaded.state().tip(),
             root: loaded.state().root().to_string(),
-            chain,
-            feature: feature.map(|name| name.to_string()),
-            user: user.map(|user| user.to_string()),
+            chain: None,
+            feature: None,
+            plugin: None,
+            user: None,
             proofs: keys.iter().map(|key| Item::prove(key, loaded)).collect::<Result<_, _>>()?,
-        })
+        };
+        match claim {
+            Claim::Key(_) => {}
+            Claim::Feature(name) => bundle.feature = Some(name.to_string()),
+            Claim::Plugin(name) => bundle.plugin = Some(name.to_string()),
+            Claim::IsEnabled(name, user) => {
+                bundle.chain = Some(loaded.state().global().chain.as_str().into());
+                bundle.feature = Some(name.to_string());
+                bundle.user = Some(user.to_string());
+            }
+        }
+        Ok(bundle)
     }
 
     /// Reads a bundle and checks everything in it against a root.
@@ -140,6 +154,7 @@ impl Bundle {
         let needed: BTreeSet<Vec<u8>> = match &claim {
             Claim::Key(key) => [key.clone()].into(),
             Claim::Feature(name) => [Key::Feature(*name).to_bytes()].into(),
+            Claim::Plugin(name) => [Key::Plugin(*name).to_bytes()].into(),
             Claim::IsEnabled(name, user) => {
                 keys_of_answer(&records, name, user).map_err(refused)?.into_iter().collect()
             }
@@ -158,23 +173,24 @@ impl Bundle {
     }
 
     fn claim(&self, records: &ProvenRecords) -> Result<Claim, Error> {
-        let name = |text: &str| text.parse::<Name>().map_err(|error| wrong(format!("feature: {error}")));
-        let Self { kind, chain, feature, user, .. } = self;
-        match (kind, chain, feature, user) {
-            (Kind::Key, None, None, None) => match records.0.keys().next() {
+        let name = |what: &str, text: &str| text.parse::<Name>().map_err(|error| wrong(format!("{what}: {error}")));
+        let Self { kind, chain, feature, plugin, user, .. } = self;
+        match (kind, chain, feature, plugin, user) {
+            (Kind::Key, None, None, None, None) => match records.0.keys().next() {
                 Some(key) => Ok(Claim::Key(key.clone())),
                 None => Err(wrong("there is no proof in it")),
             },
-            (Kind::Feature, None, Some(feature), None) => Ok(Claim::Feature(name(feature)?)),
-            (Kind::IsEnabled, Some(_), Some(feature), Some(user)) => {
+            (Kind::Feature, None, Some(feature), None, None) => Ok(Claim::Feature(name("feature", feature)?)),
+            (Kind::Plugin, None, None, Some(plugin), None) => Ok(Claim::Plugin(name("plugin", plugin)?)),
+            (Kind::IsEnabled, Some(_), Some(feature), None, Some(user)) => {
                 let address: Address = user.parse().map_err(|error| wrong(format!("user: {error}")))?;
                 if address.to_string() != *user {
                     return Err(wrong("user: hex digits are lower-case"));
                 }
-                Ok(Claim::IsEnabled(name(feature)?, address))
+                Ok(Claim::IsEnabled(name("feature", feature)?, address))
             }
-            (Kind::Key | Kind::Feature | Kind::IsEnabled, _, _, _) => {
-                Err(wrong("chain, feature and user are not those of its kind"))
+            (Kind::Key | Kind::Feature | Kind::Plugin | Kind::IsEnabled, _, _, _, _) => {
+                Err(wrong("chain, feature, plugin and user are not those of its kind"))
             }
         }
     }

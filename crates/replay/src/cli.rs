@@ -359,7 +359,7 @@ Writes JSON with root, height and ICS-23 proofs in base64.
 
 Example:
   replay prove state.dump is-enabled top 0x1111111111111111111111111111111111111111 -o proof.json
-  replay prove plugin-canary.json key d9617069 -o proof.json   (d9 and a name in hex: the record of a plugin)")]
+  replay prove plugin-canary.json plugin api -o proof.json")]
 pub(crate) struct ProveArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
@@ -380,6 +380,11 @@ pub(crate) enum Claim {
     /// The record of a feature, or that there is none
     Feature {
         /// The feature
+        name: Name,
+    },
+    /// The record of a plugin with its current version, or that there is none
+    Plugin {
+        /// The plugin
         name: Name,
     },
     /// Everything that decides whether a feature is on for an address

@@ -142,7 +142,7 @@ impl Source {
         match (self.past, self.tip()?.height) {
             (Some(at), Some(tip)) => Err(self.cannot(&format!(
                 "{what} as of height {at} cannot be told: a store or dump keeps its records as of its tip ({tip}), \
-                 and of the past the history of status and percent alone; name the block file with --at {at} instead"
+                 and of the past the histories alone; name the block file with --at {at} instead"
             ))),
             (_, _) => Ok(()),
         }

@@ -824,6 +824,22 @@ fn records_of_plugins_are_compared_and_proven() {
     assert!(out.starts_with("height 11\ndiffer blocks,events,root\ntransaction 2\n"), "{out}");
 
     let root = world.root("plugins.json");
+    for (name, proves) in
+        [("app", "key d9617070\nis_present true\n"), ("nobody", "key d96e6f626f6479\nis_present false\nvalue none\n")]
+    {
+        world.golden(&format!("prove plugins.json plugin {name} -o proof.json"), 0, "", "");
+        let (out, _) = world.check(&format!("verify-proof proof.json --root {root}"), 0);
+        assert!(out.starts_with(&format!("root {root}\nproves plugin\nname {name}\n{proves}")), "{name}\n{out}");
+    }
+    let bundle: serde_json::Value = serde_json::from_str(&world.read("proof.json")).unwrap();
+    for (key, value) in
+        [("plugin", "app"), ("feature", "nobody"), ("user", USER), ("chain", "example-1"), ("kind", "feature")]
+    {
+        let mut changed = bundle.clone();
+        changed[key] = serde_json::json!(value);
+        world.write("changed.json", changed.to_string());
+        world.check(&format!("verify-proof changed.json --root {root}"), 1);
+    }
     for (key, proves) in [
         (
             "d9617070",

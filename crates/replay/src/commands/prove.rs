@@ -16,6 +16,7 @@ pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
     let claim = match &args.what {
         Claim::Key { key } => bundle::Claim::Key(key.0.clone()),
         Claim::Feature { name } => bundle::Claim::Feature(*name),
+        Claim::Plugin { name } => bundle::Claim::Plugin(*name),
         Claim::IsEnabled { name, address } => bundle::Claim::IsEnabled(*name, *address),
     };
     let loaded = Source::open(&args.source, None)?.load().map_err(|error| error.in_source(&args.source))?;
@@ -54,6 +55,9 @@ fn describe(proven: &Proven) -> Result<Fields, Error> {
         bundle::Claim::Key(key) => fields.with("proves", "key").and(record(key)),
         bundle::Claim::Feature(name) => {
             fields.with("proves", "feature").text("name", name).and(record(&Key::Feature(*name).to_bytes()))
+        }
+        bundle::Claim::Plugin(name) => {
+            fields.with("proves", "plugin").text("name", name).and(record(&Key::Plugin(*name).to_bytes()))
         }
         bundle::Claim::IsEnabled(name, user) => {
             let (chain, verdict) = proven.verdict(name, user)?;
