@@ -5,10 +5,12 @@
 //! generator would make the figures better, not worse. The full variety of rules is not here.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use coalmine_core::{
-    Address, BLOCK_TXS_MAX, Block, Command, Description, FeatureChanges, Genesis, Height, Name, Payload, Percent,
-    Reason, Report, Role, State, Transaction,
+    Address, BLOCK_TXS_MAX, Block, Command, Description, FeatureChanges, Gate, Genesis, Hash, Height, Manifest, Name,
+    OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Terms, Transaction, Version,
+    VersionReport,
 };
 
 pub(crate) const ADMIN: Address = Address([0xad; 20]);
@@ -46,16 +48,26 @@ pub(crate) struct Size {
     pub(crate) overrides: u64,
     /// History entries, all of the first feature.
     pub(crate) history: u64,
+    /// Plugins, each with a deployment.
+    pub(crate) plugins: u64,
 }
 
 impl Size {
     pub(crate) const fn features(features: u64) -> Self {
-        Self { features, overrides: 0, history: 0 }
+        Self { features, overrides: 0, history: 0, plugins: 0 }
+    }
+
+    pub(crate) const fn plugins(plugins: u64) -> Self {
+        Self { features: 0, overrides: 0, history: 0, plugins }
     }
 }
 
 pub(crate) fn name(feature: u64) -> Name {
     format!("feature_{feature:07}").parse().expect("the text obeys the rule of names")
+}
+
+pub(crate) fn plugin(number: u64) -> Name {
+    format!("plugin_{number:07}").parse().expect("the text obeys the rule of names")
 }
 
 pub(crate) fn user(number: u64) -> Address {
@@ -117,6 +129,32 @@ fn create(feature: u64) -> Payload {
     payload(ADMIN, vec![Command::CreateFeature { name: name(feature), description, changes }])
 }
 
+/// A plugin whose second version serves half of the units for ever, whatever is reported of it.
+fn deploy(number: u64) -> Payload {
+    let (plugin, [old, new]) = (plugin(number), versions());
+    let register = |version: &Version| Command::RegisterVersion {
+        plugin,
+        version: version.clone(),
+        manifest: Arc::new(Manifest::of_code(Hash([0xc0; 32]))),
+    };
+    let stage = Stage { share_bps: 5_000, blocks: u32::MAX / 2, min_requests: 0, gate: Gate::Time };
+    let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage] };
+    let terms = Terms { error_threshold_bps: 10_000, max_blocks: 0, ..strategy.default_terms() };
+    let deploy = Command::Deploy { plugin, version: new.clone(), strategy, terms };
+    payload(ADMIN, vec![register(&old), register(&new), deploy])
+}
+
+fn versions() -> [Version; 2] {
+    ["1.0.0", "2.0.0"].map(|text| text.parse().expect("the text is a version"))
+}
+
+/// A report of the new version of a plugin.
+pub(crate) fn report_version(number: u64, requests: u32, errors: u32) -> Payload {
+    let [_, version] = versions();
+    let report = VersionReport { requests, errors, latency_total: u64::from(requests) * 120 };
+    payload(REPORTER, vec![Command::ReportVersion { plugin: plugin(number), version, report }])
+}
+
 /// The blocks that fill an empty ledger: every feature ends as a canary, every other one rolling out.
 pub(crate) fn filling(size: Size) -> impl Iterator<Item = Block> {
     let creations = (0..size.features).map(create);
@@ -126,7 +164,8 @@ pub(crate) fn filling(size: Size) -> impl Iterator<Item = Block> {
     });
     let overrides = (0..size.overrides).map(|number| set_override(0, user(number)));
     let history = (0..size.history / 16).map(|_| payload(OPERATOR, vec![start_canary_of(0); 16]));
-    let mut payloads = creations.chain(canaries).chain(rollouts).chain(overrides).chain(history);
+    let plugins = (0..size.plugins).map(deploy);
+    let mut payloads = creations.chain(canaries).chain(rollouts).chain(overrides).chain(history).chain(plugins);
     (1..).map_while(move |height| {
         let some: Vec<Payload> = payloads.by_ref().take(BLOCK_TXS_MAX / 2).collect();
         (!some.is_empty()).then(|| block(height, some))
@@ -244,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_filled_ledger_has_its_size() {
-        let size = Size { features: 4, overrides: 10, history: 32 };
+        let size = Size { overrides: 10, history: 32, plugins: 3, ..Size::features(4) };
         let (mut state, _) = State::genesis(&genesis()).unwrap();
         let mut history = 0;
         for block in filling(size) {
@@ -253,7 +292,7 @@ mod tests {
             history += execution.writes().iter().filter(|(key, _)| key.first() == Some(&0xd2)).count();
             state.apply(execution).unwrap();
         }
-        assert_eq!(state.feature_count(), 4);
+        assert_eq!((state.feature_count(), state.plugin_count()), (4, 3));
         assert_eq!(history, 4 + 4 + 2 + 32);
     }
 }

@@ -4,6 +4,7 @@ mod block;
 mod decide;
 mod files;
 mod growth;
+mod plugins;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod single;
@@ -26,8 +27,10 @@ fn shared<T>(build: impl FnOnce() -> T + 'static) -> Shared<T> {
 pub fn all() -> Vec<fn() -> Suite> {
     vec![
         decide::suite,
+        plugins::route,
         single::suite,
         block::suite,
+        plugins::reports,
         tree::suite,
         files::suite,
         #[cfg(feature = "rocksdb")]
@@ -37,5 +40,6 @@ pub fn all() -> Vec<fn() -> Suite> {
         growth::features,
         growth::overrides,
         growth::history,
+        plugins::growth,
     ]
 }
