@@ -114,7 +114,9 @@ pub(crate) fn hold(deployment: &mut Deployment, hold: Hold) {
 pub(crate) fn look_later(deployment: &mut Deployment, height: Height) {
     match deployment.hold {
         Hold::Running => run(deployment, height),
-        held => hold(deployment, held),
+        held @ (Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents) => {
+            hold(deployment, held);
+        }
     }
 }
 
