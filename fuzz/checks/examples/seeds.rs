@@ -62,12 +62,12 @@ fn main() {
 }
 
 /// A world, then one edit: its kind, a record, and what the kind asks for. The records at the end of
-/// the second world are those of the feed.
+/// the second world are those of the feed, those of the third those of plugins.
 fn edits() -> Vec<Vec<u8>> {
     let of_world = |world, first: u8| {
         (0..6).flat_map(move |kind| (0..6).map(move |record| vec![world, kind, 0, first + record * 5, 0, 1, 3]))
     };
-    of_world(7, 0).chain(of_world(33, 20)).collect()
+    of_world(7, 0).chain(of_world(33, 20)).chain(of_world(231, 29)).chain(of_world(231, 31)).collect()
 }
 
 /// The bytes of the first rows of every type, by id; of records the key, too.

@@ -3,15 +3,17 @@
 use std::fmt::Debug;
 
 use coalmine_core::{
-    Advance, Block, BreakerClosedBy, Bucketing, Cause, Change, CommandKind, Decode, Encode, Event, EventCode, Feature,
-    FeedItem, FeedKind, FeedPart, FeedState, Genesis, Global, Key, Lifetime, Metrics, Override, Params, Payload,
-    Policy, Reader, Reason, Receipt, Roles, RollbackRule, Scheduled, Status, Transaction, TxCommand, Writer,
+    Advance, Block, BreakerClosedBy, Bucketing, Cause, Change, CommandKind, Counts, Decode, Deployment, Encode, Event,
+    EventCode, Evidence, Feature, FeedItem, FeedKind, FeedPart, FeedState, Gate, Genesis, Global, Hold, Key, Lack,
+    Lifetime, LoadState, Metrics, OnComplete, Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange,
+    PluginReason, PluginVersion, Policy, Reader, Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Stage,
+    Status, StrategyKind, Terms, Transaction, TxCommand, VersionStatus, Writer,
 };
 use coalmine_store::Tip;
 
 /// Runs every decoder on the bytes.
 pub fn decode(bytes: &[u8]) {
-    let decoders: [fn(&[u8]); 27] = [
+    let decoders: [fn(&[u8]); 46] = [
         round_trip::<Key>,
         round_trip::<Feature>,
         round_trip::<Change>,
@@ -39,6 +41,25 @@ pub fn decode(bytes: &[u8]) {
         round_trip::<FeedItem>,
         round_trip::<FeedKind>,
         round_trip::<FeedPart>,
+        round_trip::<Registry>,
+        round_trip::<Plugin>,
+        round_trip::<PluginVersion>,
+        round_trip::<Deployment>,
+        round_trip::<PluginChange>,
+        round_trip::<Plan>,
+        round_trip::<Terms>,
+        round_trip::<Stage>,
+        round_trip::<Counts>,
+        round_trip::<Evidence>,
+        round_trip::<StrategyKind>,
+        round_trip::<Gate>,
+        round_trip::<OnComplete>,
+        round_trip::<Hold>,
+        round_trip::<Lack>,
+        round_trip::<LoadState>,
+        round_trip::<VersionStatus>,
+        round_trip::<PluginAction>,
+        round_trip::<PluginReason>,
     ];
     decoders.iter().for_each(|decoder| decoder(bytes));
     round_trip::<BreakerClosedBy>(bytes);

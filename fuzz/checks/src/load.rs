@@ -4,17 +4,23 @@
 //! copied under another key, or made of the bytes themselves.
 
 use coalmine_core::{Block, Event, Execution, Fault, FeedId, FeedKind, Name, State, query};
-use coalmine_model::generate::{ADDRESSES, FEED_IDS, NAMES, World};
+use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, PLUGINS, World};
 
 use crate::records::Records;
 
 const BLOCKS: usize = 4;
 const EDITS: usize = 4;
+/// From this seed on the worlds are about plugins too, and longer: until something is deployed.
+const PLUGIN_SEED_MIN: u8 = 192;
+const PLUGIN_BLOCKS: usize = 12;
 
 /// Loads the damaged records of the bytes' choice.
 pub fn load(bytes: &[u8]) {
     let [seed, edits @ ..] = bytes else { return };
-    let world = World::from_seed((*seed).into(), BLOCKS);
+    let world = match *seed {
+        seed if seed >= PLUGIN_SEED_MIN => World::of_seed(Mix::Both, seed.into(), PLUGIN_BLOCKS),
+        seed => World::from_seed(seed.into(), BLOCKS),
+    };
     let mut records = run(&world);
     let mut edits = Edits(edits);
     for _ in 0..EDITS {
@@ -39,9 +45,23 @@ pub fn load(bytes: &[u8]) {
         drop(query::feed_items(&records, *kind, None, 100));
     }
     drop(query::feed(&records));
+    for plugin in PLUGINS {
+        let plugin: Name = plugin.parse().unwrap();
+        drop((query::plugin(&records, &plugin), query::plugin_versions(&records, &plugin)));
+        drop((query::deployment(&records, &plugin), query::dependents(&records, &plugin)));
+        drop(query::plugin_history(&records, &plugin, None, 100));
+        drop(query::route(&records, &plugin, b"unit"));
+    }
+    drop((query::plugins(&records, None, 100), query::registry(&records)));
     let last = world.blocks.last().unwrap();
     let tip = last.height();
     let Ok(state) = State::load(records.0.iter().map(Ok::<_, Fault>), Some(tip)) else { return };
+    for plugin in PLUGINS {
+        let plugin: Name = plugin.parse().unwrap();
+        let routed = query::route(&records, &plugin, b"unit").unwrap();
+        assert_eq!(state.route(&plugin, b"unit"), routed.as_ref(), "the version that serves a unit");
+        drop(state.plan_load(&plugin));
+    }
     let Some(next) = tip.checked_add(1) else { return };
     let again = Block::from_payloads(next, last.payloads().to_vec()).unwrap();
     let execution = state.execute(&again).unwrap();
