@@ -2,7 +2,7 @@
 
 use coalmine_core::{Block, Execution, Fault, Name, Outcome, State, query};
 use coalmine_model::Model;
-use coalmine_model::generate::{ADDRESSES, Mix, NAMES, World};
+use coalmine_model::generate::{ADDRESSES, Mix, NAMES, PLUGINS, World};
 
 use crate::records::Records;
 
@@ -82,6 +82,18 @@ impl Lockstep {
                 let got = query::feature_at(&self.records, &name, height).unwrap();
                 let got = got.map(|(status, percent)| (status, percent.get()));
                 assert_eq!(got, self.model.feature_at(text.as_bytes(), height), "{text} at {height}");
+            }
+        }
+        for text in PLUGINS {
+            let name: Name = text.parse().unwrap();
+            for unit in 0..=u8::MAX {
+                let want = self.model.route(text.as_bytes(), &[unit]);
+                let got = [
+                    self.state.route(&name, &[unit]).map(ToString::to_string),
+                    reloaded.route(&name, &[unit]).map(ToString::to_string),
+                    query::route(&self.records, &name, &[unit]).unwrap().map(|version| version.to_string()),
+                ];
+                assert_eq!(got, [want.clone(), want.clone(), want], "what serves {unit} of {text}");
             }
         }
     }
