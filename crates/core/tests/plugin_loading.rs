@@ -15,7 +15,7 @@ mod common;
 
 use coalmine_core::{
     Block, Command, DEPENDENTS_MAX, Height, Hold, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadRefusal, LoadState,
-    Manifest, Params, PluginAction, PluginReason, Receipt, Reject, State,
+    Manifest, Note, Params, PluginAction, PluginReason, Receipt, Reject, State,
 };
 
 use common::plugins::*;
@@ -227,6 +227,21 @@ fn a_refused_load_names_the_plugin() {
         assert_eq!(world.state.plan_load(&name(plugin)), Err(refusal), "{plugin}");
         assert_eq!(world.try_next(&load(plugin)), refused(reject), "{plugin}");
     }
+    // The notes of a block name the plugin, whatever the transaction has undone, and whoever comes next.
+    let payloads = vec![
+        tx(OPERATOR, &[load("fine"), load("two.other")]),
+        tx(OPERATOR, &[load("fine")]),
+        tx(OPERATOR, &[load("fine")]),
+        tx(REPORTER, &[load("broken")]),
+    ];
+    let height = world.state.tip().unwrap() + 1;
+    let execution = world.state.execute(&Block::from_payloads(height, payloads).unwrap()).unwrap();
+    let note = |tx: usize, plugin: &str| (tx, Note::Refused { plugin: name(plugin) });
+    assert_eq!(execution.notes(), [note(0, "gone"), note(2, "fine")]);
+    // Nobody sent what was scheduled, so nobody is told.
+    world.next(&[schedule(height + 1, vec![load("broken")])]);
+    let due = Block::from_payloads(height + 1, vec![tx(OPERATOR, &[load("fine")])]).unwrap();
+    assert_eq!(world.state.execute(&due).unwrap().notes(), []);
     let plan = world.state.plan_load(&name("fine")).unwrap();
     assert_eq!(plan.len(), 1);
     assert_eq!(world.load_state("fine"), LoadState::Unloaded, "a plan changes nothing");
