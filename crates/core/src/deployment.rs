@@ -68,7 +68,7 @@ pub(crate) fn start(
         stage_height: height,
         start: height,
         due: 0,
-        salt: u64::from(height) << 32 | u64::from(number),
+        salt: salt(height, number),
         plan: Arc::new(plan),
         canary: Counts::default(),
         production: Counts::default(),
@@ -77,6 +77,11 @@ pub(crate) fn start(
     };
     run(&mut deployment, height);
     deployment
+}
+
+/// What shuffles the units of a deployment: when it started, and the number of it.
+pub(crate) fn salt(start: Height, number: u32) -> u64 {
+    u64::from(start) << 32 | u64::from(number)
 }
 
 /// The first height that is past the stage; none if that is beyond all heights.
@@ -114,8 +119,8 @@ pub(crate) fn hold(deployment: &mut Deployment, hold: Hold) {
 pub(crate) fn look_later(deployment: &mut Deployment, height: Height) {
     match deployment.hold {
         Hold::Running => run(deployment, height),
-        held @ (Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents) => {
-            hold(deployment, held);
+        Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents => {
+            look_at(deployment, None);
         }
     }
 }
@@ -151,11 +156,31 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) -> bool {
     true
 }
 
+/// The missed deadline, once it has passed.
+pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<Finding> {
+    let has_passed = deadline(deployment).is_some_and(|deadline| height >= deadline);
+    has_passed.then(|| finding(deployment, PluginReason::Timeout, deployment.plan.terms().max_blocks.into()))
+}
+
+/// Whether the record is one that the engine leaves behind: what is open and when it is looked at
+/// follow from the rest.
+pub(crate) fn is_reachable(deployment: &Deployment) -> bool {
+    let gate = deployment.current_stage().map(|stage| stage.gate);
+    let deadline = deadline(deployment);
+    let is_due_right = match (deployment.hold, deadline) {
+        (Hold::Running, Some(deadline)) => deployment.due != 0 && deployment.due <= deadline,
+        (Hold::Running, None) => true,
+        (Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents, deadline) => {
+            deployment.due == deadline.unwrap_or(0)
+        }
+    };
+    is_due_right && (!deployment.healthy || gate == Some(Gate::Health))
+}
+
 /// What a look at block `height` calls for. The deadline comes first, whatever holds it.
 pub(crate) fn look(deployment: &Deployment, height: Height) -> Look {
-    if deadline(deployment).is_some_and(|deadline| height >= deadline) {
-        let threshold = deployment.plan.terms().max_blocks.into();
-        return Look::RollBack(finding(deployment, PluginReason::Timeout, threshold));
+    if let Some(finding) = overdue(deployment, height) {
+        return Look::RollBack(finding);
     }
     let Some(stage) = deployment.current_stage().filter(|_| deployment.hold == Hold::Running) else {
         return Look::Stay;

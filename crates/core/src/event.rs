@@ -133,7 +133,8 @@ pub struct Evidence {
     pub production_requests: u64,
     /// Those that failed.
     pub production_errors: u64,
-    /// An error rate in basis points, a z in hundredths, or blocks; 0 where nothing was compared.
+    /// An error rate in basis points, a z in hundredths, or blocks; of a promotion that would break
+    /// something the reject that a promote meets; 0 where nothing was compared.
     pub threshold: u64,
 }
 

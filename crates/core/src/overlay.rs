@@ -78,6 +78,8 @@ struct Copies<W> {
     copies: Vec<W>,
     slots: BTreeMap<Name, usize>,
     journal: Vec<CopyUndo<W>>,
+    /// The slots that the journal can restore already.
+    journaled: BTreeSet<usize>,
     journaling: Journaling,
 }
 
@@ -96,7 +98,9 @@ enum Journaling {
 
 impl<W: Clone> Copies<W> {
     const fn new() -> Self {
-        Self { copies: Vec::new(), slots: BTreeMap::new(), journal: Vec::new(), journaling: Journaling::Off }
+        let journaling = Journaling::Off;
+        let journaled = BTreeSet::new();
+        Self { copies: Vec::new(), slots: BTreeMap::new(), journal: Vec::new(), journaled, journaling }
     }
 
     /// The copy, if one was made.
@@ -114,7 +118,7 @@ impl<W: Clone> Copies<W> {
             }
         };
         let working = self.copies.get_mut(slot)?;
-        if self.journaling == Journaling::On {
+        if self.journaling == Journaling::On && self.journaled.insert(slot) {
             self.journal.push(CopyUndo::Changed(slot, Box::new(working.clone())));
         }
         Some(working)
@@ -138,6 +142,7 @@ impl<W: Clone> Copies<W> {
     fn keep(&mut self) {
         self.journaling = Journaling::Off;
         self.journal.clear();
+        self.journaled.clear();
     }
 
     fn undo(&mut self) {

@@ -506,7 +506,7 @@ impl Decode for PluginVersion {
     }
 }
 
-/// A reason for which a stage whose blocks have passed is held, told once in each stage.
+/// What a stage lacked when its blocks had passed, as far as it has been told in this stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held(u8);
 

@@ -6,6 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::bucket::BucketPrefix;
+use crate::deployment::{is_reachable, salt};
+use crate::execute::loading::{Graph, in_order};
 use crate::key::Key;
 use crate::plugin::{
     DEPENDENTS_MAX, Deployment, LOADED_MAX, LoadState, Manifest, Plugin, PluginVersion, Registry, VersionStatus,
@@ -82,9 +84,12 @@ impl PluginData {
 
     /// What it has rows for in the index of dependents: what it is loaded with, or waits for.
     pub(crate) fn held_manifest(&self) -> Option<&Arc<Manifest>> {
-        (self.is_waiting || self.plugin.load_state.holds_requirements())
-            .then(|| self.manifest(&self.plugin.current))
-            .flatten()
+        (self.is_waiting || self.holds_requirements()).then(|| self.manifest(&self.plugin.current)).flatten()
+    }
+
+    /// Whether it is Pending, Loading, Loaded or Unloading.
+    pub(crate) const fn holds_requirements(&self) -> bool {
+        self.plugin.load_state.holds_requirements()
     }
 
     /// When its deployment is looked at next.
@@ -290,9 +295,36 @@ impl PluginLoader {
         plugins.queue = self.queue;
         match orphan.into_iter().flatten().next() {
             Some(key) => Err(Box::new(key)),
-            None => Ok(plugins),
+            None => check_rows(&plugins).map(|()| plugins),
         }
     }
+}
+
+/// Whether what is held is there, and leads in no circle.
+fn check_rows(plugins: &Plugins) -> Result<(), Box<Key>> {
+    let mut graph = Graph::new();
+    for data in plugins.iter().filter(|data| data.holds_requirements()) {
+        let manifest = data.held_manifest().into_iter();
+        let required = manifest.flat_map(|manifest| &manifest.requirements).map(|requirement| requirement.plugin);
+        graph.insert(
+            data.name,
+            required.filter(|name| plugins.get(name).is_some_and(PluginData::holds_requirements)).collect(),
+        );
+    }
+    let (order, _) = in_order(&graph);
+    let ordered: BTreeSet<Name> = order.into_iter().collect();
+    if let Some(name) = graph.into_keys().find(|name| !ordered.contains(name)) {
+        return Err(Box::new(Key::Plugin(name)));
+    }
+    for (dependency, dependents) in &plugins.dependents {
+        let Some(missing) = dependency.filter(|name| plugins.id(name).is_none()) else { continue };
+        let holds = |name: &&Name| plugins.get(name).is_some_and(PluginData::holds_requirements);
+        let wrong = dependents.iter().find(holds).or(dependents.iter().nth(DEPENDENTS_MAX));
+        if let Some(dependent) = wrong {
+            return Err(Box::new(Key::Dependent { dependency: Some(missing), dependent: *dependent }));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the records of one plugin agree with each other.
@@ -300,16 +332,24 @@ fn check_plugin(data: &PluginData) -> Result<(), Box<Key>> {
     let PluginData { name, plugin, versions, deployment, is_waiting: _ } = data;
     let is_spelled = |version: &Version| versions.get(version).is_some_and(|record| record.version == *version);
     let is_current = |version: &Version| *version == plugin.current;
+    let is_deprecated =
+        |version: &Version| versions.get(version).is_some_and(|record| record.status == VersionStatus::Deprecated);
     let is_sound = is_spelled(&plugin.current)
         && usize::from(plugin.versions) == versions.len()
         && plugin.versions <= *Registry::MAX_VERSIONS.end()
-        && plugin.previous.as_ref().is_none_or(|previous| is_spelled(previous) && !is_current(previous))
+        && plugin.previous.as_ref().is_none_or(|previous| is_spelled(previous) && is_deprecated(previous))
         && plugin.loaded.as_ref().is_none_or(is_current);
     if !is_sound {
         return Err(Box::new(Key::Plugin(*name)));
     }
     let new = deployment.as_ref().map(|deployment| &deployment.new);
-    if !deployment.as_ref().is_none_or(|deployment| is_current(&deployment.old) && is_spelled(&deployment.new)) {
+    let is_sound = |deployment: &Deployment| {
+        is_current(&deployment.old)
+            && is_spelled(&deployment.new)
+            && deployment.salt == salt(deployment.start, plugin.deployments)
+            && is_reachable(deployment)
+    };
+    if !deployment.as_ref().is_none_or(is_sound) {
         return Err(Box::new(Key::Deployment(*name)));
     }
     for record in versions.iter() {

@@ -100,7 +100,7 @@ rejects! {
     DependencyCycle = 49, "dependency_cycle";
     /// A version is outside what another plugin requires.
     DependencyBroken = 50, "dependency_broken";
-    /// Loaded plugins require this one.
+    /// Plugins that are loaded, on their way to be, or not unloaded yet require this one.
     HasDependents = 51, "has_dependents";
     /// Not in the load state that the command needs, or another version is.
     NotLoaded = 52, "not_loaded";

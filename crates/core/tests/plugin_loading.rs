@@ -21,6 +21,47 @@ use coalmine_core::{
 use common::plugins::*;
 use common::*;
 
+#[test]
+fn a_chain_loads_by_itself_whatever_is_registered_first() {
+    let names = ["top", "mid", "base"];
+    let of = |index: usize| match names.get(index + 1) {
+        Some(required) => register_on(names[index], "1.0.0", &[(*required, "*")]),
+        None => register(names[index], "1.0.0"),
+    };
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut world = World::new();
+        world.next(&[auto_load(true)]);
+        for index in order {
+            world.next(&[of(index)]);
+        }
+        world.advance(world.tip() + 4);
+        for (plugin, state) in [("base", LoadState::Loading), ("mid", LoadState::Pending), ("top", LoadState::Pending)]
+        {
+            assert_eq!(world.load_state(plugin), state, "{plugin} {order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_forced_unload_reaches_over_what_is_unloading_already() {
+    let mut world = World::new();
+    world.next(&[
+        register("p", "1.0.0"),
+        register_on("d", "1.0.0", &[("p", "*")]),
+        register_on("e", "1.0.0", &[("d", "*")]),
+        load("e"),
+        loaded("p", "1.0.0", true),
+        loaded("d", "1.0.0", true),
+        loaded("e", "1.0.0", true),
+        unload_force("d"),
+        unloaded("e", "1.0.0", false),
+        unload_force("p"),
+    ]);
+    for plugin in ["p", "d", "e"] {
+        assert_eq!(world.load_state(plugin), LoadState::Unloading, "{plugin}");
+    }
+}
+
 // Load state by command.
 
 /// What a command does.
@@ -430,14 +471,19 @@ fn what_is_registered_loads_by_itself_and_waits_for_what_is_missing() {
         [format!("{} alone load_planned 1.0.0 loading", at + 1), format!("{} web load_failed 1.0.0 48", at + 1)]
     );
     assert_eq!(world.load_state("before"), LoadState::Unloaded, "registered before");
-    // It waits on rows for all that it requires, and each registration gives it a turn.
+    // It waits on rows for all that it requires; each registration gives it a turn, and so does each
+    // load, for that may bring what a requirement of it lacked.
     let at = world.tip() + 1;
     world.all_at(at, &[register("log", "1.0.0")]);
     assert_eq!(world.plugin("log").dependents, 1);
-    world.advance(at + 2);
+    world.advance(at + 3);
     assert_eq!(
         world.lines_from(at + 1),
-        [format!("{} log load_planned 1.0.0 loading", at + 1), format!("{} web load_failed 1.0.0 48", at + 1)]
+        [
+            format!("{} log load_planned 1.0.0 loading", at + 1),
+            format!("{} web load_failed 1.0.0 48", at + 1),
+            format!("{} web load_failed 1.0.0 48", at + 2),
+        ]
     );
     // Another version of it wakes nobody.
     world.next(&[register("log", "1.1.0")]);
@@ -664,13 +710,13 @@ fn about_to_break() -> World {
 #[test]
 fn a_promotion_that_would_break_a_dependent_waits_and_is_tried_again() {
     let mut world = about_to_break();
-    assert_eq!(world.lines_from(11), ["13 lib paused dependents 0/0 0/0 0"]);
+    assert_eq!(world.lines_from(11), ["13 lib paused dependents 0/0 0/0 50"]);
     assert_eq!(world.hold("lib"), Some(Hold::Dependents));
     assert_eq!(world.try_next(&promote("lib")), refused(Reject::DependencyBroken));
     // Nothing has changed: it is held again.
     world.all_at(21, &[resume("lib")]);
     world.advance(25);
-    assert_eq!(world.lines_from(21), ["21 lib resumed", "22 lib paused dependents 0/0 0/0 0"]);
+    assert_eq!(world.lines_from(21), ["21 lib resumed", "22 lib paused dependents 0/0 0/0 50"]);
     // The dependent takes a version that allows it.
     world.next(&[deploy_slowly("app", "2.0.0"), promote("app")]);
     world.all_at(30, &[resume("lib")]);

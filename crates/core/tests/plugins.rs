@@ -1438,7 +1438,7 @@ fn a_resume_at_the_last_gate_completes() {
             &[
                 "13 p waiting manual_gate",
                 "20 p resumed",
-                "20 p paused dependents 0/0 0/0 0",
+                "20 p paused dependents 0/0 0/0 55",
                 "26 p resumed",
                 // The gate stands where it stood, and asks again.
                 "27 p waiting manual_gate",
@@ -1460,7 +1460,7 @@ fn a_resume_at_the_last_gate_completes() {
                 .concat(),
             30,
             &[
-                "13 p paused dependents 0/0 0/0 0",
+                "13 p paused dependents 0/0 0/0 55",
                 "20 p resumed",
                 "21 p concluded 2.0.0 canary 0/100 50/100 196",
                 "21 p promoted 1.0.0 2.0.0",
@@ -1912,4 +1912,19 @@ fn a_deployment_keeps_what_it_started_with() {
         _ => None,
     });
     assert_eq!(event, Some((10, StrategyKind::Canary)));
+}
+
+#[test]
+fn a_due_pause_does_not_hide_a_deadline_that_has_passed() {
+    let mut world = World::new();
+    let plan = custom(&[stage(100, 5)]);
+    let terms = Terms { max_blocks: 10, min_requests: 0, ..plan.default_terms() };
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), deploy("p", "2.0.0", plan, terms)]);
+    let start = world.tip();
+    // Parked behind an open breaker beyond its stage and its deadline.
+    world.next(&[trip(start + 20, false), schedule(start + 20, vec![pause("p")])]);
+    world.advance(start + 21);
+    let lines = world.lines_from(start + 20);
+    let at = start + 20;
+    assert!(lines.contains(&format!("{at} p deployment_rolled_back 2.0.0 timeout 0/0 0/0 10 by itself")), "{lines:?}");
 }

@@ -1283,7 +1283,11 @@ fn a_contradiction_among_plugins_is_a_fault() {
         ("no look", vec![gone(look(due, "api"))], look(due, "api")),
         ("a look too many", vec![added(look(due + 1, "api"))], look(due + 1, "api")),
         ("a look at another height", vec![deployment(&|d| d.due += 1)], look(due, "api")),
-        ("a look that is not due", vec![deployment(&|d| d.due = 0)], look(due, "api")),
+        ("a deadline that is not due", vec![deployment(&|d| d.due = 0)], Key::Deployment(name("api"))),
+        ("a look beyond the deadline", vec![deployment(&|d| d.due = u32::MAX)], Key::Deployment(name("api"))),
+        ("a look while it is held", vec![deployment(&|d| d.hold = Hold::Paused)], Key::Deployment(name("api"))),
+        ("the cohort of another deployment", vec![deployment(&|d| d.salt += 1)], Key::Deployment(name("api"))),
+        ("a gate that is none", vec![deployment(&|d| d.healthy = true)], Key::Deployment(name("api"))),
         ("a look at no deployment", vec![added(look(due, "lib"))], look(due, "lib")),
         // The index of dependents.
         ("too many dependents", vec![plugin("lib", &|p| p.dependents += 1)], lib()),

@@ -185,7 +185,7 @@ impl Model {
     }
 
     /// Plans a plugin and what it requires.
-    pub(crate) fn load(&mut self, name: &[u8]) -> Result<(), Reject> {
+    pub(crate) fn load(&mut self, h: u128, name: &[u8]) -> Result<(), Reject> {
         match self.plugin(name)?.load_state {
             LoadState::Unloaded | LoadState::Failed => {}
             LoadState::Pending | LoadState::Loading | LoadState::Loaded => return Err(Reject::AlreadyLoaded),
@@ -216,6 +216,9 @@ impl Model {
             let is_loaded = |(required, _): &(Vec<u8>, Vec<u8>)| self.plugins[required].load_state == LoadState::Loaded;
             let is_ready = self.plugins[&name].rows().iter().all(is_loaded);
             self.set_load_state(&name, if is_ready { LoadState::Loading } else { LoadState::Pending });
+            for waiting in self.waiting_for(&name) {
+                self.queue_load(h, &waiting);
+            }
         }
         Ok(())
     }
@@ -286,7 +289,7 @@ impl Model {
                 if !self.registry.auto_load {
                     return;
                 }
-                let Err(reject) = self.load(name) else { return };
+                let Err(reject) = self.load(h, name) else { return };
                 let plugin = self.plugin_mut(name);
                 let version = event_version(plugin.spelled(&plugin.current));
                 if reject == Reject::DependencyMissing {

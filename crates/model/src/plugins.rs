@@ -669,7 +669,7 @@ impl Model {
                 self.registry.auto_load = auto_load.unwrap_or(self.registry.auto_load);
                 Ok(())
             }
-            PluginCommand::Load { plugin } => self.load(plugin),
+            PluginCommand::Load { plugin } => self.load(h, plugin),
             PluginCommand::Unload { plugin, force } => self.unload(h, plugin, *force),
             PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total } => {
                 self.report_version(h, plugin, version, (*requests).into(), (*errors).into(), (*latency_total).into())
@@ -820,7 +820,7 @@ impl Model {
         let new = deployment.new.clone();
         self.events.push(Event::Resumed { plugin: event_name(name) });
         self.tell(h, name, PluginAction::Resumed, &new, true, PluginReason::Manual, actor);
-        if hold == Hold::ManualGate {
+        if hold == Hold::ManualGate && !self.ends_at_deadline(h, name) {
             self.leave_stage(h, actor, PluginReason::Manual, name);
         }
         Ok(())
@@ -928,14 +928,23 @@ impl Model {
         }
     }
 
-    /// Looks at a deployment whose due entry has come.
-    fn look(&mut self, h: u128, name: &[u8]) {
+    /// Rolls a deployment back whose deadline has passed.
+    fn ends_at_deadline(&mut self, h: u128, name: &[u8]) -> bool {
         let deployment = self.deployment_mut(name);
-        if deployment.deadline().is_some_and(|deadline| h >= deadline) {
+        let has_passed = deployment.deadline().is_some_and(|deadline| h >= deadline);
+        if has_passed {
             let evidence = deployment.evidence(deployment.plan.terms.max_blocks.into());
             self.roll_back_deployment(h, name, PluginReason::Timeout, evidence, Address::ZERO);
+        }
+        has_passed
+    }
+
+    /// Looks at a deployment whose due entry has come.
+    fn look(&mut self, h: u128, name: &[u8]) {
+        if self.ends_at_deadline(h, name) {
             return;
         }
+        let deployment = self.deployment_mut(name);
         if deployment.hold != Hold::Running {
             deployment.look_at(None);
             return;
@@ -998,8 +1007,8 @@ impl Model {
         if !deployment.plan.concludes {
             if !auto_promote {
                 self.wait(name, Hold::Completed);
-            } else if self.may_take_over(name, &new).is_err() {
-                self.stop(h, actor, name);
+            } else if let Err(reject) = self.may_take_over(name, &new) {
+                self.stop(h, actor, name, reject);
             } else {
                 self.promote(h, actor, reason, name);
             }
@@ -1008,8 +1017,8 @@ impl Model {
         let winner = deployment.verdict();
         let evidence = deployment.evidence_of_both(deployment.verdict_z());
         let promotes = winner == PluginReason::Canary && auto_promote;
-        if promotes && self.may_take_over(name, &new).is_err() {
-            self.stop(h, actor, name);
+        if promotes && let Err(reject) = self.may_take_over(name, &new) {
+            self.stop(h, actor, name, reject);
             return;
         }
         let version = event_version(self.plugin_mut(name).spelled(&new));
@@ -1025,11 +1034,12 @@ impl Model {
     }
 
     /// A promotion that nobody commanded is not allowed.
-    fn stop(&mut self, h: u128, actor: Address, name: &[u8]) {
+    fn stop(&mut self, h: u128, actor: Address, name: &[u8], reject: Reject) {
         let deployment = self.deployment_mut(name);
         deployment.set_hold(Hold::Dependents);
         let (new, reason) = (deployment.new.clone(), PluginReason::Dependents);
-        self.events.push(Event::Paused { plugin: event_name(name), reason, evidence: Evidence::default() });
+        let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
+        self.events.push(Event::Paused { plugin: event_name(name), reason, evidence });
         self.tell(h, name, PluginAction::Paused, &new, false, reason, actor);
     }
 

@@ -42,7 +42,7 @@ impl Overlay<'_> {
         Ok(())
     }
 
-    /// Counts a rollback by the guard; enough of them within the window open the breaker.
+    /// Counts a rollback by the guard, or of a deployment by itself; enough of them within the window open the breaker.
     pub(super) fn count_rollback(&mut self, reason: Reason) {
         let Params { breaker_rollbacks, breaker_window, .. } = self.global.params;
         if breaker_rollbacks == 0 {

@@ -35,7 +35,7 @@ pub struct PlannedLoad {
 }
 
 /// The requirements among each other of the plugins that a load plans.
-type Graph = BTreeMap<Name, Vec<Name>>;
+pub(crate) type Graph = BTreeMap<Name, Vec<Name>>;
 
 impl Overlay<'_> {
     // Commands.
@@ -113,8 +113,11 @@ impl Overlay<'_> {
 
     /// Whether the planned plugins, with what is under way already, lead back to themselves: what was
     /// kept loaded by force may require a plugin that requires it now. At most [`LOADED_MAX`]
-    /// plugins are under way.
+    /// plugins are under way, and they are looked at only if one of them requires a planned one.
     fn check_cycles(&self, planned: Graph) -> Result<(), LoadRefusal> {
+        if !planned.keys().any(|name| self.is_held(name)) {
+            return Ok(());
+        }
         let mut open: Vec<Name> = planned.keys().copied().collect();
         let mut graph = Graph::new();
         while let Some(name) = open.pop() {
@@ -122,7 +125,7 @@ impl Overlay<'_> {
                 continue;
             }
             let data = self.plugins.get(&name);
-            let is_known = |data: &&PluginData| planned.contains_key(&name) || data.held_manifest().is_some();
+            let is_known = |data: &&PluginData| planned.contains_key(&name) || data.holds_requirements();
             let manifest = data.filter(is_known).and_then(|data| data.manifest(&data.plugin.current));
             let required: Vec<Name> = manifest
                 .into_iter()
@@ -173,6 +176,16 @@ impl Overlay<'_> {
             self.add_host_row(plugin);
             self.add_rows(&plugin);
             self.events.push(Event::LoadPlanned { plugin, version, state });
+            self.queue_waiting(plugin);
+        }
+    }
+
+    /// Gives those that wait for a plugin their turn: it may be all that they lacked.
+    pub(super) fn queue_waiting(&mut self, plugin: Name) {
+        for dependent in self.dependents_of(Some(plugin)) {
+            if self.plugins.get(&dependent).is_some_and(|data| data.is_waiting) {
+                self.queue_load(dependent);
+            }
         }
     }
 
@@ -240,7 +253,7 @@ impl Overlay<'_> {
 
     pub(super) fn unload(&mut self, plugin: &Name) -> Result<(), Reject> {
         self.check_loaded(plugin)?;
-        if self.holding_dependents(plugin).next().is_some() {
+        if self.is_held(plugin) {
             return Err(Reject::HasDependents);
         }
         self.start_unload(*plugin);
@@ -252,13 +265,15 @@ impl Overlay<'_> {
         self.check_loaded(plugin)?;
         let mut loaded = BTreeSet::from([*plugin]);
         let mut unfinished = BTreeSet::new();
+        let mut leaving = BTreeSet::new();
         let mut open = Vec::from([*plugin]);
         while let Some(name) = open.pop() {
             for (dependent, state) in self.holding_dependents(&name) {
                 let is_new = match state {
                     LoadState::Loaded => loaded.insert(dependent),
                     LoadState::Pending | LoadState::Loading => unfinished.insert(dependent),
-                    LoadState::Unloaded | LoadState::Failed | LoadState::Unloading => false,
+                    LoadState::Unloading => leaving.insert(dependent),
+                    LoadState::Unloaded | LoadState::Failed => false,
                 };
                 if is_new {
                     open.push(dependent);
@@ -426,7 +441,8 @@ impl Overlay<'_> {
                 return Err(Reject::DependencyBroken);
             }
         }
-        if self.leads_to(manifest, &data.name) {
+        let requires_itself = requirement_of(manifest, &data.name).is_some();
+        if requires_itself || (self.is_held(&data.name) && self.leads_to(manifest, &data.name)) {
             return Err(Reject::DependencyBroken);
         }
         for (dependent, _) in self.holding_dependents(&data.name) {
@@ -456,8 +472,8 @@ impl Overlay<'_> {
                     return true;
                 }
                 if seen.insert(requirement.plugin) {
-                    let next = self.plugins.get(&requirement.plugin).and_then(PluginData::held_manifest);
-                    open.extend(next.cloned());
+                    let next = self.plugins.get(&requirement.plugin).filter(|data| data.holds_requirements());
+                    open.extend(next.and_then(PluginData::held_manifest).cloned());
                 }
             }
         }
@@ -489,6 +505,11 @@ impl Overlay<'_> {
     fn holding_dependents(&self, plugin: &Name) -> impl Iterator<Item = (Name, LoadState)> {
         let state = |name: Name| Some((name, self.plugins.get(&name)?.plugin.load_state));
         self.dependents_of(Some(*plugin)).into_iter().filter_map(state).filter(|(_, state)| state.holds_requirements())
+    }
+
+    /// Whether anything holds on to a plugin.
+    fn is_held(&self, plugin: &Name) -> bool {
+        self.holding_dependents(plugin).next().is_some()
     }
 
     fn pending_dependents(&self, plugin: &Name) -> Vec<Name> {
@@ -569,7 +590,8 @@ fn requirement_of<'m>(manifest: &'m Manifest, plugin: &Name) -> Option<&'m crate
 }
 
 /// Every plugin after those that it leads to, ties in name order; and the longest path, in edges.
-fn in_order(graph: &Graph) -> (Vec<Name>, usize) {
+/// Those of a cycle, and what leads to them, are left out.
+pub(crate) fn in_order(graph: &Graph) -> (Vec<Name>, usize) {
     let mut before: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
     let mut missing: BTreeMap<Name, usize> = BTreeMap::new();
     for (name, required) in graph {

@@ -7,11 +7,12 @@
 mod features;
 pub(crate) mod finish;
 mod ledger;
-mod loading;
+pub(crate) mod loading;
 mod plugins;
 
 pub use loading::{LoadRefusal, PlannedLoad};
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::block::{Block, Outcome, Payload, Receipt, TxCommand};
@@ -212,7 +213,8 @@ impl Overlay<'_> {
 
     /// Does what is due, kind by kind, as far as the budget goes.
     ///
-    /// New entries are always due after this block, so it is enough to look at those of the state.
+    /// Scheduled commands, steps and turns in the load queue that this block adds are due after it, so it
+    /// is enough to look at those of the state.
     fn run_due(&mut self, budget: &mut Budget) {
         for (at, id, entry) in self.base.scheduled_until(self.height) {
             if budget.is_spent() {
@@ -232,7 +234,11 @@ impl Overlay<'_> {
             }
         }
         let base = self.base;
-        for (at, plugin) in base.looks_until(self.height) {
+        // A command that was due may have moved a look to a height that has come already.
+        let moved = self.plugins.touched().filter_map(|copy| Some((copy.data.look_due()?, copy.data.name)));
+        let moved = moved.filter(|(at, _)| *at <= self.height);
+        let looks: BTreeSet<(Height, Name)> = base.looks_until(self.height).chain(moved).collect();
+        for (at, plugin) in looks {
             if budget.is_spent() || self.global.breaker.is_some() {
                 return;
             }

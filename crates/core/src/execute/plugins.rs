@@ -124,7 +124,7 @@ impl Overlay<'_> {
             self.queue_load(plugin);
         }
         if is_first {
-            self.dependents_of(Some(plugin)).into_iter().for_each(|waiting| self.queue_load(waiting));
+            self.queue_waiting(plugin);
         }
         Ok(())
     }
@@ -254,12 +254,16 @@ impl Overlay<'_> {
         let Some(copy) = self.plugins.get_mut(plugin) else { return Err(Reject::PluginNotFound) };
         let Some(deployment) = &mut copy.data.deployment else { return Err(Reject::NoDeployment) };
         deployment::run(deployment, height);
+        let overdue = deployment::overdue(deployment, height);
         let new = deployment.new.clone();
         let entry = copy.entry(height, PluginAction::Resumed, &new, PluginReason::Manual, signer);
         self.plugin_history.push(entry);
         self.events.push(Event::Resumed { plugin: *plugin });
         if hold == Hold::ManualGate {
-            self.leave_stage(plugin, PluginReason::Manual, signer);
+            match overdue {
+                Some(finding) => self.roll_back_automatically(plugin, finding),
+                None => self.leave_stage(plugin, PluginReason::Manual, signer),
+            }
         }
         Ok(())
     }
@@ -395,8 +399,9 @@ impl Overlay<'_> {
         reason: PluginReason,
         actor: &Address,
     ) {
-        if self.check_current(plugin, new).is_err() {
-            let finding = Finding { reason: PluginReason::Dependents, evidence: Evidence::default() };
+        if let Err(reject) = self.check_current(plugin, new) {
+            let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
+            let finding = Finding { reason: PluginReason::Dependents, evidence };
             self.pause_by(plugin, Hold::Dependents, finding, actor);
             return;
         }
