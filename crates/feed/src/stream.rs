@@ -2,6 +2,10 @@
 //!
 //! Every decision is the manager's. Here are the clock, the limits of what may come in, and the waiting: each
 //! connection is a new one, a stream that is silent for too long is dropped, and so is one whose event grows too long.
+//!
+//! What is logged through this crate holds no byte of the stream. The crate below, `eventsource-client`, writes records of
+//! its own to the facade `log`, with raw bytes of the stream and so with keys, at the levels debug and trace. A host that
+//! installs a logger leaves out the target `eventsource_client` and what is below it, as in `eventsource_client=info`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -84,7 +88,7 @@ pub fn client<T: HttpTransport>(
 }
 
 /// Keeps the stream open and hands its commands on, one message at a time, until nobody takes them any more. While
-/// they are not taken, nothing more is read.
+/// they are not taken, nothing more is read. What the taker owes the parts of a put is told at [`Action::Emit`].
 ///
 /// # Errors
 /// [`Refused`]: there is nothing to be had here.
@@ -167,6 +171,8 @@ enum Cut {
     Silent(Duration),
     #[error("an event is longer than {0} bytes")]
     TooLong(usize),
+    #[error("an id is longer than {ID_LINE_SIZE_MAX} bytes")]
+    LongId,
 }
 
 /// A transport within limits.
@@ -187,14 +193,27 @@ impl<T: HttpTransport> HttpTransport for Guarded<T> {
     }
 }
 
+/// Hands each chunk on in pieces that end with an event: the parser keeps all events of what it is given until they are
+/// taken, and each of them holds the last id, so it is never given two.
 fn guarded(body: ByteStream, size: EventSize, silence: Duration) -> ByteStream {
-    Box::pin(stream::try_unfold((body, size), move |(mut body, mut size)| async move {
-        let chunk = timeout(silence, body.next()).await.map_err(|_| TransportError::new(Cut::Silent(silence)))?;
-        let Some(chunk) = chunk.transpose()? else { return Ok(None) };
-        size.add(&chunk).map_err(TransportError::new)?;
-        Ok(Some((chunk, (body, size))))
+    let state = (body, size, Bytes::new());
+    Box::pin(stream::try_unfold(state, move |(mut body, mut size, mut rest)| async move {
+        if rest.is_empty() {
+            let chunk = timeout(silence, body.next()).await.map_err(|_| TransportError::new(Cut::Silent(silence)))?;
+            let Some(chunk) = chunk.transpose()? else { return Ok(None) };
+            rest = chunk;
+        }
+        let end = size.add(&rest).map_err(TransportError::new)?;
+        let piece = rest.split_to(end);
+        Ok(Some((piece, (body, size, rest))))
     }))
 }
+
+/// The longest line of an id, in bytes. The parser copies the id into every event that follows.
+const ID_LINE_SIZE_MAX: usize = 4_096;
+
+/// What may stand before the first line of a stream.
+const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// Counts what a parser of the stream has to keep: the lines of the event that is not complete, comments aside.
 #[derive(Debug)]
@@ -202,42 +221,64 @@ struct EventSize {
     max: usize,
     lines: usize,
     line: usize,
-    is_comment: bool,
+    /// The first bytes of the line.
+    head: [u8; 3],
+    is_first_line: bool,
     /// A line feed behind a carriage return ends no further line.
     is_after_return: bool,
 }
 
 impl EventSize {
     const fn new(max: usize) -> Self {
-        Self { max, lines: 0, line: 0, is_comment: false, is_after_return: false }
+        Self { max, lines: 0, line: 0, head: [0; 3], is_first_line: true, is_after_return: false }
     }
 
-    fn add(&mut self, chunk: &[u8]) -> Result<(), Cut> {
-        for byte in chunk {
+    /// Counts up to the end of the first event that ends in the bytes, and gives how many bytes that are.
+    fn add(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+        for (count, byte) in (1..).zip(bytes) {
             let is_return = *byte == b'\r';
-            if is_return || *byte == b'\n' {
-                if is_return || !self.is_after_return {
-                    self.end_line();
-                }
-            } else {
-                self.is_comment |= self.line == 0 && *byte == b':';
-                self.line = self.line.saturating_add(1);
-                if self.lines.saturating_add(self.line) > self.max {
-                    return Err(Cut::TooLong(self.max));
-                }
-            }
+            let ends_line = is_return || (*byte == b'\n' && !self.is_after_return);
             self.is_after_return = is_return;
+            if ends_line {
+                if self.end_line() {
+                    return Ok(count);
+                }
+            } else if *byte != b'\n' {
+                self.add_to_line(*byte)?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn add_to_line(&mut self, byte: u8) -> Result<(), Cut> {
+        if let Some(place) = self.head.get_mut(self.line) {
+            *place = byte;
+        }
+        self.line = self.line.saturating_add(1);
+        if self.lines.saturating_add(self.line) > self.max {
+            return Err(Cut::TooLong(self.max));
+        }
+        if self.line > ID_LINE_SIZE_MAX && self.head == *b"id:" {
+            return Err(Cut::LongId);
+        }
+        if self.line == BYTE_ORDER_MARK.len() && self.is_first_line && self.head == BYTE_ORDER_MARK {
+            self.line = 0;
+            self.is_first_line = false;
         }
         Ok(())
     }
 
-    const fn end_line(&mut self) {
-        self.lines = match (self.line, self.is_comment) {
-            (0, _) => 0,
-            (_, true) => self.lines,
-            (line, false) => self.lines.saturating_add(line),
-        };
+    /// Whether an event ends with the line: one that has lines, at an empty one.
+    fn end_line(&mut self) -> bool {
+        let ends_event = self.line == 0 && self.lines > 0;
+        let is_comment = self.line > 0 && self.head.starts_with(b":");
+        if ends_event {
+            self.lines = 0;
+        } else if !is_comment {
+            self.lines = self.lines.saturating_add(self.line);
+        }
         self.line = 0;
-        self.is_comment = false;
+        self.is_first_line = false;
+        ends_event
     }
 }

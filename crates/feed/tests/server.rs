@@ -26,7 +26,7 @@ use axum::routing::get;
 use coalmine_feed::backoff::Delays;
 use coalmine_feed::stream::{Limits, Refused};
 use coalmine_feed::transport::HyperTransport;
-use common::{Running, start};
+use common::{Running, peak_kib, start};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -232,13 +232,6 @@ async fn a_silent_stream_is_left_and_a_beating_one_is_not() {
     sleep(Duration::from_millis(2_500)).await;
     assert_eq!(count.load(Ordering::SeqCst), 2);
     assert_eq!(running.told("nothing came for 1s").len(), 1);
-}
-
-/// The most memory that this process ever had, in kilobytes.
-fn peak_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 #[tokio::test]

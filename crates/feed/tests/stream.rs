@@ -21,7 +21,7 @@ use bytes::Bytes;
 use coalmine_feed::backoff::Delays;
 use coalmine_feed::stream::{self, EndpointError, Limits, Refused};
 use coalmine_feed::transport::{ByteStream, HttpTransport, Request, Response, ResponseFuture, TransportError};
-use common::{Running, WAITING_MAX, start};
+use common::{Running, WAITING_MAX, peak_kib, start};
 use eventsource_client::Client;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -299,6 +299,35 @@ async fn an_event_that_grows_too_long_is_dropped() {
         let told = running.told("an event is longer than 1000 bytes");
         assert_eq!(told.len(), usize::from(is_dropped), "{what}: {:?}", running.logs);
         assert_eq!(script.requests.lock().unwrap().len() > 1, is_dropped, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_are_limited_and_not_kept_for_every_event_of_a_chunk() {
+    // What comes first, how long the id is, how many events come with it in one chunk, and whether it is dropped.
+    let rows = [
+        ("", 20 * 1_024 * 1_024, 20, true),
+        ("", 4_092, 40_000, false),
+        ("", 4_093, 1, true),
+        ("\u{feff}", 4_092, 1, false),
+        ("\u{feff}", 4_093, 1, true),
+        ("\u{feff}\u{feff}", 4_096, 1, false),
+        (":\r\n", 4_093, 1, true),
+        ("data: x\n", 4_093, 1, true),
+        ("x", 4_096, 1, false),
+    ];
+    for (before, size, count, is_dropped) in rows {
+        let body = format!("{before}id: {}\ndata: x\n\n{}", "x".repeat(size), "data:\n\n".repeat(count));
+        let script = Script::new([answer(200, &body, End::Closed), answer(200, PUT, End::Silence)]);
+        let mut running = play(&script);
+        assert_eq!(running.next().await, "put[e@1|]", "{before:?} {size}");
+        let told = running.told("an id is longer than 4096 bytes");
+        assert_eq!(told.len(), usize::from(is_dropped), "{before:?} {size}");
+        let events = if is_dropped { 0 } else { count + 1 };
+        assert_eq!(running.told("unknown_event").len(), events, "{before:?} {size}");
+    }
+    if let Some(peak) = peak_kib() {
+        assert!(peak < 96 * 1_024, "{peak} KiB");
     }
 }
 

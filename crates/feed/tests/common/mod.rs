@@ -50,6 +50,13 @@ impl Running {
     }
 }
 
+/// The most memory that this process ever had, in kilobytes.
+pub(crate) fn peak_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
 fn short(command: &Command) -> String {
     let list = |entries: &[FeedEntry]| {
         entries.iter().map(|entry| format!("{}@{}", entry.id.as_str(), entry.version)).collect::<Vec<_>>().join(" ")
