@@ -2,6 +2,9 @@
 //!
 //! A function of the times it is told; there is no clock and no randomness here.
 
+/// The shortest first delay that a server may ask for, in milliseconds.
+pub const BASE_MS_MIN: u64 = 100;
+
 /// The rule of the delays, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delays {
@@ -40,10 +43,11 @@ impl Backoff {
         self.good_at_ms = Some(now_ms);
     }
 
-    /// The server asks for another first delay. Zero is no delay at all, so it is not heard.
-    pub const fn set_base(&mut self, base_ms: u64) {
+    /// The server asks for another first delay, of [`BASE_MS_MIN`] at least: each connection may ask again, and that
+    /// forgives the failures. Zero is no delay at all, so it is not heard.
+    pub fn set_base(&mut self, base_ms: u64) {
         if base_ms > 0 {
-            self.base_ms = base_ms;
+            self.base_ms = base_ms.max(BASE_MS_MIN);
             self.failures = 0;
         }
     }

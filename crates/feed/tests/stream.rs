@@ -353,16 +353,27 @@ async fn what_cannot_be_read_starts_the_stream_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_may_ask_for_another_delay() {
-    let script = Script::new([answer(200, &format!("retry: 100\n{PUT}"), End::Closed)]);
-    let running = play(&script);
-    sleep(2 * SECOND).await;
-    let pauses = script.pauses();
-    assert!(pauses.len() >= 3, "{pauses:?}");
-    for (pause, longest) in pauses.into_iter().zip([100, 200, 400, 800]) {
-        assert!((longest / 2..=longest).contains(&pause), "{pause} of {longest}");
+async fn the_server_may_ask_for_another_delay_within_limits() {
+    let rows = [
+        (100, [100, 200, 400]),
+        (1, [100, 200, 400]),
+        (99, [100, 200, 400]),
+        (101, [101, 202, 404]),
+        (u64::MAX, [30_000; 3]),
+        // No delay at all is not heard.
+        (0, [1_000, 2_000, 4_000]),
+    ];
+    for (retry, expected) in rows {
+        let script = Script::new([answer(200, &format!("retry: {retry}\n{PUT}"), End::Closed)]);
+        let running = play(&script);
+        sleep(100 * SECOND).await;
+        let pauses = script.pauses();
+        assert!(pauses.len() >= 3, "{retry}: {pauses:?}");
+        for (pause, longest) in pauses.into_iter().zip(expected) {
+            assert!((longest / 2..=longest).contains(&pause), "{retry}: {pause} of {longest}");
+        }
+        assert!(!running.end.is_finished());
     }
-    assert!(!running.end.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
