@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use coalmine_core::{
-    Address, Block, Command, DecodeError, Execution, Genesis, Height, Receipt, TX_COMMANDS_MAX, Transaction,
+    Address, Block, Command, DecodeError, Execution, Genesis, Height, Receipt, State, TX_COMMANDS_MAX, Transaction,
 };
 use coalmine_replay::blockfile::{BlockWriter, Form, Header};
 use coalmine_replay::error::Error;
@@ -81,6 +81,16 @@ impl Target {
             Self::Memory(ledger) => ledger.last_committed().height,
             #[cfg(feature = "rocksdb")]
             Self::Disk(ledger) => ledger.last_committed().height,
+        }
+    }
+
+    /// The state of the ledger; none where the blocks go to a file.
+    pub(crate) fn state(&self) -> Option<&State> {
+        match self {
+            Self::File(_) => None,
+            Self::Memory(ledger) => Some(ledger.state()),
+            #[cfg(feature = "rocksdb")]
+            Self::Disk(ledger) => Some(ledger.state()),
         }
     }
 

@@ -41,6 +41,11 @@ or applies it to a store. Every block time is a height; in a file the heights wi
 The keys in environments are replaced by hashes under the salt, which therefore has to stay the same. \
 SIGINT and SIGTERM end it after what has come so far.
 
+With --store a block with a rejected transaction is refused as a whole. Who executes a file has to see to that: when \
+the ledger rejects a part of a put, the parts behind it must be withheld, as the last one forgets every item that no \
+part listed. Nor is it known here what the ledger of a file holds: an item whose entry in the first put after a start \
+is flawed will be forgotten, which is told as the error not_retained.
+
 Example:
   head -c 32 /dev/urandom > salt
   feed --key-file key --salt-file salt https://stream.example | replay run --events -
@@ -131,12 +136,15 @@ impl Cli {
             Some(store) => Target::ledger(store, &genesis)?,
             None => Target::file(genesis)?,
         };
+        let mut manager = Manager::new(salt, Delays::default());
+        if let Some(state) = target.state() {
+            manager.seed(state.feed_items());
+        }
         let mut height = target.tip().map_or(Some(self.height), |tip| tip.checked_add(1));
         let mut pending = Pending::new(signer);
         let mut blocks: u32 = 0;
 
         let (sender, mut messages) = mpsc::channel::<Vec<Command>>(MESSAGES_WAITING_MAX);
-        let mut manager = Manager::new(salt, Delays::default());
         let mut stream = pin!(stream::run(&client, &mut manager, &sender, |log| self.tell(&log)));
         let block_time = Duration::from_millis(self.block_time.get());
         let mut ticks = interval(block_time);

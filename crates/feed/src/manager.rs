@@ -1,11 +1,12 @@
 //! The stream manager: what happens on the connection goes in, what to do comes out.
 //!
 //! It decides about messages, failures and delays, and holds all that outlives a connection. There is no clock, no
-//! randomness and no I/O here. Whether an item is new, old or late is not decided here: the ledger knows the versions.
+//! randomness and no I/O here. Whether an item is new, old or late is the ledger's to tell, so nothing is dropped for its
+//! version. Versions are compared for one purpose: an entry of a put that cannot be read goes as it was last sent.
 
 use std::collections::BTreeMap;
 
-use coalmine_core::{Command, FEED_PUT_IDS_MAX, FeedEntry, FeedId, FeedKey, FeedKind};
+use coalmine_core::{Command, FEED_PUT_IDS_MAX, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind};
 
 use crate::backoff::{Backoff, Delays, jitter};
 use crate::command;
@@ -44,6 +45,11 @@ pub enum Input<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Hand these commands on, all or none of them.
+    ///
+    /// They are a message, and the parts of a put are one: when the ledger rejects a part, or the transaction that holds
+    /// it, the parts behind it must be withheld. The last part forgets every item that no part listed, and so those of a
+    /// part that was rejected. Whoever cannot see the receipts must keep the causes of a rejection away: a signer
+    /// without the role, and items of another source.
     Emit(Vec<Command>),
     /// Tell somebody.
     Log(Log),
@@ -86,13 +92,30 @@ pub struct Manager {
     events: u64,
     /// The newest that was emitted of each item since it was last listed.
     sent: BTreeMap<FeedKey, FeedEntry>,
+    /// Whether the ledger may hold items that are not in `sent`. A put ends that: what it does not list is forgotten.
+    is_blind: bool,
 }
 
 impl Manager {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet, and what the ledger holds is not known; [`Manager::seed`] tells it.
     #[must_use]
     pub const fn new(salt: Salt, delays: Delays) -> Self {
-        Self { salt, backoff: Backoff::new(delays), events: 0, sent: BTreeMap::new() }
+        Self { salt, backoff: Backoff::new(delays), events: 0, sent: BTreeMap::new(), is_blind: true }
+    }
+
+    /// Takes the items of the ledger for sent, before the first message: those of its state, or none where it is new.
+    ///
+    /// An entry of a put that is flawed goes as it was last sent. After a restart without this call there is nothing to
+    /// send of such an item, the ledger forgets it, and all that can be done is to log it as an error.
+    pub fn seed<'a>(&mut self, items: impl IntoIterator<Item = (&'a FeedKey, &'a FeedItem)>) {
+        for (FeedKey { kind, id }, item) in items {
+            // What is deleted keeps its version without being listed.
+            if let Some(body) = item.body() {
+                self.remember(*kind, FeedEntry { id: *id, version: item.version, body: body.clone() });
+            }
+        }
+        // Where no more is remembered, something may be missing.
+        self.is_blind = self.sent.len() >= SENT_MAX;
     }
 
     /// Decides what to do. `random` is any number; it moves delays only.
@@ -131,7 +154,7 @@ impl Manager {
 
     fn put(&mut self, environments: List, filters: List) -> Vec<Action> {
         let place = self.place("put");
-        let mut flaws = Flaws::new();
+        let mut flaws = Flaws::default();
         let environments = self.listed(FeedKind::Environment, environments, &mut flaws);
         let filters = self.listed(FeedKind::Filter, filters, &mut flaws);
         let count = environments.len().saturating_add(filters.len());
@@ -141,6 +164,7 @@ impl Manager {
                 format!("{place}: {count} items; the ledger takes {FEED_PUT_IDS_MAX}, so none of them goes there");
             return vec![log(Level::Error, "too_many_items", text)];
         }
+        self.is_blind = false;
         let mut before = std::mem::take(&mut self.sent);
         let mut remember = |kind, entry: &FeedEntry| {
             let key = FeedKey { kind, id: entry.id };
@@ -151,9 +175,13 @@ impl Manager {
         filters.iter().for_each(|entry| remember(FeedKind::Filter, entry));
 
         let mut actions = vec![log(Level::Info, "put_received", format!("{place}: {count} items"))];
-        actions.extend(flaws.into_iter().map(|(flaw, (which, more))| {
-            let more = if more == 0 { String::new() } else { format!("; and {more} more") };
-            log(Level::Warn, flaw.tag(), format!("{place}: {which}: {flaw}{more}"))
+        let Flaws { told, lost } = flaws;
+        actions.extend(told.into_iter().map(|(flaw, items)| {
+            log(Level::Warn, flaw.tag(), format!("{place}: {}: {flaw}{}", items.first, items.more()))
+        }));
+        actions.extend(lost.map(|items| {
+            let text = "it was not sent since the start, so it cannot be retained: the ledger forgets it";
+            log(Level::Error, "not_retained", format!("{place}: {}: {text}{}", items.first, items.more()))
         }));
         actions.push(Action::Emit(command::put(environments, filters)));
         actions
@@ -169,12 +197,18 @@ impl Manager {
             match entry {
                 Ok(entry) => entries.push(entry),
                 Err(flaw) => {
-                    flaws
-                        .entry(flaw)
-                        .and_modify(|(_, more)| *more = more.saturating_add(1))
-                        .or_insert_with(|| (which(kind, &id), 0));
-                    let key = FeedId::new(id.as_bytes()).map(|id| FeedKey { kind, id });
-                    entries.extend(key.ok().and_then(|key| self.sent.get(&key)).cloned());
+                    let which = || which(kind, &id);
+                    flaws.told.entry(flaw).and_modify(Several::add).or_insert_with(|| Several::new(which()));
+                    // No ledger holds an item whose id is none.
+                    let Ok(id) = FeedId::new(id.as_bytes()) else { continue };
+                    match self.sent.get(&FeedKey { kind, id }) {
+                        Some(sent) => entries.push(sent.clone()),
+                        None if self.is_blind => match &mut flaws.lost {
+                            Some(lost) => lost.add(),
+                            None => flaws.lost = Some(Several::new(which())),
+                        },
+                        None => {}
+                    }
                 }
             }
         }
@@ -241,8 +275,35 @@ impl Manager {
     }
 }
 
-/// The first item with each flaw, and how many more there are.
-type Flaws = BTreeMap<Flaw, (String, usize)>;
+/// What is wrong with a put.
+#[derive(Debug, Default)]
+struct Flaws {
+    /// The items with each flaw.
+    told: BTreeMap<Flaw, Several>,
+    /// The flawed items of which there is nothing to send.
+    lost: Option<Several>,
+}
+
+/// The first of several items, and how many more there are.
+#[derive(Debug)]
+struct Several {
+    first: String,
+    more: usize,
+}
+
+impl Several {
+    const fn new(first: String) -> Self {
+        Self { first, more: 0 }
+    }
+
+    const fn add(&mut self) {
+        self.more = self.more.saturating_add(1);
+    }
+
+    fn more(&self) -> String {
+        if self.more == 0 { String::new() } else { format!("; and {} more", self.more) }
+    }
+}
 
 fn which(kind: FeedKind, id: &str) -> String {
     format!("{} \"{}\"", kind.name(), shown(id))

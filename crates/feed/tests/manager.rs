@@ -8,16 +8,27 @@
     reason = "tests"
 )]
 
-use coalmine_core::{Address, COMMAND_SIZE_MAX, Command, Encode, FeedEntry, FeedPart, Transaction};
+use coalmine_core::{
+    Address, COMMAND_SIZE_MAX, Command, Encode, FeedBody, FeedEntry, FeedItem, FeedKey, FeedKind, FeedPart, ItemState,
+    Transaction,
+};
 use coalmine_feed::backoff::Delays;
-use coalmine_feed::manager::{Action, Input, Manager};
+use coalmine_feed::manager::{Action, Input, Level, Manager};
 use coalmine_feed::message::{Environment, Filter};
 use coalmine_feed::secret::{SALT_SIZE_MIN, Salt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn manager() -> Manager {
+/// A manager after a start, which does not know what the ledger holds.
+fn blind() -> Manager {
     Manager::new(Salt::new(*b"a salt for tests").unwrap(), Delays::default())
+}
+
+/// A manager of a ledger without items.
+fn manager() -> Manager {
+    let mut manager = blind();
+    manager.seed([]);
+    manager
 }
 
 fn handle(manager: &mut Manager, name: &str, data: &str) -> Vec<Action> {
@@ -230,6 +241,50 @@ fn a_flawed_entry_of_a_put_is_retained_as_it_was_last_sent() {
         }
         let found = summary(&handle(&mut manager, "put", &wrong.to_string()));
         assert_eq!(found, format!("put_received wrong_id {expected}"), "{before:?}");
+    }
+}
+
+#[test]
+fn a_flawed_entry_after_a_restart_is_retained_if_the_ledger_is_known() {
+    let key = |kind, id: &str| FeedKey { kind, id: id.parse().unwrap() };
+    let live = |version| FeedItem { version, state: ItemState::Live(FeedBody::new(b"{}").unwrap()) };
+    let (environment, filter) = (FeedKind::Environment, FeedKind::Filter);
+    let items = [
+        (key(environment, "a"), live(3)),
+        (key(environment, "b"), FeedItem { version: 4, state: ItemState::Deleted }),
+        (key(environment, "c"), FeedItem { version: 5, state: ItemState::Forgotten }),
+        (key(filter, "f"), live(6)),
+    ];
+    let long = "n".repeat(4_096);
+    let environments = ["a", "b", "c"].map(|id| (id.to_owned(), json!({ "envID": id, "envName": long, "version": 9 })));
+    let environments: serde_json::Map<_, _> = environments.into_iter().collect();
+    let data =
+        json!({ "environments": environments, "filters": { "f": { "key": long }, "g": { "key": "k" }, "ä": {} } });
+    let put = json!({ "path": "/", "data": data }).to_string();
+
+    let mut seeded = blind();
+    seeded.seed(items.iter().map(|(key, item)| (key, item)));
+    for _ in 0..2 {
+        assert_eq!(summary(&handle(&mut seeded, "put", &put)), "put_received invalid_id too_large put[a@3|f@6 g@0]");
+    }
+
+    // Whoever is told nothing of the ledger says so once. After a put the ledger holds nothing that it does not list.
+    let mut blind = blind();
+    let actions = handle(&mut blind, "put", &put);
+    assert_eq!(summary(&actions), "put_received invalid_id too_large not_retained put[|g@0]");
+    let Action::Log(log) = &actions[3] else { panic!("{actions:?}") };
+    assert_eq!(log.level, Level::Error);
+    let text = "it was not sent since the start, so it cannot be retained: the ledger forgets it; and 3 more";
+    assert_eq!(log.text, format!("event 1 (put): environment \"a\": {text}"));
+    assert_eq!(summary(&handle(&mut blind, "put", &put)), "put_received invalid_id too_large put[|g@0]");
+
+    // More than is remembered may be there.
+    let many: Vec<_> = (0..8_192).map(|n| (key(filter, &format!("f{n}")), live(1))).collect();
+    for (count, tags) in [(8_191, "put_received"), (8_192, "put_received not_retained")] {
+        let mut manager = self::blind();
+        manager.seed(many[..count].iter().map(|(key, item)| (key, item)));
+        let put = json!({ "path": "/", "data": { "environments": { "a": { "envID": "x" } } } }).to_string();
+        assert_eq!(summary(&handle(&mut manager, "put", &put)).replace("wrong_id ", ""), format!("{tags} put[|]"));
     }
 }
 

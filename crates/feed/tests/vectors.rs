@@ -60,7 +60,9 @@ fn salt() -> Salt {
 }
 
 fn manager() -> Manager {
-    Manager::new(salt(), Delays::default())
+    let mut manager = Manager::new(salt(), Delays::default());
+    manager.seed([]);
+    manager
 }
 
 #[test]
