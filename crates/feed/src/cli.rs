@@ -2,30 +2,34 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
 use clap::Parser;
-use coalmine_core::{Address, Command, DecodeError, Genesis, Height, Role};
+use coalmine_core::{Address, Block, Command, DecodeError, Genesis, Height, Role};
 use coalmine_replay::blockfile::{BlockReader, Limits as FileLimits};
 use coalmine_replay::error::Error;
 use eventsource_client::Client;
+use futures_util::FutureExt;
 use launchdarkly_sdk_transport::HyperTransport;
 use tokio::runtime;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::backoff::Delays;
-use crate::blocks::{Pending, Target};
+use crate::blocks::{Pending, Target, output};
 use crate::manager::{Level, Log, Manager};
 use crate::secret::Salt;
 use crate::stream::{self, Limits};
 
 /// How many messages wait for the block in hand at most.
 const MESSAGES_WAITING_MAX: usize = 4;
+/// How long the reader of the output may take for a block after a signal.
+const READER_WAIT: Duration = Duration::from_secs(5);
 /// The longest file of a key or a salt, in bytes.
 const SECRET_SIZE_MAX: u64 = 4_096;
 
@@ -39,7 +43,7 @@ const SECRET_SIZE_MAX: u64 = 4_096;
 Keeps BASE/relay_auto_config open and writes what it says as a block file (.jsonl) to standard output, \
 or applies it to a store. Every block time is a height; in a file the heights without news are gaps. \
 The keys in environments are replaced by hashes under the salt, which therefore has to stay the same. \
-SIGINT and SIGTERM end it after what has come so far.
+SIGINT and SIGTERM end it after what has come so far, or when the output is not read for 5 seconds then.
 
 With --store a block with a rejected transaction is refused as a whole. Who executes a file has to see to that: when \
 the ledger rejects a part of a put, the parts behind it must be withheld, as the last one forgets every item that no \
@@ -51,7 +55,7 @@ Example:
   feed --key-file key --salt-file salt https://stream.example | replay run --events -
 
 Exit codes: 0 ended as asked, 1 the server refuses the key or the ledger a block, 2 bad usage or bad \
-input, 3 the store failed, 141 the reader of standard output went away."
+input, 3 the store or the output failed, 141 the reader of standard output went away."
 )]
 pub struct Cli {
     /// Where the stream is: http://HOST or https://HOST, with a path if need be
@@ -119,7 +123,7 @@ impl Cli {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
         let is_https = self.base.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
         // Reading the certificates of the system fails where there are none, and plain HTTP needs none.
-        if is_https {
+        let ended = if is_https {
             let transport = HyperTransport::builder().build_https().map_err(unusable)?;
             let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
             runtime.block_on(self.feed(client.map_err(unusable)?, salt))
@@ -127,7 +131,10 @@ impl Cli {
             let transport = HyperTransport::builder().build_http().map_err(unusable)?;
             let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
             runtime.block_on(self.feed(client.map_err(unusable)?, salt))
-        }
+        };
+        // A thread that writes what nobody reads would never end.
+        runtime.shutdown_background();
+        ended
     }
 
     async fn feed(&self, client: impl Client, salt: Salt) -> Result<(), Error> {
@@ -151,26 +158,22 @@ impl Cli {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once.
         ticks.tick().await;
-        let mut stop = pin!(stop()?);
+        let stop = stop()?.shared();
 
         let ended = loop {
             // In this order: a block takes all that has come before its time, as far as it has room.
             tokio::select! {
                 biased;
-                () = &mut stop => break Ok(()),
+                () = stop.clone() => break Ok(()),
                 Some(commands) = messages.recv(), if !pending.is_full() => pending.push(&commands).map_err(unencodable)?,
                 ended = &mut stream => break ended.map_err(|refused| Error::Differs(refused.to_string())),
                 _ = ticks.tick() => {
                     let now = height.ok_or_else(|| Error::Input("there are no more heights".into()))?;
-                    match pending.take(now).map_err(unencodable)? {
-                        Some(block) => {
-                            target.block(&block)?;
-                            blocks = blocks.saturating_add(1);
-                            if self.blocks.is_some_and(|max| blocks >= max.get()) {
-                                return Ok(());
-                            }
-                        }
-                        None => target.empty(now)?,
+                    let block = pending.take(now).map_err(unencodable)?;
+                    blocks = blocks.saturating_add(u32::from(block.is_some()));
+                    target = work(target, now, block, stop.clone()).await?;
+                    if self.blocks.is_some_and(|max| blocks >= max.get()) {
+                        return Ok(());
                     }
                     height = now.checked_add(1);
                 }
@@ -183,7 +186,7 @@ impl Cli {
         while let Some(now) = height
             && let Some(block) = pending.take(now).map_err(unencodable)?
         {
-            target.block(&block)?;
+            target = work(target, now, Some(block), stop.clone()).await?;
             height = now.checked_add(1);
         }
         ended
@@ -228,6 +231,29 @@ fn stop() -> Result<impl Future<Output = ()>, Error> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// Writes or applies what is to be told at a height, on a thread of its own: whoever reads the output may stop reading,
+/// and the signals are to be heard nevertheless.
+async fn work(
+    mut target: Target,
+    height: Height,
+    block: Option<Block>,
+    stop: impl Future<Output = ()>,
+) -> Result<Target, Error> {
+    let done = spawn_blocking(move || match &block {
+        Some(block) => target.block(block).map(|()| target),
+        None => target.empty(height).map(|()| target),
+    });
+    let given_up = async {
+        stop.await;
+        sleep(READER_WAIT).await;
+    };
+    tokio::select! {
+        biased;
+        done = done => done.map_err(unusable)?,
+        () = given_up => Err(output(io::Error::new(io::ErrorKind::TimedOut, "interrupted, and nobody reads it"))),
+    }
 }
 
 /// The content of a small file.

@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -214,6 +214,26 @@ async fn a_signal_ends_it_after_what_has_come() {
     // The first one, those of the put, the first one again as it is not listed, and that all have come.
     assert_eq!(happened.len(), 2_003);
     assert_eq!(ledger.last_committed().height, Some(7));
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_while_nobody_reads_its_output() {
+    // More than a pipe holds.
+    let base = serve(|_| open(vec![put(1, 2_000)])).await;
+    let setting = Setting::new();
+    let mut command = setting.command(&["--block-time", "20", &base]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !timeout(SOON, told.next_line()).await.unwrap().unwrap().unwrap().contains("put_received") {}
+    sleep(Duration::from_millis(500)).await;
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    // It ends though the pipe is open, as what is kept of it shows.
+    let unread = child.stdout.take().unwrap();
+    assert_eq!(timeout(SOON, child.wait()).await.unwrap().unwrap().code(), Some(3));
+    drop(unread);
+    let last = timeout(SOON, told.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(last.contains("interrupted, and nobody reads it"), "{last}");
 }
 
 #[tokio::test]
