@@ -31,6 +31,11 @@ impl Pending {
         self.transactions.len() >= BLOCK_TXS
     }
 
+    /// Whether nothing waits: no put is handed on by half.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+    }
+
     /// Takes the commands of one message. As many of them as fit go into one transaction, all or nothing.
     pub(crate) fn push(&mut self, commands: &[Command]) -> Result<(), DecodeError> {
         for commands in commands.chunks(TX_COMMANDS_MAX) {

@@ -82,7 +82,7 @@ pub struct Cli {
     /// The first height; a store goes on behind its last one
     #[arg(long, default_value_t = 1, value_name = "HEIGHT", conflicts_with = "store")]
     height: Height,
-    /// End after N blocks with news
+    /// End after N blocks with news, or as many more as the put in hand takes
     #[arg(long, value_name = "N")]
     blocks: Option<NonZeroU32>,
     /// Apply the blocks in place of writing them: memory, or rocksdb:PATH
@@ -118,6 +118,9 @@ impl Cli {
     fn execute(&self) -> Result<(), Error> {
         let key = String::from_utf8(secret(&self.key_file)?)
             .map_err(|_| Error::Input(format!("{}: a key is text", self.key_file.display())))?;
+        if key.trim().is_empty() {
+            return Err(Error::Input(format!("{}: the key is empty", self.key_file.display())));
+        }
         let salt = Salt::new(secret(&self.salt_file)?)
             .map_err(|error| Error::Input(format!("{}: {error}", self.salt_file.display())))?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
@@ -172,7 +175,8 @@ impl Cli {
                     let block = pending.take(now).map_err(unencodable)?;
                     blocks = blocks.saturating_add(u32::from(block.is_some()));
                     target = work(target, now, block, stop.clone()).await?;
-                    if self.blocks.is_some_and(|max| blocks >= max.get()) {
+                    // A put may take several blocks, and the last of them counts as much as the first.
+                    if self.blocks.is_some_and(|max| blocks >= max.get()) && pending.is_empty() {
                         return Ok(());
                     }
                     height = now.checked_add(1);
@@ -259,8 +263,11 @@ async fn work(
 /// The content of a small file.
 fn secret(path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(SECRET_SIZE_MAX).read_to_end(&mut bytes));
-    read.map_err(|error| Error::Input(format!("{}: cannot be read: {error}", path.display())))?;
+    let read = File::open(path).and_then(|file| file.take(SECRET_SIZE_MAX.saturating_add(1)).read_to_end(&mut bytes));
+    let size = read.map_err(|error| Error::Input(format!("{}: cannot be read: {error}", path.display())))?;
+    if u64::try_from(size).unwrap_or(u64::MAX) > SECRET_SIZE_MAX {
+        return Err(Error::Input(format!("{}: longer than {SECRET_SIZE_MAX} bytes", path.display())));
+    }
     Ok(bytes)
 }
 

@@ -237,6 +237,27 @@ async fn a_signal_ends_it_while_nobody_reads_its_output() {
 }
 
 #[tokio::test]
+async fn a_put_that_takes_several_blocks_is_written_whole() {
+    // Two of the longest entries fit into a part, sixteen parts into a transaction, and 64 of those into a block.
+    const COUNT: usize = 2_200;
+    let environments = (0..COUNT).map(|n| {
+        let id = format!("e{n}");
+        (id.clone(), json!({ "envID": id, "envName": "x".repeat(3_900), "version": 1 }))
+    });
+    let environments: serde_json::Map<_, _> = environments.collect();
+    let event = sent("put", &json!({ "path": "/", "data": { "environments": environments } }));
+    let base = serve(move |_| open(vec![event.clone()])).await;
+    let setting = Setting::new();
+    let output = setting.run(&["--block-time", "20", "--blocks", "1", &base]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let file = setting.path("blocks.jsonl");
+    fs::write(&file, output.stdout).unwrap();
+    let (_, happened) = replay(&file);
+    assert_eq!(happened.len(), COUNT + 1);
+    assert_eq!(happened.last().map(String::as_str), Some("all"));
+}
+
+#[tokio::test]
 async fn it_ends_when_the_reader_of_its_output_went_away() {
     let base = serve(|_| open(vec![put(1, 1)])).await;
     let setting = Setting::new();
@@ -276,6 +297,8 @@ async fn bad_usage_and_refused_keys_have_their_codes() {
     fs::write(setting.path("short"), "salt").unwrap();
     fs::write(setting.path("binary"), [0xff; 16]).unwrap();
     fs::write(setting.path("control"), "a\u{1}b").unwrap();
+    fs::write(setting.path("empty"), " \n").unwrap();
+    fs::write(setting.path("long"), [b'k'; 4_097]).unwrap();
     let rows: &[(&[&str], i32, &str)] = &[
         (&[&refusing], 1, "the server refuses the key"),
         (&["nonsense"], 2, "the address is wrong"),
@@ -283,7 +306,10 @@ async fn bad_usage_and_refused_keys_have_their_codes() {
         (&["--key-file", "absent", &refusing], 2, "absent: cannot be read"),
         (&["--key-file", "binary", &refusing], 2, "binary: a key is text"),
         (&["--key-file", "control", &refusing], 2, "cannot carry"),
+        (&["--key-file", "empty", &refusing], 2, "empty: the key is empty"),
+        (&["--key-file", "long", &refusing], 2, "long: longer than 4096 bytes"),
         (&["--salt-file", "short", &refusing], 2, "at least 16 bytes"),
+        (&["--salt-file", "long", &refusing], 2, "long: longer than 4096 bytes"),
         (&["--store", "disk", &refusing], 2, "it is memory, or rocksdb:PATH"),
         (&["--genesis", "absent", &refusing], 2, "absent"),
         (&["--block-time", "0", &refusing], 2, "--block-time"),
