@@ -340,6 +340,8 @@ async fn what_cannot_be_read_starts_the_stream_again() {
     let rows: &[(&[u8], &str)] = &[
         (b"event: put\ndata: {\"path\n\n", "malformed: event 1 (put): not JSON"),
         (b"event: put\ndata: \xff\xfe\n\n", "failed: invalid line: malformed value"),
+        // An empty line of data makes an event of empty data.
+        (b"event: put\ndata:\n\n", "malformed: event 1 (put): not JSON"),
         (b"event: reconnect\ndata:\n\n", "deliberate_reconnect: event 1 (reconnect)"),
     ];
     for (event, told) in rows {
@@ -349,6 +351,17 @@ async fn what_cannot_be_read_starts_the_stream_again() {
         assert_eq!(running.told(told).len(), 1, "{:?}", running.logs);
         // At once, and not when the old connection has been silent for long.
         assert!(matches!(script.pauses()[..], [500..=1_000]), "{:?}", script.pauses());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_a_line_of_data_is_none() {
+    for event in ["event: reconnect\n\n", "event: put\n\n", "event: put\nid: 1\nretry: 7\n\n"] {
+        let script = Script::new([answer(200, &format!("{event}{PUT}"), End::Silence)]);
+        let mut running = play(&script);
+        assert_eq!(running.next().await, "put[e@1|]", "{event}");
+        assert_eq!(*running.logs.lock().unwrap(), ["put_received: event 1 (put): 1 items"], "{event}");
+        assert_eq!(script.requests.lock().unwrap().len(), 1, "{event}");
     }
 }
 
