@@ -3,7 +3,8 @@
 //!
 //! * [`manager::Manager`] decides: events and failures go in, commands, delays and log entries come out.
 //!   [`message`], [`backoff`] and [`secret`] are its parts. None of them does I/O.
-//! * [`stream`] connects it to a transport, and is the only place with a clock.
+//! * [`stream`] connects it to a transport, and has the clock of the connection. The tool, [`cli`], has another one, for
+//!   the heights.
 //! * [`projects`] and [`rotation`] are for whoever acts on the feed: which environments there are once filters count,
 //!   and which credentials are valid.
 //!
@@ -19,8 +20,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Which version of an item is newer is not decided here, and nothing that is late is dropped: the ledger knows. That
+//! Which version of an item counts is not decided here, and nothing that is late is dropped: the ledger knows. That
 //! makes a message that comes twice or out of order harmless, and a connection that begins anew, too.
+//!
+//! Two things are up to the host. It withholds the rest of a put of which the ledger rejected a part, as
+//! [`manager::Action::Emit`] says. And it keeps the log records of the crate `eventsource-client` out of its logs, as
+//! [`stream`] says: they hold bytes of the stream, and so keys.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
 pub mod backoff;

@@ -1,4 +1,4 @@
-//! The commands, a module for each group. Plugins and the feed add theirs beside these.
+//! The commands, a module for each group, and what they share: notes, signals and progress.
 
 pub(crate) mod compare;
 pub(crate) mod files;
