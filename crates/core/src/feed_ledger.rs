@@ -55,7 +55,8 @@ impl Feed {
         }
     }
 
-    /// The first record that contradicts the items: the index must be theirs, and the totals too.
+    /// The first record that contradicts the items: the index must be theirs, and the totals too, and within the limits
+    /// that every command keeps. Beyond them each further command would be refused.
     pub(crate) fn contradiction(&self) -> Option<Key> {
         let indexed = self.items.iter().filter(|(_, item)| item.is_indexed()).map(|(key, _)| *key).collect();
         if let Some(key) = self.index.symmetric_difference(&indexed).next() {
@@ -64,7 +65,7 @@ impl Feed {
         let listed = u32::try_from(self.listed.len()).unwrap_or(u32::MAX);
         let mut state = FeedState { open: self.state.open, listed, ..FeedState::default() };
         self.items.iter().for_each(|(key, item)| state.count(key.kind, None, Some(item)));
-        (state != self.state).then_some(Key::Feed)
+        (state != self.state || !state.is_within_limits()).then_some(Key::Feed)
     }
 }
 

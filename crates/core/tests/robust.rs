@@ -22,13 +22,13 @@ use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy,
     Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Constraint, Counts,
     DEPENDENTS_MAX, Decode, DecodeError, DecodeErrorKind, Deployment, DueKind, Encode, Event, EventCode, Evidence,
-    Feature, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Gate, Genesis, GenesisError, Global,
-    Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack, Lifetime, LoadState, METADATA_MAX, Manifest,
-    Metrics, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin, PluginAction, PluginChange,
-    PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject, Report,
-    Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Stage, State,
-    Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Terms, Transaction, TxCommand, ValueError, Version, VersionStatus,
-    Writer,
+    FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Gate,
+    Genesis, GenesisError, Global, Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack, Lifetime,
+    LoadState, METADATA_MAX, Manifest, Metrics, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin,
+    PluginAction, PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt,
+    Registry, Reject, Report, Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS,
+    Scheduled, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Terms, Transaction, TxCommand,
+    ValueError, Version, VersionStatus, Writer,
 };
 
 use common::*;
@@ -1197,6 +1197,44 @@ fn a_contradiction_is_a_fault() {
         match records.load(Some(14)) {
             Err(Fault::Corrupt { key, .. }) => assert_eq!(Key::from_bytes(&key), Ok(named), "{what}"),
             other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+/// As many items as the feed may hold load, and one more does not: every command on it would be refused.
+#[test]
+fn a_feed_beyond_its_limits_is_a_fault() {
+    use ItemState::{Forgotten, Live};
+    let live = || Live(body(b""));
+    // How many items there are of each kind, what they are, whether a put is open, and whether the state loads.
+    let rows = [
+        ("records", FEED_RECORDS_MAX, 0, Forgotten, false, true),
+        ("an environment more", FEED_RECORDS_MAX + 1, 0, Forgotten, false, false),
+        ("a filter more while a put is open", 0, FEED_RECORDS_MAX + 1, Forgotten, true, false),
+        ("live items", FEED_LIVE_MAX - 1, 1, live(), false, true),
+        ("a live item more", FEED_LIVE_MAX, 1, live(), false, false),
+        ("a live item more while a put is open", FEED_LIVE_MAX, 1, live(), true, true),
+    ];
+    for (what, environments, filters, state, open, loads) in rows {
+        let mut records = World::new().records;
+        let item = FeedItem { version: 0, state };
+        let mut totals = FeedState { environments, filters, open, ..FeedState::default() };
+        if item.is_live() {
+            (totals.live_environments, totals.live_filters) = (environments, filters);
+        }
+        records.0.insert(Key::Feed.to_bytes(), totals.to_bytes());
+        let kinds = [(FeedKind::Environment, environments), (FeedKind::Filter, filters)];
+        for (kind, n) in kinds.into_iter().flat_map(|(kind, count)| (0..count).map(move |n| (kind, n))) {
+            let key = FeedKey { kind, id: feed_id(&n.to_string()) };
+            records.0.insert(Key::FeedItem(key).to_bytes(), item.to_bytes());
+            if item.is_indexed() {
+                records.0.insert(Key::FeedIndex(key).to_bytes(), Vec::new());
+            }
+        }
+        match records.load(None) {
+            Ok(_) => assert!(loads, "{what}"),
+            Err(Fault::Corrupt { key, .. }) => assert_eq!((key, loads), (Key::Feed.to_bytes(), false), "{what}"),
+            Err(fault) => panic!("{what}: {fault:?}"),
         }
     }
 }
