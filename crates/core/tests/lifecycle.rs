@@ -152,32 +152,6 @@ fn raises(kind: CommandKind) -> bool {
         .contains(&kind)
 }
 
-/// A world at height 10 in which `f`, which rests on `base`, has this status.
-fn bring(status: Status) -> World {
-    let mut world = World::new();
-    let changes = manual(steps_every(1));
-    let policy = Policy { prerequisites: vec![name("base")], ..changes.policy.clone().unwrap() };
-    world.run(1, ADMIN, &[create("base"), create_with("f", FeatureChanges { policy: Some(policy), ..changes })]);
-    world.run(2, OPERATOR, &[enable("base"), set_override("f", USER, true)]);
-    let on = [canary("f", 5)];
-    match status {
-        Status::Disabled => {}
-        Status::Canary => world.run(3, OPERATOR, &on),
-        Status::RollingOut => {
-            world.run(3, OPERATOR, &on);
-            world.run(4, OPERATOR, &[rollout("f", 50)]);
-        }
-        Status::Enabled => world.run(3, OPERATOR, &[enable("f")]),
-        Status::RolledBack => {
-            world.run(3, OPERATOR, &on);
-            world.run(4, OPERATOR, &[rollback("f")]);
-        }
-    }
-    world.advance(10);
-    assert_eq!(world.feature("f").status, status);
-    world
-}
-
 #[track_caller]
 fn check_then(world: &World, signer: Address, command: &Command, then: Then, what: &str) {
     let payload = tx(signer, std::slice::from_ref(command));
@@ -207,7 +181,7 @@ fn check_then(world: &World, signer: Address, command: &Command, then: Then, wha
 #[test]
 fn status_by_command() {
     for (column, status) in Status::ALL.iter().enumerate() {
-        let closed = bring(*status);
+        let closed = bring_feature(*status);
         let open = {
             let mut world = closed.clone();
             world.run(11, GUARDIAN, &[trip(0, false)]);

@@ -576,6 +576,32 @@ impl World {
     }
 }
 
+/// A world at height 10 in which `f`, which rests on `base`, has this status.
+pub(crate) fn bring_feature(status: Status) -> World {
+    let mut world = World::new();
+    let changes = manual(steps_every(1));
+    let policy = Policy { prerequisites: vec![name("base")], ..changes.policy.clone().unwrap() };
+    world.run(1, ADMIN, &[create("base"), create_with("f", FeatureChanges { policy: Some(policy), ..changes })]);
+    world.run(2, OPERATOR, &[enable("base"), set_override("f", USER, true)]);
+    let on = [canary("f", 5)];
+    match status {
+        Status::Disabled => {}
+        Status::Canary => world.run(3, OPERATOR, &on),
+        Status::RollingOut => {
+            world.run(3, OPERATOR, &on);
+            world.run(4, OPERATOR, &[rollout("f", 50)]);
+        }
+        Status::Enabled => world.run(3, OPERATOR, &[enable("f")]),
+        Status::RolledBack => {
+            world.run(3, OPERATOR, &on);
+            world.run(4, OPERATOR, &[rollback("f")]);
+        }
+    }
+    world.advance(10);
+    assert_eq!(world.feature("f").status, status);
+    world
+}
+
 /// The writes of a block in key order.
 pub(crate) fn writes(execution: &Execution) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
     execution.writes().iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
@@ -584,4 +610,31 @@ pub(crate) fn writes(execution: &Execution) -> BTreeMap<Vec<u8>, Option<Vec<u8>>
 /// A refusal by the first command.
 pub(crate) fn refused(reject: Reject) -> Receipt {
     Receipt::Rejected { reject, index: 0 }
+}
+
+// Chance.
+
+/// A sequence of numbers that look random and are the same in every run (SplitMix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, count: u64) -> u64 {
+        self.next() % count
+    }
+
+    pub(crate) fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        let count = u64::try_from(from.len()).unwrap();
+        from[usize::try_from(self.below(count)).unwrap()].clone()
+    }
 }
