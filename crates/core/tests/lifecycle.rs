@@ -22,11 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use coalmine_core::query::{self, Entry, Fault, Visit};
 use coalmine_core::{
     Address, Block, BlockError, BreakerClosedBy, Bucketing, Cause, Command, CommandKind, Encode, Event, EventCode,
-    FeatureChanges, FeedKind, FeedPart, Height, Key, KeyPrefix, Name, Outcome, Params, Payload, Policy, Read, Reason,
-    Receipt, Reject, Report, Role, RollbackRule, Status, Why,
+    FeatureChanges, FeedPart, Height, Key, KeyPrefix, Name, Outcome, Params, Payload, Policy, Read, Reason, Receipt,
+    Reject, Report, Role, RollbackRule, Status, Why,
 };
 
-use common::plugins::*;
 use common::*;
 
 // What every command on a feature does from every status.
@@ -224,96 +223,6 @@ fn an_unknown_feature_is_not_found_before_anything_else_of_the_state() {
             _ => refused(Reject::FeatureNotFound),
         };
         assert_eq!(world.probe(&tx(signer, &[command])), expected, "{kind}");
-    }
-}
-
-/// Who may give each command: by each single role, and by none.
-#[test]
-fn roles_by_command() {
-    use Role::{Admin, Feeder, Guardian, Operator, Reporter};
-    let rows = |kind: CommandKind| -> &'static [Role] {
-        match kind {
-            CommandKind::CreateFeature
-            | CommandKind::ConfigureFeature
-            | CommandKind::ResetBreaker
-            | CommandKind::GrantRole
-            | CommandKind::RevokeRole
-            | CommandKind::SetParams
-            | CommandKind::FeedForget
-            | CommandKind::RegisterVersion
-            | CommandKind::SetRule
-            | CommandKind::SetHostVersion
-            | CommandKind::SetRegistryParams => &[Admin],
-            CommandKind::StartCanary
-            | CommandKind::StartRollout
-            | CommandKind::AdvanceRollout
-            | CommandKind::Enable
-            | CommandKind::Disable
-            | CommandKind::SetOverride
-            | CommandKind::ClearOverride
-            | CommandKind::Schedule
-            | CommandKind::CancelSchedule
-            | CommandKind::Deploy
-            | CommandKind::Pause
-            | CommandKind::Resume
-            | CommandKind::Promote
-            | CommandKind::Revert
-            | CommandKind::RetireVersion
-            | CommandKind::Load
-            | CommandKind::Unload => &[Admin, Operator],
-            CommandKind::Rollback | CommandKind::TripBreaker | CommandKind::RollbackDeployment => {
-                &[Admin, Guardian, Operator]
-            }
-            CommandKind::Report
-            | CommandKind::ReportVersion
-            | CommandKind::AttestHealth
-            | CommandKind::ReportLoad
-            | CommandKind::ReportUnload => &[Admin, Reporter],
-            CommandKind::FeedPut | CommandKind::FeedPatch | CommandKind::FeedDelete => &[Admin, Feeder],
-        }
-    };
-    let mut world = World::new();
-    let signer = |role: Role| Address([role.mask(); 20]);
-    world.run(1, ADMIN, &Role::ALL.map(|role| grant(signer(role), role)));
-    for kind in CommandKind::ALL {
-        let command = match kind {
-            CommandKind::TripBreaker => trip(0, false),
-            CommandKind::ResetBreaker => Command::ResetBreaker,
-            CommandKind::Schedule => schedule(99, vec![enable("f")]),
-            CommandKind::CancelSchedule => cancel(1, 1),
-            CommandKind::GrantRole => grant(USER, Role::Feeder),
-            CommandKind::RevokeRole => revoke(USER, Role::Feeder),
-            CommandKind::SetParams => set_params(None, None, None),
-            CommandKind::FeedPut => put(FeedPart::Only, &[], &[]),
-            CommandKind::FeedPatch => patch(FeedKind::Environment, "e", 1, b""),
-            CommandKind::FeedDelete => gone(FeedKind::Environment, "e", 1),
-            CommandKind::FeedForget => forget(FeedKind::Environment, &["e"]),
-            CommandKind::RegisterVersion => register("p", "1.0.0"),
-            CommandKind::Deploy => deploy_slowly("p", "1.0.0"),
-            CommandKind::Pause => pause("p"),
-            CommandKind::Resume => resume("p"),
-            CommandKind::Promote => promote("p"),
-            CommandKind::RollbackDeployment => roll_back("p"),
-            CommandKind::Revert => revert("p"),
-            CommandKind::RetireVersion => retire("p", "1.0.0"),
-            CommandKind::SetRule => set_rule("p", None),
-            CommandKind::SetHostVersion => set_host("1.0.0"),
-            CommandKind::SetRegistryParams => max_versions(3),
-            CommandKind::Load => load("p"),
-            CommandKind::Unload => unload("p"),
-            CommandKind::ReportVersion => tell_version("p", "1.0.0", 0, 0),
-            CommandKind::AttestHealth => attest("p", "1.0.0", true),
-            CommandKind::ReportLoad => loaded("p", "1.0.0", true),
-            CommandKind::ReportUnload => unloaded("p", "1.0.0", true),
-            _ => command_of(*kind).unwrap().1,
-        };
-        for role in Role::ALL {
-            let receipt = world.probe(&tx(signer(role), std::slice::from_ref(&command)));
-            let allowed = rows(*kind).contains(&role);
-            assert_eq!(receipt != refused(Reject::Unauthorized), allowed, "{kind} by {}", role.name());
-            assert_eq!(kind.roles().iter().any(|one| coalmine_core::Roles::from(role).allows(*one)), allowed);
-        }
-        assert_eq!(world.probe(&tx(NOBODY, &[command])), refused(Reject::Unauthorized), "{kind} by nobody");
     }
 }
 
