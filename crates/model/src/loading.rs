@@ -285,6 +285,7 @@ impl Model {
         match self.plugins[name].load_state {
             LoadState::Failed => self.fail_dependents(h, name),
             LoadState::Unloaded => {
+                self.load_queue.remove(&(h + 1, name.to_vec()));
                 self.plugin_mut(name).waits = false;
                 if !self.registry.auto_load {
                     return;

@@ -388,6 +388,12 @@ impl Overlay<'_> {
     /// Loads a plugin if that is to happen by itself; it waits for a requirement that is missing.
     fn load_automatically(&mut self, plugin: &Name) {
         self.stop_waiting(plugin);
+        // What this block has loaded so far gave it the turn after this one, which is this one.
+        if let Some(next) = self.height.checked_add(1)
+            && self.is_queued(next, plugin)
+        {
+            self.set_queued(next, *plugin, None);
+        }
         if !self.registry.auto_load {
             return;
         }
