@@ -10,13 +10,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::event::Event;
+use crate::execute::Presence;
 use crate::feed::FeedState;
 use crate::feed_ledger::{FeedDelta, FeedOverlay};
 use crate::note::Note;
 use crate::plugin::{PluginChange, Registry};
 use crate::plugins::{PluginData, PluginId};
 use crate::record::{Cause, Change, Feature, Global, Metrics, Override, Policy, Reason, Scheduled, Status};
-use crate::state::{FeatureId, State};
+use crate::state::{FeatureId, State, index};
 use crate::values::{Address, Height, Name, Roles};
 
 /// A feature as the block has left it so far.
@@ -255,8 +256,8 @@ enum Undo {
     Override((Name, Address), Option<Option<Override>>),
     Roles(Address, Option<Option<Roles>>),
     Schedule((Height, u64), Option<Option<Scheduled>>),
-    Row(Row, Option<Option<()>>),
-    Queue((Height, Name), Option<Option<()>>),
+    Row(Row, Option<Presence>),
+    Queue((Height, Name), Option<Presence>),
 }
 
 /// A row of the index of dependents: what is required, none = the host; and who requires it.
@@ -298,8 +299,8 @@ pub(crate) struct Overlay<'a> {
     overrides: Changes<(Name, Address), Override>,
     roles: Changes<Address, Roles>,
     schedule: Changes<(Height, u64), Scheduled>,
-    rows: Changes<Row, ()>,
-    queue: Changes<(Height, Name), ()>,
+    rows: BTreeMap<Row, Presence>,
+    queue: BTreeMap<(Height, Name), Presence>,
     journal: Vec<Undo>,
 }
 
@@ -309,8 +310,8 @@ pub(crate) struct MapChanges {
     pub(crate) overrides: Changes<(Name, Address), Override>,
     pub(crate) roles: Changes<Address, Roles>,
     pub(crate) schedule: Changes<(Height, u64), Scheduled>,
-    pub(crate) rows: Changes<Row, ()>,
-    pub(crate) queue: Changes<(Height, Name), ()>,
+    pub(crate) rows: BTreeMap<Row, Presence>,
+    pub(crate) queue: BTreeMap<(Height, Name), Presence>,
 }
 
 impl<'a> Overlay<'a> {
@@ -435,14 +436,14 @@ impl<'a> Overlay<'a> {
     /// Whether there is a row in the index of dependents.
     pub(crate) fn has_row(&self, row: &Row) -> bool {
         match self.rows.get(row) {
-            Some(change) => change.is_some(),
+            Some(presence) => *presence == Presence::Added,
             None => self.base.plugin_states().has_row(row),
         }
     }
 
     /// Writes a row of the index of dependents, which is not what it is to be. The counts are the caller's.
-    pub(crate) fn set_row(&mut self, row: Row, present: Option<()>) {
-        let before = self.rows.insert(row, present);
+    pub(crate) fn set_row(&mut self, row: Row, presence: Presence) {
+        let before = self.rows.insert(row, presence);
         self.journal.push(Undo::Row(row, before));
     }
 
@@ -451,25 +452,20 @@ impl<'a> Overlay<'a> {
         let base = self.base.plugin_states().dependents.get(&dependency);
         let mut dependents = base.cloned().unwrap_or_default();
         let changed = self.rows.range((dependency, Name::FIRST)..).take_while(|((other, _), _)| *other == dependency);
-        for ((_, dependent), change) in changed {
-            match change {
-                Some(()) => dependents.insert(*dependent),
-                None => dependents.remove(dependent),
-            };
-        }
+        changed.for_each(|((_, dependent), presence)| index(&mut dependents, *dependent, *presence));
         dependents
     }
 
     /// Whether a plugin stands in the load queue at a height.
     pub(crate) fn is_queued(&self, at: Height, plugin: &Name) -> bool {
         match self.queue.get(&(at, *plugin)) {
-            Some(change) => change.is_some(),
+            Some(presence) => *presence == Presence::Added,
             None => self.base.plugin_states().queue.contains(&(at, *plugin)),
         }
     }
 
-    pub(crate) fn set_queued(&mut self, at: Height, plugin: Name, present: Option<()>) {
-        let before = self.queue.insert((at, plugin), present);
+    pub(crate) fn set_queued(&mut self, at: Height, plugin: Name, presence: Presence) {
+        let before = self.queue.insert((at, plugin), presence);
         self.journal.push(Undo::Queue((at, plugin), before));
     }
 
@@ -486,11 +482,11 @@ impl<'a> Overlay<'a> {
         &self.roles
     }
 
-    pub(crate) const fn row_changes(&self) -> &Changes<Row, ()> {
+    pub(crate) const fn row_changes(&self) -> &BTreeMap<Row, Presence> {
         &self.rows
     }
 
-    pub(crate) const fn queue_changes(&self) -> &Changes<(Height, Name), ()> {
+    pub(crate) const fn queue_changes(&self) -> &BTreeMap<(Height, Name), Presence> {
         &self.queue
     }
 
@@ -499,7 +495,7 @@ impl<'a> Overlay<'a> {
     }
 }
 
-pub(crate) fn put_back<K: Ord, V>(map: &mut Changes<K, V>, key: K, before: Option<Option<V>>) {
+pub(crate) fn put_back<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, before: Option<V>) {
     match before {
         Some(before) => map.insert(key, before),
         None => map.remove(&key),

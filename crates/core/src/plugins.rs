@@ -7,11 +7,13 @@ use alloc::vec::Vec;
 
 use crate::bucket::BucketPrefix;
 use crate::deployment::{is_reachable, salt};
+use crate::execute::Presence;
 use crate::execute::loading::{Graph, in_order};
 use crate::key::Key;
 use crate::plugin::{
     DEPENDENTS_MAX, Deployment, LOADED_MAX, LoadState, Manifest, Plugin, PluginVersion, Registry, VersionStatus,
 };
+use crate::state::index;
 use crate::values::{ChainId, Height, Name};
 use crate::version::Version;
 
@@ -190,14 +192,11 @@ impl Plugins {
     }
 
     /// Adds or removes a row of the index of dependents.
-    pub(crate) fn set_row(&mut self, (dependency, dependent): (Option<Name>, Name), is_present: bool) {
-        if is_present {
-            self.dependents.entry(dependency).or_default().insert(dependent);
-        } else if let Some(dependents) = self.dependents.get_mut(&dependency) {
-            dependents.remove(&dependent);
-            if dependents.is_empty() {
-                self.dependents.remove(&dependency);
-            }
+    pub(crate) fn set_row(&mut self, (dependency, dependent): (Option<Name>, Name), presence: Presence) {
+        let dependents = self.dependents.entry(dependency).or_default();
+        index(dependents, dependent, presence);
+        if dependents.is_empty() {
+            self.dependents.remove(&dependency);
         }
     }
 
@@ -248,10 +247,10 @@ impl PluginLoader {
             let first = current.and_then(|manifest| manifest.requirements.first());
             data.is_waiting = is_unloaded && first.is_some_and(|first| self.rows.contains(&(Some(first.plugin), name)));
             if !is_unloaded {
-                plugins.set_row((None, name), true);
+                plugins.set_row((None, name), Presence::Added);
             }
             for requirement in data.held_manifest().into_iter().flat_map(|manifest| &manifest.requirements) {
-                plugins.set_row((Some(requirement.plugin), name), true);
+                plugins.set_row((Some(requirement.plugin), name), Presence::Added);
             }
             plugins.put(chain, data);
         }

@@ -200,10 +200,8 @@ impl State {
         self.plugins.registry = registry;
         plugins.into_iter().for_each(|data| self.plugins.put(&self.global.chain, data));
         let MapChanges { overrides, roles, schedule, rows, queue } = maps;
-        rows.into_iter().for_each(|(row, change)| self.plugins.set_row(row, change.is_some()));
-        for (entry, change) in queue {
-            index(&mut self.plugins.queue, entry, if change.is_some() { Presence::Added } else { Presence::Removed });
-        }
+        rows.into_iter().for_each(|(row, presence)| self.plugins.set_row(row, presence));
+        queue.into_iter().for_each(|(entry, presence)| index(&mut self.plugins.queue, entry, presence));
         for ((name, user), change) in overrides {
             if let Some(entry) = self.entry_mut(&name) {
                 set(&mut entry.overrides, user, change);

@@ -175,11 +175,9 @@ impl DeltaBuilder {
     }
 }
 
-fn write_index_change(writes: &mut WriteSet, key: &Key, now: Option<()>, was_present: bool) {
-    match (now, was_present) {
-        (Some(()), false) => write_index(writes, key, Presence::Added),
-        (None, true) => write_index(writes, key, Presence::Removed),
-        (Some(()), true) | (None, false) => {}
+fn write_index_change(writes: &mut WriteSet, key: &Key, presence: Presence, was_present: bool) {
+    if (presence == Presence::Added) != was_present {
+        write_index(writes, key, presence);
     }
 }
 

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::Presence;
 use crate::event::Event;
 use crate::overlay::Overlay;
 use crate::plugin::{
@@ -376,7 +377,7 @@ impl Overlay<'_> {
         if !self.is_queued(at, plugin) {
             return false;
         }
-        self.set_queued(at, *plugin, None);
+        self.set_queued(at, *plugin, Presence::Removed);
         match self.plugins.get(plugin).map(|data| data.plugin.load_state) {
             Some(LoadState::Failed) => self.fail_dependents(plugin),
             Some(LoadState::Unloaded) => self.load_automatically(plugin),
@@ -392,7 +393,7 @@ impl Overlay<'_> {
         if let Some(next) = self.height.checked_add(1)
             && self.is_queued(next, plugin)
         {
-            self.set_queued(next, *plugin, None);
+            self.set_queued(next, *plugin, Presence::Removed);
         }
         if !self.registry.auto_load {
             return;
@@ -427,7 +428,7 @@ impl Overlay<'_> {
         if let Some(next) = self.height.checked_add(1)
             && !self.is_queued(next, &plugin)
         {
-            self.set_queued(next, plugin, Some(()));
+            self.set_queued(next, plugin, Presence::Added);
         }
     }
 
@@ -538,7 +539,7 @@ impl Overlay<'_> {
             if self.has_row(&row) {
                 continue;
             }
-            self.set_row(row, Some(()));
+            self.set_row(row, Presence::Added);
             if let Some(copy) = self.plugins.get_mut(&requirement.plugin) {
                 copy.data.plugin.dependents = copy.data.plugin.dependents.saturating_add(1);
             }
@@ -558,7 +559,7 @@ impl Overlay<'_> {
             if !self.has_row(&row) {
                 continue;
             }
-            self.set_row(row, None);
+            self.set_row(row, Presence::Removed);
             if let Some(copy) = self.plugins.get_mut(&requirement.plugin) {
                 copy.data.plugin.dependents = copy.data.plugin.dependents.saturating_sub(1);
             }
@@ -567,14 +568,14 @@ impl Overlay<'_> {
 
     fn add_host_row(&mut self, plugin: Name) {
         if !self.has_row(&(None, plugin)) {
-            self.set_row((None, plugin), Some(()));
+            self.set_row((None, plugin), Presence::Added);
             self.host_rows = self.host_rows.saturating_add(1);
         }
     }
 
     fn remove_host_row(&mut self, plugin: Name) {
         if self.has_row(&(None, plugin)) {
-            self.set_row((None, plugin), None);
+            self.set_row((None, plugin), Presence::Removed);
             self.host_rows = self.host_rows.saturating_sub(1);
         }
     }
