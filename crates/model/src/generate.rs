@@ -176,22 +176,21 @@ impl Choices<'_> {
 
     /// A number below `n`, which is at most 65 536.
     fn below(&mut self, n: usize) -> usize {
-        let number = match self {
-            // SplitMix64.
+        match self {
+            // SplitMix64. The remainder is taken of 64 bits, so that a seed is the same world on every target.
             Self::Seed(seed) => {
                 *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 let mut z = *seed;
                 z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
                 z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                (z ^ (z >> 31)) as usize
+                ((z ^ (z >> 31)) % n as u64) as usize
             }
             Self::Bytes(bytes) => {
                 let (head, tail) = bytes.split_at(bytes.len().min(if n > 256 { 2 } else { 1 }));
                 *bytes = tail;
-                head.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+                head.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)) % n
             }
-        };
-        number % n
+        }
     }
 
     fn percent(&mut self, percent: usize) -> bool {
