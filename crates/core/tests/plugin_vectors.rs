@@ -5,6 +5,7 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
+    clippy::disallowed_types,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
