@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut worlds = (seed << 32..).zip(Mix::ALL.into_iter().cycle());
         while transcript.blocks < *blocks {
             let (world, mix) = worlds.next().ok_or("no more worlds")?;
-            transcript.run(&World::of_seed(mix, world, WORLD_BLOCKS), *blocks, is_told)?;
+            let title = is_told.then(|| format!("world {mix:?} {world}"));
+            transcript.run(&World::of_seed(mix, world, WORLD_BLOCKS), *blocks, title.as_deref())?;
         }
         println!("seed {seed} {transcript}");
     }
@@ -63,8 +64,8 @@ struct Transcript {
 }
 
 impl Transcript {
-    /// Runs a world from its genesis to its end, or until there are enough blocks.
-    fn run(&mut self, world: &World, blocks: u64, is_told: bool) -> Result<(), Box<dyn Error>> {
+    /// Runs a world from its genesis to its end, or until there are enough blocks. Prints each under a title.
+    fn run(&mut self, world: &World, blocks: u64, title: Option<&str>) -> Result<(), Box<dyn Error>> {
         let (mut state, _) = State::genesis(&world.genesis)?;
         let mut rest = world.blocks.iter().peekable();
         while let Some(block) = rest.peek()
@@ -78,10 +79,10 @@ impl Transcript {
                 rest.next();
             }
             self.add(&execution);
-            state.apply(execution)?;
-            if is_told {
-                println!("{self}");
+            if let Some(title) = title {
+                println!("{title} height {} {self}", execution.height());
             }
+            state.apply(execution)?;
         }
         Ok(())
     }
