@@ -62,9 +62,46 @@ const U32_MAX: u128 = u32::MAX as u128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrongHeight;
 
+/// A rule that a model has wrong on purpose: a harness that compares with it proves itself by seeing that.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// The guard takes an error rate at the threshold for one above it.
+    RateAtThreshold,
+    /// Steps are made a block early.
+    StepEarly,
+    /// The breaker closes by itself a block late.
+    BreakerLate,
+    /// A refused transaction leaves what its first commands did.
+    RejectLeaves,
+    /// A guardian may start a canary.
+    GuardianStarts,
+    /// A stage of a deployment ends a block early.
+    StageEarly,
+    /// The deadline of a deployment comes a block late.
+    DeadlineLate,
+    /// A plugin is loaded before what it requires.
+    LoadEarly,
+}
+
+impl Planted {
+    /// Every planted fault.
+    pub const ALL: [Self; 8] = [
+        Self::RateAtThreshold,
+        Self::StepEarly,
+        Self::BreakerLate,
+        Self::RejectLeaves,
+        Self::GuardianStarts,
+        Self::StageEarly,
+        Self::DeadlineLate,
+        Self::LoadEarly,
+    ];
+}
+
 /// The whole state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
+    planted: Option<Planted>,
     tip: Option<u128>,
     chain: Vec<u8>,
     max_due_per_block: u128,
@@ -178,6 +215,7 @@ impl Model {
         let genesis = raw::Genesis::from_bytes(&genesis.to_bytes()).expect("a genesis is encoded as the format says");
         let [max_due_per_block, breaker_rollbacks, breaker_window] = genesis.params.map(u128::from);
         Self {
+            planted: None,
             tip: None,
             chain: genesis.chain,
             max_due_per_block,
@@ -198,6 +236,22 @@ impl Model {
         }
     }
 
+    /// The same with a fault.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn planted(genesis: &Genesis, planted: Option<Planted>) -> Self {
+        Self { planted, ..Self::genesis(genesis) }
+    }
+
+    fn has(&self, planted: Planted) -> bool {
+        self.planted == Some(planted)
+    }
+
+    /// By how much a rule with this fault is off: 1, or 0 without it.
+    fn off_by(&self, planted: Planted) -> u128 {
+        u128::from(self.has(planted))
+    }
+
     /// Executes a block.
     ///
     /// # Errors
@@ -207,7 +261,8 @@ impl Model {
         if self.tip.is_some_and(|tip| h != tip + 1) {
             return Err(WrongHeight);
         }
-        if self.breaker.is_some_and(|breaker| breaker.until != 0 && h >= breaker.until && !breaker.draining) {
+        let closing = h.saturating_sub(self.off_by(Planted::BreakerLate));
+        if self.breaker.is_some_and(|breaker| breaker.until != 0 && closing >= breaker.until && !breaker.draining) {
             self.close_breaker(BreakerClosedBy::Expiry);
         }
         let used = self.run_due(h);
@@ -241,7 +296,7 @@ impl Model {
             .features
             .values()
             .filter_map(|f| Some((f.step_due()?, f.name.clone())))
-            .filter(|(due, _)| *due <= h)
+            .filter(|(due, _)| *due <= h + self.off_by(Planted::StepEarly))
             .collect();
         steps.sort();
         for (_, name) in steps {
@@ -295,7 +350,9 @@ impl Model {
         let before = self.clone();
         for (index, command) in commands.iter().enumerate() {
             if let Err(reject) = self.command(h, actor, command) {
-                *self = before;
+                if !self.has(Planted::RejectLeaves) {
+                    *self = before;
+                }
                 return Receipt::Rejected { reject, index: index as u8 };
             }
         }
@@ -305,7 +362,9 @@ impl Model {
     /// Decoding is behind us: authority, limits, existence, breaker, status, prerequisites, data.
     fn command(&mut self, h: u128, actor: Address, command: &Command) -> Result<(), Reject> {
         let held = self.roles.get(&actor).copied().unwrap_or(0);
-        if held & (authority(command) | ADMIN) == 0 {
+        let guardian_starts = self.has(Planted::GuardianStarts) && matches!(command, Command::StartCanary { .. });
+        let allowed = authority(command) | ADMIN | if guardian_starts { GUARDIAN } else { 0 };
+        if held & allowed == 0 {
             return Err(Reject::Unauthorized);
         }
         limits(command)?;
@@ -661,7 +720,7 @@ impl Model {
 
     /// Looks at a feature after a report.
     fn guard(&mut self, h: u128, name: &[u8]) {
-        let Some(verdict) = self.feature_mut(name).judge() else { return };
+        let Some(verdict) = self.features[name].judge(self.off_by(Planted::RateAtThreshold)) else { return };
         let reason = verdict.reason;
         self.roll_back(h, name, Address::ZERO, verdict);
         self.count_rollback(h, reason);
@@ -784,8 +843,8 @@ impl Feature {
         add(&mut m.current_errors, errors);
     }
 
-    /// The first rule of the guard that matches.
-    fn judge(&self) -> Option<Verdict> {
+    /// The first rule of the guard that matches; the rate rule may be off by something.
+    fn judge(&self, off_by: u128) -> Option<Verdict> {
         let (m, policy) = (&self.metrics, &self.policy);
         let min_samples = u128::from(policy.min_samples);
         let (errors, successes) = (self.error_count, self.success_count);
@@ -799,7 +858,7 @@ impl Feature {
         let threshold = self.max_error_rate;
         if let Some(value) = error_rate(errors, successes)
             && errors + successes >= min_samples
-            && value > threshold
+            && value + off_by > threshold
         {
             let (rule, reason) = (RollbackRule::ErrorRate, Reason::ErrorRate);
             return Some(Verdict { rule, reason, errors, successes, value, threshold });

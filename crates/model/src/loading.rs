@@ -8,7 +8,7 @@ use coalmine_core::{Address, Event, LoadState, PluginAction, PluginReason, Rejec
 use semver::Version;
 
 use crate::plugins::{Plugin, allows, event_version};
-use crate::{Model, U32_MAX, event_name};
+use crate::{Model, Planted, U32_MAX, event_name};
 
 const DEPENDENTS_MAX: usize = 256;
 const LOADED_MAX: usize = 1_024;
@@ -214,7 +214,7 @@ impl Model {
         *self = after;
         for name in self.required_first(planned) {
             let is_loaded = |(required, _): &(Vec<u8>, Vec<u8>)| self.plugins[required].load_state == LoadState::Loaded;
-            let is_ready = self.plugins[&name].rows().iter().all(is_loaded);
+            let is_ready = self.plugins[&name].rows().iter().all(is_loaded) || self.has(Planted::LoadEarly);
             self.set_load_state(&name, if is_ready { LoadState::Loading } else { LoadState::Pending });
             for waiting in self.waiting_for(&name) {
                 self.queue_load(h, &waiting);

@@ -12,7 +12,7 @@ use coalmine_core::{
 use semver::{BuildMetadata, Version, VersionReq};
 
 use crate::raw::{self, PluginCommand, Stage, Strategy, Terms, is_name};
-use crate::{ADMIN, GUARDIAN, Model, OPERATOR, REPORTER, U32_MAX, U64_MAX, event_name};
+use crate::{ADMIN, GUARDIAN, Model, OPERATOR, Planted, REPORTER, U32_MAX, U64_MAX, event_name};
 
 const STRATEGIES: [StrategyKind; 5] =
     [StrategyKind::Canary, StrategyKind::Rolling, StrategyKind::BlueGreen, StrategyKind::AbTest, StrategyKind::Custom];
@@ -557,7 +557,8 @@ impl Model {
         let mut looks: Vec<(u128, Vec<u8>)> =
             self.plugins.iter().filter_map(|(name, plugin)| Some((due(plugin)?, name.clone()))).collect();
         looks.sort();
-        for (_, name) in looks.into_iter().filter(|(due, _)| *due <= h) {
+        let early = self.off_by(Planted::StageEarly);
+        for (_, name) in looks.into_iter().filter(|(due, _)| *due <= h + early) {
             if used == self.max_due_per_block || self.breaker.is_some() {
                 return used;
             }
@@ -930,8 +931,9 @@ impl Model {
 
     /// Rolls a deployment back whose deadline has passed.
     fn ends_at_deadline(&mut self, h: u128, name: &[u8]) -> bool {
+        let late = self.off_by(Planted::DeadlineLate);
         let deployment = self.deployment_mut(name);
-        let has_passed = deployment.deadline().is_some_and(|deadline| h >= deadline);
+        let has_passed = deployment.deadline().is_some_and(|deadline| h >= deadline + late);
         if has_passed {
             let evidence = deployment.evidence(deployment.plan.terms.max_blocks.into());
             self.roll_back_deployment(h, name, PluginReason::Timeout, evidence, Address::ZERO);
@@ -944,6 +946,7 @@ impl Model {
         if self.ends_at_deadline(h, name) {
             return;
         }
+        let early = self.off_by(Planted::StageEarly);
         let deployment = self.deployment_mut(name);
         if deployment.hold != Hold::Running {
             deployment.look_at(None);
@@ -953,7 +956,7 @@ impl Model {
             self.leave_stage(h, Address::ZERO, PluginReason::None, name);
             return;
         }
-        if h < deployment.stage_end() {
+        if h + early < deployment.stage_end() {
             deployment.look_when_stage_ends(h);
             return;
         }
