@@ -4,27 +4,35 @@
 //! the history; executing changes nothing; advancing is feeding empty blocks; a state that is loaded
 //! from its records goes on like the one that wrote them.
 //!
-//! `COALMINE_MODEL_WORLDS` sets how many seeds are run, `COALMINE_MODEL_SEED` runs one of them.
+//! `COALMINE_MODEL_WORLDS` sets how many seeds each mix of worlds runs, `COALMINE_MODEL_SEED` runs one of
+//! them. The long form, of about a million transactions and two million blocks:
+//! `COALMINE_MODEL_WORLDS=3200 cargo test --release -p coalmine-core --test model worlds_of_ -- --nocapture`.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "tests"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, ControlFlow};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod common;
 
-use coalmine_core::query::{self, Entry, Visit};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
 use coalmine_core::{
-    Block, BlockError, EventCode, Execution, Fault, FeedBody, FeedId, FeedItem, FeedKind, Name, Outcome, Read, Receipt,
-    Reject, Standing, State, Version, WriteSet,
+    Block, BlockError, EventCode, Execution, FeedBody, FeedId, FeedItem, FeedKind, Name, Outcome, Receipt, Reject,
+    Standing, State, Version, query,
 };
-use coalmine_model::Model;
 use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, PLUGINS, World};
+use coalmine_model::{Model, Planted};
+use common::lockstep::Lockstep;
+use common::variable;
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 /// Seeds that are run when nothing else is said.
@@ -35,61 +43,16 @@ const BLOCKS: usize = 30;
 /// What is routed: nothing, a byte, an address, and more than fits into a few blocks of the hash.
 const UNITS: [&[u8]; 5] = [b"", b"a", b"b", &[0x31; 20], &[0xc7; 200]];
 
-/// The committed records, as a store would keep them.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Records(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl Records {
-    fn write(&mut self, writes: &WriteSet) {
-        for (key, value) in writes.iter() {
-            match value {
-                Some(value) => drop(self.0.insert(key.into(), value.into())),
-                None => assert!(self.0.remove(key).is_some(), "deletes {key:02x?}, which is not there"),
-            }
-        }
-    }
-
-    fn range(&self, start: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &Vec<u8>)> {
-        self.0.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)))
-    }
-}
-
-impl Read for Records {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
-        for (key, value) in self.range(start, end) {
-            if let ControlFlow::Break(()) = visit(key, value) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Entry>, Fault> {
-        Ok(self.range(start, end).next_back().map(|(key, value)| (key.clone(), value.clone())))
-    }
-}
-
-/// The state machine, its records, and the model, after the same blocks.
-struct Lockstep {
-    state: State,
-    records: Records,
-    model: Model,
+/// What has been fed to both: a block or a transaction is a step.
+#[derive(Debug, Default)]
+struct Steps {
+    blocks: usize,
+    transactions: usize,
 }
 
 impl Lockstep {
-    fn genesis(world: &World) -> Self {
-        let (state, writes) = State::genesis(&world.genesis).unwrap();
-        let mut records = Records::default();
-        records.write(&writes);
-        Self { state, records, model: Model::genesis(&world.genesis) }
-    }
-
-    /// Feeds a block to both, and an equal state from its records.
-    fn execute(&mut self, block: &Block) -> Outcome {
+    /// Feeds a block to both, and to an equal state from its records.
+    fn feed(&mut self, block: &Block) -> Outcome {
         let before = (block.height().is_multiple_of(8)).then(|| format!("{:?}", self.state));
         let root_before = self.state.root();
         let execution = self.state.execute(block).unwrap();
@@ -99,8 +62,13 @@ impl Lockstep {
         if let Some(before) = before {
             assert!(format!("{:?}", self.state) == before, "execute changed the state");
         }
-        let outcome = self.model.execute(block).unwrap();
-        self.commit(execution, &outcome);
+        self.commit_alike(execution, block)
+    }
+
+    fn commit_alike(&mut self, execution: Execution, block: &Block) -> Outcome {
+        let agreed = self.compare(execution, block).unwrap_or_else(|difference| panic!("{difference}"));
+        let outcome = agreed.outcome().clone();
+        self.commit(agreed);
         outcome
     }
 
@@ -118,30 +86,12 @@ impl Lockstep {
                 assert!(execution.writes().is_empty(), "advance skips the writes of {empty}");
                 walked.apply(execution).unwrap();
             }
-            let walk = walked.execute(&Block::empty(height)).unwrap();
+            let empty = Block::empty(height);
+            let walk = walked.execute(&empty).unwrap();
             same(&execution, &walk);
             walked.apply(walk).unwrap();
-            let outcome = self.model.execute(&Block::empty(height)).unwrap();
-            self.commit(execution, &outcome);
+            self.commit_alike(execution, &empty);
         }
-    }
-
-    fn commit(&mut self, execution: Execution, outcome: &Outcome) {
-        let root = execution.root();
-        assert_eq!(execution.outcome(), outcome, "outcome");
-        self.records.write(execution.writes());
-        self.state.apply(execution).unwrap();
-        assert_eq!(self.state.tip(), self.model.tip(), "tip");
-        assert_entries(&self.records.0, &self.model.entries());
-        assert_eq!(self.state.root(), root, "root of the execution");
-        assert_eq!(self.state.root(), self.model.root(), "root");
-    }
-
-    fn reloaded(&self) -> State {
-        let entries = self.records.0.iter().map(Ok::<_, Fault>);
-        let state = State::load(entries, self.state.tip()).unwrap();
-        assert_eq!((state.root(), state.tip()), (self.state.root(), self.state.tip()), "reloaded");
-        state
     }
 
     fn agree_on_answers(&self) {
@@ -241,88 +191,99 @@ fn same(one: &Execution, other: &Execution) {
     assert!(one.writes().iter().eq(other.writes().iter()), "write sets differ");
 }
 
-fn assert_entries(got: &BTreeMap<Vec<u8>, Vec<u8>>, want: &BTreeMap<Vec<u8>, Vec<u8>>) {
-    if got != want {
-        let keys: BTreeSet<_> = got.keys().chain(want.keys()).filter(|key| got.get(*key) != want.get(*key)).collect();
-        let hex = |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let line = |key: &Vec<u8>| {
-            let of = |map: &BTreeMap<Vec<u8>, Vec<u8>>| map.get(key).map_or("nothing".into(), hex);
-            format!("\n  key {}\n core {}\nmodel {}", hex(key), of(got), of(want))
-        };
-        panic!("records differ:{}", keys.into_iter().map(line).collect::<String>());
-    }
-}
-
-/// Runs a world through both; gives the outcomes of its blocks.
-fn agree(world: &World) -> Vec<Outcome> {
-    let mut both = Lockstep::genesis(world);
-    assert_eq!(both.state.root(), both.model.root(), "root of the genesis");
-    assert_entries(&both.records.0, &both.model.entries());
-    let mut outcomes = Vec::new();
+/// Runs a world through both.
+fn agree(world: &World, planted: Option<Planted>) -> Steps {
+    let mut both = Lockstep::genesis(&world.genesis, planted);
+    let mut steps = Steps::default();
     for block in &world.blocks {
-        if let Some(to) = both.state.tip().map(|tip| block.height() - 1 - tip).filter(|gap| *gap > 0) {
-            both.advance(both.state.tip().unwrap() + to);
+        if let Some(tip) = both.state.tip() {
+            both.advance(block.height() - 1);
+            steps.blocks += usize::try_from(block.height() - 1 - tip).unwrap();
         }
-        outcomes.push(both.execute(block));
+        both.feed(block);
         both.agree_on_answers();
         both.refuses_other_heights();
+        steps.blocks += 1;
+        steps.transactions += block.payloads().len();
     }
-    outcomes
+    steps
 }
 
-fn disagreement(world: &World) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(|| agree(world))).err()?;
-    let text = panic.downcast_ref::<String>().cloned();
-    Some(text.or(panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Catches a panic, which is not told then; those of other tests are.
+fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                hook(info)
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    QUIET.set(false);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or(panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+    })
 }
 
 /// Runs a world through both; if they disagree, shrinks it and says how to see it again.
-fn check(world: World, again: &str) {
-    if disagreement(&world).is_none() {
-        return;
+fn check(world: World, planted: Option<Planted>, again: &str) -> Result<Steps, String> {
+    let run = |world: &World| caught(|| agree(world, planted));
+    run(&world).map_err(|_| {
+        let smallest = world.shrink(|world| run(world).is_err());
+        let why = run(&smallest).err().unwrap_or_default();
+        let lines =
+            |block: &Block| -> String { block.payloads().iter().map(|payload| format!("\n    {payload:?}")).collect() };
+        let blocks: String =
+            smallest.blocks.iter().map(|block| format!("\n  block {}{}", block.height(), lines(block))).collect();
+        format!("core and model disagree: {why}\nafter {:?}{blocks}\nrepeat: {again}", smallest.genesis)
+    })
+}
+
+/// The steps of the worlds of these seeds, or what the first one shows that does not agree.
+fn check_seeds(mix: Mix, planted: Option<Planted>, seeds: Range<u64>, test: &str) -> Result<Steps, String> {
+    let mut steps = Steps::default();
+    for seed in seeds {
+        let again = format!("COALMINE_MODEL_SEED={seed} cargo test --release -p coalmine-core --test model {test}");
+        let Steps { blocks, transactions } = check(World::of_seed(mix, seed, BLOCKS), planted, &again)?;
+        steps.blocks += blocks;
+        steps.transactions += transactions;
     }
-    std::panic::set_hook(Box::new(|_| {}));
-    let smallest = world.shrink(|world| disagreement(world).is_some());
-    let why = disagreement(&smallest).unwrap_or_default();
-    drop(std::panic::take_hook());
-    let lines =
-        |block: &Block| -> String { block.payloads().iter().map(|payload| format!("\n    {payload:?}")).collect() };
-    let blocks: String =
-        smallest.blocks.iter().map(|block| format!("\n  block {}{}", block.height(), lines(block))).collect();
-    panic!("core and model disagree: {why}\nafter {:?}{blocks}\nrepeat: {again}", smallest.genesis);
+    Ok(steps)
 }
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
-}
-
-fn seeds() -> std::ops::Range<u64> {
-    match variable("COALMINE_MODEL_SEED") {
+#[track_caller]
+fn check_mix(mix: Mix, test: &str) {
+    let seeds = match variable("COALMINE_MODEL_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..variable("COALMINE_MODEL_WORLDS").unwrap_or(WORLDS),
-    }
-}
-
-fn check_seeds(mix: Mix, test: &str) {
-    for seed in seeds() {
-        let again = format!("COALMINE_MODEL_SEED={seed} cargo test --release -p coalmine-core --test model {test}");
-        check(World::of_seed(mix, seed, BLOCKS), &again);
-    }
+    };
+    let worlds = seeds.end - seeds.start;
+    let Steps { blocks, transactions } =
+        check_seeds(mix, None, seeds, test).unwrap_or_else(|difference| panic!("{difference}"));
+    println!("{worlds} worlds: {} steps, {blocks} blocks and {transactions} transactions", blocks + transactions);
 }
 
 #[test]
 fn worlds_of_seeds() {
-    check_seeds(Mix::Features, "worlds_of_seeds");
+    check_mix(Mix::Features, "worlds_of_seeds");
 }
 
 #[test]
 fn worlds_of_plugins() {
-    check_seeds(Mix::Plugins, "worlds_of_plugins");
+    check_mix(Mix::Plugins, "worlds_of_plugins");
 }
 
 #[test]
 fn worlds_of_both() {
-    check_seeds(Mix::Both, "worlds_of_both");
+    check_mix(Mix::Both, "worlds_of_both");
 }
 
 /// Bytes that print as hex.
@@ -340,7 +301,27 @@ proptest! {
 
     #[test]
     fn worlds_of_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..2_000).prop_map(Hex)) {
-        check(World::from_bytes(&bytes.0, BLOCKS), "the bytes below");
+        check(World::from_bytes(&bytes.0, BLOCKS), None, "the bytes below").unwrap_or_else(|difference| panic!("{difference}"));
+    }
+}
+
+/// Each planted fault shows in some world of the mix that has its rule.
+#[test]
+fn worlds_show_every_planted_fault() {
+    for planted in Planted::ALL {
+        let (mix, test) = match planted {
+            Planted::RateAtThreshold
+            | Planted::StepEarly
+            | Planted::BreakerLate
+            | Planted::RejectLeaves
+            | Planted::GuardianStarts => (Mix::Features, "worlds_of_seeds"),
+            Planted::StageEarly | Planted::DeadlineLate | Planted::LoadEarly => (Mix::Plugins, "worlds_of_plugins"),
+        };
+        let told = check_seeds(mix, Some(planted), 0..WORLDS, test).err();
+        let told = told.unwrap_or_else(|| panic!("no world shows {planted:?}"));
+        let (found, again) = told.rsplit_once("repeat: COALMINE_MODEL_SEED=").unwrap();
+        assert!(again.ends_with(&format!(" cargo test --release -p coalmine-core --test model {test}")), "{told}");
+        println!("{planted:?}: seed {again}, shrunk to {} blocks", found.matches("\n  block ").count());
     }
 }
 

@@ -5,6 +5,7 @@
 //! the same state. A test that only runs blocks has tested that much.
 #![allow(dead_code, reason = "every test takes its part")]
 
+pub(crate) mod lockstep;
 pub(crate) mod plugins;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -612,7 +613,12 @@ pub(crate) fn refused(reject: Reject) -> Receipt {
     Receipt::Rejected { reject, index: 0 }
 }
 
-// Chance.
+// Chance, and what the environment asks for.
+
+/// A number from the environment.
+pub(crate) fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
 
 /// A sequence of numbers that look random and are the same in every run (SplitMix64).
 pub(crate) struct Random(pub(crate) u64);
