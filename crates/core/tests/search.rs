@@ -1,0 +1,597 @@
+//! Every command in every state that a few blocks lead to: a breadth-first search with the state machine
+//! and the plain model in lockstep.
+//!
+//! A [`Space`] has some states to start from, all at height 10, and a list of transactions for each height
+//! above, of one command each. From each state every transaction is tried as the only one of the next
+//! block, and so is the empty block; what each of them leads to is a state of the next height. Two states
+//! of one height are one if their records are the same but for the histories, which only grow and which
+//! no block reads. The search is closed: it tries everything in every state it reaches, up to its last
+//! height.
+//!
+//! Each transition has the same receipts, events, records and root in both. A refused transaction, and
+//! one whose second command is refused, tells, writes and leaves as root what the empty block does, so
+//! nothing at all is left of it (a height is in no record). Trying changes no state.
+//!
+//! `COALMINE_SEARCH_HEIGHTS` sets how many heights are searched: the long form is
+//! `COALMINE_SEARCH_HEIGHTS=5 cargo test --release -p coalmine-core --test search -- --nocapture`.
+//! `COALMINE_SEARCH_PATH` walks one path: the number of the start, then of the transaction of each height.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coalmine_core::{
+    Address, Block, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Genesis, Hash, Height, KeyPrefix,
+    Params, Payload, Policy, Receipt, Role, Roles, Stage, Strategy, Terms,
+};
+use coalmine_model::Planted;
+use sha2::{Digest, Sha256};
+
+use common::lockstep::{Agreed, Lockstep};
+use common::plugins::*;
+use common::*;
+
+/// The height of every start.
+const START: Height = 10;
+/// Heights that are searched when nothing else is said.
+const HEIGHTS: u64 = 4;
+
+/// Commands of an admin, each by itself, by height.
+type Blocks = Vec<(Height, Vec<Command>)>;
+
+/// What is searched.
+struct Space {
+    /// The test of this space.
+    test: &'static str,
+    /// The transactions that are tried at a height, of a kind of command.
+    commands: fn(CommandKind, Height) -> Vec<Command>,
+    /// The blocks that lead to each start.
+    starts: fn() -> Vec<Blocks>,
+}
+
+// The commands. A new kind does not compile before it has its rows here.
+
+/// The ledger itself, in every space.
+fn ledger_commands(kind: CommandKind, height: Height, scheduled: [Vec<Command>; 2]) -> Vec<Command> {
+    let [next, after] = scheduled;
+    match kind {
+        CommandKind::TripBreaker => vec![trip(0, true), trip(height + 1, false)],
+        CommandKind::ResetBreaker => vec![Command::ResetBreaker],
+        CommandKind::Schedule => vec![schedule(height + 1, next), schedule(height + 2, after)],
+        // What the block before has scheduled for two blocks later.
+        CommandKind::CancelSchedule => vec![cancel(height + 1, 1)],
+        CommandKind::GrantRole => vec![grant(GUARDIAN, Role::Operator)],
+        CommandKind::RevokeRole => vec![revoke(OPERATOR, Role::Operator)],
+        CommandKind::SetParams => vec![set_params(Some(1), Some(1), Some(2))],
+        other => panic!("{other} is not about the ledger"),
+    }
+}
+
+/// `f`, and `g` that rests on it.
+fn feature_commands(kind: CommandKind, height: Height) -> Vec<Command> {
+    match kind {
+        CommandKind::CreateFeature => vec![create_with("f", plain()), create_with("g", resting())],
+        CommandKind::ConfigureFeature => vec![configure("f", steps_every(1)), configure("g", manual(resting()))],
+        CommandKind::StartCanary => vec![canary("f", 50), canary("g", 50)],
+        CommandKind::StartRollout => vec![rollout("f", 100), rollout("g", 60)],
+        CommandKind::AdvanceRollout => vec![advance("f"), advance("g")],
+        CommandKind::Enable => vec![enable("f"), enable("g")],
+        CommandKind::Disable => vec![disable("f"), disable("g")],
+        CommandKind::Rollback => vec![rollback("f"), rollback("g")],
+        CommandKind::SetOverride => vec![set_override("f", USER, true), set_override("g", USER, false)],
+        CommandKind::ClearOverride => vec![clear_override("f", USER), clear_override("g", USER)],
+        // Below the threshold, at it and above it.
+        CommandKind::Report => {
+            vec![report("f", 2, 1), report("f", 1, 1), report("f", 0, 2), report("g", 1, 1), report("g", 0, 2)]
+        }
+        CommandKind::TripBreaker
+        | CommandKind::ResetBreaker
+        | CommandKind::Schedule
+        | CommandKind::CancelSchedule
+        | CommandKind::GrantRole
+        | CommandKind::RevokeRole
+        | CommandKind::SetParams => {
+            ledger_commands(kind, height, [vec![enable("g")], vec![rollback("f"), canary("f", 50)]])
+        }
+        CommandKind::RegisterVersion
+        | CommandKind::Deploy
+        | CommandKind::Pause
+        | CommandKind::Resume
+        | CommandKind::Promote
+        | CommandKind::RollbackDeployment
+        | CommandKind::Revert
+        | CommandKind::RetireVersion
+        | CommandKind::SetRule
+        | CommandKind::SetHostVersion
+        | CommandKind::SetRegistryParams
+        | CommandKind::Load
+        | CommandKind::Unload
+        | CommandKind::ReportVersion
+        | CommandKind::AttestHealth
+        | CommandKind::ReportLoad
+        | CommandKind::ReportUnload
+        | CommandKind::FeedPut
+        | CommandKind::FeedPatch
+        | CommandKind::FeedDelete
+        | CommandKind::FeedForget => vec![],
+    }
+}
+
+/// `p` requires `lib`.
+fn plugin_commands(kind: CommandKind, height: Height) -> Vec<Command> {
+    match kind {
+        CommandKind::RegisterVersion => {
+            vec![register_on("p", "2.0.0", &[("lib", "^1")]), register_for_host("lib", "2.0.0", "^1")]
+        }
+        CommandKind::Deploy => vec![deploy_p(), deploy_lib()],
+        CommandKind::Pause => vec![pause("p"), pause("lib")],
+        CommandKind::Resume => vec![resume("p"), resume("lib")],
+        CommandKind::Promote => vec![promote("p"), promote("lib")],
+        CommandKind::RollbackDeployment => vec![roll_back("p"), roll_back("lib")],
+        CommandKind::Revert => vec![revert("p"), revert("lib")],
+        CommandKind::RetireVersion => vec![retire("p", "1.0.0"), retire("lib", "2.0.0")],
+        CommandKind::SetRule => vec![set_rule("p", Some("^1")), set_rule("lib", None)],
+        CommandKind::SetHostVersion => vec![set_host("1.0.0")],
+        CommandKind::SetRegistryParams => vec![auto_load(true)],
+        CommandKind::Load => vec![load("p"), load("lib")],
+        CommandKind::Unload => vec![unload("p"), unload("lib"), unload_force("lib")],
+        CommandKind::ReportVersion => vec![
+            tell_version("p", "1.0.0", 2, 0),
+            tell_version("p", "2.0.0", 2, 1),
+            tell_version("p", "2.0.0", 2, 2),
+            tell_version("lib", "2.0.0", 2, 2),
+        ],
+        CommandKind::AttestHealth => {
+            vec![attest("p", "2.0.0", false), attest("lib", "2.0.0", true), attest("lib", "2.0.0", false)]
+        }
+        CommandKind::ReportLoad => vec![
+            loaded("p", "1.0.0", true),
+            loaded("p", "2.0.0", true),
+            loaded("lib", "1.0.0", true),
+            loaded("lib", "1.0.0", false),
+        ],
+        CommandKind::ReportUnload => {
+            vec![unloaded("p", "1.0.0", true), unloaded("lib", "1.0.0", true), unloaded("lib", "1.0.0", false)]
+        }
+        CommandKind::TripBreaker
+        | CommandKind::ResetBreaker
+        | CommandKind::Schedule
+        | CommandKind::CancelSchedule
+        | CommandKind::GrantRole
+        | CommandKind::RevokeRole
+        | CommandKind::SetParams => {
+            ledger_commands(kind, height, [vec![promote("p")], vec![roll_back("p"), load("p")]])
+        }
+        CommandKind::CreateFeature
+        | CommandKind::ConfigureFeature
+        | CommandKind::StartCanary
+        | CommandKind::StartRollout
+        | CommandKind::AdvanceRollout
+        | CommandKind::Enable
+        | CommandKind::Disable
+        | CommandKind::Rollback
+        | CommandKind::SetOverride
+        | CommandKind::ClearOverride
+        | CommandKind::Report
+        | CommandKind::FeedPut
+        | CommandKind::FeedPatch
+        | CommandKind::FeedDelete
+        | CommandKind::FeedForget => vec![],
+    }
+}
+
+/// Environments `a` and `b`, and a filter `a`.
+fn feed_commands(kind: CommandKind, _height: Height) -> Vec<Command> {
+    use FeedKind::{Environment, Filter};
+    match kind {
+        CommandKind::FeedPut => vec![
+            put(FeedPart::Only, &[("a", 2)], &[("a", 1)]),
+            put(FeedPart::First, &[("a", 1)], &[]),
+            put(FeedPart::More, &[("b", 1)], &[("a", 2)]),
+            put(FeedPart::Last, &[], &[("a", 3)]),
+        ],
+        CommandKind::FeedPatch => vec![
+            patch(Environment, "a", 1, b"1"),
+            patch(Environment, "a", 2, b"2"),
+            patch(Environment, "b", 3, b"3"),
+            patch(Filter, "a", 2, b""),
+        ],
+        CommandKind::FeedDelete => {
+            vec![gone(Environment, "a", 2), gone(Environment, "a", 3), gone(Environment, "b", 1), gone(Filter, "a", 2)]
+        }
+        CommandKind::FeedForget => vec![forget(Environment, &["a", "b"]), forget(Filter, &["a"])],
+        CommandKind::CreateFeature
+        | CommandKind::ConfigureFeature
+        | CommandKind::StartCanary
+        | CommandKind::StartRollout
+        | CommandKind::AdvanceRollout
+        | CommandKind::Enable
+        | CommandKind::Disable
+        | CommandKind::Rollback
+        | CommandKind::SetOverride
+        | CommandKind::ClearOverride
+        | CommandKind::Report
+        | CommandKind::TripBreaker
+        | CommandKind::ResetBreaker
+        | CommandKind::Schedule
+        | CommandKind::CancelSchedule
+        | CommandKind::GrantRole
+        | CommandKind::RevokeRole
+        | CommandKind::SetParams
+        | CommandKind::RegisterVersion
+        | CommandKind::Deploy
+        | CommandKind::Pause
+        | CommandKind::Resume
+        | CommandKind::Promote
+        | CommandKind::RollbackDeployment
+        | CommandKind::Revert
+        | CommandKind::RetireVersion
+        | CommandKind::SetRule
+        | CommandKind::SetHostVersion
+        | CommandKind::SetRegistryParams
+        | CommandKind::Load
+        | CommandKind::Unload
+        | CommandKind::ReportVersion
+        | CommandKind::AttestHealth
+        | CommandKind::ReportLoad
+        | CommandKind::ReportUnload => vec![],
+    }
+}
+
+/// Steps of 40 % every two blocks, with an error rate of a half.
+fn plain() -> FeatureChanges {
+    FeatureChanges {
+        increment_percent: Some(percent(40)),
+        increment_blocks: Some(2),
+        max_error_rate: Some(5_000),
+        min_success_count: Some(1),
+        policy: Some(Policy { min_samples: 2, ..Policy::default() }),
+    }
+}
+
+fn resting() -> FeatureChanges {
+    let policy = Policy { prerequisites: vec![name("f")], min_samples: 2, window_blocks: 2, ..Policy::default() };
+    FeatureChanges { policy: Some(policy), ..plain() }
+}
+
+/// A stage that ends by itself and one behind a manual gate.
+fn deploy_p() -> Command {
+    let stages = [stage(1_000, 1), Stage { gate: Gate::Manual, ..stage(5_000, 1) }];
+    let terms = Terms { error_threshold_bps: 5_000, min_requests: 2, max_blocks: 4, ..EASY };
+    deploy("p", "2.0.0", custom(&stages), terms)
+}
+
+/// A health gate, and rules that pause.
+fn deploy_lib() -> Command {
+    let terms = Terms { error_threshold_bps: 5_000, auto_promote: false, auto_rollback: false, ..EASY };
+    deploy("lib", "2.0.0", Strategy::BlueGreen { health_blocks: 2, bake_blocks: 1 }, terms)
+}
+
+// The spaces.
+
+const FEATURES: Space = Space {
+    test: "features_by_every_command",
+    commands: feature_commands,
+    starts: || {
+        let both = [create_with("f", manual(plain())), create_with("g", resting())];
+        let on = [canary("f", 20), canary("g", 20), report("f", 1, 0), report("g", 1, 0)];
+        vec![
+            vec![(1, vec![create_with("f", plain())])],
+            // `g` reaches its target with its next step; that of `f` is due a block later, by hand.
+            vec![
+                (7, both.to_vec()),
+                (8, on.to_vec()),
+                (9, vec![rollout("g", 60), set_override("f", USER, false)]),
+                (10, vec![rollout("f", 100)]),
+            ],
+        ]
+    },
+};
+
+const PLUGINS: Space = Space {
+    test: "plugins_by_every_command",
+    commands: plugin_commands,
+    starts: || {
+        let first = [register_on("p", "1.0.0", &[("lib", "*")]), register("lib", "1.0.0")];
+        let second = [register_on("p", "2.0.0", &[("lib", "^1")]), register_for_host("lib", "2.0.0", "^1")];
+        vec![
+            vec![(1, first.to_vec())],
+            // The first stage of `p` has ended by itself, its deadline is near; the gate of `lib` has just been shut.
+            vec![
+                (1, first.to_vec()),
+                (2, second.to_vec()),
+                (3, vec![set_host("1.0.0"), load("lib")]),
+                (4, vec![loaded("lib", "1.0.0", true), load("p")]),
+                (8, vec![deploy_p()]),
+                (10, vec![deploy_lib()]),
+            ],
+        ]
+    },
+};
+
+const FEED: Space = Space {
+    test: "feed_by_every_command",
+    commands: feed_commands,
+    starts: || vec![vec![], vec![(1, vec![put(FeedPart::Only, &[("a", 1), ("b", 1)], &[("a", 1)])])]],
+};
+
+const SPACES: [Space; 3] = [FEATURES, PLUGINS, FEED];
+
+/// A transaction that is tried, and the same with a second command that is refused.
+struct Letter {
+    kind: CommandKind,
+    alone: Payload,
+    undone: Payload,
+}
+
+impl Space {
+    /// All that is tried at a height, besides the empty block. A guardian gives what it may, and what it
+    /// would have to be an operator for.
+    fn letters(&self, height: Height) -> Vec<Letter> {
+        let letter = |signer: Address, command: Command| Letter {
+            kind: command.kind(),
+            alone: tx(signer, std::slice::from_ref(&command)),
+            undone: tx(signer, &[command, cancel(height, 0)]),
+        };
+        let of_kind = |kind: &CommandKind| {
+            let signers = match kind.roles()[0] {
+                Role::Admin => vec![ADMIN],
+                Role::Operator if matches!(kind, CommandKind::StartCanary | CommandKind::Deploy) => {
+                    vec![OPERATOR, GUARDIAN]
+                }
+                Role::Operator => vec![OPERATOR],
+                Role::Guardian => vec![OPERATOR, GUARDIAN],
+                Role::Reporter => vec![REPORTER],
+                Role::Feeder => vec![FEEDER],
+            };
+            let commands = (self.commands)(*kind, height);
+            signers.into_iter().flat_map(move |signer| commands.clone().into_iter().map(move |one| (signer, one)))
+        };
+        CommandKind::ALL.iter().flat_map(of_kind).map(|(signer, command)| letter(signer, command)).collect()
+    }
+
+    fn start(&self, index: usize, planted: Option<Planted>) -> Result<Lockstep, String> {
+        let mut both = Lockstep::genesis(&genesis(), planted);
+        let blocks = (self.starts)().swap_remove(index);
+        for height in 1..=START {
+            let commands = blocks.iter().filter(|(at, _)| *at == height).flat_map(|(_, commands)| commands);
+            let payloads = commands.map(|command| tx(ADMIN, std::slice::from_ref(command))).collect();
+            let block = Block::from_payloads(height, payloads).unwrap();
+            let agreed = both.execute(&block)?;
+            assert!(agreed.outcome().receipts.iter().all(|receipt| *receipt == Receipt::Ok), "{:?}", agreed.outcome());
+            both.commit(agreed);
+        }
+        Ok(both)
+    }
+}
+
+fn genesis() -> Genesis {
+    let roles: BTreeMap<Address, Roles> = [
+        (ADMIN, Role::Admin.into()),
+        (OPERATOR, Role::Operator.into()),
+        (REPORTER, Role::Reporter.into()),
+        (GUARDIAN, Role::Guardian.into()),
+        (FEEDER, Role::Feeder.into()),
+    ]
+    .into();
+    let params = Params { breaker_rollbacks: 2, breaker_window: 3, ..Params::default() };
+    Genesis::with_params(coalmine_core::ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
+}
+
+// The search.
+
+#[derive(Debug, Default)]
+struct Counts {
+    states: usize,
+    transitions: usize,
+    /// Transitions by the code of their receipt.
+    receipts: BTreeMap<u16, usize>,
+    accepted: BTreeSet<CommandKind>,
+}
+
+/// A state, and how the search came to it.
+struct Reached {
+    both: Lockstep,
+    path: Vec<usize>,
+}
+
+/// What tells a state from the others of its height.
+fn identity(agreed: &Agreed) -> Hash {
+    let histories = [KeyPrefix::Change.byte(), KeyPrefix::PluginChange.byte()];
+    let mut hash = Sha256::new();
+    for (key, value) in agreed.records.0.iter().filter(|(key, _)| !histories.contains(&key[0])) {
+        for bytes in [key, value] {
+            hash.update(bytes.len().to_be_bytes());
+            hash.update(bytes);
+        }
+    }
+    Hash(hash.finalize().into())
+}
+
+/// Executes a block of at most one transaction, which leaves nothing if it is refused.
+fn attempt(both: &Lockstep, payload: Option<&Payload>, empty: Option<&Agreed>) -> Result<Agreed, String> {
+    let height = both.state.tip().unwrap().checked_add(1).unwrap();
+    let block = Block::from_payloads(height, payload.into_iter().cloned().collect()).unwrap();
+    let agreed = both.execute(&block)?;
+    let Some(empty) = empty.filter(|_| agreed.outcome().receipts != [Receipt::Ok]) else { return Ok(agreed) };
+    let is_empty = agreed.execution.root() == empty.execution.root()
+        && agreed.outcome().events == empty.outcome().events
+        && writes(&agreed.execution) == writes(&empty.execution);
+    if is_empty { Ok(agreed) } else { Err(format!("{:?} leaves something", agreed.outcome())) }
+}
+
+/// Tries a letter in a state, 0 is the empty block, and gives what it leads to.
+fn step(
+    both: &Lockstep,
+    letters: &[Letter],
+    index: usize,
+    empty: &Agreed,
+    counts: &mut Counts,
+) -> Result<Agreed, String> {
+    let Some(letter) = index.checked_sub(1).map(|index| &letters[index]) else { return attempt(both, None, None) };
+    let agreed = attempt(both, Some(&letter.alone), Some(empty))?;
+    let code = agreed.outcome().receipts[0].code();
+    if code == 0 {
+        counts.accepted.insert(letter.kind);
+        let undone = attempt(both, Some(&letter.undone), Some(empty))?;
+        if undone.outcome().receipts == [Receipt::Ok] {
+            return Err(format!("{:?} is accepted", letter.undone));
+        }
+        counts.transitions += 1;
+        *counts.receipts.entry(undone.outcome().receipts[0].code()).or_default() += 1;
+    }
+    *counts.receipts.entry(code).or_default() += 1;
+    Ok(agreed)
+}
+
+fn agree_on_answers(both: &Lockstep) -> Result<(), String> {
+    for (feature, user) in
+        ["f", "g"].into_iter().flat_map(|feature| [USER, user(1), user(2)].map(|user| (feature, user)))
+    {
+        if both.state.is_enabled(&name(feature), &user) != both.model.is_enabled(feature.as_bytes(), &user) {
+            return Err(format!("is {feature} on for {user}?"));
+        }
+    }
+    for (plugin, unit) in
+        ["p", "lib"].into_iter().flat_map(|plugin| [USER, user(1), user(2)].map(|unit| (plugin, unit)))
+    {
+        let routed = both.state.route(&name(plugin), &unit.0).map(ToString::to_string);
+        if routed != both.model.route(plugin.as_bytes(), &unit.0) {
+            return Err(format!("which {plugin} for {unit}?"));
+        }
+    }
+    Ok(())
+}
+
+impl Space {
+    /// Searches so many heights; gives the first thing that the two do not agree on, and its path.
+    fn search(&self, heights: u64, planted: Option<Planted>) -> Result<Counts, String> {
+        let mut counts = Counts::default();
+        let mut level = Vec::new();
+        for start in 0..(self.starts)().len() {
+            let path = vec![start];
+            let both = self.start(start, planted).map_err(|why| self.told(&why, &path))?;
+            level.push(Reached { both, path });
+        }
+        counts.states = level.len();
+        let last = START + Height::try_from(heights).unwrap();
+        for height in START + 1..=last {
+            let letters = self.letters(height);
+            let (mut seen, mut next) = (BTreeSet::new(), Vec::new());
+            for Reached { both, path } in level {
+                let text = format!("{:?}", both.state);
+                both.reloaded();
+                agree_on_answers(&both).map_err(|why| self.told(&why, &path))?;
+                let empty = attempt(&both, None, None).map_err(|why| self.told(&why, &path))?;
+                for index in 0..=letters.len() {
+                    let path: Vec<usize> = path.iter().copied().chain([index]).collect();
+                    let agreed = step(&both, &letters, index, &empty, &mut counts);
+                    let agreed = agreed.map_err(|why| self.told(&why, &path))?;
+                    counts.transitions += 1;
+                    if seen.insert(identity(&agreed)) && height < last {
+                        let mut both = both.clone();
+                        both.commit(agreed);
+                        next.push(Reached { both, path });
+                    }
+                }
+                assert_eq!(format!("{:?}", both.state), text, "trying changed a state");
+            }
+            counts.states += seen.len();
+            level = next;
+        }
+        Ok(counts)
+    }
+
+    /// Walks one path, as the search goes it, and tries the empty block after it.
+    fn walk(&self, path: &[usize], planted: Option<Planted>) -> Result<(), String> {
+        let mut both = self.start(path[0], planted)?;
+        for index in &path[1..] {
+            agree_on_answers(&both)?;
+            let letters = self.letters(both.state.tip().unwrap() + 1);
+            let empty = attempt(&both, None, None)?;
+            let agreed = step(&both, &letters, *index, &empty, &mut Counts::default())?;
+            let height = agreed.execution.height();
+            let what = index.checked_sub(1).map(|index| &letters[index].alone);
+            println!("block {height}: {what:?}\n  {:?}", agreed.outcome());
+            both.commit(agreed);
+        }
+        agree_on_answers(&both)?;
+        attempt(&both, None, None).map(drop)
+    }
+
+    fn told(&self, why: &str, path: &[usize]) -> String {
+        let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+        let again = "cargo test --release -p coalmine-core --test search";
+        format!("{why}\nrepeat: COALMINE_SEARCH_PATH={} {again} {}", path.join("."), self.test)
+    }
+
+    fn check(&self) {
+        if let Ok(path) = std::env::var("COALMINE_SEARCH_PATH") {
+            return self.walk(&path_of(&path), None).unwrap_or_else(|why| panic!("{why}"));
+        }
+        let heights = variable("COALMINE_SEARCH_HEIGHTS").unwrap_or(HEIGHTS);
+        let Counts { states, transitions, receipts, accepted } =
+            self.search(heights, None).unwrap_or_else(|why| panic!("{why}"));
+        println!(
+            "{}: {states} states, {transitions} transitions in {heights} heights, by code {receipts:?}",
+            self.test
+        );
+        let has_rows = |kind: &&CommandKind| !(self.commands)(**kind, START).is_empty();
+        assert!(accepted.iter().eq(CommandKind::ALL.iter().filter(has_rows)), "accepted somewhere: {accepted:?}");
+    }
+}
+
+fn path_of(text: &str) -> Vec<usize> {
+    text.split('.').map(|number| number.parse().unwrap_or_else(|_| panic!("{text} is no path"))).collect()
+}
+
+#[test]
+fn features_by_every_command() {
+    FEATURES.check();
+}
+
+#[test]
+fn plugins_by_every_command() {
+    PLUGINS.check();
+}
+
+#[test]
+fn feed_by_every_command() {
+    FEED.check();
+}
+
+#[test]
+fn every_command_is_in_a_space() {
+    for kind in CommandKind::ALL {
+        assert!(SPACES.iter().any(|space| !(space.commands)(*kind, START).is_empty()), "{kind}");
+    }
+}
+
+/// The search sees each planted fault, and the path that it tells shows the same again.
+#[test]
+fn the_search_sees_every_planted_fault() {
+    for planted in Planted::ALL {
+        let space = match planted {
+            Planted::RateAtThreshold
+            | Planted::StepEarly
+            | Planted::BreakerLate
+            | Planted::RejectLeaves
+            | Planted::GuardianStarts => FEATURES,
+            Planted::StageEarly | Planted::DeadlineLate | Planted::LoadEarly => PLUGINS,
+        };
+        let told = space.search(HEIGHTS, Some(planted)).err().unwrap_or_else(|| panic!("{planted:?} is not seen"));
+        let (why, again) = told.split_once("\nrepeat: COALMINE_SEARCH_PATH=").unwrap();
+        let (path, command) = again.split_once(' ').unwrap();
+        assert_eq!(command, format!("cargo test --release -p coalmine-core --test search {}", space.test));
+        assert_eq!(space.walk(&path_of(path), Some(planted)), Err(why.into()), "{planted:?} again");
+        println!("{planted:?}: path {path}");
+    }
+}
