@@ -63,13 +63,13 @@ struct Space {
 fn ledger_commands(kind: CommandKind, height: Height, scheduled: [Vec<Command>; 2]) -> Vec<Command> {
     let [next, after] = scheduled;
     match kind {
-        CommandKind::TripBreaker => vec![trip(0, true), trip(height + 1, false)],
+        CommandKind::TripBreaker => vec![trip(0, true), trip(height + 1, false), trip(height, false)],
         CommandKind::ResetBreaker => vec![Command::ResetBreaker],
         CommandKind::Schedule => vec![schedule(height + 1, next), schedule(height + 2, after)],
         // What the block before has scheduled for two blocks later.
         CommandKind::CancelSchedule => vec![cancel(height + 1, 1)],
         CommandKind::GrantRole => vec![grant(GUARDIAN, Role::Operator)],
-        CommandKind::RevokeRole => vec![revoke(OPERATOR, Role::Operator)],
+        CommandKind::RevokeRole => vec![revoke(OPERATOR, Role::Operator), revoke(ADMIN, Role::Admin)],
         CommandKind::SetParams => vec![set_params(Some(1), Some(1), Some(2))],
         other => panic!("{other} is not about the ledger"),
     }
@@ -90,7 +90,7 @@ fn feature_commands(kind: CommandKind, height: Height) -> Vec<Command> {
         CommandKind::ClearOverride => vec![clear_override("f", USER), clear_override("g", USER)],
         // Below the threshold, at it and above it.
         CommandKind::Report => {
-            vec![report("f", 2, 1), report("f", 1, 1), report("f", 0, 2), report("g", 1, 1), report("g", 0, 2)]
+            vec![report("f", 2, 1), report("f", 1, 1), report("f", 0, 2), report("g", 0, 1), report("g", 0, 2)]
         }
         CommandKind::TripBreaker
         | CommandKind::ResetBreaker
@@ -259,7 +259,7 @@ fn plain() -> FeatureChanges {
 
 fn resting() -> FeatureChanges {
     let policy = Policy { prerequisites: vec![name("f")], min_samples: 2, window_blocks: 2, ..Policy::default() };
-    FeatureChanges { policy: Some(policy), ..plain() }
+    FeatureChanges { min_success_count: Some(0), policy: Some(policy), ..plain() }
 }
 
 /// A stage that ends by itself and one behind a manual gate.
@@ -395,6 +395,8 @@ struct Counts {
     /// Transitions by the code of their receipt.
     receipts: BTreeMap<u16, usize>,
     accepted: BTreeSet<CommandKind>,
+    /// The identities of all states but the starts.
+    different: BTreeSet<(Height, Hash)>,
 }
 
 /// A state, and how the search came to it.
@@ -404,14 +406,21 @@ struct Reached {
 }
 
 /// What tells a state from the others of its height.
-fn identity(agreed: &Agreed) -> Hash {
+fn identity(records: &Records) -> Hash {
     let histories = [KeyPrefix::Change.byte(), KeyPrefix::PluginChange.byte()];
+    hash(records.0.iter().filter(|(key, _)| !histories.contains(&key[0])))
+}
+
+/// What would, if a block did read histories.
+fn identity_with_histories(records: &Records) -> Hash {
+    hash(records.0.iter())
+}
+
+fn hash<'a>(entries: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>) -> Hash {
     let mut hash = Sha256::new();
-    for (key, value) in agreed.records.0.iter().filter(|(key, _)| !histories.contains(&key[0])) {
-        for bytes in [key, value] {
-            hash.update(bytes.len().to_be_bytes());
-            hash.update(bytes);
-        }
+    for bytes in entries.flat_map(|(key, value)| [key, value]) {
+        hash.update(bytes.len().to_be_bytes());
+        hash.update(bytes);
     }
     Hash(hash.finalize().into())
 }
@@ -474,6 +483,16 @@ fn agree_on_answers(both: &Lockstep) -> Result<(), String> {
 impl Space {
     /// Searches so many heights; gives the first thing that the two do not agree on, and its path.
     fn search(&self, heights: u64, planted: Option<Planted>) -> Result<Counts, String> {
+        self.search_by(identity, heights, planted)
+    }
+
+    /// The same with another idea of which states are one.
+    fn search_by(
+        &self,
+        identity_of: fn(&Records) -> Hash,
+        heights: u64,
+        planted: Option<Planted>,
+    ) -> Result<Counts, String> {
         let mut counts = Counts::default();
         let mut level = Vec::new();
         for start in 0..(self.starts)().len() {
@@ -496,7 +515,8 @@ impl Space {
                     let agreed = step(&both, &letters, index, &empty, &mut counts);
                     let agreed = agreed.map_err(|why| self.told(&why, &path))?;
                     counts.transitions += 1;
-                    if seen.insert(identity(&agreed)) && height < last {
+                    counts.different.insert((height, identity(&agreed.records)));
+                    if seen.insert(identity_of(&agreed.records)) && height < last {
                         let mut both = both.clone();
                         both.commit(agreed);
                         next.push(Reached { both, path });
@@ -538,7 +558,7 @@ impl Space {
             return self.walk(&path_of(&path), None).unwrap_or_else(|why| panic!("{why}"));
         }
         let heights = variable("COALMINE_SEARCH_HEIGHTS").unwrap_or(HEIGHTS);
-        let Counts { states, transitions, receipts, accepted } =
+        let Counts { states, transitions, receipts, accepted, different: _ } =
             self.search(heights, None).unwrap_or_else(|why| panic!("{why}"));
         println!(
             "{}: {states} states, {transitions} transitions in {heights} heights, by code {receipts:?}",
@@ -572,6 +592,17 @@ fn feed_by_every_command() {
 fn every_command_is_in_a_space() {
     for kind in CommandKind::ALL {
         assert!(SPACES.iter().any(|space| !(space.commands)(*kind, START).is_empty()), "{kind}");
+    }
+}
+
+/// Going on from every history that leads to a state leads to no other states than going on from one.
+#[test]
+fn no_block_reads_a_history() {
+    for space in [FEATURES, PLUGINS] {
+        let [short, long] =
+            [identity, identity_with_histories].map(|identity| space.search_by(identity, 3, None).unwrap());
+        assert!(short.states < long.states, "no state has two histories");
+        assert_eq!(short.different, long.different);
     }
 }
 
