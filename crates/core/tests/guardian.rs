@@ -249,10 +249,6 @@ fn rise_in_story(
     None
 }
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
-}
-
 #[test]
 fn a_guardian_never_raises_exposure() {
     let beginning = beginning();

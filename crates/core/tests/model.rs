@@ -200,11 +200,10 @@ fn agree(world: &World, planted: Option<Planted>) -> Steps {
             both.advance(block.height() - 1);
             steps.blocks += usize::try_from(block.height() - 1 - tip).unwrap();
         }
-        both.feed(block);
+        steps.transactions += both.feed(block).receipts.len();
+        steps.blocks += 1;
         both.agree_on_answers();
         both.refuses_other_heights();
-        steps.blocks += 1;
-        steps.transactions += block.payloads().len();
     }
     steps
 }
