@@ -1,9 +1,10 @@
 //! Blocks, transactions and receipts, with their canonical encoding.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::command::{COMMAND_SIZE_MAX, Command};
+use crate::command::Command;
 use crate::event::Event;
 use crate::reject::Reject;
 use crate::values::{Address, Height};
@@ -16,6 +17,8 @@ pub const TX_COMMANDS_MAX: usize = 16;
 pub const BLOCK_TXS_MAX: usize = 65_536;
 /// The longest encoded block, in bytes.
 pub const BLOCK_SIZE_MAX: usize = 16 * 1_024 * 1_024;
+/// The same without height and count.
+const PAYLOADS_SIZE_MAX: usize = BLOCK_SIZE_MAX - 8;
 
 /// One signer's commands: all of them, or none. The host has authenticated the signer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,19 +96,6 @@ impl Payload {
     }
 }
 
-impl Payload {
-    /// What the payload and its length take in a block at most.
-    fn size_bound(&self) -> usize {
-        const COMMAND: usize = 2 + COMMAND_SIZE_MAX;
-        const HEAD: usize = 8 + 4 + Address::LEN + 1;
-        let body = match self {
-            Self::Transaction(tx) => tx.commands.len().saturating_mul(COMMAND),
-            Self::Malformed(bytes) => bytes.len(),
-        };
-        body.saturating_add(HEAD)
-    }
-}
-
 impl Encode for Payload {
     fn encode(&self, out: &mut Writer) {
         match self {
@@ -116,43 +106,58 @@ impl Encode for Payload {
 }
 
 /// The transactions of one height.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// They are kept as their bytes and decoded one at a time: a block of many small commands would take
+/// many times its size otherwise.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Block {
     height: Height,
-    payloads: Vec<Payload>,
+    count: u32,
+    /// Every payload behind its length, as in the encoding.
+    payloads: Vec<u8>,
 }
 
 impl Block {
     /// A block of these transactions.
     ///
     /// # Errors
-    /// As for [`Block::from_payloads`].
+    /// As for [`Block::from_encoded`].
     pub fn new(height: Height, txs: Vec<Transaction>) -> Result<Self, DecodeError> {
-        Self::from_payloads(height, txs.into_iter().map(Payload::Transaction).collect())
+        Self::from_encoded(height, txs.iter().map(Transaction::to_bytes))
     }
 
     /// A block of these payloads.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::TooLarge`] for more than 65 536 of them, or more than 16 MiB encoded.
+    /// As for [`Block::from_encoded`].
     pub fn from_payloads(height: Height, payloads: Vec<Payload>) -> Result<Self, DecodeError> {
-        let too_large = Err(DecodeError::whole(DecodeErrorKind::TooLarge));
-        if payloads.len() > BLOCK_TXS_MAX {
-            return too_large;
+        Self::from_encoded(height, payloads.iter().map(Payload::to_bytes))
+    }
+
+    /// A block of payloads that are encoded already.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TooLarge`] for more than 65 536 of them, or more than 16 MiB encoded.
+    pub fn from_encoded<P: AsRef<[u8]>>(
+        height: Height,
+        payloads: impl IntoIterator<Item = P>,
+    ) -> Result<Self, DecodeError> {
+        let mut out = Writer::default();
+        let mut count: u32 = 0;
+        for payload in payloads {
+            out.lp32(payload.as_ref());
+            count = count.saturating_add(1);
+            if usize::try_from(count).unwrap_or(usize::MAX) > BLOCK_TXS_MAX || out.len() > PAYLOADS_SIZE_MAX {
+                return Err(DecodeError::whole(DecodeErrorKind::TooLarge));
+            }
         }
-        let block = Self { height, payloads };
-        // What transactions can take at most settles most blocks without encoding them.
-        let bound = block.payloads.iter().fold(0_usize, |sum, payload| sum.saturating_add(payload.size_bound()));
-        if bound > BLOCK_SIZE_MAX && block.to_bytes().len() > BLOCK_SIZE_MAX {
-            return too_large;
-        }
-        Ok(block)
+        Ok(Self { height, count, payloads: out.into_bytes() })
     }
 
     /// A block without transactions.
     #[must_use]
     pub const fn empty(height: Height) -> Self {
-        Self { height, payloads: Vec::new() }
+        Self { height, count: 0, payloads: Vec::new() }
     }
 
     /// The height.
@@ -161,18 +166,32 @@ impl Block {
         self.height
     }
 
-    /// The transactions, in order.
+    /// Whether there is no transaction.
     #[must_use]
-    pub fn payloads(&self) -> &[Payload] {
-        &self.payloads
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The transactions, in order, each decoded when it is its turn.
+    pub fn payloads(&self) -> impl Iterator<Item = Payload> {
+        let mut input = Reader::new(&self.payloads);
+        // The lengths have been checked or written here, so what stops the reading is the end.
+        core::iter::from_fn(move || input.lp32().ok().map(Payload::from_bytes))
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block {} ", self.height)?;
+        f.debug_list().entries(self.payloads()).finish()
     }
 }
 
 impl Encode for Block {
     fn encode(&self, out: &mut Writer) {
         out.u32(self.height);
-        out.u32(u32::try_from(self.payloads.len()).unwrap_or(u32::MAX));
-        self.payloads.iter().for_each(|payload| out.lp32(&payload.to_bytes()));
+        out.u32(self.count);
+        out.raw(&self.payloads);
     }
 }
 
@@ -181,17 +200,18 @@ impl Decode for Block {
         if input.remaining() > BLOCK_SIZE_MAX {
             return Err(input.error(DecodeErrorKind::TooLarge));
         }
-        let height = input.u32()?;
-        let count = usize::try_from(input.u32()?).unwrap_or(usize::MAX);
+        let (height, count) = (input.u32()?, input.u32()?);
         // Every transaction takes the four bytes of its length at least.
-        if count > BLOCK_TXS_MAX || count > input.remaining() / 4 {
+        let room = (input.remaining() / 4).min(BLOCK_TXS_MAX);
+        if usize::try_from(count).unwrap_or(usize::MAX) > room {
             return Err(input.error(DecodeErrorKind::TooLarge));
         }
-        let mut payloads = Vec::new();
+        let mut behind = input.clone();
         for _ in 0..count {
-            payloads.push(Payload::from_bytes(input.lp32()?));
+            behind.lp32()?;
         }
-        Ok(Self { height, payloads })
+        let payloads = input.raw(input.remaining().saturating_sub(behind.remaining()))?;
+        Ok(Self { height, count, payloads: payloads.into() })
     }
 }
 

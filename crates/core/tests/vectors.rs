@@ -841,9 +841,8 @@ fn transaction_json(tx: &Transaction) -> Value {
 fn block_json(block: &Block) -> Value {
     let txs: Vec<Value> = block
         .payloads()
-        .iter()
         .map(|payload| match payload {
-            Payload::Transaction(tx) => transaction_json(tx),
+            Payload::Transaction(tx) => transaction_json(&tx),
             Payload::Malformed(bytes) => json!({ "malformed": hex::encode(bytes) }),
         })
         .collect();

@@ -145,15 +145,16 @@ impl World {
 
 fn smaller_blocks(block: &Block) -> Vec<Block> {
     let mut smaller = Vec::new();
-    for (index, payload) in block.payloads().iter().enumerate() {
-        let mut without = block.payloads().to_vec();
+    let payloads: Vec<Payload> = block.payloads().collect();
+    for (index, payload) in payloads.iter().enumerate() {
+        let mut without = payloads.clone();
         without.remove(index);
         smaller.push(without);
         if let Some(Transaction { signer, commands }) = raw::Transaction::from_bytes(&payload.to_bytes()) {
             for left_out in (0..commands.len()).filter(|_| commands.len() > 1) {
                 let mut commands = commands.clone();
                 commands.remove(left_out);
-                let mut with = block.payloads().to_vec();
+                let mut with = payloads.clone();
                 with[index] = Payload::from_bytes(&Transaction { signer, commands }.to_bytes());
                 smaller.push(with);
             }

@@ -267,7 +267,7 @@ impl Model {
         }
         let used = self.run_due(h);
         self.drain(h, used);
-        let receipts = block.payloads().iter().map(|payload| self.payload(h, &payload.to_bytes())).collect();
+        let receipts = block.payloads().map(|payload| self.payload(h, &payload.to_bytes())).collect();
         self.tip = Some(h);
         Ok(Outcome { receipts, events: std::mem::take(&mut self.events) })
     }

@@ -86,7 +86,7 @@ fn golden(world: &World) -> Result<Golden, Box<dyn Error>> {
         for height in gap {
             execute(&mut model, &Block::empty(height))?;
         }
-        let mut payloads = block.payloads().to_vec();
+        let mut payloads: Vec<_> = block.payloads().collect();
         payloads.retain(|payload| payload.to_bytes().len() <= PAYLOAD_SIZE_MAX);
         let block = Block::from_payloads(block.height(), payloads)?;
         let outcome = execute(&mut model, &block)?;

@@ -63,7 +63,7 @@ pub fn load(bytes: &[u8]) {
         drop(state.plan_load(&plugin));
     }
     let Some(next) = tip.checked_add(1) else { return };
-    let again = Block::from_payloads(next, last.payloads().to_vec()).unwrap();
+    let again = Block::from_payloads(next, last.payloads().collect()).unwrap();
     let execution = state.execute(&again).unwrap();
     steps_rise(&execution);
     let mut after = records.clone();

@@ -139,7 +139,7 @@ impl State {
                 return Err(BlockError::Height { expected, found: block.height() });
             }
         }
-        self.run(block.height(), block.payloads())
+        self.run(block)
     }
 
     /// Executes the first height above the tip, up to `to`, at which something falls due, or `to`
@@ -158,7 +158,7 @@ impl State {
             None => to,
         };
         let height = self.busy_from(next).map_or(to, |busy| busy.min(to));
-        self.run(height, &[])
+        self.run(&Block::empty(height))
     }
 
     /// The first height from `next` on at which an empty block does something.
@@ -172,8 +172,8 @@ impl State {
         due.into_iter().flatten().min().map(|height| height.max(next))
     }
 
-    fn run(&self, height: Height, payloads: &[Payload]) -> Result<Execution, BlockError> {
-        let mut block = Overlay::new(self, height);
+    fn run(&self, input: &Block) -> Result<Execution, BlockError> {
+        let mut block = Overlay::new(self, input.height());
         block.expire_breaker();
         let mut budget = Budget(block.global.params.max_due_per_block);
         // A breaker that opens in this block drains from the next one on.
@@ -182,7 +182,7 @@ impl State {
         if is_draining {
             block.drain(budget);
         }
-        let receipts = payloads.iter().enumerate().map(|(tx, payload)| block.run_payload(tx, payload)).collect();
+        let receipts = input.payloads().enumerate().map(|(tx, payload)| block.run_payload(tx, &payload)).collect();
         block.finish(receipts)
     }
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
+use std::iter;
 use std::ops::Range;
 use std::path::Path;
 
 use coalmine_core::{
-    Address, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, ChainId, Decode, Genesis, GenesisError, Height, Params, Payload,
-    Role, Roles,
+    Address, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, ChainId, Decode, Genesis, GenesisError, Height, Params, Role, Roles,
 };
 
 use super::error::{FileError, Place};
@@ -344,7 +344,8 @@ fn block(
         object.only("a block", ["height", "txs", "expect"].into_iter())?;
         rises(height, last).map_err(|message| height_value.problem(message))?;
         let payloads = object.get("txs").map_or(Ok(Vec::new()), |txs| payloads(txs, signer))?;
-        let block = Block::from_payloads(height, payloads).map_err(|error| value.problem(error.to_string()))?;
+        let payloads = payloads.iter().flat_map(|(bytes, repeat)| iter::repeat_n(bytes, *repeat));
+        let block = Block::from_encoded(height, payloads).map_err(|error| value.problem(error.to_string()))?;
         let place = locate(value.at());
         let expect = object.get("expect").map(|expect| expect::block(expect, locate(expect.at()))).transpose();
         Ok(FileBlock { place, block, expect: expect.map_err(|problem| problem.in_key("expect"))? })
@@ -352,23 +353,25 @@ fn block(
     read().map_err(|problem: Problem| problem.in_block(height))
 }
 
-/// The transactions of a block. Their count and size are known before a repeated one is multiplied.
-fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<Payload>, Problem> {
+/// The transactions of a block, encoded, and how often each is there. Their count and size are known before a repeated one is multiplied.
+fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<(Vec<u8>, usize)>, Problem> {
     let mut payloads = Vec::new();
+    let mut count: usize = 0;
     let mut size: usize = 8;
     for (index, tx) in txs.elements().map_err(|problem| problem.in_key("txs"))?.enumerate() {
         let tx = tx?;
         let mut read = || {
             let (bytes, repeat) = transaction_bytes(tx, signer)?;
             let repeat = usize::try_from(repeat).unwrap_or(usize::MAX);
-            if payloads.len().saturating_add(repeat) > BLOCK_TXS_MAX {
+            count = count.saturating_add(repeat);
+            if count > BLOCK_TXS_MAX {
                 return Err(tx.problem(format!("a block has at most {BLOCK_TXS_MAX} transactions")));
             }
             size = size.saturating_add(bytes.len().saturating_add(4).saturating_mul(repeat));
             if size > BLOCK_SIZE_MAX {
                 return Err(tx.problem(format!("a block has at most {BLOCK_SIZE_MAX} bytes")));
             }
-            payloads.extend(std::iter::repeat_n(Payload::from_bytes(&bytes), repeat));
+            payloads.push((bytes, repeat));
             Ok(())
         };
         read().map_err(|problem| problem.in_tx(index))?;

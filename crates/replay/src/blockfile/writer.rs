@@ -4,6 +4,7 @@
 //! reports; equal transactions in a row become one with `repeat`.
 
 use std::io::{self, Write};
+use std::iter;
 
 use coalmine_core::{Address, Block, Encode, Genesis, Params, Role};
 
@@ -76,7 +77,7 @@ impl<W: Write> BlockWriter<W> {
                     let begin = if index == 0 { ",\n      \"txs\": [" } else { "," };
                     write!(self.out, "{begin}\n        {}", one_line(&tx, true))?;
                 }
-                if !block.payloads().is_empty() {
+                if !block.is_empty() {
                     write!(self.out, "\n      ]")?;
                 }
                 if let Some(expect) = expect {
@@ -90,7 +91,7 @@ impl<W: Write> BlockWriter<W> {
                     let begin = if index == 0 { ",\"txs\":[" } else { "," };
                     write!(self.out, "{begin}{tx}")?;
                 }
-                if !block.payloads().is_empty() {
+                if !block.is_empty() {
                     write!(self.out, "]")?;
                 }
                 if let Some(expect) = expect {
@@ -168,10 +169,13 @@ fn genesis(genesis: &Genesis) -> String {
 
 /// The entries of `txs`, compact; equal payloads in a row are one entry.
 fn transactions<'a>(block: &'a Block, signer: &'a Address) -> impl Iterator<Item = String> + 'a {
-    block.payloads().chunk_by(|a, b| a == b).filter_map(|equal| {
-        let mut tx = transaction_json(equal.first()?, signer);
-        if equal.len() > 1 {
-            tx.push_str(&format!(",\"repeat\":{}", equal.len()));
+    let mut payloads = block.payloads().peekable();
+    iter::from_fn(move || {
+        let payload = payloads.next()?;
+        let mut tx = transaction_json(&payload, signer);
+        let more = iter::from_fn(|| payloads.next_if_eq(&payload)).count();
+        if more > 0 {
+            tx.push_str(&format!(",\"repeat\":{}", more.saturating_add(1)));
         }
         tx.push('}');
         Some(tx)

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::iter::Peekable;
+use std::iter::{self, Peekable};
 
 use coalmine_core::query::{Entries, Entry};
 use coalmine_core::{Block, Decode, Fault, Height, Key, Outcome, Read};
@@ -185,7 +185,7 @@ impl Side {
     fn turn(&mut self) -> Result<(), Error> {
         self.block = loop {
             match self.feed.next_block()? {
-                Some(block) if block.block.payloads().is_empty() => {}
+                Some(block) if block.block.is_empty() => {}
                 block => break block.map(|block| block.block),
             }
         };
@@ -214,18 +214,18 @@ fn bisect_files(first: Feed, second: Feed, out: &mut Output) -> Result<Option<Pl
     let heights = |side: &Side| side.block.as_ref().map(Block::height);
     while let Some(height) = [heights(&first), heights(&second)].into_iter().flatten().min() {
         let ((block_a, outcome_a), (block_b, outcome_b)) = (first.step(height)?, second.step(height)?);
-        let txs_a = block_a.as_ref().map(Block::payloads).unwrap_or_default();
-        let txs_b = block_b.as_ref().map(Block::payloads).unwrap_or_default();
         let (a, b) = (&first.ledger, &second.ledger);
         let compared = [
-            ("blocks", txs_a != txs_b),
+            ("blocks", block_a != block_b),
             ("receipts", outcome_a.receipts != outcome_b.receipts),
             ("events", outcome_a.events != outcome_b.events),
             ("root", a.state().root() != b.state().root()),
         ];
         let differ: Vec<&str> = compared.into_iter().filter_map(|(what, differs)| differs.then_some(what)).collect();
         if !differ.is_empty() {
-            let tx = first_difference(txs_a, txs_b).or(first_difference(&outcome_a.receipts, &outcome_b.receipts));
+            let [txs_a, txs_b] = [&block_a, &block_b].map(|block| block.iter().flat_map(Block::payloads));
+            let tx = first_difference(txs_a, txs_b);
+            let tx = tx.or_else(|| first_difference(&outcome_a.receipts, &outcome_b.receipts));
             let names = tx.map(|tx| {
                 let name = |outcome: &Outcome| outcome.receipts.get(tx).map(|receipt| receipt.name());
                 (tx, name(&outcome_a), name(&outcome_b))
@@ -238,9 +238,10 @@ fn bisect_files(first: Feed, second: Feed, out: &mut Output) -> Result<Option<Pl
     Ok(None)
 }
 
-fn first_difference<T: PartialEq>(a: &[T], b: &[T]) -> Option<usize> {
-    let at = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    (at < a.len().max(b.len())).then_some(at)
+fn first_difference<T: PartialEq>(a: impl IntoIterator<Item = T>, b: impl IntoIterator<Item = T>) -> Option<usize> {
+    let (mut a, mut b) = (a.into_iter().fuse(), b.into_iter().fuse());
+    let pairs = iter::from_fn(|| Some((a.next(), b.next())).filter(|(a, b)| a.is_some() || b.is_some()));
+    pairs.enumerate().find(|(_, (a, b))| a != b).map(|(at, _)| at)
 }
 
 /// A transaction, and its receipts on both sides.
