@@ -183,6 +183,9 @@ pub struct FeedEntry {
 }
 
 impl FeedEntry {
+    /// The fewest bytes of an entry: two lengths, an id of one byte and the version.
+    const SIZE_MIN: usize = 12;
+
     /// A u16 count, then the entries.
     pub(crate) fn encode_list(entries: &[Self], out: &mut Writer) {
         out.u16(u16::try_from(entries.len()).unwrap_or(u16::MAX));
@@ -196,7 +199,9 @@ impl FeedEntry {
     /// Reads a list whose ids ascend. The first entry that breaks a rule decides: its id, then its body.
     pub(crate) fn decode_list(input: &mut Reader<'_>) -> Result<Checked<Vec<Self>>, DecodeError> {
         let count = input.u16()?;
-        let mut entries = Ok(Vec::new());
+        // Room for no more than the bytes at hand can hold, and made once: what grows takes it three times.
+        let room = usize::from(count).min(input.remaining() / Self::SIZE_MIN);
+        let mut entries = Ok(Vec::with_capacity(room));
         let mut ids = Ascending::default();
         for _ in 0..count {
             let id = ids.next(input)?;
