@@ -32,6 +32,7 @@ use ics23::{
     LengthOp, NonExistenceProof, ProofSpec,
 };
 use prost::Message;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use thiserror::Error;
 
 /// The greatest size of an encoded proof in bytes; [`verify`] looks at nothing longer.
@@ -151,6 +152,7 @@ pub fn verify(root: &Hash32, key: &[u8], proof: &[u8]) -> Result<Option<Vec<u8>>
     if proof.len() > PROOF_SIZE_MAX {
         return Err(ProofError::TooLarge(proof.len()));
     }
+    check_outline(proof)?;
     let decoded = CommitmentProof::decode(proof).map_err(ProofError::Malformed)?;
     if decoded.encode_to_vec() != proof {
         return Err(ProofError::NotCanonical);
@@ -160,6 +162,45 @@ pub fn verify(root: &Hash32, key: &[u8], proof: &[u8]) -> Result<Option<Vec<u8>>
         Some(Kind::Nonexist(nonexist)) => verify_absence(root, key, nonexist).map(|()| None),
         Some(Kind::Batch(_) | Kind::Compressed(_)) | None => Err(ProofError::KindUnsupported),
     }
+}
+
+/// Refuses lists before they are decoded: empty parts take two bytes in a proof and many times that in memory.
+fn check_outline(proof: &[u8]) -> Result<(), ProofError> {
+    let mut steps: usize = 0;
+    let mut count = |exist: &[u8]| {
+        each_field(exist, |tag, _| {
+            steps = steps.saturating_add(usize::from(tag == 4));
+            Ok(())
+        })
+    };
+    each_field(proof, |tag, part| match tag {
+        1 => count(part),
+        2 => each_field(part, |tag, part| if matches!(tag, 2 | 3) { count(part) } else { Ok(()) }),
+        3 | 4 => Err(ProofError::KindUnsupported),
+        _ => Ok(()),
+    })?;
+    let steps_max = usize::from(DEPTH_MAX).saturating_mul(2);
+    if steps > steps_max { Err(ProofError::NotOfThisTree) } else { Ok(()) }
+}
+
+/// Shows every part of a protobuf message that has a length, with its tag.
+fn each_field<'a>(
+    mut message: &'a [u8],
+    mut see: impl FnMut(u32, &'a [u8]) -> Result<(), ProofError>,
+) -> Result<(), ProofError> {
+    while !message.is_empty() {
+        let (tag, wire) = decode_key(&mut message).map_err(ProofError::Malformed)?;
+        if wire != WireType::LengthDelimited {
+            skip_field(wire, tag, &mut message, DecodeContext::default()).map_err(ProofError::Malformed)?;
+            continue;
+        }
+        let len = decode_varint(&mut message).map_err(ProofError::Malformed)?;
+        let parts = usize::try_from(len).ok().and_then(|len| message.split_at_checked(len));
+        let (part, rest) = parts.ok_or_else(|| ProofError::Malformed(prost::DecodeError::new("a part is cut off")))?;
+        see(tag, part)?;
+        message = rest;
+    }
+    Ok(())
 }
 
 fn verify_existence(root: &Hash32, key: &[u8], mut exist: ExistenceProof) -> Result<Vec<u8>, ProofError> {
