@@ -23,7 +23,7 @@ const SIZE_MAX: u64 = 64 * 1024 * 1024;
 
 /// What is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Claim {
+pub enum Claim {
     /// The value of a key, or its absence.
     Key(Vec<u8>),
     /// The record of a feature, or its absence.
@@ -37,7 +37,7 @@ pub(crate) enum Claim {
 /// A bundle, as it stands in a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Bundle {
+pub struct Bundle {
     format: String,
     kind: Kind,
     #[serde(deserialize_with = "Option::deserialize")]
@@ -74,9 +74,12 @@ struct Item {
 }
 
 /// What a bundle proves.
-pub(crate) struct Proven {
-    pub(crate) claim: Claim,
-    pub(crate) root: Hash,
+#[derive(Debug)]
+pub struct Proven {
+    /// What was claimed, and holds.
+    pub claim: Claim,
+    /// The root under which it holds.
+    pub root: Hash,
     records: ProvenRecords,
 }
 
@@ -129,7 +132,10 @@ impl Bundle {
     }
 
     /// Reads a bundle and checks everything in it against a root.
-    pub(crate) fn verify(input: impl io::Read, root: Hash) -> Result<Proven, Error> {
+    ///
+    /// # Errors
+    /// What does not hold, or cannot be read.
+    pub fn verify(input: impl io::Read, root: Hash) -> Result<Proven, Error> {
         let mut bytes = Vec::new();
         let read = input.take(SIZE_MAX.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|error| Error::Input(format!("cannot be read: {error}")))?;

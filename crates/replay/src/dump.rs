@@ -62,7 +62,10 @@ pub(crate) fn is_dump(start: &[u8]) -> bool {
 }
 
 /// Reads a dump: the tip, and the records in key order.
-pub(crate) fn read(file: &str, input: impl BufRead) -> Result<(Tip, Vec<Entry>), Error> {
+///
+/// # Errors
+/// What is wrong with it, and in which line.
+pub fn read(file: &str, input: impl BufRead) -> Result<(Tip, Vec<Entry>), Error> {
     let mut lines = Lines { file, input, line: 0, bytes: Vec::new() };
     if !lines.next()? {
         return Err(lines.wrong("the file is empty"));
