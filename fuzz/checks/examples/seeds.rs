@@ -22,6 +22,8 @@ use serde_json::Value;
 const ROWS_OF_A_TYPE: usize = 2;
 /// Longer scenarios are no seeds.
 const SCENARIO_SIZE_MAX: u64 = 9_000;
+/// Nor are longer blocks.
+const BLOCK_SIZE_MAX: usize = 2_000;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -51,14 +53,65 @@ fn main() {
         }
     }
     for (number, proof) in coalmine_fuzz_checks::genuine_proofs().enumerate() {
-        write("proof", &format!("{number:02}"), proof);
+        write("proof", &format!("{number:02}"), &chosen(number, proof));
+    }
+    for (number, block) in
+        coalmine_fuzz_checks::lived_blocks().filter(|block| block.len() <= BLOCK_SIZE_MAX).enumerate()
+    {
+        write("execute", &format!("{number:02}"), &block);
+    }
+    for (number, dump) in coalmine_fuzz_checks::dumps().enumerate() {
+        write("restore", &format!("{number:02}"), &dump);
+    }
+    for (number, stream) in streams().into_iter().enumerate() {
+        write("feed", &format!("{number:02}"), &stream);
     }
     // Protobuf that means the same in more bytes: a field unknown to it, and the key's field twice.
     let genuine: Vec<&[u8]> = coalmine_fuzz_checks::genuine_proofs().take(2).collect();
     for (number, proof) in genuine.into_iter().enumerate() {
-        write("proof", &format!("unknown-field-{number}"), &[proof, &[0x78, 0x01]].concat());
-        write("proof", &format!("twice-{number}"), &[proof, proof].concat());
+        write("proof", &format!("unknown-field-{number}"), &chosen(number, &[proof, &[0x78, 0x01]].concat()));
+        write("proof", &format!("twice-{number}"), &chosen(number, &[proof, proof].concat()));
     }
+}
+
+/// The number of the key in front of its proof.
+fn chosen(number: usize, proof: &[u8]) -> Vec<u8> {
+    [&[u8::try_from(number).unwrap()], proof].concat()
+}
+
+/// Events of the stream, in messages as the source sends them.
+fn streams() -> Vec<Vec<u8>> {
+    let environment = |id: &str, version: i64| {
+        format!(
+            r#"{{"envID":"{id}","envKey":"prod","envName":"Production","mobKey":"mob-1","projKey":"p","projName":"P","sdkKey":{{"value":"sdk-1","expiring":{{"value":"sdk-0","timestamp":9}}}},"defaultTtl":5,"secureMode":true,"version":{version}}}"#
+        )
+    };
+    let filter = |version: i64| format!(r#"{{"projKey":"p","key":"f","version":{version}}}"#);
+    let put = |environments: &[(&str, i64)], filters: &[(&str, i64)]| {
+        let list = |items: Vec<String>| items.join(",");
+        let environments = environments.iter().map(|(id, version)| format!(r#""{id}":{}"#, environment(id, *version)));
+        let filters = filters.iter().map(|(id, version)| format!(r#""{id}":{}"#, filter(*version)));
+        let (environments, filters) = (list(environments.collect()), list(filters.collect()));
+        format!(r#"A{{"path":"/","data":{{"environments":{{{environments}}},"filters":{{{filters}}}}}}}"#)
+    };
+    let patch = |path: &str, data: String| format!(r#"B{{"path":"{path}","data":{data}}}"#);
+    let delete = |path: &str, version: i64| format!(r#"C{{"path":"{path}","version":{version}}}"#);
+    let all = [("e1", 3), ("e2", 4)];
+    let rows = [
+        vec![put(&[], &[])],
+        vec![put(&all, &[("f1", 1)])],
+        vec![put(&all, &[]), put(&all[..1], &[("f1", 1)])],
+        vec![patch("/environments/e1", environment("e1", 5))],
+        vec![patch("/environments/e1", environment("other", 5))],
+        vec![patch("/filters/f1", filter(2)), delete("/filters/f1", 3), patch("/filters/f1", filter(2))],
+        vec![delete("/environments/e1", -1), delete("/filters/a b", 1)],
+        vec![put(&all, &[("f1", 7)]), delete("/environments/e1", 9), put(&all, &[])],
+        vec!["D".into(), "E{}".into(), "A{".into()],
+        vec![patch("/elsewhere/e1", "null".into()), patch("/filters/", "{}".into())],
+        vec![put(&[("e1", -3)], &[("f 1", 1)]), put(&all, &[("f1", 1)])],
+        vec![r#"A{"PATH":"/","data":null,"Data":{"Filters":{"a":{},"a":{"version":9}}}}"#.into()],
+    ];
+    rows.iter().map(|events| events.join("\0").into_bytes()).collect()
 }
 
 /// A world, then one edit: its kind, a record, and what the kind asks for. The records at the end of

@@ -1,88 +1,108 @@
 //! Every decoder takes any bytes, and what it takes is encoded to the very same bytes.
 
+use std::any::type_name;
 use std::fmt::Debug;
+use std::str::FromStr;
 
 use coalmine_core::{
-    Advance, Block, BreakerClosedBy, Bucketing, Cause, Change, CommandKind, Counts, Decode, Deployment, Encode, Event,
-    EventCode, Evidence, Feature, FeedItem, FeedKind, FeedPart, FeedState, Gate, Genesis, Global, Hold, Key, Lack,
-    Lifetime, LoadState, Metrics, OnComplete, Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange,
-    PluginReason, PluginVersion, Policy, Reader, Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Stage,
-    Status, StrategyKind, Terms, Transaction, TxCommand, VersionStatus, Writer,
+    Address, Advance, Block, BreakerClosedBy, Bucketing, Cause, ChainId, Change, CommandKind, Constraint, Counts,
+    Decode, Deployment, Description, Encode, Event, EventCode, Evidence, Feature, FeedBody, FeedId, FeedItem, FeedKind,
+    FeedPart, FeedState, Gate, Genesis, Global, Hash, Hold, Key, Lack, Lifetime, LoadState, Metrics, Name, OnComplete,
+    Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy, Reader,
+    Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Stage, Status, Strategy, StrategyKind, Terms,
+    Transaction, TxCommand, ValueError, Version, VersionStatus, Writer,
 };
 use coalmine_store::Tip;
 
-/// Runs every decoder on the bytes.
-pub fn decode(bytes: &[u8]) {
-    let decoders: [fn(&[u8]); 46] = [
-        round_trip::<Key>,
-        round_trip::<Feature>,
-        round_trip::<Change>,
-        round_trip::<Override>,
-        round_trip::<Global>,
-        round_trip::<Params>,
-        round_trip::<Policy>,
-        round_trip::<Roles>,
-        round_trip::<Scheduled>,
-        round_trip::<Status>,
-        round_trip::<Reason>,
-        round_trip::<Cause>,
-        round_trip::<Bucketing>,
-        round_trip::<Advance>,
-        round_trip::<Lifetime>,
-        round_trip::<CommandKind>,
-        round_trip::<Transaction>,
-        round_trip::<Block>,
-        round_trip::<Genesis>,
-        round_trip::<Receipt>,
-        round_trip::<Event>,
-        round_trip::<EventCode>,
-        round_trip::<RollbackRule>,
-        round_trip::<FeedState>,
-        round_trip::<FeedItem>,
-        round_trip::<FeedKind>,
-        round_trip::<FeedPart>,
-        round_trip::<Registry>,
-        round_trip::<Plugin>,
-        round_trip::<PluginVersion>,
-        round_trip::<Deployment>,
-        round_trip::<PluginChange>,
-        round_trip::<Plan>,
-        round_trip::<Terms>,
-        round_trip::<Stage>,
-        round_trip::<Counts>,
-        round_trip::<Evidence>,
-        round_trip::<StrategyKind>,
-        round_trip::<Gate>,
-        round_trip::<OnComplete>,
-        round_trip::<Hold>,
-        round_trip::<Lack>,
-        round_trip::<LoadState>,
-        round_trip::<VersionStatus>,
-        round_trip::<PluginAction>,
-        round_trip::<PluginReason>,
-    ];
-    decoders.iter().for_each(|decoder| decoder(bytes));
-    round_trip::<BreakerClosedBy>(bytes);
-    metrics(bytes);
-    command(bytes);
-    assert_eq!(Payload::from_bytes(bytes).to_bytes(), bytes, "a payload keeps its bytes");
-    if let Ok(tip) = Tip::from_record(bytes) {
-        assert_eq!(tip.to_record(), bytes);
-    }
+use crate::Check;
+
+/// A decoder of bytes.
+pub struct Decoder {
+    /// What it decodes.
+    pub name: fn() -> &'static str,
+    /// Decodes, and nothing more.
+    pub decode: Check,
+    /// Decodes, encodes and compares.
+    pub check: Check,
 }
 
-fn round_trip<T: Decode + Encode + Debug + PartialEq>(bytes: &[u8]) {
-    if let Ok(value) = T::from_bytes(bytes) {
-        let encoded = value.to_bytes();
-        assert_eq!(encoded, bytes, "{value:?} is encoded otherwise");
-        assert_eq!(T::from_bytes(&encoded).unwrap(), value);
-    }
-    // As a part of something longer, a value leaves what is behind it.
+const fn of<T: Decode + Encode + Debug + PartialEq>() -> Decoder {
+    Decoder { name: type_name::<T>, decode: |bytes| drop(T::from_bytes(bytes)), check: round_trip::<T> }
+}
+
+/// Every decoder of the binary formats of core and store.
+pub const DECODERS: [Decoder; 52] = [
+    of::<Key>(),
+    of::<Feature>(),
+    of::<Change>(),
+    of::<Override>(),
+    of::<Global>(),
+    of::<Params>(),
+    of::<Policy>(),
+    of::<Roles>(),
+    of::<Scheduled>(),
+    of::<Status>(),
+    of::<Reason>(),
+    of::<Cause>(),
+    of::<Bucketing>(),
+    of::<Advance>(),
+    of::<Lifetime>(),
+    of::<CommandKind>(),
+    of::<Transaction>(),
+    of::<Block>(),
+    of::<Genesis>(),
+    of::<Receipt>(),
+    of::<Event>(),
+    of::<EventCode>(),
+    of::<RollbackRule>(),
+    of::<FeedState>(),
+    of::<FeedItem>(),
+    of::<FeedKind>(),
+    of::<FeedPart>(),
+    of::<Registry>(),
+    of::<Plugin>(),
+    of::<PluginVersion>(),
+    of::<Deployment>(),
+    of::<PluginChange>(),
+    of::<Plan>(),
+    of::<Terms>(),
+    of::<Stage>(),
+    of::<Counts>(),
+    of::<Evidence>(),
+    of::<StrategyKind>(),
+    of::<Gate>(),
+    of::<OnComplete>(),
+    of::<Hold>(),
+    of::<Lack>(),
+    of::<LoadState>(),
+    of::<VersionStatus>(),
+    of::<PluginAction>(),
+    of::<PluginReason>(),
+    of::<BreakerClosedBy>(),
+    Decoder { name: || "Metrics", decode: |bytes| _ = Metrics::decode(&mut Reader::new(bytes)), check: metrics },
+    Decoder { name: || "TxCommand", decode: |bytes| drop(TxCommand::from_bytes(bytes)), check: command },
+    Decoder { name: || "Strategy", decode: |bytes| drop(Strategy::decode(&mut Reader::new(bytes))), check: strategy },
+    Decoder { name: || "Payload", decode: |bytes| drop(Payload::from_bytes(bytes)), check: payload },
+    Decoder { name: || "Tip", decode: |bytes| drop(Tip::from_record(bytes)), check: tip },
+];
+
+/// Runs every decoder on the bytes.
+pub fn decode(bytes: &[u8]) {
+    DECODERS.iter().for_each(|decoder| (decoder.check)(bytes));
+    texts(bytes);
+}
+
+/// Decodes the front of the bytes; what is accepted is encoded to the very bytes that were read.
+///
+/// # Panics
+/// When it is not.
+pub fn round_trip<T: Decode + Encode + Debug + PartialEq>(bytes: &[u8]) {
     let mut input = Reader::new(bytes);
-    if let Ok(value) = T::decode(&mut input) {
-        let read = bytes.len() - input.remaining();
-        assert_eq!(value.to_bytes(), bytes[..read], "{value:?} is encoded otherwise");
-    }
+    let Ok(value) = T::decode(&mut input) else { return };
+    let read = &bytes[..bytes.len() - input.remaining()];
+    assert_eq!(value.to_bytes(), read, "{value:?} is encoded otherwise");
+    assert_eq!(T::from_bytes(read), Ok(value), "{read:02x?} alone is read otherwise");
+    assert_eq!(T::from_bytes(bytes).is_ok(), input.remaining() == 0, "bytes are left over");
 }
 
 fn metrics(bytes: &[u8]) {
@@ -103,4 +123,46 @@ fn command(bytes: &[u8]) {
             Transaction::new(Default::default(), vec![command.clone()]).expect("a valid command makes a transaction");
         assert_eq!(tx.commands(), [TxCommand::Valid(command)]);
     }
+}
+
+fn strategy(bytes: &[u8]) {
+    let mut input = Reader::new(bytes);
+    if let (Ok(strategy), Ok(terms)) = (Strategy::decode(&mut input), Terms::decode(&mut input)) {
+        drop(Plan::compile(&strategy, &terms));
+        let _terms = strategy.default_terms();
+    }
+}
+
+fn payload(bytes: &[u8]) {
+    assert_eq!(Payload::from_bytes(bytes).to_bytes(), bytes, "a payload keeps its bytes");
+}
+
+fn tip(bytes: &[u8]) {
+    if let Ok(tip) = Tip::from_record(bytes) {
+        assert_eq!(tip.to_record(), bytes);
+    }
+}
+
+/// Values with a text form: what is read is shown as it was, but for the case of hex digits.
+fn texts(bytes: &[u8]) {
+    fn shown<T: FromStr<Err = ValueError> + ToString>(text: &str) {
+        if let Ok(value) = text.parse::<T>() {
+            assert!(value.to_string().eq_ignore_ascii_case(text), "{text:?} is shown as {}", value.to_string());
+        }
+    }
+    fn held<T>(bytes: &[u8], read: Result<T, ValueError>, back: impl Fn(&T) -> &[u8]) {
+        if let Ok(value) = read {
+            assert_eq!(back(&value), bytes);
+        }
+    }
+    held(bytes, ChainId::new(bytes), ChainId::as_bytes);
+    held(bytes, FeedBody::new(bytes), FeedBody::as_bytes);
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    held(bytes, Description::new(text), |description| description.as_str().as_bytes());
+    shown::<Address>(text);
+    shown::<Hash>(text);
+    shown::<Name>(text);
+    shown::<FeedId>(text);
+    shown::<Version>(text);
+    shown::<Constraint>(text);
 }

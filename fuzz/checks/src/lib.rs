@@ -14,19 +14,34 @@
 mod block;
 mod blockfile;
 mod decode;
+mod execute;
+mod feed;
 mod load;
 mod proof;
 mod records;
+mod restore;
+mod worlds;
 
 pub use block::block;
 pub use blockfile::blockfile;
-pub use decode::decode;
+pub use decode::{DECODERS, Decoder, decode, round_trip};
+pub use execute::{execute, lived_blocks};
+pub use feed::feed;
 pub use load::load;
 pub use proof::{genuine_proofs, proof};
+pub use restore::{dumps, restore};
 
 /// A check of any bytes.
 pub type Check = fn(&[u8]);
 
 /// Every target and its check.
-pub const TARGETS: [(&str, Check); 5] =
-    [("block", block), ("blockfile", blockfile), ("decode", decode), ("load", load), ("proof", proof)];
+pub const TARGETS: [(&str, Check); 8] = [
+    ("block", block),
+    ("blockfile", blockfile),
+    ("decode", decode),
+    ("execute", execute),
+    ("feed", feed),
+    ("load", load),
+    ("proof", proof),
+    ("restore", restore),
+];

@@ -1,27 +1,21 @@
 //! A store with damaged records is a fault or a state, and a state goes on without a panic, and never down a step.
 //!
-//! The bytes choose a world, then edits of its records: a byte changed, cut or added, a record lost,
+//! The first byte chooses a world, the rest edits of its records: a byte changed, cut or added, a record lost,
 //! copied under another key, or made of the bytes themselves.
 
 use coalmine_core::{Block, Event, Execution, Fault, FeedId, FeedKind, Name, State, query};
-use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, PLUGINS, World};
+use coalmine_model::generate::{ADDRESSES, FEED_IDS, NAMES, PLUGINS};
 
 use crate::records::Records;
+use crate::worlds::lived;
 
-const BLOCKS: usize = 4;
 const EDITS: usize = 4;
-/// From this seed on the worlds are about plugins too, and longer: until something is deployed.
-const PLUGIN_SEED_MIN: u8 = 192;
-const PLUGIN_BLOCKS: usize = 12;
 
 /// Loads the damaged records of the bytes' choice.
 pub fn load(bytes: &[u8]) {
     let [seed, edits @ ..] = bytes else { return };
-    let world = match *seed {
-        seed if seed >= PLUGIN_SEED_MIN => World::of_seed(Mix::Both, seed.into(), PLUGIN_BLOCKS),
-        seed => World::from_seed(seed.into(), BLOCKS),
-    };
-    let mut records = run(&world);
+    let world = lived(*seed);
+    let mut records = world.records.clone();
     let mut edits = Edits(edits);
     for _ in 0..EDITS {
         edits.apply(&mut records);
@@ -85,24 +79,6 @@ fn steps_rise(execution: &Execution) {
             assert!(from_percent <= to_percent, "{event:?}");
         }
     }
-}
-
-/// The records of a world.
-fn run(world: &World) -> Records {
-    let (mut state, writes) = State::genesis(&world.genesis).unwrap();
-    let mut records = Records::default();
-    records.write(&writes);
-    for block in &world.blocks {
-        while state.tip().is_none_or(|tip| tip < block.height()) {
-            let execution = match state.tip() {
-                Some(tip) if tip + 1 < block.height() => state.advance(block.height() - 1).unwrap(),
-                _ => state.execute(block).unwrap(),
-            };
-            records.write(execution.writes());
-            state.apply(execution).unwrap();
-        }
-    }
-    records
 }
 
 struct Edits<'a>(&'a [u8]);

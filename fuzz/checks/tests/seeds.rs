@@ -1,4 +1,7 @@
-//! Every committed seed of every target holds on stable, and so does a little damage to it.
+//! Every committed seed of every target holds on stable, and so does damage to it.
+//!
+//! The long form is `fuzz/run`. In between, `COALMINE_FUZZ_RUNS` is how many random changes are tried on each
+//! target; a failure tells the command that repeats just it.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -7,11 +10,14 @@
     reason = "tests"
 )]
 
+use std::env;
 use std::fs;
+use std::ops::Range;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use coalmine_fuzz_checks::{Check, TARGETS};
+use coalmine_core::{Decode, DecodeError, Encode, OnComplete, Reader, Writer};
+use coalmine_fuzz_checks::{Check, TARGETS, round_trip};
 
 /// A panic names the seed.
 fn check(check: Check, seed: &Path, what: &str, bytes: &[u8]) {
@@ -30,7 +36,7 @@ fn seeds(target: &str) -> Vec<PathBuf> {
 fn every_seed_holds() {
     for (target, function) in TARGETS {
         let seeds = seeds(target);
-        assert!(seeds.len() >= 10 || target == "blockfile" && seeds.len() >= 3, "few seeds of {target}");
+        assert!(seeds.len() >= 10, "few seeds of {target}");
         for seed in seeds {
             check(function, &seed, "", &fs::read(&seed).unwrap());
         }
@@ -51,6 +57,106 @@ fn every_seed_holds_when_it_is_damaged() {
             }
         }
     }
+}
+
+/// Random changes of each target when nothing else is said.
+const RUNS: u64 = 300;
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) >> 8).unwrap() % n.max(1)
+    }
+}
+
+/// One of the seeds with up to eight changes: bits flipped, bytes set to the edges of a number, parts cut out,
+/// doubled, or taken from another seed.
+fn changed(seeds: &[Vec<u8>], seed: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    let mut bytes = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(8) {
+        let at = random.below(bytes.len());
+        let end = (at + 1 + random.below(16)).min(bytes.len());
+        match random.below(5) {
+            _ if bytes.is_empty() => bytes.push(0),
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'{', b','][random.below(8)],
+            2 => drop(bytes.drain(at..end)),
+            3 => {
+                let part = bytes[at..end].to_vec();
+                bytes.splice(at..at, part);
+            }
+            _ => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len());
+                bytes.splice(at..end, other[from..(from + 16).min(other.len())].iter().copied());
+            }
+        }
+    }
+    bytes
+}
+
+/// The first of these seeds whose change makes the check fail.
+fn first_failure(check: Check, seeds: &[Vec<u8>], mut tried: Range<u64>) -> Option<u64> {
+    tried.find(|seed| {
+        let bytes = changed(seeds, *seed);
+        catch_unwind(|| check(&bytes)).is_err()
+    })
+}
+
+#[test]
+fn changed_seeds_hold() {
+    let tried = match number("COALMINE_FUZZ_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("COALMINE_FUZZ_RUNS").unwrap_or(RUNS),
+    };
+    for (target, function) in TARGETS {
+        if env::var("COALMINE_FUZZ_TARGET").is_ok_and(|only| only != target) {
+            continue;
+        }
+        let seeds: Vec<Vec<u8>> = seeds(target).iter().map(|path| fs::read(path).unwrap()).collect();
+        if let Some(seed) = first_failure(function, &seeds, tried.clone()) {
+            panic!(
+                "{target} does not hold for {:02x?}\nrepeat: COALMINE_FUZZ_TARGET={target} COALMINE_FUZZ_SEED={seed} \
+                 cargo test --release -p coalmine-fuzz-checks --test seeds changed_seeds_hold",
+                changed(&seeds, seed)
+            );
+        }
+    }
+}
+
+/// A flag that any byte but zero sets: one value, many spellings.
+#[derive(Debug, PartialEq)]
+struct LaxFlag(bool);
+
+impl Decode for LaxFlag {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        input.u8().map(|byte| Self(byte != 0))
+    }
+}
+
+impl Encode for LaxFlag {
+    fn encode(&self, out: &mut Writer) {
+        out.bool(self.0);
+    }
+}
+
+#[test]
+fn a_planted_fault_is_found() {
+    let seeds = [vec![0], vec![1], vec![0, 1]];
+    let first = first_failure(round_trip::<LaxFlag>, &seeds, 0..RUNS).expect("a flag of two spellings is found");
+    assert_eq!(first_failure(round_trip::<LaxFlag>, &seeds, first..first + 1), Some(first), "and found again");
+    assert_eq!(first_failure(round_trip::<OnComplete>, &seeds, 0..RUNS), None, "a flag of one spelling holds");
 }
 
 #[test]
