@@ -390,24 +390,183 @@ fn every_u8_of_a_rule_is_its_reject() {
     }
 }
 
+/// The numbers that are accepted in the place of two bytes of `bytes`.
+fn accepted_u16(decode: Codec, bytes: &[u8], at: usize) -> Vec<u16> {
+    let mut bytes = bytes.to_vec();
+    let mut accepted = |number: &u16| {
+        bytes[at..at + 2].copy_from_slice(&number.to_be_bytes());
+        decode(&bytes).is_ok_and(|(_, again)| again == bytes)
+    };
+    (0..=u16::MAX).filter(|number| accepted(number)).collect()
+}
+
 #[test]
 fn every_u16_is_tried() {
-    let mut global = World::new().records.0[&Key::Global.to_bytes()].clone();
     for n in 0..=u16::MAX {
-        let [high, low] = n.to_be_bytes();
         assert_eq!(Bps::new(n).map(Bps::get).ok(), (n <= 10_000).then_some(n));
-        let receipt = Receipt::from_bytes(&[high, low, 0]);
-        let is_reject = (1..=23).contains(&n) || (40..=58).contains(&n) || (80..=83).contains(&n);
-        assert_eq!(receipt.map(|receipt| receipt.code()).ok(), (n == 0 || is_reject).then_some(n));
-        assert_eq!(Reject::from_code(n).map(Reject::code), is_reject.then_some(n));
-        let host = version("0.0.1").to_string();
-        let registry = [&[5], host.as_bytes(), &[high, low, 0]].concat();
-        assert_eq!(Registry::from_bytes(&registry).is_ok(), (3..=64).contains(&n), "max_versions {n}");
-        for (at, known) in [(0, coalmine_core::FORMAT), (2, coalmine_core::RULES)] {
-            let before = [global[at], global[at + 1]];
-            global[at..at + 2].copy_from_slice(&[high, low]);
-            assert_eq!(Global::from_bytes(&global).is_ok(), n == known, "number {n} at {at}");
-            global[at..at + 2].copy_from_slice(&before);
+    }
+    let (any, share): (Vec<u16>, Vec<u16>) = ((0..=u16::MAX).collect(), (0..=10_000).collect());
+    let rejects: Vec<u16> = (1..=23).chain(40..=58).chain(80..=83).collect();
+    for n in &any {
+        assert_eq!(Reject::from_code(*n).map(Reject::code), rejects.contains(n).then_some(*n));
+    }
+    let receipts = [&[0], rejects.as_slice()].concat();
+    let global = World::new().records.0[&Key::Global.to_bytes()].clone();
+    let registry = [&[5][..], b"0.0.1", &[0, 3, 0]].concat();
+    let plugin = Plugin {
+        current: version("1.0.0"),
+        previous: None,
+        rule: None,
+        load_state: LoadState::Unloaded,
+        loaded: None,
+        versions: 1,
+        deployments: 0,
+        dependents: 0,
+    }
+    .to_bytes();
+    let plan = Plan::compile(&Strategy::AbTest { share_bps: 1, duration_blocks: 1 }, &TERMS).unwrap().to_bytes();
+    // A count, one stage of fifteen bytes.
+    let terms = 1 + 15;
+    let staged = Event::Staged { plugin: name("p"), stage: 0, share: Bps::default() }.to_bytes();
+    let failed = Event::LoadFailed { plugin: name("p"), version: version("1.0.0"), code: 0 }.to_bytes();
+    let executed = Event::ScheduleExecuted { id: 0, code: 0, index: 0 }.to_bytes();
+    let changed = PluginChange {
+        action: PluginAction::Staged,
+        version: version("1.0.0"),
+        success: true,
+        share: Bps::default(),
+        duration: 0,
+        reason: PluginReason::None,
+        actor: Address::ZERO,
+    }
+    .to_bytes();
+    let deploy = Command::Deploy {
+        plugin: name("p"),
+        version: version("1.0.0"),
+        strategy: Strategy::AbTest { share_bps: 1, duration_blocks: 1 },
+        terms: TERMS,
+    }
+    .to_bytes();
+    // Tag, lp8 plugin, lp8 version, strategy.
+    let (in_strategy, in_terms) = (1 + 2 + 6 + 1, 1 + 2 + 6 + 7);
+    let requiring = a_version().to_bytes();
+    let genesis = Genesis::new("", [(ADMIN, Role::Admin.into())]).unwrap().to_bytes();
+    let one_tx = tx(ADMIN, &[enable("f")]).to_bytes();
+    let creating = create_bytes("f", 3);
+    let patching = patch(FeedKind::Filter, "e", 1, b"ab").to_bytes();
+    let putting = put(FeedPart::Only, &[], &[]).to_bytes();
+    let registering = RawManifest { config: vec![7; 3], ..RawManifest::default() }.command();
+    let rows: Vec<(&str, Codec, &[u8], usize, &[u16])> = vec![
+        ("receipt code", codec::<Receipt>, &[0; 3], 0, &receipts),
+        ("global format", codec::<Global>, &global, 0, &[coalmine_core::FORMAT]),
+        ("global rules", codec::<Global>, &global, 2, &[coalmine_core::RULES]),
+        ("registry max_versions", codec::<Registry>, &registry, 6, &any[3..=64]),
+        ("plugin versions", codec::<Plugin>, &plugin, plugin.len() - 8, &any),
+        ("plugin dependents", codec::<Plugin>, &plugin, plugin.len() - 2, &any),
+        // The last stage of a plan has a share.
+        ("plan share", codec::<Plan>, &plan, 1, &share[1..]),
+        ("plan error threshold", codec::<Plan>, &plan, terms, &share),
+        ("plan success threshold", codec::<Plan>, &plan, terms + 2, &share),
+        ("plan z", codec::<Plan>, &plan, terms + 18, &any),
+        ("plugin change share", codec::<PluginChange>, &changed, 8, &share),
+        ("staged share", codec::<Event>, &staged, staged.len() - 2, &share),
+        ("load_failed code", codec::<Event>, &failed, failed.len() - 2, &any),
+        ("schedule_executed code", codec::<Event>, &executed, executed.len() - 3, &any),
+        // What breaks a rule is a command all the same.
+        ("deploy share", command_codec, &deploy, in_strategy, &any),
+        ("deploy error threshold", command_codec, &deploy, in_terms, &any),
+        ("deploy success threshold", command_codec, &deploy, in_terms + 2, &any),
+        ("deploy z", command_codec, &deploy, deploy.len() - 2, &any),
+        // Lengths and counts: what is there, and no other.
+        ("genesis roles", codec::<Genesis>, &genesis, 1, &[1]),
+        ("command length", codec::<Transaction>, &one_tx, 21, &[3]),
+        ("description length", command_codec, &creating, 3, &[3]),
+        ("manifest config length", command_codec, &registering, registering.len() - 6, &[3]),
+        ("version config length", codec::<PluginVersion>, &requiring, requiring.len() - 3, &[0]),
+        ("body length", command_codec, &patching, patching.len() - 4, &[2]),
+        ("put environments", command_codec, &putting, 2, &[0]),
+        ("put filters", command_codec, &putting, 4, &[0]),
+    ];
+    for (field, decode, bytes, at, expected) in rows {
+        assert_eq!(accepted_u16(decode, bytes, at), expected, "{field}");
+    }
+    // Of those commands the ones that obey the rules.
+    let valid = |at: usize| -> Vec<u16> {
+        let mut bytes = deploy.clone();
+        let mut is_valid = |number: &u16| {
+            bytes[at..at + 2].copy_from_slice(&number.to_be_bytes());
+            matches!(TxCommand::from_bytes(&bytes), Ok(TxCommand::Valid(_)))
+        };
+        (0..=u16::MAX).filter(|number| is_valid(number)).collect()
+    };
+    assert_eq!(valid(in_strategy), share[1..], "share of a deploy");
+    assert_eq!(valid(in_terms), share, "error threshold of a deploy");
+    assert_eq!(valid(in_terms + 2), share, "success threshold of a deploy");
+}
+
+const TERMS: Terms = Terms {
+    error_threshold_bps: 0,
+    success_threshold_bps: 0,
+    min_requests: 0,
+    max_blocks: 0,
+    auto_promote: true,
+    auto_rollback: true,
+    regression_z_centi: 0,
+};
+
+#[test]
+fn every_u8_length_is_tried() {
+    // The bytes, and where a length stands in them: what is there, and no other.
+    let patching = patch(FeedKind::Filter, "abc", 1, b"").to_bytes();
+    let forgetting = forget(FeedKind::Filter, &["abc"]).to_bytes();
+    let enabling = enable("abc").to_bytes();
+    let retiring = Command::RetireVersion { plugin: name("p"), version: version("1.0.0") }.to_bytes();
+    let registering = RawManifest {
+        host: b">=1".to_vec(),
+        requirements: vec![(b"abc".to_vec(), b"*".to_vec())],
+        ..RawManifest::default()
+    }
+    .command();
+    let policy = Policy { prerequisites: vec![name("abc")], ..Policy::default() }.to_bytes();
+    let history = Key::Change { name: name("abc"), height: 1, seq: 0 }.to_bytes();
+    let created = Event::FeatureCreated { name: name("abc") }.to_bytes();
+    let registry = [&[5][..], b"0.0.1", &[0, 3, 0]].concat();
+    let genesis = Genesis::new("abc", [(ADMIN, Role::Admin.into())]).unwrap().to_bytes();
+    let rows: Vec<(&str, Codec, &[u8], usize, u8)> = vec![
+        ("name of a command", command_codec, &enabling, 1, 3),
+        ("id of a patch", command_codec, &patching, 2, 3),
+        ("id of a forget", command_codec, &forgetting, 3, 3),
+        ("ids of a forget", command_codec, &forgetting, 2, 1),
+        ("plugin of a register", command_codec, &registering, 1, 1),
+        ("version of a retire", command_codec, &retiring, 3, 5),
+        ("host of a register", command_codec, &registering, 41, 3),
+        ("requirements of a register", command_codec, &registering, 45, 1),
+        ("plugin of a requirement", command_codec, &registering, 46, 3),
+        ("constraint of a requirement", command_codec, &registering, 50, 1),
+        ("metadata of a register", command_codec, &registering, registering.len() - 1, 0),
+        ("prerequisites", codec::<Policy>, &policy, policy.len() - 5, 1),
+        ("name of a prerequisite", codec::<Policy>, &policy, policy.len() - 4, 3),
+        ("name of a key", codec::<Key>, &history, 1, 3),
+        ("name of an event", codec::<Event>, &created, created.len() - 4, 3),
+        ("host version", codec::<Registry>, &registry, 0, 5),
+        ("chain", codec::<Genesis>, &genesis, 0, 3),
+    ];
+    let found = rows.iter().map(|(field, decode, bytes, at, _)| (*field, accepted(*decode, bytes, *at)));
+    let expected = rows.iter().map(|(field, .., length)| (*field, vec![*length]));
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    // The lengths that a value itself may have.
+    for len in 0..=usize::from(u8::MAX) {
+        let text = vec![b'1'; len];
+        let digits = [b"1.0.0-".to_vec(), vec![b'a'; len.saturating_sub(6)]].concat();
+        let spaced = [b"*".to_vec(), vec![b' '; len.saturating_sub(1)]].concat();
+        for (what, is_ok, fits) in [
+            ("name", Name::new(&text).is_ok(), (1..=64).contains(&len)),
+            ("chain", ChainId::new(&text).is_ok(), len <= 64),
+            ("feed id", coalmine_core::FeedId::new(&text).is_ok(), (1..=128).contains(&len)),
+            ("version", len > 6 && Version::new(&digits).is_ok(), (7..=64).contains(&len)),
+            ("constraint", len > 0 && Constraint::new(&spaced).is_ok(), (1..=128).contains(&len)),
+        ] {
+            assert_eq!(is_ok, fits, "a {what} of {len} bytes");
         }
     }
 }
