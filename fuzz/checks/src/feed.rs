@@ -54,6 +54,7 @@ fn receive(state: &mut State, commands: Vec<Command>) {
     assert!(execution.outcome().receipts.iter().all(|receipt| *receipt == Receipt::Ok), "{:?}", execution.outcome());
     state.apply(execution).unwrap();
     for command in &commands {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a delete has no entry, and nothing else comes out")]
         match command {
             Command::FeedPut { environments, filters, .. } => {
                 environments.iter().for_each(|entry| check(state, FeedKind::Environment, entry));
