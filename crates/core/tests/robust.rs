@@ -456,7 +456,8 @@ fn every_u16_is_tried() {
     let patching = patch(FeedKind::Filter, "e", 1, b"ab").to_bytes();
     let putting = put(FeedPart::Only, &[], &[]).to_bytes();
     let registering = RawManifest { config: vec![7; 3], ..RawManifest::default() }.command();
-    let rows: Vec<(&str, Codec, &[u8], usize, &[u16])> = vec![
+    type Field<'a> = (&'static str, Codec, &'a [u8], usize, &'a [u16]);
+    let rows: Vec<Field<'_>> = vec![
         ("receipt code", codec::<Receipt>, &[0; 3], 0, &receipts),
         ("global format", codec::<Global>, &global, 0, &[coalmine_core::FORMAT]),
         ("global rules", codec::<Global>, &global, 2, &[coalmine_core::RULES]),
