@@ -238,7 +238,8 @@ fn check(world: World, planted: Option<Planted>, again: &str) -> Result<Steps, S
     run(&world).map_err(|_| {
         let smallest = world.shrink(|world| run(world).is_err());
         let why = run(&smallest).err().unwrap_or_default();
-        let lines = |block: &Block| -> String { block.payloads().map(|payload| format!("\n    {payload:?}")).collect() };
+        let lines =
+            |block: &Block| -> String { block.payloads().map(|payload| format!("\n    {payload:?}")).collect() };
         let blocks: String =
             smallest.blocks.iter().map(|block| format!("\n  block {}{}", block.height(), lines(block))).collect();
         format!("core and model disagree: {why}\nafter {:?}{blocks}\nrepeat: {again}", smallest.genesis)
