@@ -5,6 +5,7 @@
 //! the same state. A test that only runs blocks has tested that much.
 #![allow(dead_code, reason = "every test takes its part")]
 
+pub(crate) mod document;
 pub(crate) mod lockstep;
 pub(crate) mod plugins;
 
