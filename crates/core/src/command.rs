@@ -1001,12 +1001,7 @@ fn schedule_frame<'a>(input: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DecodeErr
     if count == 0 || count > SCHEDULE_COMMANDS_MAX {
         return Err(input.error(DecodeErrorKind::TooLarge));
     }
-    (0..count)
-        .map(|_| {
-            let bytes = input.lp16()?;
-            if bytes.len() > COMMAND_SIZE_MAX { Err(input.error(DecodeErrorKind::TooLarge)) } else { Ok(bytes) }
-        })
-        .collect()
+    (0..count).map(|_| input.lp16()).collect()
 }
 
 /// A command as a transaction carries it.

@@ -317,10 +317,9 @@ impl Decode for Key {
                 Self::PluginChange { plugin: input.name()?, height: input.u32()?, seq: input.u32()? }
             }
             KeyPrefix::Dependent => Self::Dependent { dependency: name_or_host(input)?, dependent: bare_name(input)? },
-            KeyPrefix::Feed if input.remaining() == 0 => Self::Feed,
             KeyPrefix::Feed => {
-                let section = input.u8()?;
-                let kind = FeedKind::from_tag(section & 1).ok_or(unknown)?;
+                let Ok(section) = input.u8() else { return Ok(Self::Feed) };
+                let kind = if section & 1 == 0 { FeedKind::Environment } else { FeedKind::Filter };
                 let id = FeedId::new(input.rest()).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
                 let key = FeedKey { kind, id };
                 match section & !1 {
@@ -469,6 +468,13 @@ mod tests {
         ] {
             assert!(range.start <= own && own < range.end);
             assert!(other < range.start || range.end <= other);
+        }
+    }
+
+    #[test]
+    fn a_range_ends_where_its_prefix_does() {
+        for (prefix, end) in [(&[0xd0][..], &[0xd1][..]), (&[0xd0, 0xff], &[0xd1]), (&[0xff], &[]), (&[], &[])] {
+            assert_eq!(KeyRange::of_prefix(prefix.into()), KeyRange { start: prefix.into(), end: end.into() });
         }
     }
 }

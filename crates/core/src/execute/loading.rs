@@ -372,18 +372,14 @@ impl Overlay<'_> {
         }
     }
 
-    /// Takes the turn of a plugin in the load queue, unless this block has taken it already.
-    pub(super) fn load_if_queued(&mut self, plugin: &Name, at: Height) -> bool {
-        if !self.is_queued(at, plugin) {
-            return false;
-        }
+    /// Takes the turn of a plugin in the load queue.
+    pub(super) fn take_load_turn(&mut self, plugin: &Name, at: Height) {
         self.set_queued(at, *plugin, Presence::Removed);
         match self.plugins.get(plugin).map(|data| data.plugin.load_state) {
             Some(LoadState::Failed) => self.fail_dependents(plugin),
             Some(LoadState::Unloaded) => self.load_automatically(plugin),
             Some(LoadState::Pending | LoadState::Loading | LoadState::Loaded | LoadState::Unloading) | None => {}
         }
-        true
     }
 
     /// Loads a plugin if that is to happen by itself; it waits for a requirement that is missing.

@@ -213,17 +213,15 @@ impl Overlay<'_> {
 
     /// Does what is due, kind by kind, as far as the budget goes.
     ///
-    /// Scheduled commands, steps and turns in the load queue that this block adds are due after it, so it
-    /// is enough to look at those of the state.
+    /// Scheduled commands, steps and turns in the load queue that this block adds are due after it, and
+    /// nothing that is due takes away another's entry or turn, so it is enough to look at those of the state.
     fn run_due(&mut self, budget: &mut Budget) {
         for (at, id, entry) in self.base.scheduled_until(self.height) {
             if budget.is_spent() {
                 return;
             }
-            if self.is_scheduled(at, id) {
-                self.run_scheduled(at, id, entry);
-                budget.spend();
-            }
+            self.run_scheduled(at, id, entry);
+            budget.spend();
         }
         for (at, name) in self.base.steps_until(self.height) {
             if budget.is_spent() || self.global.breaker.is_some() {
@@ -250,9 +248,8 @@ impl Overlay<'_> {
             if budget.is_spent() || self.global.breaker.is_some() {
                 return;
             }
-            if self.load_if_queued(&plugin, at) {
-                budget.spend();
-            }
+            self.take_load_turn(&plugin, at);
+            budget.spend();
         }
     }
 
@@ -268,9 +265,7 @@ impl Overlay<'_> {
         if !self.drain_features(&mut budget) || !self.drain_deployments(&mut budget) {
             return;
         }
-        if let Some(breaker) = &mut self.global.breaker {
-            breaker.draining = false;
-        }
+        self.global.breaker = self.global.breaker.map(|breaker| OpenBreaker { draining: false, ..breaker });
         self.events.push(Event::BreakerDrained);
     }
 

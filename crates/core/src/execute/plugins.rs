@@ -102,7 +102,7 @@ impl Overlay<'_> {
             });
         }
         let height = self.height;
-        let Some(copy) = self.plugins.get_mut(&plugin) else { return Err(Reject::PluginNotFound) };
+        let copy = self.plugins.get_mut(&plugin).ok_or(Reject::PluginNotFound)?;
         for version in evicted {
             copy.data.versions.remove(&version);
             self.events.push(Event::VersionEvicted { plugin, version });
@@ -139,7 +139,7 @@ impl Overlay<'_> {
             VersionStatus::Loading | VersionStatus::Deprecated | VersionStatus::Failed => {}
         }
         let version = record.version.clone();
-        let Some(copy) = self.plugins.get_mut(plugin) else { return Err(Reject::PluginNotFound) };
+        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
         set_status(&mut copy.data, &version, VersionStatus::Retired);
         copy.data.plugin.previous.take_if(|previous| previous.is_same(&version));
         let entry = copy.entry(height, PluginAction::Retired, &version, PluginReason::Manual, signer);
@@ -219,7 +219,7 @@ impl Overlay<'_> {
         }
         let number = data.plugin.deployments.checked_add(1).ok_or(Reject::LimitExceeded)?;
         let (old, new) = (data.plugin.current.clone(), record.version.clone());
-        let Some(copy) = self.plugins.get_mut(plugin) else { return Err(Reject::PluginNotFound) };
+        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
         set_status(&mut copy.data, &new, VersionStatus::Canary);
         copy.data.plugin.deployments = number;
         copy.data.plugin.previous.take_if(|previous| previous.is_same(&new));
@@ -251,8 +251,8 @@ impl Overlay<'_> {
             Hold::Running | Hold::Completed => return Err(Reject::NotWaiting),
             Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Dependents => {}
         }
-        let Some(copy) = self.plugins.get_mut(plugin) else { return Err(Reject::PluginNotFound) };
-        let Some(deployment) = &mut copy.data.deployment else { return Err(Reject::NoDeployment) };
+        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let deployment = copy.data.deployment.as_mut().ok_or(Reject::NoDeployment)?;
         deployment::run(deployment, height);
         let overdue = deployment::overdue(deployment, height);
         let new = deployment.new.clone();
@@ -294,7 +294,7 @@ impl Overlay<'_> {
         }
         let to = data.plugin.previous.clone().ok_or(Reject::NoPreviousVersion)?;
         self.check_current(plugin, &to)?;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return Err(Reject::PluginNotFound) };
+        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
         let from = core::mem::replace(&mut copy.data.plugin.current, to.clone());
         copy.data.plugin.previous = None;
         set_status(&mut copy.data, &from, VersionStatus::Failed);
@@ -480,9 +480,8 @@ impl Overlay<'_> {
     /// Removes the record of a deployment whose new version did not become current.
     fn end_deployment(&mut self, plugin: &Name, status: VersionStatus) {
         let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        if let Some(deployment) = copy.data.deployment.take() {
-            set_status(&mut copy.data, &deployment.new, status);
-        }
+        let Some(deployment) = copy.data.deployment.take() else { return };
+        set_status(&mut copy.data, &deployment.new, status);
     }
 
     // What holds for all versions.
@@ -493,9 +492,8 @@ impl Overlay<'_> {
         if !is_unloaded && !allows(rule, &data.plugin.current) {
             return Err(Reject::RuleViolated);
         }
-        if let Some(copy) = self.plugins.get_mut(plugin) {
-            copy.data.plugin.rule = rule.cloned();
-        }
+        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        copy.data.plugin.rule = rule.cloned();
         Ok(())
     }
 
@@ -549,9 +547,8 @@ fn allows(constraint: Option<&Constraint>, version: &Version) -> bool {
 }
 
 fn set_status(data: &mut PluginData, version: &Version, status: VersionStatus) {
-    if let Some(record) = data.versions.get_mut(version) {
-        record.status = status;
-    }
+    let Some(record) = data.versions.get_mut(version) else { return };
+    record.status = status;
 }
 
 /// The versions that give way to one more: those out of use that were reported, registered and
