@@ -375,3 +375,35 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(bytes).map_err(|_| self.error(DecodeErrorKind::NotUtf8))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn errors_say_what_is_wrong_and_where() {
+        for (kind, text) in [
+            (DecodeErrorKind::Short, "the input ends too early"),
+            (DecodeErrorKind::Leftover, "bytes are left over"),
+            (DecodeErrorKind::UnknownTag, "unknown tag"),
+            (DecodeErrorKind::NotCanonical, "not canonical"),
+            (DecodeErrorKind::OutOfRange, "value out of its range"),
+            (DecodeErrorKind::Unsorted, "set not strictly ascending"),
+            (DecodeErrorKind::NotUtf8, "text is not UTF-8"),
+            (DecodeErrorKind::TooLarge, "over the limit"),
+            (DecodeErrorKind::Mismatch, "contradicts its key or another record"),
+        ] {
+            let error = Reader::new(&[0; 3]).error(kind);
+            assert_eq!(error.to_string(), alloc::format!("{text} (3 bytes before the end)"));
+        }
+    }
+
+    #[test]
+    fn a_writer_is_empty_until_something_is_written() {
+        let mut out = Writer::default();
+        assert!(out.is_empty());
+        out.bool(false);
+        assert!(!out.is_empty());
+    }
+}

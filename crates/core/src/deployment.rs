@@ -333,3 +333,65 @@ fn both_arms(deployment: &Deployment, z_centi: u16) -> Evidence {
         threshold: z_centi.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{OnComplete, Strategy};
+
+    /// A deployment from 100 on, whose only stage ends at 110.
+    fn deployment(gate: Gate, max_blocks: u32) -> Deployment {
+        let stage = Stage { share_bps: 1_000, blocks: 10, min_requests: 0, gate };
+        let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: [stage].into() };
+        let terms = crate::plan::Terms { max_blocks, success_threshold_bps: 0, ..strategy.default_terms() };
+        let plan = Plan::compile(&strategy, &terms).unwrap();
+        let versions = ["1.0.0", "2.0.0"].map(|text| text.parse().unwrap());
+        let [old, new]: [Version; 2] = versions;
+        start(strategy.kind(), plan, old, new, 1, 100)
+    }
+
+    /// A look may come before anything is due: a store may say so.
+    #[test]
+    fn a_look_calls_for_what_the_gate_the_height_and_the_hold_say() {
+        let held: Vec<Hold> = Hold::ALL.iter().copied().filter(|hold| *hold != Hold::Running).collect();
+        let timeout = PluginReason::Timeout;
+        for (gate, healthy, holds, height, look_at) in [
+            (Gate::Time, false, [Hold::Running].as_slice(), 109, Ok(Look::Stay)),
+            (Gate::Time, false, &[Hold::Running], 110, Ok(Look::Leave)),
+            (Gate::Manual, false, &[Hold::Running], 109, Ok(Look::Stay)),
+            (Gate::Manual, false, &[Hold::Running], 110, Ok(Look::Wait)),
+            (Gate::Health, false, &[Hold::Running], 109, Ok(Look::Stay)),
+            (Gate::Health, false, &[Hold::Running], 110, Err(PluginReason::Unhealthy)),
+            (Gate::Health, true, &[Hold::Running], 109, Ok(Look::Leave)),
+            (Gate::Health, true, &[Hold::Running], 110, Ok(Look::Leave)),
+            (Gate::Time, false, &held, 110, Ok(Look::Stay)),
+            (Gate::Health, true, &held, 119, Ok(Look::Stay)),
+            (Gate::Time, false, Hold::ALL, 120, Err(timeout)),
+            (Gate::Health, true, Hold::ALL, 120, Err(timeout)),
+        ] {
+            for hold in holds {
+                let deployment = Deployment { healthy, hold: *hold, ..deployment(gate, 20) };
+                let found = match look(&deployment, height) {
+                    Look::RollBack(finding) => Err(finding.reason),
+                    look @ (Look::Stay | Look::Lacks(_) | Look::Wait | Look::Leave) => Ok(look),
+                };
+                assert_eq!(found, look_at, "{gate} {healthy} {hold} at {height}");
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_look_that_called_for_nothing_it_is_looked_at_when_something_is_due() {
+        for (hold, max_blocks, height, due) in [
+            (Hold::Running, 0, 105, 110),
+            (Hold::Running, 0, 112, 113),
+            (Hold::Running, 11, 112, 111),
+            (Hold::Paused, 20, 105, 120),
+            (Hold::Completed, 0, 105, 0),
+        ] {
+            let mut deployment = Deployment { hold, ..deployment(Gate::Time, max_blocks) };
+            look_later(&mut deployment, height);
+            assert_eq!(deployment.due, due, "{hold} {max_blocks} at {height}");
+        }
+    }
+}

@@ -263,4 +263,18 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn no_number_of_errors_is_too_many() {
+        for (status, max_error_rate, successes) in [
+            (Status::Disabled, 100, 0),
+            (Status::RolledBack, 100, 0),
+            (Status::Enabled, 10_000, 0),
+            (Status::Enabled, 9_999, 1),
+        ] {
+            let mut feature = create("f".parse().unwrap(), Description::new("").unwrap(), Address::ZERO);
+            (feature.status, feature.max_error_rate, feature.success_count) = (status, max_error_rate, successes);
+            assert_eq!(errors_left(&feature, &Policy::default()), None, "{status} {max_error_rate} {successes}");
+        }
+    }
 }

@@ -21,20 +21,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, BUCKETS, Block, BreakerClosedBy, Bucketing,
     COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, Change, Command, CommandKind, Constraint, Counts, DEPENDENTS_MAX, Decode,
-    Deployment, Description, DueKind, Encode, Event, EventCode, Evidence, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX,
-    FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FORMAT, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart, FeedState,
-    Gate, Genesis, Global, Hold, ItemState, Key, KeyPrefix, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, Lack,
-    Lifetime, LoadState, METADATA_MAX, Metrics, Name, OnComplete, Override, PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX,
-    Params, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, RULES,
-    Reader, Reason, Receipt, Registry, Reject, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX,
-    STATE_KEYS, Scheduled, Stage, Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Terms, Transaction, TxCommand,
-    Version, VersionStatus, Writer, tree,
+    DecodeErrorKind, Deployment, Description, DueKind, Encode, Event, EventCode, Evidence, FEED_FORGET_IDS_MAX,
+    FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FORMAT, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart,
+    FeedState, Gate, Genesis, GenesisError, Global, Hold, ItemState, Key, KeyPrefix, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX,
+    LOADED_MAX, Lack, Lifetime, LoadState, METADATA_MAX, Metrics, Name, OnComplete, Override, PREREQUISITE_DEPTH_MAX,
+    PREREQUISITES_MAX, Params, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy,
+    REQUIREMENTS_MAX, RULES, Reader, Reason, Receipt, Registry, Reject, Role, Roles, RollbackRule,
+    SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Stage, Status, Strategy, StrategyKind, TX_COMMANDS_MAX,
+    Terms, Transaction, TxCommand, ValueError, Version, VersionStatus, Writer, tree,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use common::document::{Document, Table, document, unhex};
-use common::{ADMIN, Row, World, create, rows};
+use common::{ADMIN, Row, World, create, nested, rows};
 
 impl Document {
     /// The tables of numbers, by name.
@@ -97,6 +97,45 @@ fn numbers_are_those_of_the_code() {
     ]
     .into();
     assert_eq!(document().numbers(), expected);
+}
+
+/// A name is read as what it is the name of, and nothing else is.
+#[test]
+fn names_of_numbers_are_read_back() {
+    fn check<T: Copy + PartialEq + std::fmt::Debug>(
+        all: &[T],
+        name: fn(T) -> &'static str,
+        read: fn(&str) -> Option<T>,
+    ) {
+        all.iter().for_each(|value| assert_eq!(read(name(*value)), Some(*value)));
+        assert_eq!(read("nothing"), None);
+    }
+    check(Status::ALL, Status::name, Status::from_name);
+    check(Reason::ALL, Reason::name, Reason::from_name);
+    check(Cause::ALL, Cause::name, Cause::from_name);
+    check(Hold::ALL, Hold::name, Hold::from_name);
+    check(FeedKind::ALL, FeedKind::name, FeedKind::from_name);
+    check(Reject::ALL, Reject::name, Reject::from_name);
+}
+
+#[test]
+fn sizes_are_limited_as_the_text_says() {
+    let kind = |bytes: &[u8]| TxCommand::from_bytes(bytes).unwrap_err().kind;
+    let cut = [CommandKind::Schedule.tag(), 0, 0];
+    let frame = nested(9, &[]).len();
+    for (inside, expected) in [
+        (vec![0; COMMAND_SIZE_MAX - frame], DecodeErrorKind::UnknownTag),
+        (vec![0; COMMAND_SIZE_MAX - frame + 1], DecodeErrorKind::TooLarge),
+        (cut.into(), DecodeErrorKind::Short),
+    ] {
+        assert_eq!(kind(&nested(9, &inside)), expected, "{} bytes", inside.len());
+    }
+    let describe = |len: usize| Command::create_feature("f".parse().unwrap(), &"d".repeat(len));
+    assert!(describe(Description::LEN_MAX).is_ok());
+    assert_eq!(describe(Description::LEN_MAX + 1), Err(ValueError::Description));
+    let chain = |len: usize| Genesis::new(&"c".repeat(len), [(ADMIN, Role::Admin.into())]);
+    assert!(chain(Name::LEN_MAX).is_ok());
+    assert_eq!(chain(Name::LEN_MAX + 1), Err(GenesisError::Chain(ValueError::ChainId)));
 }
 
 #[test]

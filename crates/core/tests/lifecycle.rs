@@ -1243,6 +1243,24 @@ fn a_trip_drains_from_the_next_block_on() {
 }
 
 #[test]
+fn a_policy_is_stored_while_it_differs_from_the_default() {
+    let mut world = World::new();
+    let salted = || policy(Policy { salt: 7, ..Policy::default() });
+    world.run(1, ADMIN, &[create("f")]);
+    for (changes, is_stored) in [
+        (salted(), true),
+        (FeatureChanges::default(), true),
+        (policy(Policy::default()), false),
+        (policy(Policy::default()), false),
+        (salted(), true),
+    ] {
+        let height = world.tip() + 1;
+        world.run(height, ADMIN, &[configure("f", changes)]);
+        assert_eq!(world.records.keys(KeyPrefix::Policy).count(), usize::from(is_stored), "at {height}");
+    }
+}
+
+#[test]
 fn draining_shares_its_budget_with_due_work() {
     // max_due_per_block, scheduled entries due at 4, then how many are drained in 4, 5, 6, … and
     // the height at which draining ends. Six features drain.
@@ -1275,6 +1293,19 @@ fn draining_shares_its_budget_with_due_work() {
         }
         assert_eq!((per_block, world.tip()), (drained, end), "budget {budget}, due {due}");
     }
+}
+
+#[test]
+fn what_due_work_has_rolled_back_is_not_drained_again() {
+    let mut world = World::new();
+    world.run(1, ADMIN, &[create("a"), create("b")]);
+    world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5), schedule(4, vec![rollback("a")])]);
+    world.run(3, GUARDIAN, &[trip(0, true)]);
+    let events = world.block(4, vec![]).events;
+    let names: Vec<&str> = events.iter().map(|event| event.code().name()).collect();
+    assert_eq!(names, ["rolled_back", "schedule_executed", "rolled_back", "breaker_drained"]);
+    let reasons = ["a", "b"].map(|feature| world.feature(feature).rollback_reason);
+    assert_eq!(reasons, [Reason::ConsensusFailure, Reason::CircuitBreaker]);
 }
 
 /// A report rolls back what the drain would have; the drain ends when the index is empty, with

@@ -13,6 +13,7 @@
 
 mod common;
 
+use coalmine_core::query;
 use coalmine_core::{
     Block, Command, DEPENDENTS_MAX, Height, Hold, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadRefusal, LoadState,
     Manifest, Note, Params, PluginAction, PluginReason, Receipt, Reject, State,
@@ -767,4 +768,18 @@ fn requirements_never_lead_back() {
     assert_eq!(world.try_next(&load("a")), refused(Reject::DependencyCycle));
     world.next(&[revert("a")]);
     assert_eq!(world.try_next(&load("a")), Receipt::Ok);
+}
+
+#[test]
+fn the_index_tells_who_requires_a_plugin() {
+    let mut world = World::new();
+    world.next(&[register("lib", "1.0.0"), register_on("api", "1.0.0", &[("lib", "*")]), register("other", "1.0.0")]);
+    for (commands, dependents) in [
+        (vec![], vec![]),
+        (vec![load("api"), load("other")], vec![name("api")]),
+        (vec![loaded("lib", "1.0.0", false)], vec![]),
+    ] {
+        world.next(&commands);
+        assert_eq!(query::dependents(&world.records, &name("lib")).unwrap(), dependents);
+    }
 }

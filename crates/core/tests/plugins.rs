@@ -1735,6 +1735,24 @@ fn a_draining_breaker_rolls_deployments_back_after_the_features() {
 }
 
 #[test]
+fn a_deployment_that_due_work_has_rolled_back_is_not_drained_again() {
+    let mut world = three(true);
+    let height = world.tip() + 2;
+    world.next(&[schedule(height, vec![roll_back("b")]), trip(0, true)]);
+    world.advance(height);
+    let drained =
+        |plugin| format!("{height} {plugin} deployment_rolled_back 2.0.0 circuit_breaker 0/0 0/0 0 by itself");
+    let expected = [
+        format!("{height} b deployment_rolled_back 2.0.0 manual 0/0 0/0 0 by command"),
+        format!("{height} schedule_executed 1 0"),
+        drained("a"),
+        drained("c"),
+        format!("{height} breaker_drained"),
+    ];
+    assert_eq!(world.lines_from(height), expected);
+}
+
+#[test]
 fn a_breaker_that_due_work_opens_stops_it_and_drains_from_the_next_block_on() {
     let params = Params { max_due_per_block: 1_000, breaker_rollbacks: 1, breaker_window: 9 };
     let mut world = World::with_params(params);
