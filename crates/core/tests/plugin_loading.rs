@@ -569,6 +569,21 @@ fn a_waiting_plugin_ends_its_wait() {
     assert_eq!(world.load_state("p"), LoadState::Failed);
 }
 
+/// Shrunk from a random world beside the model.
+#[test]
+fn what_waits_gets_no_turn_by_the_load_that_plans_it() {
+    let mut world = World::new();
+    world.next(&[auto_load(true)]);
+    let waits = [register_on("lib", "1.0.0", &[("gone", "*")]), register_on("p", "1.0.0", &[("lib", "*")])];
+    world.next(&waits);
+    world.next(&[register("lib", "2.0.0")]);
+    world.next(&[auto_load(false), deploy_slowly("lib", "2.0.0"), promote("lib")]);
+    world.advance(world.tip() + 2);
+    assert_eq!(world.plugin("lib").dependents, 1, "p waits");
+    assert_eq!(world.next(&[load("p")]), ["lib load_planned 2.0.0 loading", "p load_planned 1.0.0 pending"]);
+    assert_eq!(world.records.keys(coalmine_core::KeyPrefix::Due).count(), 0);
+}
+
 // Limits.
 
 /// The state after these commands, a transaction each, without the checks of a world after it.

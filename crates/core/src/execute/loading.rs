@@ -169,11 +169,16 @@ impl Overlay<'_> {
     }
 
     fn start_load(&mut self, plan: Vec<PlannedLoad>) {
+        // What is planned waits no longer, so it gets no turn by what is planned before it.
+        for PlannedLoad { plugin, .. } in &plan {
+            if let Some(copy) = self.plugins.get_mut(plugin) {
+                copy.data.is_waiting = false;
+            }
+        }
         for PlannedLoad { plugin, version, state } in plan {
             let Some(copy) = self.plugins.get_mut(&plugin) else { continue };
             copy.data.plugin.load_state = state;
             copy.data.plugin.loaded = Some(version.clone());
-            copy.data.is_waiting = false;
             self.add_host_row(plugin);
             self.add_rows(&plugin);
             self.events.push(Event::LoadPlanned { plugin, version, state });
