@@ -1,4 +1,5 @@
-//! What is left of a RocksDB store after its process was killed or its log was damaged.
+//! What is left of a RocksDB store whose log was damaged. What kills, failing calls and power cuts leave is in
+//! `durability`.
 #![cfg(feature = "rocksdb")]
 #![allow(
     missing_docs,
@@ -12,13 +13,10 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use coalmine_core::{Block, Hash, Height, Read as _};
-use coalmine_store::{Durability, Ledger, Problem, RocksStore, Store as _, Tip, View as _};
+use coalmine_core::Block;
+use coalmine_store::{Durability, Ledger, Problem, RocksStore, Tip, View as _};
 use common::{blocks, genesis};
 
 /// A folder with a closed store of the first `count` blocks, and the tip of each height.
@@ -154,71 +152,4 @@ fn a_log_with_holes_opens_at_an_earlier_block_without_sync_only() {
     fs::write(log(&unsynced), []).unwrap();
     let error = RocksStore::open(&unsynced, Durability::Unsynced).map(|_| ()).unwrap_err();
     assert!(matches!(error.problem(), Problem::Behind { acknowledged, .. } if *acknowledged == top), "{error}");
-}
-
-const CHILD: &str = "COALMINE_STORE_KILL";
-const RECORDS: usize = 64;
-const RECORD_SIZE: usize = 40_000;
-
-fn key(index: usize) -> [u8; 2] {
-    [0xd0, u8::try_from(index).unwrap()]
-}
-
-fn tip(height: Height) -> Tip {
-    Tip { height: Some(height), root: Hash([1; 32]) }
-}
-
-/// Commits blocks of several MiB for ever, all of one byte, and tells each that is durable.
-fn write_until_killed(folder: &str) -> ! {
-    let mut store = RocksStore::open(folder, Durability::Synced).unwrap();
-    let first = store.tip().unwrap().and_then(|tip| tip.height).map_or(0, |height| height + 1);
-    for height in first.. {
-        let value = vec![u8::try_from(height % 251).unwrap(); RECORD_SIZE];
-        let keys: Vec<_> = (0..RECORDS).map(key).collect();
-        store.commit(&tip(height), keys.iter().map(|key| (key.as_slice(), Some(value.as_slice())))).unwrap();
-        println!("\nacknowledged {height}");
-        std::io::stdout().flush().unwrap();
-    }
-    unreachable!("heights end after the test")
-}
-
-#[test]
-fn a_killed_process_loses_no_acknowledged_block() {
-    if let Ok(folder) = std::env::var(CHILD) {
-        write_until_killed(&folder);
-    }
-    let temp = tempfile::tempdir().unwrap();
-    let folder = temp.path().join("store");
-    drop(RocksStore::create(&folder, Durability::Synced).unwrap());
-    let mut beyond = 0;
-    for round in 0..20 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_killed_process_loses_no_acknowledged_block", "--nocapture"])
-            .env(CHILD, &folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut acknowledged =
-            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok());
-        let first: Height = acknowledged.next().unwrap();
-        // A different moment of a commit in each round.
-        let moment = Instant::now() + Duration::from_micros(1_700 * round);
-        while Instant::now() < moment {
-            std::hint::spin_loop();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let last = acknowledged.last().unwrap_or(first);
-
-        let store = RocksStore::open(&folder, Durability::Synced).unwrap();
-        let found = store.tip().unwrap().and_then(|tip| tip.height).unwrap();
-        assert!(found == last || found == last + 1, "acknowledged {last}, found {found}");
-        beyond += found - last;
-        let byte = u8::try_from(found % 251).unwrap();
-        for index in 0..RECORDS {
-            assert_eq!(store.get(&key(index)).unwrap().unwrap(), vec![byte; RECORD_SIZE], "half a block");
-        }
-    }
-    println!("20 kills, {beyond} of them between the log and the acknowledgement");
 }

@@ -20,10 +20,10 @@ use std::sync::Arc;
 
 use coalmine_core::{Block, Encode as _, Fault, Hash, Key, Read as _};
 use coalmine_store::{
-    COLUMN, CommitError, Durability, Ledger, OpenError, Problem, RocksStore, Snapshots as _, Store as _, TIP_KEY, Tip,
-    View as _, verify,
+    COLUMN, CommitError, Durability, Ledger, MemoryStore, OpenError, Problem, RocksStore, Snapshots as _, Store as _,
+    TIP_KEY, verify,
 };
-use common::{FIRST, blocks, genesis, name};
+use common::{FIRST, blocks, genesis, large_block, name};
 use rocksdb::{DB, Options, WriteBatch, WriteOptions};
 use tempfile::TempDir;
 
@@ -179,29 +179,6 @@ fn a_corrupt_record_is_a_fault_that_names_its_key() {
 }
 
 #[test]
-fn a_damaged_table_is_an_error() {
-    let temp = temp();
-    let folder = temp.path().join("store");
-    let ledger = ledger(&folder, blocks().len());
-    let db = ledger.store().db();
-    db.flush_cf(db.cf_handle(COLUMN).unwrap()).unwrap();
-    drop(ledger);
-    let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
-    let table = files.iter().find(|path| path.extension().is_some_and(|end| end == "sst")).unwrap();
-    let whole = fs::read(table).unwrap();
-    for at in (0..whole.len() / 2).step_by(97) {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1;
-        fs::write(table, bytes).unwrap();
-        refused(reopen(&folder), &folder, &["damaged", "restore a copy"]);
-    }
-    fs::remove_file(table).unwrap();
-    refused(reopen(&folder), &folder, &[""]);
-    fs::write(table, whole).unwrap();
-    reopen(&folder).unwrap();
-}
-
-#[test]
 fn the_note_of_the_tip_is_checked() {
     let temp = temp();
     let folder = temp.path().join("store");
@@ -329,48 +306,49 @@ fn a_folder_that_cannot_be_written_is_refused() {
 fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let Some(disk) = Disk::new("size=32m") else { return skipped("full disk") };
     let folder = disk.0.path().join("store");
-    let mut store = RocksStore::create(&folder, Durability::Synced).unwrap();
-    let tip = |height| Tip { height: Some(height), root: Hash([3; 32]) };
-    // Bytes that do not compress, each block under its own key.
-    let mut state = 1_u64;
-    let mut value = || -> Vec<u8> {
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            u8::try_from(state >> 56).unwrap()
-        };
-        (0..500_000).map(|_| next()).collect()
-    };
-    let mut acknowledged = Vec::new();
-    let error = loop {
-        let height = u32::try_from(acknowledged.len()).unwrap();
-        let value = value();
-        let key = [&[0xd0], height.to_be_bytes().as_slice()].concat();
-        match store.commit(&tip(height), [(key.as_slice(), Some(value.as_slice()))]) {
-            Ok(()) => acknowledged.push((key, value)),
-            Err(error) => break error,
+    let mut ledger = Ledger::create(RocksStore::create(&folder, Durability::Synced).unwrap(), &genesis()).unwrap();
+    // The same ledger in memory has what was acknowledged.
+    let mut memory = Ledger::create(MemoryStore::new(), &genesis()).unwrap();
+    let mut blocks = (FIRST..).map(large_block);
+    let (block, error) = loop {
+        let block = blocks.next().unwrap();
+        assert!(block.height() < FIRST + 1_000, "the disk never fills");
+        let execution = ledger.execute(&block).unwrap();
+        if let Err(error) = ledger.commit(execution) {
+            break (block, error);
         }
-        assert!(acknowledged.len() < 1_000, "the disk never fills");
+        let execution = memory.execute(&block).unwrap();
+        memory.commit(execution).unwrap();
     };
     refused(Err::<(), _>(&error), &folder, &["disk is full", "free space", "reopen"]);
-    assert!(matches!(error.problem(), Problem::Full(_)));
-    let next = u32::try_from(acknowledged.len()).unwrap();
-    let error = store.commit(&tip(next), []).unwrap_err();
+    assert!(matches!(&error, CommitError::Store(error) if matches!(error.problem(), Problem::Full(_))), "{error}");
+    let again = ledger.execute(&block).unwrap();
+    assert!(matches!(ledger.commit(again), Err(CommitError::Failed)));
+    let error = ledger.store().stage(&memory.last_committed(), [], &mut WriteBatch::default()).unwrap_err();
     assert!(matches!(error.problem(), Problem::Failed), "{error}");
-    assert!(matches!(store.stage(&tip(next), [], &mut WriteBatch::default()).unwrap_err().problem(), Problem::Failed));
-    drop(store);
+    drop(ledger);
 
     // Still full: that is what the refusal says, or the store opens with everything in it.
     if let Err(error) = RocksStore::open(&folder, Durability::Synced) {
         refused(Err::<(), _>(&error), &folder, &["disk is full"]);
     }
     assert!(disk.mount(&["-o", "remount,size=256m"]));
-    let mut store = RocksStore::open(&folder, Durability::Synced).unwrap();
-    let found = store.tip().unwrap().unwrap().height.unwrap();
-    assert!(found + 1 == next || found == next, "acknowledged {next} blocks, found the one at {found}");
-    for (key, value) in &acknowledged {
-        assert_eq!(store.get(key).unwrap().as_ref(), Some(value));
+    let mut ledger = reopen(&folder).unwrap();
+    if ledger.last_committed() == memory.last_committed() {
+        let execution = ledger.execute(&block).unwrap();
+        ledger.commit(execution).unwrap();
     }
-    store.commit(&tip(found + 1), []).unwrap();
+    let execution = memory.execute(&block).unwrap();
+    memory.commit(execution).unwrap();
+    for block in blocks.take(3) {
+        assert_eq!(ledger.last_committed(), memory.last_committed());
+        let execution = ledger.execute(&block).unwrap();
+        ledger.commit(execution).unwrap();
+        let execution = memory.execute(&block).unwrap();
+        memory.commit(execution).unwrap();
+    }
+    drop(ledger);
+    assert_eq!(reopen(&folder).unwrap().last_committed(), memory.last_committed());
 }
 
 /// A host: its own database, its own column family, its own batch.

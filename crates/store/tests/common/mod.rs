@@ -3,6 +3,7 @@
     dead_code,
     missing_docs,
     unreachable_pub,
+    clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     reason = "tests, and not every file uses all of it"
 )]
@@ -45,4 +46,19 @@ pub fn blocks() -> Vec<Block> {
     ];
     let block = |(height, commands)| Block::new(height, vec![Transaction::new(ADMIN, commands).unwrap()]).unwrap();
     (FIRST..).zip(txs).map(block).collect()
+}
+
+/// A block that creates features with descriptions that hardly compress.
+pub fn large_block(height: Height) -> Block {
+    let mut random = u64::from(height);
+    let mut digits = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{random:016x}")
+    };
+    let mut create = |number: u32| {
+        let description: String = (0..60).map(|_| digits()).collect();
+        Command::create_feature(name(&format!("f{height}.{number}")), &description).unwrap()
+    };
+    let txs = (0..32).map(|tx| Transaction::new(ADMIN, (0..16).map(|n| create(16 * tx + n)).collect()).unwrap());
+    Block::new(height, txs.collect()).unwrap()
 }

@@ -1,0 +1,62 @@
+//! Durability of the RocksDB store, as figures: what is acknowledged survives kills, failing system
+//! calls, power cuts and a full disk, and damaged bytes never pass for a state.
+//!
+//! Each harness has a short form, which runs when nothing else is said, a long form, and a planted
+//! fault that it must find. A failure prints the command that repeats it. The long forms:
+//!
+//! | harness | long form |
+//! |---|---|
+//! | `kills` | `COALMINE_KILLS=1000` |
+//! | `io_faults` | `COALMINE_IO_FAULTS=all` |
+//! | `power_cuts` | `COALMINE_POWER_CUTS=60` |
+//! | `bit_rot` | `COALMINE_BIT_ROT=all` |
+//!
+//! before `cargo test --release --workspace --all-features --test durability -- --nocapture HARNESS`.
+#![cfg(feature = "rocksdb")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod bit_rot;
+mod child;
+mod io_faults;
+mod kills;
+mod power_cuts;
+mod story;
+
+use std::io::Write as _;
+use std::str::FromStr;
+
+/// The command that runs a harness, for behind the variables that say how.
+fn command(harness: &str) -> String {
+    format!("cargo test --release --workspace --all-features --test durability -- --nocapture {harness}")
+}
+
+/// A number or word that the environment may give.
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} cannot be {text:?}")))
+}
+
+/// Tells why a harness cannot run, where the test runner does not keep it to itself.
+fn skipped(why: &str) {
+    std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
+}
+
+/// Numbers that depend on a seed alone (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    /// A number below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end.max(1)
+    }
+}
