@@ -33,6 +33,8 @@
 
 mod error;
 mod ledger;
+#[cfg(feature = "rocksdb")]
+mod log_check;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;

@@ -14,7 +14,8 @@
 //!   replays from the tip that is left.
 //!
 //! The log is replayed without changing a file before the database is opened for writing, so a
-//! store that is refused is left as it was found.
+//! store that is refused is left as it was found. Before that, a kind of damage is looked for at which
+//! RocksDB would read for ever. A host that opens its own database has neither check.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -28,6 +29,7 @@ use rocksdb::{
 };
 
 use crate::error::{Problem, StoreError};
+use crate::log_check::{check_logs, mend_logs};
 use crate::store::{STATE, Snapshots, Store, View};
 use crate::tip::{TIP_KEY, Tip};
 use crate::tip_file::{TipFile, io_problem};
@@ -145,6 +147,7 @@ impl RocksStore {
             let tip_file = lock(folder)?;
             let options = db_options(durability);
             let acknowledged = tip_file.read()?;
+            check_logs(folder)?;
             let found = replay_log(&options, folder)?;
             if let Some(acknowledged) = acknowledged
                 && !found.is_some_and(|found| found == acknowledged || found.height > acknowledged.height)
@@ -168,6 +171,7 @@ impl RocksStore {
             let tip_file = lock(folder)?;
             let mut options = db_options(durability);
             options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+            mend_logs(folder)?;
             replay_log(&options, folder)?;
             Ok(Self::of(open_db(&options, folder)?, durability, tip_file))
         };

@@ -153,3 +153,35 @@ fn a_log_with_holes_opens_at_an_earlier_block_without_sync_only() {
     let error = RocksStore::open(&unsynced, Durability::Unsynced).map(|_| ()).unwrap_err();
     assert!(matches!(error.problem(), Problem::Behind { acknowledged, .. } if *acknowledged == top), "{error}");
 }
+
+/// The header of a record has checksum, length and type. The type that a flipped bit makes here is one that
+/// RocksDB's reader never gets past.
+#[test]
+fn a_record_of_a_type_that_is_not_written_is_an_error() {
+    let temp = tempfile::tempdir().unwrap();
+    let (whole, damaged) = (temp.path().join("whole"), temp.path().join("damaged"));
+    let tips = store_of(&whole, 3);
+    let after = |bytes: &[u8], at: usize| at + 7 + usize::from(bytes[at + 4]) + 256 * usize::from(bytes[at + 5]);
+    let log = log(&whole).file_name().unwrap().to_owned();
+    for (file, left) in [(log.to_str().unwrap(), true), ("MANIFEST-000005", false)] {
+        let bytes = fs::read(whole.join(file)).unwrap();
+        // The first of a log is the genesis, and without it there is no tip.
+        let (second, third) = (after(&bytes, 0), after(&bytes, after(&bytes, 0)));
+        for (at, tip) in [(0, None), (second, Some(tips[0])), (third, Some(tips[1]))] {
+            copy(&whole, &damaged);
+            let mut bytes = bytes.clone();
+            bytes[at + 6] ^= 4;
+            fs::write(damaged.join(file), &bytes).unwrap();
+            let error = RocksStore::open(&damaged, Durability::Synced).map(|_| ()).unwrap_err();
+            assert!(matches!(error.problem(), Problem::Damaged(_)), "{file} {at}: {error}");
+            assert!(error.to_string().contains(file), "{error}");
+            assert_eq!(fs::read(damaged.join(file)).unwrap(), bytes, "refused, but changed");
+
+            match RocksStore::salvage(&damaged, Durability::Synced) {
+                Ok(store) if left => assert_eq!(store.tip().unwrap(), tip, "{file} {at}"),
+                Err(error) if !left => assert!(matches!(error.problem(), Problem::Damaged(_)), "{error}"),
+                _ => panic!("{file} {at}: salvaging a log helps, and a manifest not"),
+            }
+        }
+    }
+}

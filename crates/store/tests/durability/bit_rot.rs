@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use coalmine_core::Read as _;
 use coalmine_store::{COLUMN, Durability, Ledger, RocksStore, StoreError, Tip, verify};
@@ -23,6 +24,9 @@ const SEED: u64 = 0;
 const BLOCKS: usize = 3;
 /// In the short form, one case in so many is tried.
 const STEP: usize = 131;
+
+/// No store of this size takes as long to open, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How the names of files begin that RocksDB writes and never reads.
 const UNREAD: [&str; 3] = ["LOG", "OPTIONS-", "LOCK"];
@@ -216,7 +220,7 @@ type Figures = BTreeMap<(Shape, String), [usize; 3]>;
 fn rot(open: Open, step: usize) -> Result<Figures, String> {
     let mut figures = Figures::new();
     for (shape, _) in SHAPES {
-        let whole = Whole::of_shape(shape);
+        let whole = Arc::new(Whole::of_shape(shape));
         for case in cases(shape, &whole).step_by(step) {
             rot_once(open, &whole, &case, &mut figures)?;
         }
@@ -231,11 +235,11 @@ fn cases(shape: Shape, whole: &Whole) -> impl Iterator<Item = Case> {
     })
 }
 
-fn rot_once(open: Open, whole: &Whole, case: &Case, figures: &mut Figures) -> Result<(), String> {
+fn rot_once(open: Open, whole: &Arc<Whole>, case: &Case, figures: &mut Figures) -> Result<(), String> {
     let folder = whole.copied();
     case.damage(&folder);
     let again = || format!("repeat: COALMINE_BIT_ROT_CASE={case} {}", crate::command("bit_rot"));
-    let seen = whole.look(&folder, open).map_err(|why| format!("{case}: {why}\n{}", again()))?;
+    let seen = look_in_time(open, whole, folder).map_err(|why| format!("{case}: {why}\n{}", again()))?;
     let column = match &seen {
         Seen::Refused(text) | Seen::Found(text) if text.is_empty() => return Err(format!("{case}: no reason")),
         Seen::Refused(_) => 0,
@@ -249,6 +253,13 @@ fn rot_once(open: Open, whole: &Whole, case: &Case, figures: &mut Figures) -> Re
     Ok(())
 }
 
+/// Looks on a thread of its own, which is left to itself when it does not come back.
+fn look_in_time(open: Open, whole: &Arc<Whole>, folder: PathBuf) -> Result<Seen, String> {
+    let (whole, (sender, receiver)) = (Arc::clone(whole), mpsc::channel());
+    std::thread::spawn(move || sender.send(whole.look(&folder, open)));
+    receiver.recv_timeout(PATIENCE).unwrap_or_else(|error| Err(format!("does not open and does not fail: {error}")))
+}
+
 #[test]
 fn bit_rot_is_never_another_state() {
     let started = Instant::now();
@@ -259,7 +270,7 @@ fn bit_rot_is_never_another_state() {
     let figures = match variable::<Case>("COALMINE_BIT_ROT_CASE") {
         Some(case) => {
             let mut figures = Figures::new();
-            rot_once(open, &Whole::of_shape(case.shape), &case, &mut figures).map(|()| figures)
+            rot_once(open, &Arc::new(Whole::of_shape(case.shape)), &case, &mut figures).map(|()| figures)
         }
         None => rot(open, step),
     };
