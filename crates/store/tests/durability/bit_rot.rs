@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::child::commit;
 use crate::story::{Story, copy};
-use crate::variable;
+use crate::{step, variable};
 
 const SEED: u64 = 0;
 const BLOCKS: usize = 3;
@@ -263,16 +263,12 @@ fn look_in_time(open: Open, whole: &Arc<Whole>, folder: PathBuf) -> Result<Seen,
 #[test]
 fn bit_rot_is_never_another_state() {
     let started = Instant::now();
-    let step = match std::env::var("COALMINE_BIT_ROT").as_deref() {
-        Ok("all") => 1,
-        _ => variable("COALMINE_BIT_ROT").unwrap_or(STEP),
-    };
     let figures = match variable::<Case>("COALMINE_BIT_ROT_CASE") {
         Some(case) => {
             let mut figures = Figures::new();
             rot_once(open, &Arc::new(Whole::of_shape(case.shape)), &case, &mut figures).map(|()| figures)
         }
-        None => rot(open, step),
+        None => rot(open, step("COALMINE_BIT_ROT", STEP)),
     };
     println!("refused, found, harmless:");
     for ((shape, kind), counts) in figures.unwrap_or_else(|why| panic!("{why}")) {

@@ -154,13 +154,15 @@ pub(crate) struct Running {
     lines: Lines<BufReader<ChildStdout>>,
     /// Why it has stopped by itself.
     pub(crate) failed: Option<String>,
+    /// It did not end by itself.
+    pub(crate) killed: bool,
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { process, lines, failed: None }
+        Self { process, lines, failed: None, killed: false }
     }
 
     /// The next tip that it acknowledges, as an index; nothing if it has ended.
@@ -181,7 +183,7 @@ impl Running {
     /// Waits for its end; gives the last tip that it has acknowledged and nobody has heard yet.
     pub(crate) fn end(&mut self) -> Option<usize> {
         let last = std::iter::from_fn(|| self.acknowledged()).last();
-        self.process.wait().unwrap();
+        self.killed = self.process.wait().unwrap().code().is_none();
         last
     }
 }

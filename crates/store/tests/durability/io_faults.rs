@@ -15,7 +15,7 @@ use coalmine_store::{Durability, Tip};
 
 use crate::child::{Conduct, IDLE_CALLS, STOPPED, command, commit_story};
 use crate::story::{Story, judge};
-use crate::{skipped, variable};
+use crate::{skipped, step, variable};
 
 const SEED: u64 = 0;
 /// In the short form, one call in so many fails.
@@ -136,12 +136,9 @@ fn disturb(conduct: Conduct, fault: &Fault, tips: &[Tip], figures: &mut Figures)
         return Err("took a block after a failed commit".into());
     }
     let acknowledged = said("acknowledged ").map(|index| index.parse().unwrap());
-    match judge(&folder, tips, acknowledged, Durability::Synced)? {
-        Some(_) => (),
-        None => {
-            let _absent = fs::remove_dir_all(&folder);
-            figures.created_again += 1;
-        }
+    if judge(&folder, tips, acknowledged, Durability::Synced)?.is_none() {
+        let _absent = fs::remove_dir_all(&folder);
+        figures.created_again += 1;
     }
     let finished = commit_story(Conduct::Honest, &Story::of_seed(SEED), &folder, &mut |_| Ok(()));
     finished.map_err(|error| format!("cannot be finished: {error}"))?;
@@ -182,13 +179,9 @@ fn io_faults_lose_no_acknowledged_block() {
         return;
     }
     let (started, calls) = (Instant::now(), calls());
-    let step = match std::env::var("COALMINE_IO_FAULTS").as_deref() {
-        Ok("all") => 1,
-        _ => variable("COALMINE_IO_FAULTS").unwrap_or(STEP),
-    };
     let chosen: Vec<_> = match variable("COALMINE_IO_FAULT") {
         Some(fault) => vec![fault],
-        None => faults(&calls).step_by(step).collect(),
+        None => faults(&calls).step_by(step("COALMINE_IO_FAULTS", STEP)).collect(),
     };
     let figures = disturb_each(Conduct::Honest, chosen).unwrap_or_else(|why| panic!("{why}"));
     println!("{calls:?}\n{figures:?} in {:.1?}", started.elapsed());

@@ -16,7 +16,7 @@ const KILLS: usize = 40;
 /// One kill in so many comes before the child has acknowledged anything.
 const EARLY: u64 = 4;
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 struct Figures {
     kills: usize,
     /// Kills before the child had opened its store.
@@ -71,7 +71,7 @@ fn kill_story(conduct: Conduct, seed: u64, kills: usize, temp: &Path, figures: &
             return Err(format!("stopped by itself: {why}"));
         }
         acknowledged = acknowledged.max(heard);
-        figures.kills += 1;
+        figures.kills += usize::from(child.killed);
         figures.while_opening += usize::from(heard.is_none());
         // The next child is the one that recovers.
         copy(&folder, &copied);

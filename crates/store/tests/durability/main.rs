@@ -42,6 +42,14 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} cannot be {text:?}")))
 }
 
+/// How many cases lie between two that are tried: what the environment says, where `all` leaves out none.
+fn step(name: &str, short: usize) -> usize {
+    match std::env::var(name).as_deref() {
+        Ok("all") => 1,
+        _ => variable(name).unwrap_or(short),
+    }
+}
+
 /// Tells why a harness cannot run, where the test runner does not keep it to itself.
 fn skipped(why: &str) {
     std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();

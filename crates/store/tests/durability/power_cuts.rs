@@ -19,9 +19,6 @@ use crate::{Random, skipped, variable};
 
 const CUTS: usize = 8;
 
-/// Cuts of a disk that need not lose anything by chance. Without syncs the first one does.
-const CUTS_UNSYNCED: usize = 8;
-
 /// Waits for a line, and shuts a file system down without writing its log (`FS_IOC_SHUTDOWN`).
 const SHUTDOWN: &str = "
 import fcntl, os, struct, sys
@@ -166,6 +163,6 @@ fn power_cuts_lose_no_acknowledged_block() {
 #[test]
 fn power_cuts_find_what_was_not_synced() {
     let Some(disk) = disk() else { return };
-    let why = cut(Conduct::Unsynced, &disk, 0, CUTS_UNSYNCED).unwrap_err();
+    let why = cut(Conduct::Unsynced, &disk, 0, CUTS).unwrap_err();
     assert!(why.contains("is lost"), "{why}");
 }
