@@ -1,5 +1,5 @@
 //! Durability of the RocksDB store, as figures: what is acknowledged survives kills, failing system
-//! calls, power cuts and a full disk, and damaged bytes never pass for a state.
+//! calls and power cuts, and damaged bytes never pass for a state. The full disk is in `rocks`.
 //!
 //! Each harness has a short form, which runs when nothing else is said, a long form, and a planted
 //! fault that it must find. A failure prints the command that repeats it. The long forms:
