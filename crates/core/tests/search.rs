@@ -12,7 +12,7 @@
 //! one whose second command is refused, tells, writes and leaves as root what the empty block does, so
 //! nothing at all is left of it (a height is in no record). Trying changes no state.
 //!
-//! `COALMINE_SEARCH_HEIGHTS` sets how many heights are searched: the long form is
+//! `COALMINE_SEARCH_HEIGHTS` sets how many heights are searched. The long form takes some 5 GB of memory:
 //! `COALMINE_SEARCH_HEIGHTS=5 cargo test --release -p coalmine-core --test search -- --nocapture`.
 //! `COALMINE_SEARCH_PATH` walks one path: the number of the start, then of the transaction of each height.
 #![allow(
