@@ -2,6 +2,9 @@
 //! when it is opened or verified, or provably changes nothing: the tip, every record and the next
 //! block are the same. It is never an older or another state.
 //!
+//! Harmless are the files that RocksDB never reads, its IDENTITY, and a COALMINE_TIP that is gone, empty
+//! or tells of a lower height: less is asked of the log then, but the log is whole.
+//!
 //! `COALMINE_BIT_ROT` is `all` or how many cases lie between two that are tried;
 //! `COALMINE_BIT_ROT_CASE` is one of them, as in `log/000004.log/flip/1234`.
 
