@@ -413,7 +413,7 @@ fn identity_without(left_out: &[KeyPrefix], records: &Records) -> Hash {
     let counts = |key: &[u8]| left_out.iter().all(|prefix| prefix.byte() != key[0]);
     let mut hash = Sha256::new();
     for bytes in records.0.iter().filter(|(key, _)| counts(key)).flat_map(|(key, value)| [key, value]) {
-        hash.update(bytes.len().to_be_bytes());
+        hash.update(u32::try_from(bytes.len()).unwrap().to_be_bytes());
         hash.update(bytes);
     }
     Hash(hash.finalize().into())
