@@ -27,3 +27,8 @@ need() {
     $sudo apt-get update -qq
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >&2
 }
+
+# tool NAME: installs a cargo command unless it is there. Not optimised, which compiles much faster.
+tool() {
+    command -v "$1" >/dev/null || cargo install --quiet --locked --debug "$1" >&2
+}
