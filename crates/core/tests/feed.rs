@@ -175,6 +175,8 @@ fn check_then(
         Delete => Some(Event::FeedDelete { kind, id, version }),
         Noop => None,
     };
+    let told = event.as_ref().map_or("feed_noop", |event| event.code().name());
+    assert_eq!(told, format!("feed_{}", action.name()), "one name for an action and its event");
     let mut world = world.clone();
     let height = world.state.tip().map_or(1, |tip| tip + 1);
     let block = Block::from_payloads(height, vec![tx(signer, std::slice::from_ref(command))]).unwrap();

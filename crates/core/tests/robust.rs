@@ -17,7 +17,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use coalmine_core::query::{self, Fault};
+use coalmine_core::query::{self, Entries, Fault};
 use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy,
     Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Constraint, Counts,
@@ -974,6 +974,7 @@ fn every_block_reads_back_as_itself() {
         tx(OPERATOR, &[enable("f"), disable("f")]),
     ];
     let block = Block::from_payloads(7, payloads).unwrap();
+    assert!(!block.is_empty() && Block::empty(7).is_empty());
     assert_eq!(Block::from_bytes(&block.to_bytes()), Ok(block));
     let genesis = Genesis::new("c", [(ADMIN, Role::Admin.into()), (USER, Roles::from(Role::Feeder) | Role::Reporter)]);
     let genesis = genesis.unwrap();
@@ -1684,6 +1685,17 @@ fn a_fault_of_the_source_is_passed_on_and_a_key_twice_is_one() {
         assert!(State::load(entries, None).is_err(), "{} twice", hex::encode(first.0));
     }
     assert!(Records::default().load(None).is_err(), "no records are no state");
+}
+
+/// Entries are read by the page, here around the ends of the first two.
+#[test]
+fn entries_come_once_each_and_in_order() {
+    for count in [0, 1, 1_023, 1_024, 1_025, 2_048, 2_049] {
+        let key = |number: u16| [&[0xd0][..], &number.to_be_bytes()].concat();
+        let records = Records((0..count).map(|number| (key(number), vec![1])).collect());
+        let read: Vec<_> = Entries::new(&records, &[0xd0], &[0xd1]).map(Result::unwrap).collect();
+        assert_eq!(read, Vec::from_iter(records.0), "{count} entries");
+    }
 }
 
 #[test]
