@@ -182,8 +182,8 @@ impl Block {
 
 impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Block {} ", self.height)?;
-        f.debug_list().entries(self.payloads()).finish()
+        let payloads: Vec<Payload> = self.payloads().collect();
+        f.debug_struct("Block").field("height", &self.height).field("payloads", &payloads).finish()
     }
 }
 
@@ -206,12 +206,12 @@ impl Decode for Block {
         if usize::try_from(count).unwrap_or(usize::MAX) > room {
             return Err(input.error(DecodeErrorKind::TooLarge));
         }
-        let mut behind = input.clone();
+        let bytes = input.clone().rest();
         for _ in 0..count {
-            behind.lp32()?;
+            input.lp32()?;
         }
-        let payloads = input.raw(input.remaining().saturating_sub(behind.remaining()))?;
-        Ok(Self { height, count, payloads: payloads.into() })
+        let len = bytes.len().saturating_sub(input.remaining());
+        Ok(Self { height, count, payloads: bytes.get(..len).unwrap_or_default().into() })
     }
 }
 
