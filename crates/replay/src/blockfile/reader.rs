@@ -353,7 +353,8 @@ fn block(
     read().map_err(|problem: Problem| problem.in_block(height))
 }
 
-/// The transactions of a block, encoded, and how often each is there. Their count and size are known before a repeated one is multiplied.
+/// The transactions of a block, encoded, and how often each is there. Their count and size are known
+/// before a repeated one is multiplied.
 fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<(Vec<u8>, usize)>, Problem> {
     let mut payloads = Vec::new();
     let mut count: usize = 0;
