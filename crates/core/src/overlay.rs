@@ -17,6 +17,7 @@ use crate::note::Note;
 use crate::plugin::{PluginChange, Registry};
 use crate::plugins::{PluginData, PluginId};
 use crate::record::{Cause, Change, Feature, Global, Metrics, Override, Policy, Reason, Scheduled, Status};
+use crate::reject::Reject;
 use crate::state::{FeatureId, State, index};
 use crate::values::{Address, Height, Name, Roles};
 
@@ -175,10 +176,10 @@ pub(crate) struct Features<'a> {
 }
 
 impl<'a> Features<'a> {
-    /// The copy of a feature, made when it is first asked for; none if there is no such feature.
-    pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut Working<'a>> {
+    /// The copy of a feature, made when it is first asked for.
+    pub(crate) fn get_mut(&mut self, name: &Name) -> Result<&mut Working<'a>, Reject> {
         let base = self.base;
-        self.copies.get_mut(name, || {
+        let copy = self.copies.get_mut(name, || {
             let id = base.feature_id(name)?;
             let entry = base.entry(id)?;
             Some(Working {
@@ -189,7 +190,8 @@ impl<'a> Features<'a> {
                 depth: entry.depth,
                 seq: 0,
             })
-        })
+        });
+        copy.ok_or(Reject::FeatureNotFound)
     }
 
     /// Status and depth of a feature, without making a copy of it.
@@ -220,13 +222,14 @@ pub(crate) struct PluginCopies<'a> {
 }
 
 impl PluginCopies<'_> {
-    /// The copy of a plugin, made when it is first asked for; none if there is no such plugin.
-    pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut PluginCopy> {
+    /// The copy of a plugin, made when it is first asked for.
+    pub(crate) fn get_mut(&mut self, name: &Name) -> Result<&mut PluginCopy, Reject> {
         let base = self.base.plugin_states();
-        self.copies.get_mut(name, || {
+        let copy = self.copies.get_mut(name, || {
             let id = base.id(name)?;
             Some(PluginCopy { id: Some(id), data: base.data(id)?.clone(), seq: 0 })
-        })
+        });
+        copy.ok_or(Reject::PluginNotFound)
     }
 
     /// A plugin as it is, without making a copy of it.

@@ -13,6 +13,7 @@ use crate::key::Key;
 use crate::plugin::{
     DEPENDENTS_MAX, Deployment, LOADED_MAX, LoadState, Manifest, Plugin, PluginVersion, Registry, VersionStatus,
 };
+use crate::reject::Reject;
 use crate::state::index;
 use crate::values::{ChainId, Height, Name};
 use crate::version::Version;
@@ -92,6 +93,11 @@ impl PluginData {
     /// Whether it is Pending, Loading, Loaded or Unloading.
     pub(crate) const fn holds_requirements(&self) -> bool {
         self.plugin.load_state.holds_requirements()
+    }
+
+    /// The deployment, for a change to it.
+    pub(crate) fn deployment_mut(&mut self) -> Result<&mut Deployment, Reject> {
+        self.deployment.as_mut().ok_or(Reject::NoDeployment)
     }
 
     /// When its deployment is looked at next.

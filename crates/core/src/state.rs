@@ -714,3 +714,39 @@ impl Loader {
 fn mismatch(key: Key) -> Fault {
     Fault::Corrupt { key: key.to_bytes(), cause: DecodeError::whole(DecodeErrorKind::Mismatch) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Block;
+    use crate::execute::BlockError;
+    use crate::record::{OpenBreaker, Reason};
+    use crate::reject::Reject;
+
+    /// An index that leads nowhere: no stored state loads with one.
+    #[test]
+    fn what_is_due_and_refused_stops_the_node() {
+        type Damage = fn(&mut State, Name);
+        let name: Name = "f".parse().unwrap();
+        let rows: [(&str, Damage, Reject); 3] = [
+            ("step", |state, name| state.steps = [(1, name)].into(), Reject::FeatureNotFound),
+            ("load queue", |state, name| state.plugins.queue = [(1, name)].into(), Reject::PluginNotFound),
+            (
+                "active",
+                |state, name| {
+                    let (since, until, reason, actor) = (0, 0, Reason::Manual, Address::ZERO);
+                    state.global.breaker = Some(OpenBreaker { draining: true, since, until, reason, actor });
+                    state.active = [name].into();
+                },
+                Reject::FeatureNotFound,
+            ),
+        ];
+        let genesis = Genesis::new("c", [(Address::ZERO, Role::Admin.into())]).unwrap();
+        for (index, damage, reject) in rows {
+            let (mut state, _) = State::genesis(&genesis).unwrap();
+            damage(&mut state, name);
+            let found = state.execute(&Block::empty(1)).map(|_| ());
+            assert_eq!(found, Err(BlockError::Due(reject)), "{index}");
+        }
+    }
+}

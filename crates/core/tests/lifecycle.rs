@@ -1889,6 +1889,11 @@ fn who_decides_whether_it_is_on() {
     assert_eq!((verdict.on, verdict.why), (false, Why::Unknown));
     assert!(!world.state.is_enabled(&name("x"), &USER));
     assert_eq!(world.state.resolve(&name("x")), None);
+    // A handle that another state gave leads nowhere here.
+    let mut other = World::new();
+    other.run(1, ADMIN, &[create("f")]);
+    let handle = other.state.resolve(&name("f")).unwrap();
+    assert!(!world.state.is_enabled_at(handle, &USER));
 }
 
 /// Reads of the records, counted by key.

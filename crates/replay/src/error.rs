@@ -89,7 +89,11 @@ impl Error {
             Self::Input(_) | Self::File(_) => 2,
             Self::Block(BlockError::Height { .. } | BlockError::NotAbove { .. }) => 2,
             Self::Store(error) | Self::Open(OpenError::Store(error)) => store_code(error),
-            Self::Block(BlockError::Tree(_)) | Self::Open(_) | Self::Commit(_) | Self::Fault(_) | Self::Proof(_) => 3,
+            Self::Block(BlockError::Tree(_) | BlockError::Due(_))
+            | Self::Open(_)
+            | Self::Commit(_)
+            | Self::Fault(_)
+            | Self::Proof(_) => 3,
             Self::Output { .. } if self.is_broken_pipe() => 141,
             Self::Output { .. } => 3,
             Self::Interrupted => 130,

@@ -54,7 +54,7 @@ impl<'a> Overlay<'a> {
         description: Option<&Description>,
         changes: &FeatureChanges,
     ) -> Result<(), Reject> {
-        let working = self.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
+        let working = self.features.get_mut(name)?;
         Transition::Configure.check(working.feature.status)?;
         if changes.policy.as_ref().is_some_and(|policy| policy.prerequisites != working.policy.prerequisites) {
             return Err(Reject::InvalidParameter);
@@ -113,7 +113,7 @@ impl<'a> Overlay<'a> {
     }
 
     pub(super) fn disable(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
-        let working = self.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
+        let working = self.features.get_mut(name)?;
         let from = working.feature.status;
         Transition::Disable.check(from)?;
         feature::disable(&mut working.feature);
@@ -123,7 +123,7 @@ impl<'a> Overlay<'a> {
     }
 
     pub(super) fn rollback(&mut self, signer: &Address, name: &Name, reason: Reason) -> Result<(), Reject> {
-        let working = self.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
+        let working = self.features.get_mut(name)?;
         Transition::Rollback.check(working.feature.status)?;
         let plain = plain_finding(RollbackRule::Command, reason, &working.feature);
         let (event, entry) = roll_back(working, &plain, *signer);
@@ -132,7 +132,7 @@ impl<'a> Overlay<'a> {
 
     pub(super) fn report(&mut self, name: &Name, report: &Report) -> Result<(), Reject> {
         let height = self.height;
-        let working = self.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
+        let working = self.features.get_mut(name)?;
         Transition::Report.check(working.feature.status)?;
         guard::add_report(&mut working.feature, &mut working.metrics, &working.policy, report, height);
         let Some(finding) = guard::judge(&working.feature, &working.metrics, &working.policy) else {
@@ -153,13 +153,13 @@ impl<'a> Overlay<'a> {
             return Err(Reject::CircuitOpen);
         }
         transition.check(status)?;
-        let prerequisites = self.features.get_mut(name).map(|working| working.policy.prerequisites.clone());
-        for prerequisite in prerequisites.iter().flatten() {
+        let prerequisites = self.features.get_mut(name)?.policy.prerequisites.clone();
+        for prerequisite in &prerequisites {
             if !self.features.glance(prerequisite).is_some_and(|(status, _)| status.is_on()) {
                 return Err(Reject::PrerequisiteNotActive);
             }
         }
-        self.features.get_mut(name).ok_or(Reject::FeatureNotFound)
+        self.features.get_mut(name)
     }
 
     fn changed(&mut self, event: Event, entry: HistoryEntry) -> Result<(), Reject> {
@@ -196,27 +196,28 @@ impl<'a> Overlay<'a> {
     }
 
     /// Makes the step that the index has at `at`, unless this block has removed or moved it.
-    pub(super) fn step_if_due(&mut self, name: &Name, at: Height) -> bool {
+    pub(super) fn step_if_due(&mut self, name: &Name, at: Height) -> Result<bool, Reject> {
         let height = self.height;
-        let Some(working) = self.features.get_mut(name) else { return false };
+        let working = self.features.get_mut(name)?;
         if automatic_step_due(&working.feature, &working.policy) != Some(at) {
-            return false;
+            return Ok(false);
         }
         let (events, entry) = make_step(working, height, Address::ZERO);
         self.history.extend(entry);
         self.events.extend(events.into_iter().flatten());
-        true
+        Ok(true)
     }
 
     /// Rolls back active features, in name order; tells whether none is left.
-    pub(super) fn drain_features(&mut self, budget: &mut Budget) -> bool {
+    pub(super) fn drain_features(&mut self, budget: &mut Budget) -> Result<bool, Reject> {
         // While the breaker is open nothing becomes active, so the index of the state has them all.
         for name in self.base.active() {
-            let Some(working) = self.features.get_mut(name).filter(|working| working.feature.status.is_active()) else {
+            let working = self.features.get_mut(name)?;
+            if !working.feature.status.is_active() {
                 continue;
-            };
+            }
             if budget.is_spent() {
-                return false;
+                return Ok(false);
             }
             budget.spend();
             let plain = plain_finding(RollbackRule::Breaker, Reason::CircuitBreaker, &working.feature);
@@ -224,7 +225,7 @@ impl<'a> Overlay<'a> {
             self.history.push(entry);
             self.events.push(event);
         }
-        true
+        Ok(true)
     }
 }
 

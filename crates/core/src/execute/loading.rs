@@ -43,8 +43,7 @@ impl Overlay<'_> {
 
     pub(super) fn load(&mut self, plugin: &Name) -> Result<(), LoadRefusal> {
         let plan = self.plan_load(plugin)?;
-        self.start_load(plan);
-        Ok(())
+        self.start_load(plan).map_err(|reject| LoadRefusal { reject, plugin: *plugin })
     }
 
     /// What a load of a plugin would do, in order.
@@ -168,15 +167,13 @@ impl Overlay<'_> {
         Ok(())
     }
 
-    fn start_load(&mut self, plan: Vec<PlannedLoad>) {
+    fn start_load(&mut self, plan: Vec<PlannedLoad>) -> Result<(), Reject> {
         // What is planned waits no longer, so it gets no turn by what is planned before it.
         for PlannedLoad { plugin, .. } in &plan {
-            if let Some(copy) = self.plugins.get_mut(plugin) {
-                copy.data.is_waiting = false;
-            }
+            self.plugins.get_mut(plugin)?.data.is_waiting = false;
         }
         for PlannedLoad { plugin, version, state } in plan {
-            let Some(copy) = self.plugins.get_mut(&plugin) else { continue };
+            let copy = self.plugins.get_mut(&plugin)?;
             copy.data.plugin.load_state = state;
             copy.data.plugin.loaded = Some(version.clone());
             self.add_host_row(plugin);
@@ -184,6 +181,7 @@ impl Overlay<'_> {
             self.events.push(Event::LoadPlanned { plugin, version, state });
             self.queue_waiting(plugin);
         }
+        Ok(())
     }
 
     /// Gives those that wait for a plugin their turn: it may be all that they lacked.
@@ -204,10 +202,10 @@ impl Overlay<'_> {
     ) -> Result<(), Reject> {
         let (version, state) = self.loaded_version(plugin, version)?;
         match (state, ok) {
-            (LoadState::Loading, true) => self.finish_load(signer, plugin, version),
+            (LoadState::Loading, true) => self.finish_load(signer, plugin, version)?,
             (LoadState::Loading, false) => {
-                self.fail(plugin, 0, PluginReason::LoadError, signer);
-                self.fail_dependents(plugin);
+                self.fail(plugin, 0, PluginReason::LoadError, signer)?;
+                self.fail_dependents(plugin)?;
             }
             (LoadState::Loaded, true) | (LoadState::Failed, false) => {}
             (LoadState::Loaded, false) | (LoadState::Failed, true) => {
@@ -231,12 +229,11 @@ impl Overlay<'_> {
             return Err(Reject::NotLoaded);
         }
         if !ok {
-            self.finish_load(signer, plugin, version);
-            return Ok(());
+            return self.finish_load(signer, plugin, version);
         }
-        self.remove_rows(plugin);
+        self.remove_rows(plugin)?;
         self.remove_host_row(*plugin);
-        let Some(copy) = self.plugins.get_mut(plugin) else { return Err(Reject::PluginNotFound) };
+        let copy = self.plugins.get_mut(plugin)?;
         copy.data.plugin.load_state = LoadState::Unloaded;
         copy.data.plugin.loaded = None;
         let entry = copy.entry(height, PluginAction::Unloaded, &version, PluginReason::None, signer);
@@ -262,8 +259,7 @@ impl Overlay<'_> {
         if self.is_held(plugin) {
             return Err(Reject::HasDependents);
         }
-        self.start_unload(*plugin);
-        Ok(())
+        self.move_to(*plugin, LoadState::Unloading)
     }
 
     /// Unloads what depends on the plugin too, dependents first. What is not Loaded yet fails.
@@ -298,10 +294,9 @@ impl Overlay<'_> {
         let (order, _) = in_order(&graph);
         let code = Reject::DependencyBroken.code();
         for name in unfinished {
-            self.fail(&name, code, PluginReason::Dependents, &Address::ZERO);
+            self.fail(&name, code, PluginReason::Dependents, &Address::ZERO)?;
         }
-        order.into_iter().for_each(|name| self.start_unload(name));
-        Ok(())
+        order.into_iter().try_for_each(|name| self.move_to(name, LoadState::Unloading))
     }
 
     fn check_loaded(&self, plugin: &Name) -> Result<(), Reject> {
@@ -309,41 +304,34 @@ impl Overlay<'_> {
         if data.plugin.load_state == LoadState::Loaded { Ok(()) } else { Err(Reject::NotLoaded) }
     }
 
-    fn start_unload(&mut self, plugin: Name) {
-        let state = LoadState::Unloading;
-        let Some(copy) = self.plugins.get_mut(&plugin) else { return };
-        copy.data.plugin.load_state = state;
-        let version = copy.data.plugin.current.clone();
+    fn move_to(&mut self, plugin: Name, state: LoadState) -> Result<(), Reject> {
+        let record = &mut self.plugins.get_mut(&plugin)?.data.plugin;
+        record.load_state = state;
+        let version = record.current.clone();
         self.events.push(Event::LoadPlanned { plugin, version, state });
+        Ok(())
     }
 
     // What follows.
 
     /// A plugin is loaded; those that waited for nothing else start to load.
-    fn finish_load(&mut self, actor: &Address, plugin: &Name, version: Version) {
+    fn finish_load(&mut self, actor: &Address, plugin: &Name, version: Version) -> Result<(), Reject> {
         let height = self.height;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
+        let copy = self.plugins.get_mut(plugin)?;
         copy.data.plugin.load_state = LoadState::Loaded;
         let entry = copy.entry(height, PluginAction::Loaded, &version, PluginReason::None, actor);
         self.plugin_history.push(entry);
         self.events.push(Event::Loaded { plugin: *plugin, version });
-        for dependent in self.pending_dependents(plugin) {
-            self.start_if_possible(&dependent);
-        }
+        self.pending_dependents(plugin).iter().try_for_each(|dependent| self.start_if_possible(dependent))
     }
 
     /// A Pending plugin starts to load once all its requirements are Loaded.
-    fn start_if_possible(&mut self, plugin: &Name) {
-        let Some(data) = self.plugins.get(plugin) else { return };
-        let is_pending = data.plugin.load_state == LoadState::Pending;
-        if !is_pending || !data.held_manifest().is_some_and(|manifest| self.are_loaded(manifest)) {
-            return;
+    fn start_if_possible(&mut self, plugin: &Name) -> Result<(), Reject> {
+        let pending = self.plugins.get(plugin).filter(|data| data.plugin.load_state == LoadState::Pending);
+        if pending.and_then(PluginData::held_manifest).is_some_and(|manifest| self.are_loaded(manifest)) {
+            self.move_to(*plugin, LoadState::Loading)?;
         }
-        let state = LoadState::Loading;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        copy.data.plugin.load_state = state;
-        let version = copy.data.plugin.current.clone();
-        self.events.push(Event::LoadPlanned { plugin: *plugin, version, state });
+        Ok(())
     }
 
     fn are_loaded(&self, manifest: &Manifest) -> bool {
@@ -352,44 +340,46 @@ impl Overlay<'_> {
         })
     }
 
-    fn fail(&mut self, plugin: &Name, code: u16, reason: PluginReason, actor: &Address) {
+    fn fail(&mut self, plugin: &Name, code: u16, reason: PluginReason, actor: &Address) -> Result<(), Reject> {
         let height = self.height;
-        self.remove_rows(plugin);
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
+        self.remove_rows(plugin)?;
+        let copy = self.plugins.get_mut(plugin)?;
         copy.data.plugin.load_state = LoadState::Failed;
         let version = copy.data.plugin.current.clone();
         let entry = copy.entry(height, PluginAction::LoadFailed, &version, reason, actor);
         self.plugin_history.push(entry);
         self.events.push(Event::LoadFailed { plugin: *plugin, version, code });
+        Ok(())
     }
 
     /// Fails those that wait for a failed plugin; theirs get their turn in the load queue.
-    fn fail_dependents(&mut self, plugin: &Name) {
+    fn fail_dependents(&mut self, plugin: &Name) -> Result<(), Reject> {
         let code = Reject::DependencyBroken.code();
         let failed = self.pending_dependents(plugin);
         for dependent in &failed {
-            self.fail(dependent, code, PluginReason::Dependents, &Address::ZERO);
+            self.fail(dependent, code, PluginReason::Dependents, &Address::ZERO)?;
         }
         for dependent in failed {
             if !self.pending_dependents(&dependent).is_empty() {
                 self.queue_load(dependent);
             }
         }
+        Ok(())
     }
 
     /// Takes the turn of a plugin in the load queue.
-    pub(super) fn take_load_turn(&mut self, plugin: &Name, at: Height) {
+    pub(super) fn take_load_turn(&mut self, plugin: &Name, at: Height) -> Result<(), Reject> {
         self.set_queued(at, *plugin, Presence::Removed);
-        match self.plugins.get(plugin).map(|data| data.plugin.load_state) {
-            Some(LoadState::Failed) => self.fail_dependents(plugin),
-            Some(LoadState::Unloaded) => self.load_automatically(plugin),
-            Some(LoadState::Pending | LoadState::Loading | LoadState::Loaded | LoadState::Unloading) | None => {}
+        match self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?.plugin.load_state {
+            LoadState::Failed => self.fail_dependents(plugin),
+            LoadState::Unloaded => self.load_automatically(plugin),
+            LoadState::Pending | LoadState::Loading | LoadState::Loaded | LoadState::Unloading => Ok(()),
         }
     }
 
     /// Loads a plugin if that is to happen by itself; it waits for a requirement that is missing.
-    fn load_automatically(&mut self, plugin: &Name) {
-        self.stop_waiting(plugin);
+    fn load_automatically(&mut self, plugin: &Name) -> Result<(), Reject> {
+        self.stop_waiting(plugin)?;
         // What this block has loaded so far gave it the turn after this one, which is this one.
         if let Some(next) = self.height.checked_add(1)
             && self.is_queued(next, plugin)
@@ -397,31 +387,31 @@ impl Overlay<'_> {
             self.set_queued(next, *plugin, Presence::Removed);
         }
         if !self.registry.auto_load {
-            return;
+            return Ok(());
         }
-        let Err(LoadRefusal { reject, .. }) = self.load(plugin) else { return };
-        let Some(data) = self.plugins.get(plugin) else { return };
+        let reject = match self.plan_load(plugin) {
+            Ok(plan) => return self.start_load(plan),
+            Err(refusal) => refusal.reject,
+        };
+        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
         let version = data.plugin.current.clone();
         let has_room = data.manifest(&version).is_some_and(|manifest| {
             manifest.requirements.iter().all(|required| self.row_count_of(&required.plugin) < DEPENDENTS_MAX)
         });
         if reject == Reject::DependencyMissing && has_room {
-            if let Some(copy) = self.plugins.get_mut(plugin) {
-                copy.data.is_waiting = true;
-            }
+            self.plugins.get_mut(plugin)?.data.is_waiting = true;
             self.add_rows(plugin);
         }
         self.events.push(Event::LoadFailed { plugin: *plugin, version, code: reject.code() });
+        Ok(())
     }
 
-    fn stop_waiting(&mut self, plugin: &Name) {
-        if !self.plugins.get(plugin).is_some_and(|data| data.is_waiting) {
-            return;
+    fn stop_waiting(&mut self, plugin: &Name) -> Result<(), Reject> {
+        if self.plugins.get(plugin).is_some_and(|data| data.is_waiting) {
+            self.remove_rows(plugin)?;
+            self.plugins.get_mut(plugin)?.data.is_waiting = false;
         }
-        self.remove_rows(plugin);
-        if let Some(copy) = self.plugins.get_mut(plugin) {
-            copy.data.is_waiting = false;
-        }
+        Ok(())
     }
 
     /// Puts a plugin into the load queue of the next block.
@@ -489,8 +479,8 @@ impl Overlay<'_> {
     }
 
     /// Another version is current: what is loaded follows it, and so do its rows. `from` was current.
-    pub(super) fn switch_loaded(&mut self, plugin: &Name, from: &Version) {
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
+    pub(super) fn switch_loaded(&mut self, plugin: &Name, from: &Version) -> Result<(), Reject> {
+        let copy = self.plugins.get_mut(plugin)?;
         let state = copy.data.plugin.load_state;
         let is_waiting = core::mem::take(&mut copy.data.is_waiting);
         if state != LoadState::Unloaded {
@@ -503,8 +493,9 @@ impl Overlay<'_> {
             self.queue_load(*plugin);
         } else if state.holds_requirements() {
             self.add_rows(plugin);
-            self.start_if_possible(plugin);
+            self.start_if_possible(plugin)?;
         }
+        Ok(())
     }
 
     // The index of dependents.
@@ -541,16 +532,17 @@ impl Overlay<'_> {
                 continue;
             }
             self.set_row(row, Presence::Added);
-            if let Some(copy) = self.plugins.get_mut(&requirement.plugin) {
+            // What is waited for may not exist.
+            if let Ok(copy) = self.plugins.get_mut(&requirement.plugin) {
                 copy.data.plugin.dependents = copy.data.plugin.dependents.saturating_add(1);
             }
         }
     }
 
-    fn remove_rows(&mut self, plugin: &Name) {
-        if let Some(current) = self.plugins.get(plugin).map(|data| data.plugin.current.clone()) {
-            self.remove_rows_of(plugin, &current);
-        }
+    fn remove_rows(&mut self, plugin: &Name) -> Result<(), Reject> {
+        let current = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?.plugin.current.clone();
+        self.remove_rows_of(plugin, &current);
+        Ok(())
     }
 
     fn remove_rows_of(&mut self, plugin: &Name, version: &Version) {
@@ -561,7 +553,8 @@ impl Overlay<'_> {
                 continue;
             }
             self.set_row(row, Presence::Removed);
-            if let Some(copy) = self.plugins.get_mut(&requirement.plugin) {
+            // What is waited for may not exist.
+            if let Ok(copy) = self.plugins.get_mut(&requirement.plugin) {
                 copy.data.plugin.dependents = copy.data.plugin.dependents.saturating_sub(1);
             }
         }

@@ -52,6 +52,9 @@ pub enum BlockError {
     /// A fault of the tree: the node must stop.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// What happens by itself is refused, so the state in memory is damaged: the node must stop.
+    #[error("what is due at this height is refused as {0}: the state in memory is damaged")]
+    Due(Reject),
 }
 
 /// The result of a block that has not been committed.
@@ -131,7 +134,8 @@ impl State {
     /// Executes the block after the tip and changes nothing.
     ///
     /// # Errors
-    /// [`BlockError::Height`] for any other height, [`BlockError::Tree`] when the node must stop.
+    /// [`BlockError::Height`] for any other height; [`BlockError::Tree`] and [`BlockError::Due`] when the
+    /// node must stop.
     pub fn execute(&self, block: &Block) -> Result<Execution, BlockError> {
         if let Some(tip) = self.tip() {
             let expected = tip.checked_add(1).ok_or(BlockError::NotAbove { tip, to: block.height() })?;
@@ -149,7 +153,8 @@ impl State {
     /// heights at which something is due.
     ///
     /// # Errors
-    /// [`BlockError::NotAbove`] when `to` is not above the tip, [`BlockError::Tree`] when the node must stop.
+    /// [`BlockError::NotAbove`] when `to` is not above the tip; [`BlockError::Tree`] and
+    /// [`BlockError::Due`] when the node must stop.
     pub fn advance(&self, to: Height) -> Result<Execution, BlockError> {
         let next = match self.tip() {
             Some(tip) if tip >= to => return Err(BlockError::NotAbove { tip, to }),
@@ -178,9 +183,9 @@ impl State {
         let mut budget = Budget(block.global.params.max_due_per_block);
         // A breaker that opens in this block drains from the next one on.
         let is_draining = block.global.breaker.is_some_and(|breaker| breaker.draining);
-        block.run_due(&mut budget);
+        block.run_due(&mut budget).map_err(BlockError::Due)?;
         if is_draining {
-            block.drain(budget);
+            block.drain(budget).map_err(BlockError::Due)?;
         }
         let receipts = input.payloads().enumerate().map(|(tx, payload)| block.run_payload(tx, &payload)).collect();
         block.finish(receipts)
@@ -215,19 +220,19 @@ impl Overlay<'_> {
     ///
     /// Scheduled commands, steps and turns in the load queue that this block adds are due after it, and
     /// nothing that is due takes away another's entry or turn, so it is enough to look at those of the state.
-    fn run_due(&mut self, budget: &mut Budget) {
+    fn run_due(&mut self, budget: &mut Budget) -> Result<(), Reject> {
         for (at, id, entry) in self.base.scheduled_until(self.height) {
             if budget.is_spent() {
-                return;
+                return Ok(());
             }
             self.run_scheduled(at, id, entry);
             budget.spend();
         }
         for (at, name) in self.base.steps_until(self.height) {
             if budget.is_spent() || self.global.breaker.is_some() {
-                return;
+                return Ok(());
             }
-            if self.step_if_due(&name, at) {
+            if self.step_if_due(&name, at)? {
                 budget.spend();
             }
         }
@@ -238,19 +243,20 @@ impl Overlay<'_> {
         let looks: BTreeSet<(Height, Name)> = base.looks_until(self.height).chain(moved).collect();
         for (at, plugin) in looks {
             if budget.is_spent() || self.global.breaker.is_some() {
-                return;
+                return Ok(());
             }
-            if self.look_if_due(&plugin, at) {
+            if self.look_if_due(&plugin, at)? {
                 budget.spend();
             }
         }
         for (at, plugin) in base.queued_until(self.height) {
             if budget.is_spent() || self.global.breaker.is_some() {
-                return;
+                return Ok(());
             }
-            self.take_load_turn(&plugin, at);
+            self.take_load_turn(&plugin, at)?;
             budget.spend();
         }
+        Ok(())
     }
 
     fn run_scheduled(&mut self, at: Height, id: u64, entry: &Scheduled) {
@@ -261,12 +267,12 @@ impl Overlay<'_> {
     }
 
     /// Rolls back what is under way while the breaker drains, with what the due work has left of the limit.
-    fn drain(&mut self, mut budget: Budget) {
-        if !self.drain_features(&mut budget) || !self.drain_deployments(&mut budget) {
-            return;
+    fn drain(&mut self, mut budget: Budget) -> Result<(), Reject> {
+        if self.drain_features(&mut budget)? && self.drain_deployments(&mut budget)? {
+            self.global.breaker = self.global.breaker.map(|breaker| OpenBreaker { draining: false, ..breaker });
+            self.events.push(Event::BreakerDrained);
         }
-        self.global.breaker = self.global.breaker.map(|breaker| OpenBreaker { draining: false, ..breaker });
-        self.events.push(Event::BreakerDrained);
+        Ok(())
     }
 
     // Transactions.

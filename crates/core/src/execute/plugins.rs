@@ -102,7 +102,7 @@ impl Overlay<'_> {
             });
         }
         let height = self.height;
-        let copy = self.plugins.get_mut(&plugin).ok_or(Reject::PluginNotFound)?;
+        let copy = self.plugins.get_mut(&plugin)?;
         for version in evicted {
             copy.data.versions.remove(&version);
             self.events.push(Event::VersionEvicted { plugin, version });
@@ -139,8 +139,8 @@ impl Overlay<'_> {
             VersionStatus::Loading | VersionStatus::Deprecated | VersionStatus::Failed => {}
         }
         let version = record.version.clone();
-        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
-        set_status(&mut copy.data, &version, VersionStatus::Retired);
+        let copy = self.plugins.get_mut(plugin)?;
+        set_status(&mut copy.data, &version, VersionStatus::Retired)?;
         copy.data.plugin.previous.take_if(|previous| previous.is_same(&version));
         let entry = copy.entry(height, PluginAction::Retired, &version, PluginReason::Manual, signer);
         self.plugin_history.push(entry);
@@ -155,7 +155,7 @@ impl Overlay<'_> {
         report: &VersionReport,
     ) -> Result<(), Reject> {
         let height = self.height;
-        let data = &mut self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?.data;
+        let data = &mut self.plugins.get_mut(plugin)?.data;
         let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
         let mut finding = None;
         if let Some(deployment) = &mut data.deployment
@@ -166,15 +166,15 @@ impl Overlay<'_> {
         }
         record.counts = record.counts.with(report);
         record.reported = height;
-        if let Some(finding) = finding {
-            self.break_rule(plugin, finding);
+        match finding {
+            Some(finding) => self.break_rule(plugin, finding),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn attest_health(&mut self, plugin: &Name, version: &Version, healthy: bool) -> Result<(), Reject> {
         let height = self.height;
-        let data = &mut self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?.data;
+        let data = &mut self.plugins.get_mut(plugin)?.data;
         if data.versions.get(version).is_none() {
             return Err(Reject::VersionNotFound);
         }
@@ -184,12 +184,11 @@ impl Overlay<'_> {
         self.events.push(Event::HealthAttested { plugin: *plugin, version, healthy });
         if healthy {
             deployment::open_health_gate(deployment, height);
-        } else {
-            deployment.healthy = false;
-            let finding = deployment::finding(deployment, PluginReason::Unhealthy, 0);
-            self.break_rule(plugin, finding);
+            return Ok(());
         }
-        Ok(())
+        deployment.healthy = false;
+        let finding = deployment::finding(deployment, PluginReason::Unhealthy, 0);
+        self.break_rule(plugin, finding)
     }
 
     // Deployments.
@@ -219,8 +218,8 @@ impl Overlay<'_> {
         }
         let number = data.plugin.deployments.checked_add(1).ok_or(Reject::LimitExceeded)?;
         let (old, new) = (data.plugin.current.clone(), record.version.clone());
-        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
-        set_status(&mut copy.data, &new, VersionStatus::Canary);
+        let copy = self.plugins.get_mut(plugin)?;
+        set_status(&mut copy.data, &new, VersionStatus::Canary)?;
         copy.data.plugin.deployments = number;
         copy.data.plugin.previous.take_if(|previous| previous.is_same(&new));
         let strategy = strategy.kind();
@@ -233,8 +232,8 @@ impl Overlay<'_> {
 
     pub(super) fn pause(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
         let height = self.height;
-        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
-        let deployment = copy.data.deployment.as_mut().ok_or(Reject::NoDeployment)?;
+        let copy = self.plugins.get_mut(plugin)?;
+        let deployment = copy.data.deployment_mut()?;
         deployment::pause(deployment)?;
         let new = deployment.new.clone();
         let reason = PluginReason::Manual;
@@ -251,21 +250,19 @@ impl Overlay<'_> {
             Hold::Running | Hold::Completed => return Err(Reject::NotWaiting),
             Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Dependents => {}
         }
-        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
-        let deployment = copy.data.deployment.as_mut().ok_or(Reject::NoDeployment)?;
+        let copy = self.plugins.get_mut(plugin)?;
+        let deployment = copy.data.deployment_mut()?;
         deployment::run(deployment, height);
         let overdue = deployment::overdue(deployment, height);
         let new = deployment.new.clone();
         let entry = copy.entry(height, PluginAction::Resumed, &new, PluginReason::Manual, signer);
         self.plugin_history.push(entry);
         self.events.push(Event::Resumed { plugin: *plugin });
-        if hold == Hold::ManualGate {
-            match overdue {
-                Some(finding) => self.roll_back_automatically(plugin, finding),
-                None => self.leave_stage(plugin, PluginReason::Manual, signer),
-            }
+        match (hold, overdue) {
+            (Hold::ManualGate, Some(finding)) => self.roll_back_automatically(plugin, finding),
+            (Hold::ManualGate, None) => self.leave_stage(plugin, PluginReason::Manual, signer),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn promote(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
@@ -274,16 +271,14 @@ impl Overlay<'_> {
             return Err(Reject::NotWaiting);
         }
         self.check_current(plugin, &deployment.new)?;
-        self.make_promotion(plugin, PluginReason::Manual, signer);
-        Ok(())
+        self.make_promotion(plugin, PluginReason::Manual, signer)
     }
 
     pub(super) fn rollback_deployment(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
         let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
         let deployment = data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
         let finding = deployment::finding(deployment, PluginReason::Manual, 0);
-        self.roll_deployment_back(plugin, finding, signer);
-        Ok(())
+        self.roll_deployment_back(plugin, finding, signer)
     }
 
     pub(super) fn revert(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
@@ -294,16 +289,15 @@ impl Overlay<'_> {
         }
         let to = data.plugin.previous.clone().ok_or(Reject::NoPreviousVersion)?;
         self.check_current(plugin, &to)?;
-        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let copy = self.plugins.get_mut(plugin)?;
         let from = core::mem::replace(&mut copy.data.plugin.current, to.clone());
         copy.data.plugin.previous = None;
-        set_status(&mut copy.data, &from, VersionStatus::Failed);
-        set_status(&mut copy.data, &to, VersionStatus::Active);
+        set_status(&mut copy.data, &from, VersionStatus::Failed)?;
+        set_status(&mut copy.data, &to, VersionStatus::Active)?;
         let entry = copy.entry(height, PluginAction::Reverted, &to, PluginReason::Manual, signer);
         self.plugin_history.push(entry);
         self.events.push(Event::Reverted { plugin: *plugin, from: from.clone(), to });
-        self.switch_loaded(plugin, &from);
-        Ok(())
+        self.switch_loaded(plugin, &from)
     }
 
     /// The deployment of a plugin, for a command that an open breaker stops.
@@ -318,16 +312,15 @@ impl Overlay<'_> {
     // What happens by itself.
 
     /// Looks at the deployment that the index has at `at`, unless this block has removed or moved it.
-    pub(super) fn look_if_due(&mut self, plugin: &Name, at: Height) -> bool {
+    pub(super) fn look_if_due(&mut self, plugin: &Name, at: Height) -> Result<bool, Reject> {
         let height = self.height;
         if self.plugins.get(plugin).and_then(PluginData::look_due) != Some(at) {
-            return false;
+            return Ok(false);
         }
-        let Some(copy) = self.plugins.get_mut(plugin) else { return false };
-        let Some(deployment) = &mut copy.data.deployment else { return false };
+        let deployment = self.plugins.get_mut(plugin)?.data.deployment_mut()?;
         match deployment::look(deployment, height) {
             Look::Stay => deployment::look_later(deployment, height),
-            Look::RollBack(finding) => self.roll_back_automatically(plugin, finding),
+            Look::RollBack(finding) => self.roll_back_automatically(plugin, finding)?,
             Look::Lacks(untold) => {
                 let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
                 deployment::hold_stage(deployment, &untold);
@@ -338,38 +331,38 @@ impl Overlay<'_> {
                 deployment::hold(deployment, Hold::ManualGate);
                 self.events.push(Event::Waiting { plugin: *plugin, hold: Hold::ManualGate });
             }
-            Look::Leave => self.leave_stage(plugin, PluginReason::None, &Address::ZERO),
+            Look::Leave => self.leave_stage(plugin, PluginReason::None, &Address::ZERO)?,
         }
-        true
+        Ok(true)
     }
 
     /// Rolls back deployments, in name order; tells whether none is left.
-    pub(super) fn drain_deployments(&mut self, budget: &mut Budget) -> bool {
+    pub(super) fn drain_deployments(&mut self, budget: &mut Budget) -> Result<bool, Reject> {
         let base = self.base;
         // While the breaker is open nothing is deployed, so the index of the state has them all.
         for plugin in &base.plugin_states().deployments {
             let Some(deployment) = self.plugins.get(plugin).and_then(|data| data.deployment.as_ref()) else { continue };
             if budget.is_spent() {
-                return false;
+                return Ok(false);
             }
             budget.spend();
             let finding = deployment::finding(deployment, PluginReason::CircuitBreaker, 0);
-            self.roll_deployment_back(plugin, finding, &Address::ZERO);
+            self.roll_deployment_back(plugin, finding, &Address::ZERO)?;
         }
-        true
+        Ok(true)
     }
 
     /// A stage is done: the next one, or what the end of the plan does.
-    fn leave_stage(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) {
+    fn leave_stage(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) -> Result<(), Reject> {
         let height = self.height;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        let Some(deployment) = &mut copy.data.deployment else { return };
+        let copy = self.plugins.get_mut(plugin)?;
+        let deployment = copy.data.deployment_mut()?;
         let new = deployment.new.clone();
         if deployment::next_stage(deployment, height) {
             self.events.push(Event::Staged { plugin: *plugin, stage: deployment.stage, share: deployment.share() });
             let entry = copy.entry(height, PluginAction::Staged, &new, reason, actor);
             self.plugin_history.push(entry);
-            return;
+            return Ok(());
         }
         let promotes = deployment.plan.terms().auto_promote;
         match deployment.plan.on_complete() {
@@ -377,14 +370,15 @@ impl Overlay<'_> {
             OnComplete::Promote => {
                 deployment::hold(deployment, Hold::Completed);
                 self.events.push(Event::Waiting { plugin: *plugin, hold: Hold::Completed });
+                Ok(())
             }
             OnComplete::Conclude => {
                 let verdict = deployment::conclude(deployment);
                 if promotes && verdict.winner == PluginReason::Canary {
-                    self.promote_at_end(plugin, &new, Some(verdict), reason, actor);
+                    self.promote_at_end(plugin, &new, Some(verdict), reason, actor)
                 } else {
-                    self.tell_verdict(plugin, verdict, actor);
-                    self.end_deployment(plugin, VersionStatus::Loading);
+                    self.tell_verdict(plugin, verdict, actor)?;
+                    self.end_deployment(plugin, VersionStatus::Loading)
                 }
             }
         }
@@ -398,90 +392,95 @@ impl Overlay<'_> {
         verdict: Option<Verdict>,
         reason: PluginReason,
         actor: &Address,
-    ) {
+    ) -> Result<(), Reject> {
         if let Err(reject) = self.check_current(plugin, new) {
             let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
             let finding = Finding { reason: PluginReason::Dependents, evidence };
-            self.pause_by(plugin, Hold::Dependents, finding, actor);
-            return;
+            return self.pause_by(plugin, Hold::Dependents, finding, actor);
         }
         if let Some(verdict) = verdict {
-            self.tell_verdict(plugin, verdict, actor);
+            self.tell_verdict(plugin, verdict, actor)?;
         }
-        self.make_promotion(plugin, reason, actor);
+        self.make_promotion(plugin, reason, actor)
     }
 
-    fn tell_verdict(&mut self, plugin: &Name, verdict: Verdict, actor: &Address) {
+    fn tell_verdict(&mut self, plugin: &Name, verdict: Verdict, actor: &Address) -> Result<(), Reject> {
         let height = self.height;
         let Verdict { winner, evidence } = verdict;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        let Some(version) = copy.data.deployment.as_ref().map(|deployment| deployment.new.clone()) else { return };
+        let copy = self.plugins.get_mut(plugin)?;
+        let version = copy.data.deployment_mut()?.new.clone();
         let entry = copy.entry(height, PluginAction::Concluded, &version, winner, actor);
         self.plugin_history.push(entry);
         self.events.push(Event::Concluded { plugin: *plugin, version, winner, evidence });
+        Ok(())
     }
 
     /// Makes the new version current. That it breaks nothing has been checked.
-    fn make_promotion(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) {
+    fn make_promotion(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) -> Result<(), Reject> {
         let height = self.height;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        let Some(Deployment { old, new, .. }) = copy.data.deployment.clone() else { return };
+        let copy = self.plugins.get_mut(plugin)?;
+        let Deployment { old, new, .. } = copy.data.deployment_mut()?.clone();
         let entry = copy.entry(height, PluginAction::Promoted, &new, reason, actor);
         self.plugin_history.push(entry);
         copy.data.deployment = None;
         copy.data.plugin.current = new.clone();
         copy.data.plugin.previous = Some(old.clone());
-        set_status(&mut copy.data, &old, VersionStatus::Deprecated);
-        set_status(&mut copy.data, &new, VersionStatus::Active);
+        set_status(&mut copy.data, &old, VersionStatus::Deprecated)?;
+        set_status(&mut copy.data, &new, VersionStatus::Active)?;
         self.events.push(Event::Promoted { plugin: *plugin, from: old.clone(), to: new });
-        self.switch_loaded(plugin, &old);
+        self.switch_loaded(plugin, &old)
     }
 
     /// A rule is broken: rolled back at once, or paused where the plan says so.
-    fn break_rule(&mut self, plugin: &Name, finding: Finding) {
-        let Some(deployment) = self.plugins.get(plugin).and_then(|data| data.deployment.as_ref()) else { return };
+    fn break_rule(&mut self, plugin: &Name, finding: Finding) -> Result<(), Reject> {
+        let deployment = self.plugins.get_mut(plugin)?.data.deployment_mut()?;
         if deployment.plan.terms().auto_rollback {
-            self.roll_back_automatically(plugin, finding);
-        } else if deployment.hold != Hold::PausedByRule {
-            self.pause_by(plugin, Hold::PausedByRule, finding, &Address::ZERO);
+            return self.roll_back_automatically(plugin, finding);
         }
+        if deployment.hold == Hold::PausedByRule {
+            return Ok(());
+        }
+        self.pause_by(plugin, Hold::PausedByRule, finding, &Address::ZERO)
     }
 
-    fn pause_by(&mut self, plugin: &Name, hold: Hold, finding: Finding, actor: &Address) {
+    fn pause_by(&mut self, plugin: &Name, hold: Hold, finding: Finding, actor: &Address) -> Result<(), Reject> {
         let height = self.height;
         let Finding { reason, evidence } = finding;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        let Some(deployment) = &mut copy.data.deployment else { return };
+        let copy = self.plugins.get_mut(plugin)?;
+        let deployment = copy.data.deployment_mut()?;
         deployment::hold(deployment, hold);
         let new = deployment.new.clone();
         let entry = copy.entry(height, PluginAction::Paused, &new, reason, actor);
         self.plugin_history.push(entry);
         self.events.push(Event::Paused { plugin: *plugin, reason, evidence });
+        Ok(())
     }
 
-    fn roll_back_automatically(&mut self, plugin: &Name, finding: Finding) {
-        self.roll_deployment_back(plugin, finding, &Address::ZERO);
+    fn roll_back_automatically(&mut self, plugin: &Name, finding: Finding) -> Result<(), Reject> {
+        self.roll_deployment_back(plugin, finding, &Address::ZERO)?;
         self.count_rollback(breaker_reason(finding.reason));
+        Ok(())
     }
 
     /// Nothing stops a rollback.
-    fn roll_deployment_back(&mut self, plugin: &Name, finding: Finding, actor: &Address) {
+    fn roll_deployment_back(&mut self, plugin: &Name, finding: Finding, actor: &Address) -> Result<(), Reject> {
         let height = self.height;
         let Finding { reason, evidence } = finding;
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        let Some(version) = copy.data.deployment.as_ref().map(|deployment| deployment.new.clone()) else { return };
+        let copy = self.plugins.get_mut(plugin)?;
+        let version = copy.data.deployment_mut()?.new.clone();
         let entry = copy.entry(height, PluginAction::RolledBack, &version, reason, actor);
         self.plugin_history.push(entry);
-        self.end_deployment(plugin, VersionStatus::Failed);
+        self.end_deployment(plugin, VersionStatus::Failed)?;
         let actor = *actor;
         self.events.push(Event::DeploymentRolledBack { plugin: *plugin, version, reason, evidence, actor });
+        Ok(())
     }
 
     /// Removes the record of a deployment whose new version did not become current.
-    fn end_deployment(&mut self, plugin: &Name, status: VersionStatus) {
-        let Some(copy) = self.plugins.get_mut(plugin) else { return };
-        let Some(deployment) = copy.data.deployment.take() else { return };
-        set_status(&mut copy.data, &deployment.new, status);
+    fn end_deployment(&mut self, plugin: &Name, status: VersionStatus) -> Result<(), Reject> {
+        let copy = self.plugins.get_mut(plugin)?;
+        let deployment = copy.data.deployment.take().ok_or(Reject::NoDeployment)?;
+        set_status(&mut copy.data, &deployment.new, status)
     }
 
     // What holds for all versions.
@@ -492,7 +491,7 @@ impl Overlay<'_> {
         if !is_unloaded && !allows(rule, &data.plugin.current) {
             return Err(Reject::RuleViolated);
         }
-        let copy = self.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let copy = self.plugins.get_mut(plugin)?;
         copy.data.plugin.rule = rule.cloned();
         Ok(())
     }
@@ -546,9 +545,9 @@ fn allows(constraint: Option<&Constraint>, version: &Version) -> bool {
     constraint.is_none_or(|constraint| constraint.allows(version))
 }
 
-fn set_status(data: &mut PluginData, version: &Version, status: VersionStatus) {
-    let Some(record) = data.versions.get_mut(version) else { return };
-    record.status = status;
+fn set_status(data: &mut PluginData, version: &Version, status: VersionStatus) -> Result<(), Reject> {
+    data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?.status = status;
+    Ok(())
 }
 
 /// The versions that give way to one more: those out of use that were reported, registered and
