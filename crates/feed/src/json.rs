@@ -3,6 +3,7 @@
 //!
 //! An error tells the path and never the value, which may be a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
@@ -53,12 +54,17 @@ pub(crate) fn shown(text: &str) -> String {
     if text.chars().nth(SHOWN_MAX).is_some() { format!("{cut}…") } else { cut }
 }
 
-/// The members of an object, in the order of the text.
-#[derive(Debug, Default)]
+/// The members of an object, in the order of the text. Slices of the text are all that is kept.
+#[derive(Default)]
 pub(crate) struct Members<'a> {
-    entries: Vec<(String, &'a RawValue)>,
+    entries: Vec<(Key<'a>, &'a RawValue)>,
     is_cut: bool,
 }
+
+/// The name of a member; borrowed from the text unless it has escapes there.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
     /// Reads an object; null is one without members.
@@ -72,14 +78,27 @@ impl<'a> Members<'a> {
     }
 
     /// All of them.
-    pub(crate) fn into_entries(self) -> impl Iterator<Item = (String, &'a str)> {
-        self.entries.into_iter().map(|(key, value)| (key, value.get()))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.entries.iter().map(|(key, value)| (&*key.0, value.get()))
+    }
+
+    /// In the order of their names, of equal ones the last.
+    pub(crate) fn in_order(mut self) -> Self {
+        self.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.entries.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                std::mem::swap(later, kept);
+            }
+            is_same
+        });
+        self
     }
 
     /// The text of a member, if it is there.
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         let mut from_last = self.entries.iter().rev();
-        from_last.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.get())
+        from_last.find(|(key, _)| key.0.eq_ignore_ascii_case(name)).map(|(_, value)| value.get())
     }
 
     /// The value of a member; the default where it is left out or null.
@@ -112,6 +131,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 let mut members = Members::default();
                 while members.entries.len() < MEMBERS_MAX {
                     let Some(entry) = map.next_entry()? else { return Ok(members) };
+                    // Room grows by a quarter, so that an object never takes twice what it needs.
+                    if members.entries.len() == members.entries.capacity() {
+                        members.entries.reserve_exact((members.entries.len() / 4).max(4));
+                    }
                     members.entries.push(entry);
                 }
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {

@@ -139,7 +139,7 @@ impl Manager {
                     self.backoff.set_base(retry_ms);
                 }
                 match Message::read(name, data, &self.salt) {
-                    Ok(Message::Put { environments, filters }) => self.put(environments, filters),
+                    Ok(Message::Put { environments, filters }) => self.put(&environments, &filters),
                     Ok(Message::Patch { kind, id, entry }) => self.patch(kind, &id, entry),
                     Ok(Message::Delete { kind, id, version }) => self.delete(kind, &id, version),
                     Ok(Message::Reconnect) => {
@@ -152,7 +152,7 @@ impl Manager {
         }
     }
 
-    fn put(&mut self, environments: List, filters: List) -> Vec<Action> {
+    fn put(&mut self, environments: &List<'_>, filters: &List<'_>) -> Vec<Action> {
         let place = self.place("put");
         let mut flaws = Flaws::default();
         let environments = self.listed(FeedKind::Environment, environments, &mut flaws);
@@ -191,13 +191,13 @@ impl Manager {
     ///
     /// A listed id counts as retained whatever is wrong with its entry, and the only way to retain an id is to list it:
     /// so a flawed one goes as it was last sent, which the ledger takes for late and passes over.
-    fn listed(&self, kind: FeedKind, list: List, flaws: &mut Flaws) -> Vec<FeedEntry> {
+    fn listed(&self, kind: FeedKind, list: &List<'_>, flaws: &mut Flaws) -> Vec<FeedEntry> {
         let mut entries = Vec::new();
-        for (id, entry) in list {
+        for (id, entry) in list.iter(&self.salt) {
             match entry {
                 Ok(entry) => entries.push(entry),
                 Err(flaw) => {
-                    let which = || which(kind, &id);
+                    let which = || which(kind, id);
                     flaws.told.entry(flaw).and_modify(Several::add).or_insert_with(|| Several::new(which()));
                     // No ledger holds an item whose id is none.
                     let Ok(id) = FeedId::new(id.as_bytes()) else { continue };

@@ -2,7 +2,7 @@
 //!
 //! A message is refused as a whole, or an item of it is flawed; what a flawed item means is decided elsewhere.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use coalmine_core::{FeedBody, FeedEntry, FeedId, FeedKind};
 use serde::Serialize;
@@ -10,18 +10,22 @@ use serde::Serialize;
 use crate::json::{Malformed, Members};
 use crate::secret::Salt;
 
-/// The items of a list, in the order of their ids.
-pub type List = BTreeMap<String, Result<FeedEntry, Flaw>>;
+/// The items of a list, in the order of their ids. They stay text until they are asked for, as an item that says
+/// next to nothing takes many times its text.
+pub struct List<'a> {
+    kind: FeedKind,
+    members: Members<'a>,
+}
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
+#[derive(Debug)]
+pub enum Message<'a> {
     /// All there is. What is not listed is gone.
     Put {
         /// The environments.
-        environments: List,
+        environments: List<'a>,
         /// The filters.
-        filters: List,
+        filters: List<'a>,
     },
     /// One item is new or changed.
     Patch {
@@ -133,12 +137,35 @@ pub struct Filter {
     pub key: String,
 }
 
-impl Message {
-    /// Reads an event of the stream. Secrets are hidden at once.
+impl<'a> List<'a> {
+    fn read(kind: FeedKind, members: Members<'a>, salt: &Salt) -> Result<Self, Malformed> {
+        for (id, text) in members.iter() {
+            read_entry(kind, id, text, salt).map_err(|error| error.within(id))?.ok();
+        }
+        Ok(Self { kind, members: members.in_order() })
+    }
+
+    /// The items. Secrets are hidden with the salt that the message was read with.
+    pub fn iter(&self, salt: &Salt) -> impl Iterator<Item = (&str, Result<FeedEntry, Flaw>)> {
+        // Every item was read once before.
+        self.members.iter().filter_map(|(id, text)| Some((id, read_entry(self.kind, id, text, salt).ok()?)))
+    }
+}
+
+/// The ids alone, as the text has secrets.
+impl fmt::Debug for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.members.iter().map(|(id, _)| id)).finish()
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Reads an event of the stream. Secrets are hidden at once, but for the lists of a put, which hide
+    /// them when they are asked.
     ///
     /// # Errors
     /// [`MessageError`]; only [`MessageError::Malformed`] ends the connection.
-    pub fn read(event: &str, data: &str, salt: &Salt) -> Result<Self, MessageError> {
+    pub fn read(event: &str, data: &'a str, salt: &Salt) -> Result<Self, MessageError> {
         match event {
             "put" => read_put(data, salt),
             "patch" => read_patch(data, salt),
@@ -149,27 +176,23 @@ impl Message {
     }
 }
 
-fn read_put(data: &str, salt: &Salt) -> Result<Message, MessageError> {
+fn read_put<'a>(data: &'a str, salt: &Salt) -> Result<Message<'a>, MessageError> {
     let put = Members::read(data)?;
     let path: String = put.get("path")?;
     let content = put.members("data")?;
-    let list = |name: &str, kind: FeedKind| -> Result<List, Malformed> {
-        let mut list = List::new();
-        for (id, text) in content.members(name)?.into_entries() {
-            let entry = read_entry(kind, &id, text, salt).map_err(|error| error.within(&id).within(name))?;
-            list.insert(id, entry);
-        }
-        Ok(list)
+    let list = |name: &str, kind: FeedKind| {
+        let list = List::read(kind, content.members(name).map_err(|error| error.within("data"))?, salt);
+        list.map_err(|error| error.within(name).within("data"))
     };
-    let environments = list("environments", FeedKind::Environment).map_err(|error| error.within("data"))?;
-    let filters = list("filters", FeedKind::Filter).map_err(|error| error.within("data"))?;
+    let environments = list("environments", FeedKind::Environment)?;
+    let filters = list("filters", FeedKind::Filter)?;
     if path != "/" {
         return Err(MessageError::WrongPath);
     }
     Ok(Message::Put { environments, filters })
 }
 
-fn read_patch(data: &str, salt: &Salt) -> Result<Message, MessageError> {
+fn read_patch(data: &str, salt: &Salt) -> Result<Message<'static>, MessageError> {
     let patch = Members::read(data)?;
     let (kind, id) = read_path(&patch.get::<String>("path")?)?;
     let text = patch.text("data").ok_or_else(|| Malformed::new("data is missing"))?;
@@ -177,7 +200,7 @@ fn read_patch(data: &str, salt: &Salt) -> Result<Message, MessageError> {
     Ok(Message::Patch { kind, id, entry })
 }
 
-fn read_delete(data: &str) -> Result<Message, MessageError> {
+fn read_delete(data: &str) -> Result<Message<'static>, MessageError> {
     let delete = Members::read(data)?;
     let version = read_version(&delete)?;
     let (kind, id) = read_path(&delete.get::<String>("path")?)?;

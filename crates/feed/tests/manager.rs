@@ -105,6 +105,13 @@ fn bad_input_is_told_once_and_never_goes_on_by_half() {
         ("patch", &patch(&fitting_id, &format!("{{\"envID\":\"{fitting_id}\"}}")), &format!("patch[{fitting_id}@0]")),
         ("delete", r#"{"path":"/filters/","version":1}"#, "invalid_id"),
         ("put", &put(r#"{"\n":{"envID":"\n"},"b":{"envID":"b"}}"#), "put_received invalid_id put[b@0|]"),
+        // Of an id that is listed twice the last counts, however it is spelled.
+        (
+            "put",
+            &put(r#"{"b":{"envID":"b"},"a":{"envID":"a","version":1},"\u0061":{"envID":"a","version":2}}"#),
+            "put_received put[a@2 b@0|]",
+        ),
+        ("put", &put(r#"{"a":{"envID":"a","version":"1"},"a":{"envID":"a","version":2}}"#), "malformed restart"),
         // Bodies and lists that the ledger does not take.
         ("patch", &patch("a", &format!(r#"{{"envID":"a","envName":"{long_name}"}}"#)), "too_large"),
         ("put", &many(4_097), "too_many_items"),

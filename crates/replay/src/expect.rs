@@ -29,23 +29,23 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
     if let Some(root) = expect.root {
         failures.compare(|| "root".into(), root, state.root());
     }
-    for (name, fields) in &expect.features {
+    for (name, fields) in expect.features.iter() {
         let path = format!("features.{name}");
-        match state.feature(name) {
+        match state.feature(&name) {
             None => failures.add(path, "a feature", "none"),
-            Some(feature) => compare_fields(&path, fields, |of| of(name, feature), failures),
+            Some(feature) => compare_fields(&path, fields, |of| of(&name, feature), failures),
         }
     }
-    for (name, fields) in &expect.metrics {
+    for (name, fields) in expect.metrics.iter() {
         let path = format!("metrics.{name}");
-        match state.metrics(name) {
+        match state.metrics(&name) {
             None => failures.add(path, "a feature", "none"),
-            Some(metrics) => compare_fields(&path, fields, |of| of(name, metrics), failures),
+            Some(metrics) => compare_fields(&path, fields, |of| of(&name, metrics), failures),
         }
     }
-    for (name, expected) in &expect.history {
+    for (name, expected) in expect.history.iter() {
         // One more than expected is enough to see that there are too many.
-        let found = query::history(ledger.store(), name, None, expected.len().saturating_add(1))?;
+        let found = query::history(ledger.store(), &name, None, expected.len().saturating_add(1))?;
         let path = format!("history.{name}");
         if found.len() > expected.len() {
             failures.add(path.clone(), Count(expected.len()), "more");
@@ -62,16 +62,16 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
         let got = state.is_enabled(&expected.name, &expected.user);
         failures.compare(|| format!("enabled.{}.{}", expected.name, expected.user), expected.value, got);
     }
-    for (name, expected) in &expect.plugins {
+    for (name, expected) in expect.plugins.iter() {
         let path = format!("plugins.{name}");
-        let Some(plugin) = state.plugin(name).cloned() else {
+        let Some(plugin) = state.plugin(&name).cloned() else {
             failures.add(path, "a plugin", "none");
             continue;
         };
-        let facts = PluginFacts { plugin, standing: Standing::of(state.deployment(name)) };
-        compare_fields(&path, &expected.fields, |of| of(name, &facts), failures);
+        let facts = PluginFacts { plugin, standing: Standing::of(state.deployment(&name)) };
+        compare_fields(&path, &expected.fields, |of| of(&name, &facts), failures);
         for (version, status) in &expected.versions {
-            let got = state.plugin_version(name, version).map(|record| record.status);
+            let got = state.plugin_version(&name, version).map(|record| record.status);
             let shown = |status: Option<VersionStatus>| status.map_or("not registered", VersionStatus::name);
             failures.compare(|| format!("{path}.versions.{version}"), shown(*status), shown(got));
         }
@@ -90,7 +90,7 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
 fn feed_item(FeedExpect { kind, id, item }: &FeedExpect, state: &State, failures: &mut Failures) {
     let path = format!("feed.{kind}s.{id}");
     let found = id.parse().ok().and_then(|id| state.feed_item(*kind, &id));
-    match (item, found) {
+    match (item.as_deref(), found) {
         (None, None) => {}
         (None, Some(found)) => failures.add(path, "no record", found.state.name()),
         (Some(_), None) => failures.add(path, "a record", "none"),

@@ -15,13 +15,13 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::{
-    Address, Block, Command, CommandKind, Decode, Encode, Event, EventCode, Feature, Gate, LoadState, Metrics, Payload,
-    Plugin, Policy, Reader, Reject, Role, Stage, Standing, Status, Strategy as Plan, StrategyKind, Version,
+    Address, Block, Command, CommandKind, Decode, Encode, Event, EventCode, Feature, Gate, LoadState, Metrics, Name,
+    Payload, Plugin, Policy, Reader, Reject, Role, Stage, Standing, Status, Strategy as Plan, StrategyKind, Version,
     VersionStatus,
 };
 use coalmine_replay::blockfile::{
-    BlockExpect, BlockReader, BlockWriter, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FileBlock, FileError, Form,
-    Header, Limits, METRICS_FIELDS, PLUGIN_FIELDS, Place, PluginFacts,
+    BlockExpect, BlockReader, BlockWriter, ByName, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FileBlock, FileError,
+    Form, Header, Limits, METRICS_FIELDS, PLUGIN_FIELDS, Place, PluginFacts,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -458,6 +458,10 @@ fn errors_of_expectations_say_where() {
     end(r#"{"height":^true}"#, "expect: height: expected an integer, found a bool");
 }
 
+fn nth<T>(expected: &ByName<T>, index: usize) -> (Name, &T) {
+    expected.iter().nth(index).unwrap()
+}
+
 #[test]
 fn expectations_become_data() {
     let user = "0x2222222222222222222222222222222222222222";
@@ -480,21 +484,21 @@ fn expectations_become_data() {
     assert_eq!(expect.receipts, Some(vec![ExpectedReceipt::Ok, ExpectedReceipt::Rejected(Reject::Unauthorized)]));
     assert_eq!(expect.events, Some(vec![EventCode::Stepped, Event::ParamsSet.code()]));
     assert_eq!(expect.state.root.unwrap().to_string(), root);
-    let features = &expect.state.features;
+    let features: Vec<_> = expect.state.features.iter().collect();
     assert_eq!(features.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let fields: Vec<_> = features[0].1.iter().map(|field| (field.field.key, field.value.to_string())).collect();
     assert_eq!(
         fields,
         [("status", "canary".into()), ("rollout_percent", "5".into()), ("enabled_by", user.to_string())]
     );
-    assert_eq!(expect.state.metrics[0].1[1].value, FieldValue::Number(u64::MAX));
-    let (name, history) = &expect.state.history[0];
+    assert_eq!(nth(&expect.state.metrics, 0).1[1].value, FieldValue::Number(u64::MAX));
+    let (name, history) = nth(&expect.state.history, 0);
     assert_eq!((name.as_str(), history[0].height, history[0].status), ("a", 1, Status::Canary));
-    assert!(expect.state.history[1].1.is_empty());
+    assert!(nth(&expect.state.history, 1).1.is_empty());
     assert_eq!(expect.state.enabled[0].user, user.parse().unwrap());
     let end = header.expect.unwrap();
     assert_eq!((end.height, end.place), (Some(9), Place::Text { line: 1, column: 11 }));
-    assert_eq!(end.state.features[0].1[0].value, FieldValue::Text("b".into()));
+    assert_eq!(nth(&end.state.features, 0).1[0].value, FieldValue::Text("b".into()));
 }
 
 #[test]
@@ -1071,7 +1075,7 @@ fn expectations_on_plugins_become_data() {
         "routes":[{"plugin":"a","unit":"0x","version":"1.0.0"},{"plugin":"b","unit":"0x00FF","version":null}]}"#;
     let (_, blocks) = read_all("f.json", document(&format!("{{\"height\":1,\"expect\":{expect}}}")).as_bytes());
     let state = &blocks[0].expect.as_ref().unwrap().state;
-    let (name, plugin) = &state.plugins[0];
+    let (name, plugin) = nth(&state.plugins, 0);
     assert_eq!(name.as_str(), "a");
     let values: Vec<_> = plugin.fields.iter().map(|field| (field.field.key, field.value.to_string())).collect();
     assert_eq!(
@@ -1084,7 +1088,7 @@ fn expectations_on_plugins_become_data() {
     assert_eq!(values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), expected);
     let versions: Vec<_> = plugin.versions.iter().map(|(version, status)| (version.to_string(), *status)).collect();
     assert_eq!(versions, [("1.0.0".into(), Some(VersionStatus::Deprecated)), ("3.0.0".into(), None)]);
-    assert!(state.plugins[1].1.fields.is_empty());
+    assert!(nth(&state.plugins, 1).1.fields.is_empty());
     assert_eq!((&state.routes[0].unit[..], state.routes[0].version.clone()), (&[][..], Some("1.0.0".parse().unwrap())));
     assert_eq!((&state.routes[1].unit[..], state.routes[1].version.clone()), (&[0, 0xff][..], None));
 
@@ -1100,7 +1104,7 @@ fn expectations_on_plugins_become_data() {
         dependents: 0,
     };
     let facts = PluginFacts { plugin, standing: Standing::of(None) };
-    let found: Vec<String> = PLUGIN_FIELDS.iter().map(|field| (field.of)(name, &facts).to_string()).collect();
+    let found: Vec<String> = PLUGIN_FIELDS.iter().map(|field| (field.of)(&name, &facts).to_string()).collect();
     assert_eq!(found, ["1.0.0", "null", "none", "null", "false", "false", "0", "0", "unloading"]);
 }
 
@@ -1122,14 +1126,14 @@ fn fields_agree_with_the_vectors() {
         let value = hex::decode(row["value"].as_str().unwrap()).unwrap();
         let count = if kind == "feature" {
             let record = Feature::from_bytes(&value).unwrap();
-            let (name, expected) = &state.features[0];
-            assert!(expected.iter().all(|field| (field.field.of)(name, &record) == field.value), "{id}");
+            let (name, expected) = nth(&state.features, 0);
+            assert!(expected.iter().all(|field| (field.field.of)(&name, &record) == field.value), "{id}");
             assert_eq!(expected.len(), FEATURE_FIELDS.len());
             expected.len()
         } else {
             let (_, record) = Metrics::decode(&mut Reader::new(&value)).unwrap();
-            let (name, expected) = &state.metrics[0];
-            assert!(expected.iter().all(|field| (field.field.of)(name, &record) == field.value), "{id}");
+            let (name, expected) = nth(&state.metrics, 0);
+            assert!(expected.iter().all(|field| (field.field.of)(&name, &record) == field.value), "{id}");
             assert_eq!(expected.len(), METRICS_FIELDS.len());
             expected.len()
         };

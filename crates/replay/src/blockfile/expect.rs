@@ -11,7 +11,7 @@ use coalmine_core::{
 };
 
 use super::error::Place;
-use super::json::{Entry, Object, Problem, Val, shown};
+use super::json::{Entry, Object, Problem, Val, push, shown};
 
 /// What is expected of a block, at its end.
 #[derive(Debug, Clone)]
@@ -47,19 +47,38 @@ pub struct StateExpect {
     /// The root.
     pub root: Option<Hash>,
     /// Fields of features.
-    pub features: Vec<(Name, Vec<ExpectedField<Feature>>)>,
+    pub features: ByName<Vec<ExpectedField<Feature>>>,
     /// Fields of metrics.
-    pub metrics: Vec<(Name, Vec<ExpectedField<Metrics>>)>,
+    pub metrics: ByName<Vec<ExpectedField<Metrics>>>,
     /// Whole histories.
-    pub history: Vec<(Name, Vec<HistoryExpect>)>,
+    pub history: ByName<Vec<HistoryExpect>>,
     /// For whom features are on.
     pub enabled: Vec<EnabledExpect>,
     /// Fields and versions of plugins.
-    pub plugins: Vec<(Name, PluginExpect)>,
+    pub plugins: ByName<PluginExpect>,
     /// The versions that serve units.
     pub routes: Vec<RouteExpect>,
     /// Items of the feed.
     pub feed: Vec<FeedExpect>,
+}
+
+/// What is expected of features or plugins, by name. A [`Name`] has room for the longest one, and there may be
+/// many short ones, so they are kept as text.
+#[derive(Debug, Clone)]
+pub struct ByName<T>(Vec<(Box<str>, T)>);
+
+impl<T> Default for ByName<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> ByName<T> {
+    /// Names, and what is expected of them, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (Name, &T)> {
+        // Every name was read once before.
+        self.0.iter().filter_map(|(name, expected)| Some((name.parse().ok()?, expected)))
+    }
 }
 
 /// What is expected of a plugin.
@@ -143,9 +162,9 @@ pub struct FeedExpect {
     /// What it is.
     pub kind: FeedKind,
     /// Its id, whether or not it obeys the rule of ids.
-    pub id: String,
+    pub id: Box<str>,
     /// What its record says; none for no record.
-    pub item: Option<ItemExpect>,
+    pub item: Option<Box<ItemExpect>>,
 }
 
 /// What the record of an item is expected to say, as far as it is given.
@@ -341,7 +360,7 @@ fn status(value: Val<'_>) -> Result<Status, Problem> {
 pub(super) fn block(expect: Val<'_>, place: Place) -> Result<BlockExpect, Problem> {
     let mut block =
         BlockExpect { place, text: expect.raw().into(), receipts: None, events: None, state: StateExpect::default() };
-    for entry in expect.object()?.entries {
+    for entry in expect.object()?.entries() {
         let value = entry.value;
         match &*entry.key {
             "receipts" => block.receipts = Some(list(value, receipt).map_err(|problem| problem.in_key("receipts"))?),
@@ -359,7 +378,7 @@ pub(super) fn block(expect: Val<'_>, place: Place) -> Result<BlockExpect, Proble
 /// The `expect` of a file.
 pub(super) fn end(expect: Val<'_>, place: Place) -> Result<FinalExpect, Problem> {
     let mut end = FinalExpect { place, text: expect.raw().into(), height: None, state: StateExpect::default() };
-    for entry in expect.object()?.entries {
+    for entry in expect.object()?.entries() {
         match &*entry.key {
             "height" => end.height = Some(entry.value.u32().map_err(|problem| problem.in_key("height"))?),
             key if end.state.read(key, entry.value)? => {}
@@ -396,16 +415,31 @@ impl StateExpect {
 }
 
 fn list<'a, T>(value: Val<'a>, read: fn(Val<'a>) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
-    value.elements()?.map(|element| element.and_then(read)).collect()
+    let mut list = Vec::new();
+    for element in value.elements()? {
+        push(&mut list, read(element?)?);
+    }
+    Ok(list)
 }
 
-fn by_name<'a, T>(value: Val<'a>, read: impl Fn(Val<'a>) -> Result<T, Problem>) -> Result<Vec<(Name, T)>, Problem> {
-    let entries = value.object()?.entries.into_iter();
+/// The entries of an object; room is made for just as many.
+fn entries<'a, T>(value: Val<'a>, read: impl Fn(Entry<'a>) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
+    let object = value.object()?;
+    let mut list = Vec::with_capacity(object.len());
+    for entry in object.entries() {
+        list.push(read(entry)?);
+    }
+    Ok(list)
+}
+
+fn by_name<'a, T>(value: Val<'a>, read: impl Fn(Val<'a>) -> Result<T, Problem>) -> Result<ByName<T>, Problem> {
     let read = |entry: Entry<'a>| {
-        let name = entry.key.parse().map_err(|error| entry.key_problem(format!("{}: {error}", shown(&entry.key))))?;
-        Ok((name, read(entry.value).map_err(|problem| problem.in_key(&entry.key))?))
+        let is_name = entry.key.parse::<Name>().map(|_| ());
+        is_name.map_err(|error| entry.key_problem(format!("{}: {error}", shown(&entry.key))))?;
+        let expected = read(entry.value).map_err(|problem| problem.in_key(&entry.key))?;
+        Ok((entry.key.into(), expected))
     };
-    entries.map(read).collect()
+    entries(value, read).map(ByName)
 }
 
 fn fields<R>(value: Val<'_>, what: &str, table: &'static [RecordField<R>]) -> Result<Vec<ExpectedField<R>>, Problem> {
@@ -416,7 +450,7 @@ fn fields<R>(value: Val<'_>, what: &str, table: &'static [RecordField<R>]) -> Re
 
 /// The keys of the table that the object has.
 fn fields_of<R>(object: &Object<'_>, table: &'static [RecordField<R>]) -> Result<Vec<ExpectedField<R>>, Problem> {
-    let expected = object.entries.iter().filter_map(|entry| {
+    let expected = object.entries().filter_map(|entry| {
         let field = table.iter().find(|field| entry.key == field.key)?;
         let value = (field.read)(entry.value).map_err(|problem| problem.in_key(field.key));
         Some(value.map(|value| ExpectedField { field, value }))
@@ -466,7 +500,7 @@ fn plugin(value: Val<'_>) -> Result<PluginExpect, Problem> {
 
 fn versions(value: Val<'_>) -> Result<Vec<(Version, Option<VersionStatus>)>, Problem> {
     let names = || VersionStatus::ALL.iter().map(|status| status.name()).collect();
-    let read = |entry: Entry<'_>| {
+    entries(value, |entry| {
         let version =
             entry.key.parse().map_err(|error| entry.key_problem(format!("{}: {error}", shown(&entry.key))))?;
         if entry.value.is_null() {
@@ -474,8 +508,7 @@ fn versions(value: Val<'_>) -> Result<Vec<(Version, Option<VersionStatus>)>, Pro
         }
         let status = entry.value.one_of("status", VersionStatus::from_name, names);
         Ok((version, Some(status.map_err(|problem| problem.in_key(&entry.key))?)))
-    };
-    value.object()?.entries.into_iter().map(read).collect()
+    })
 }
 
 fn route(value: Val<'_>) -> Result<RouteExpect, Problem> {
@@ -499,15 +532,16 @@ fn feed(value: Val<'_>) -> Result<Vec<FeedExpect>, Problem> {
     let mut expected = Vec::new();
     for (key, kind) in lists {
         let Some(list) = object.get(key) else { continue };
-        for entry in list.object().map_err(|problem| problem.in_key(key))?.entries {
-            let item = feed_item(entry.value).map_err(|problem| problem.in_key(&entry.key).in_key(key))?;
-            expected.push(FeedExpect { kind, id: entry.key.into(), item });
-        }
+        let items = entries(list, |entry| {
+            let item = feed_item(entry.value).map_err(|problem| problem.in_key(&entry.key))?;
+            Ok(FeedExpect { kind, id: entry.key.into(), item })
+        });
+        expected.extend(items.map_err(|problem| problem.in_key(key))?);
     }
     Ok(expected)
 }
 
-fn feed_item(value: Val<'_>) -> Result<Option<ItemExpect>, Problem> {
+fn feed_item(value: Val<'_>) -> Result<Option<Box<ItemExpect>>, Problem> {
     if value.is_null() {
         return Ok(None);
     }
@@ -515,11 +549,11 @@ fn feed_item(value: Val<'_>) -> Result<Option<ItemExpect>, Problem> {
     object.only("an item", ["version", "state", "body"].into_iter())?;
     let state = |name: &str| ItemState::NAMES.into_iter().find(|state| *state == name);
     let read_state = |value: Val<'_>| value.one_of("state", state, || ItemState::NAMES.into());
-    Ok(Some(ItemExpect {
+    Ok(Some(Box::new(ItemExpect {
         version: given(&object, "version", |value| value.integer(u64::MAX))?,
         state: given(&object, "state", read_state)?,
         body: given(&object, "body", Val::hex)?,
-    }))
+    })))
 }
 
 /// The value of a key, if there is one.

@@ -5,7 +5,6 @@
 //! is bounded by the callers, who only descend where the format has something.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -177,14 +176,12 @@ impl<'a> Val<'a> {
             return Err(self.wrong_type("an object"));
         }
         let RawEntries(raw) = serde_json::from_str(self.raw).map_err(|error| self.syntax(&error))?;
-        let mut entries = Vec::with_capacity(raw.len());
-        for (key, value) in raw {
-            let key = self.child(key.get());
-            entries.push(Entry { at: key.at, key: key.string()?, value: self.child(value.get()) });
+        for (key, _) in &raw {
+            self.child(key.get()).string()?;
         }
-        let object = Object { at: self.at, entries };
+        let object = Object { whole: self, raw };
         match object.repeated() {
-            Some(entry) => Err(Problem::new(entry.at, format!("repeated key {}", shown(&entry.key)))),
+            Some(entry) => Err(entry.key_problem(format!("repeated key {}", shown(&entry.key)))),
             None => Ok(object),
         }
     }
@@ -326,16 +323,31 @@ impl Entry<'_> {
     }
 }
 
-/// An object: its entries in the order of the file, no key twice.
+/// An object: its entries in the order of the file, no key twice. Only slices of the text are kept,
+/// so that it takes little more than the text does.
 #[derive(Debug, Clone)]
 pub(super) struct Object<'a> {
-    at: usize,
-    pub(super) entries: Vec<Entry<'a>>,
+    whole: Val<'a>,
+    raw: Vec<RawEntry<'a>>,
 }
 
 impl<'a> Object<'a> {
+    pub(super) const fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'a>> {
+        self.raw.iter().map(|raw| self.entry(raw))
+    }
+
+    fn entry(&self, (key, value): &RawEntry<'a>) -> Entry<'a> {
+        let key = self.whole.child(key.get());
+        // Every key was read once before.
+        Entry { at: key.at, key: key.string().unwrap_or_default(), value: self.whole.child(value.get()) }
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<Val<'a>> {
-        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value)
+        self.entries().find(|entry| entry.key == key).map(|entry| entry.value)
     }
 
     pub(super) fn need(&self, key: &str) -> Result<Val<'a>, Problem> {
@@ -344,7 +356,7 @@ impl<'a> Object<'a> {
 
     /// Refuses every key that is not among `keys`, which are the ones that `what` takes.
     pub(super) fn only<'k>(&self, what: &str, keys: impl Iterator<Item = &'k str> + Clone) -> Result<(), Problem> {
-        match self.entries.iter().find(|entry| !keys.clone().any(|key| entry.key == key)) {
+        match self.entries().find(|entry| !keys.clone().any(|key| entry.key == key)) {
             Some(entry) => {
                 let keys: Vec<&str> = keys.collect();
                 let key = shown(&entry.key);
@@ -355,32 +367,42 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem::new(self.at, message)
+        self.whole.problem(message)
     }
 
-    fn repeated(&self) -> Option<&Entry<'a>> {
-        let mut seen = BTreeSet::new();
-        let is_small = self.entries.len() <= 16;
-        self.entries.iter().enumerate().find_map(|(index, entry)| {
-            let is_repeated = if is_small {
-                self.entries.iter().take(index).any(|before| before.key == entry.key)
-            } else {
-                !seen.insert(&*entry.key)
-            };
-            is_repeated.then_some(entry)
-        })
+    /// The first entry whose key was there before.
+    fn repeated(&self) -> Option<Entry<'a>> {
+        let mut by_key: Vec<(usize, &RawEntry<'a>)> = self.raw.iter().enumerate().collect();
+        let key = |(_, raw): &(usize, &RawEntry<'a>)| self.entry(raw).key;
+        by_key.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then(a.0.cmp(&b.0)));
+        let repeated = by_key.windows(2).filter_map(|pair| match pair {
+            [a, b] if key(a) == key(b) => Some(b),
+            _ => None,
+        });
+        repeated.min_by_key(|(index, _)| *index).map(|(_, raw)| self.entry(raw))
     }
 }
 
-/// Keys and values as they stand in the text, quotes of the keys included.
-struct RawEntries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+/// A key, with its quotes, and its value, as they stand in the text.
+type RawEntry<'a> = (&'a RawValue, &'a RawValue);
+
+struct RawEntries<'a>(Vec<RawEntry<'a>>);
+
+/// Appends to a list whose length the text does not tell. Its room grows by a quarter and not by the
+/// double, so that a list of the file never takes twice what it needs.
+pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 4).max(4));
+    }
+    list.push(item);
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawEntries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries;
 
         impl<'de> Visitor<'de> for Entries {
-            type Value = Vec<(&'de RawValue, &'de RawValue)>;
+            type Value = Vec<RawEntry<'de>>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -392,7 +414,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawEntries<'a> {
                     if entries.len() == OBJECT_KEYS_MAX {
                         return Err(A::Error::custom(format!("an object has at most {OBJECT_KEYS_MAX} keys here")));
                     }
-                    entries.push(entry);
+                    push(&mut entries, entry);
                 }
                 Ok(entries)
             }

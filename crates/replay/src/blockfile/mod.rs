@@ -24,9 +24,9 @@ use coalmine_core::{Address, Genesis, Role};
 
 pub use error::{FileError, Place};
 pub use expect::{
-    BlockExpect, EnabledExpect, ExpectedField, ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FieldValue, FinalExpect,
-    HistoryExpect, ItemExpect, METRICS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, RecordField, RouteExpect,
-    StateExpect,
+    BlockExpect, ByName, EnabledExpect, ExpectedField, ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FieldValue,
+    FinalExpect, HistoryExpect, ItemExpect, METRICS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, RecordField,
+    RouteExpect, StateExpect,
 };
 pub use reader::{BlockReader, FileBlock};
 pub use writer::BlockWriter;

@@ -16,7 +16,7 @@ use coalmine_core::{
 
 use super::error::{FileError, Place};
 use super::expect::{self, BlockExpect};
-use super::json::{Locator, Object, Problem, Val, shown};
+use super::json::{Locator, Object, Problem, Val, push, shown};
 use super::schema::{role_names, transaction_bytes};
 use super::{FORMAT, Form, Header, Limits, MAGIC};
 
@@ -372,7 +372,7 @@ fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<(Vec<u8>, usize)>, Pro
             if size > BLOCK_SIZE_MAX {
                 return Err(tx.problem(format!("a block has at most {BLOCK_SIZE_MAX} bytes")));
             }
-            payloads.push((bytes, repeat));
+            push(&mut payloads, (bytes, repeat));
             Ok(())
         };
         read().map_err(|problem| problem.in_tx(index))?;
@@ -419,7 +419,7 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
     let roles_value = object.need("roles").map_err(|problem| problem.in_key("genesis"))?;
     let mut roles = BTreeMap::new();
     let mut admin = None;
-    for entry in roles_value.object().map_err(|problem| problem.in_key("roles"))?.entries {
+    for entry in roles_value.object().map_err(|problem| problem.in_key("roles"))?.entries() {
         let address: Address =
             entry.key.parse().map_err(|error| entry.key_problem(format!("{} is wrong: {error}", shown(&entry.key))))?;
         let mut held = Roles::NONE;

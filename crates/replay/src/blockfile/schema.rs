@@ -11,7 +11,7 @@ use coalmine_core::{
     Payload, Reader, Reason, Role, Strategy, StrategyKind, Writer,
 };
 
-use super::json::{Object, Problem, Val, quoted};
+use super::json::{Entry, Object, Problem, Val, quoted};
 
 /// The deepest schedule inside a schedule that has a JSON form.
 const SCHEDULE_DEPTH_MAX: usize = 8;
@@ -554,9 +554,10 @@ impl Kind {
                 out.lp16(&bytes);
             }
             Self::Pairs => {
-                let mut entries = value.object()?.entries;
-                let count = u8::try_from(entries.len());
+                let object = value.object()?;
+                let count = u8::try_from(object.len());
                 out.u8(count.map_err(|_| value.problem("the count of pairs has room for 255"))?);
+                let mut entries: Vec<Entry<'_>> = object.entries().collect();
                 entries.sort_by(|a, b| a.key.cmp(&b.key));
                 for entry in entries {
                     fits("a name", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
@@ -599,7 +600,7 @@ impl Kind {
             Self::Commands => commands_bytes(value, depth.saturating_add(1), out)?,
             Self::FeedItems => {
                 let mut items = BTreeMap::new();
-                for entry in value.object()?.entries {
+                for entry in value.object()?.entries() {
                     fits("an id", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
                     let mut item = Writer::default();
                     item.lp8(entry.key.as_bytes());
