@@ -303,13 +303,14 @@ struct Ramp {
 impl Ramp {
     fn stages(&self, blocks: u32, last_blocks: u32, min_requests: u64) -> Result<Vec<Stage>, ValueError> {
         let Self { initial_bps, increment_bps, max_bps } = *self;
-        if initial_bps == 0 || initial_bps > max_bps || (increment_bps == 0 && initial_bps < max_bps) {
+        if initial_bps == 0 || initial_bps > max_bps {
             return Err(ValueError::Plan);
         }
         let stage = |share_bps, blocks| Stage { share_bps, blocks, min_requests, gate: Gate::Time };
         let mut stages = Vec::new();
         let mut share = initial_bps;
         while share < max_bps {
+            // A share that grows too slowly ends here, and so does one that never does.
             if stages.len() == STAGES_MAX {
                 return Err(ValueError::Plan);
             }

@@ -214,6 +214,8 @@ fn a_host_may_keep_items_of_its_own() {
     }
     assert_eq!(receiver.delete(key(Filter, "b"), 2), Delete);
     assert_eq!(receiver.delete(key(Filter, "c"), 2), Noop);
+    let versions = ["a", "b", "c", "d"].map(|id| receiver.item(&key(Filter, id)).map(|item| item.version));
+    assert_eq!(versions, [Some(2), Some(2), Some(2), None]);
     let mut other = receiver.clone();
 
     assert_eq!(receiver.purge(|key| key.kind == Filter), [key(Filter, "a")], "only what was live");

@@ -1863,6 +1863,7 @@ fn who_decides_whether_it_is_on() {
         ("prerequisite on for the user", half(), switch(None, on), (true, "f", "status")),
         ("prerequisite off for the user", both(), switch(on, off), (false, "p", "override")),
         ("prerequisite disabled since", then(disable("p")), switch(on, on), (false, "p", "status")),
+        ("both disabled since", [both(), vec![disable("f"), disable("p")]].concat(), vec![], (false, "f", "status")),
     ];
     for (what, commands, switches, (on, by, why)) in rows {
         let mut world = World::new();

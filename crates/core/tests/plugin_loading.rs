@@ -82,13 +82,14 @@ fn bring(state: LoadState, canary: &str) -> World {
     let mut world = World::new();
     let base = [("base", "^1")];
     let hosted = |requirements: &[(&str, &str)]| Manifest { host: Some(constraint("<2")), ..manifest(requirements) };
-    world.next(&[register("base", "1.0.0"), set_host("1.0.0")]);
+    world.next(&[register("base", "1.0.0"), register("idle", "1.0.0"), set_host("1.0.0"), max_versions(9)]);
     world.next(&[
         register_with("p", "1.0.0", hosted(&base)),
         register_with("p", "2.0.0", hosted(&base)),
         register_on("p", "3.0.0", &[("base", "^2")]),
         register_on("p", "4.0.0", &[]),
         register_for_host("p", "5.0.0", "^2"),
+        register_on("p", "6.0.0", &[("idle", "*")]),
         deploy_slowly("p", canary),
     ]);
     world.next(&[if state == LoadState::Pending { load("p") } else { load("base") }]);
@@ -140,6 +141,8 @@ fn load_state_by_command() {
         ("3.0.0", [Stays, broken, broken, broken, Stays, broken]),
         ("4.0.0", [Stays, To(Loading), Stays, Stays, Stays, Stays]),
         ("5.0.0", [hosted; 6]),
+        // What is not on its way to be Loaded is not enough for anything.
+        ("6.0.0", [Stays, broken, broken, broken, Stays, broken]),
     ];
     let promotions = promotions.map(|(canary, row)| (canary, promote("p"), row));
     let rows = rows.into_iter().map(|(command, row)| ("2.0.0", command, row)).chain(promotions);
@@ -147,7 +150,6 @@ fn load_state_by_command() {
         for (state, then) in LoadState::ALL.iter().zip(row) {
             let what = format!("{command:?} of {canary} where it is {state}");
             let mut world = bring(*state, canary);
-            world.run(world.tip() + 1, ADMIN, &[max_versions(9)]);
             let (expected, ends) = match then {
                 To(state) => (Receipt::Ok, state),
                 Stays => (Receipt::Ok, *state),

@@ -19,8 +19,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use coalmine_core::{
-    Address, Block, Command, CommandKind, Encode, Event, Gate, Height, Hold, LoadState, OnComplete, Params, Payload,
-    PluginAction, PluginReason, Receipt, Reject, Stage, Strategy, StrategyKind, Terms, VersionStatus, Writer,
+    Address, Block, Command, CommandKind, Encode, Event, Gate, Height, Held, Hold, Lack, LoadState, OnComplete, Params,
+    Payload, PluginAction, PluginReason, Receipt, Reject, Stage, Strategy, StrategyKind, Terms, VersionStatus, Writer,
 };
 
 use common::plugins::*;
@@ -1945,4 +1945,12 @@ fn a_due_pause_does_not_hide_a_deadline_that_has_passed() {
     let lines = world.lines_from(start + 20);
     let at = start + 20;
     assert!(lines.contains(&format!("{at} p deployment_rolled_back 2.0.0 timeout 0/0 0/0 10 by itself")), "{lines:?}");
+}
+
+#[test]
+fn a_lack_is_told_once() {
+    let told = Held::default().with(Lack::Requests);
+    assert_eq!(told.with(Lack::Requests), told);
+    assert_eq!([Lack::Requests, Lack::SuccessRate].map(|lack| told.has_told(lack)), [true, false]);
+    assert_eq!((told.is_empty(), Held::default().is_empty()), (false, true));
 }

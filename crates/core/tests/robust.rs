@@ -843,6 +843,17 @@ fn what_contradicts_itself_is_refused() {
             assert_eq!(T::from_bytes(&value.to_bytes()).is_ok(), *good, "{what}");
         }
     }
+    let feature = rich().state.feature(&name("a")).unwrap().clone();
+    check(
+        &feature,
+        &[
+            ("as it is stored", true, &|_| {}),
+            ("steps by nothing", false, &|feature| feature.increment_percent = percent(0)),
+            ("steps after no block", false, &|feature| feature.increment_blocks = 0),
+            ("every error allowed", true, &|feature| feature.max_error_rate = 10_000),
+            ("more than every error", false, &|feature| feature.max_error_rate = 10_001),
+        ],
+    );
     check(
         &Registry { auto_load: true, ..Registry::default() },
         &[
@@ -1582,6 +1593,47 @@ fn with_plugins(plugins: &[(String, LoadState, u16, Vec<&str>)]) -> Records {
     records
 }
 
+/// What is held exists, and leads in no circle; what is waited for need not exist.
+#[test]
+fn what_plugins_hold_on_to_is_sound() {
+    use LoadState::{Failed, Loaded, Loading, Pending, Unloading};
+    let dependent = |on: &str, plugin: &str| Key::Dependent { dependency: Some(name(on)), dependent: name(plugin) };
+    let plugin = |text: &str| Key::Plugin(name(text));
+    // Name, load state, dependents, requirements; the record that the fault names.
+    type Row = (&'static str, Vec<(&'static str, LoadState, u16, Vec<&'static str>)>, Option<Key>);
+    let rows: Vec<Row> = vec![
+        ("a chain", vec![("a", Loaded, 1, vec![]), ("b", Loaded, 1, vec!["a"]), ("c", Loading, 0, vec!["b"])], None),
+        ("itself", vec![("a", Loaded, 1, vec!["a"])], Some(plugin("a"))),
+        ("each other", vec![("a", Loaded, 1, vec!["b"]), ("b", Unloading, 1, vec!["a"])], Some(plugin("a"))),
+        (
+            "a circle and what leads to it",
+            vec![("a", Pending, 0, vec!["b"]), ("b", Pending, 2, vec!["c"]), ("c", Pending, 1, vec!["b"])],
+            Some(plugin("a")),
+        ),
+        ("a circle that one has left", vec![("a", Loaded, 0, vec!["b"]), ("b", Failed, 1, vec!["a"])], None),
+        ("what does not exist", vec![("a", Pending, 0, vec!["z"])], Some(dependent("z", "a"))),
+    ];
+    for (what, plugins, named) in rows {
+        let plugins: Vec<_> =
+            plugins.into_iter().map(|(name, state, count, on)| (name.into(), state, count, on)).collect();
+        match (with_plugins(&plugins).load(Some(1)), named) {
+            (Ok(_), None) => {}
+            (Err(fault), Some(named)) if names(&fault, &named) => {}
+            (found, named) => panic!("{what}: {found:?}, not {named:?}"),
+        }
+    }
+    // Those that wait for one that does not exist.
+    let waiting = |count: usize| {
+        let plugins = (0..count).map(|n| (format!("p{n:04}"), LoadState::Unloaded, 0, vec!["z"])).collect::<Vec<_>>();
+        let mut records = with_plugins(&plugins);
+        records.0.extend(plugins.iter().map(|(plugin, ..)| (dependent("z", plugin).to_bytes(), Vec::new())));
+        records.load(Some(1))
+    };
+    assert!(waiting(DEPENDENTS_MAX).is_ok());
+    let last = format!("p{DEPENDENTS_MAX:04}");
+    assert!(matches!(waiting(DEPENDENTS_MAX + 1), Err(fault) if names(&fault, &dependent("z", &last))));
+}
+
 #[test]
 fn indexes_of_plugins_that_are_too_long_are_faults() {
     let plugins = |count: usize, state: LoadState, on: &[&'static str]| {
@@ -1678,7 +1730,9 @@ fn a_fault_of_the_source_is_passed_on_and_a_key_twice_is_one() {
     for at in 0..=world.records.0.len() {
         let mut entries: Vec<Result<_, Fault>> = world.records.0.iter().map(entry).collect();
         entries.insert(at, Err(Fault::store(std::io::Error::other("disk"))));
-        assert!(matches!(State::load(entries, None), Err(Fault::Store(error)) if error.to_string() == "disk"));
+        let fault = State::load(entries, None).unwrap_err();
+        assert_eq!(fault.to_string(), "the store failed: disk");
+        assert!(matches!(fault, Fault::Store(_)));
     }
     for first in world.records.0.iter() {
         let entries = world.records.0.iter().chain([first]).map(entry);
@@ -1707,7 +1761,10 @@ fn a_query_says_fault_where_a_record_is_damaged() {
     let step = Key::Step { at: 112, name: name("a") }.to_bytes();
     assert_eq!(query::due(&records, &name("a")).unwrap(), Some(112));
     records.0.remove(&step);
-    assert!(matches!(query::due(&records, &name("a")), Err(Fault::Corrupt { key, .. }) if key == step));
+    let fault = query::due(&records, &name("a")).unwrap_err();
+    let found = format!("corrupt record under key {}: ", hex::encode(&step));
+    assert!(fault.to_string().starts_with(&found), "{fault}");
+    assert!(matches!(fault, Fault::Corrupt { key, .. } if key == step));
     // A verdict needs the ledger's id, and says so.
     records.0.remove(&Key::Global.to_bytes());
     assert!(matches!(query::check(&records, &name("ab"), &user(1)), Err(Fault::Corrupt { key, .. }) if key == [0xd4]));
