@@ -263,16 +263,7 @@ fn every_byte_of_a_small_field_is_tried() {
     let requiring = a_version().to_bytes();
     // lp8 version.
     let of_version = 6;
-    let plugin_change = PluginChange {
-        action: PluginAction::Staged,
-        version: version("1.0.0"),
-        success: true,
-        share: Bps::default(),
-        duration: 0,
-        reason: PluginReason::None,
-        actor: Address::ZERO,
-    }
-    .to_bytes();
+    let plugin_change = a_plugin_change().to_bytes();
     let one_look = Key::DeploymentDue { at: 0, plugin: name("f") }.to_bytes();
 
     type Field = (&'static str, Codec, Vec<u8>, usize, Vec<u8>);
@@ -430,16 +421,7 @@ fn every_u16_is_tried() {
     let staged = Event::Staged { plugin: name("p"), stage: 0, share: Bps::default() }.to_bytes();
     let failed = Event::LoadFailed { plugin: name("p"), version: version("1.0.0"), code: 0 }.to_bytes();
     let executed = Event::ScheduleExecuted { id: 0, code: 0, index: 0 }.to_bytes();
-    let changed = PluginChange {
-        action: PluginAction::Staged,
-        version: version("1.0.0"),
-        success: true,
-        share: Bps::default(),
-        duration: 0,
-        reason: PluginReason::None,
-        actor: Address::ZERO,
-    }
-    .to_bytes();
+    let changed = a_plugin_change().to_bytes();
     let deploy = Command::Deploy {
         plugin: name("p"),
         version: version("1.0.0"),
@@ -798,6 +780,18 @@ fn constraint(text: &str) -> Constraint {
 }
 
 /// A version without requirements.
+fn a_plugin_change() -> PluginChange {
+    PluginChange {
+        action: PluginAction::Staged,
+        version: version("1.0.0"),
+        success: true,
+        share: Bps::default(),
+        duration: 0,
+        reason: PluginReason::None,
+        actor: Address::ZERO,
+    }
+}
+
 fn a_version() -> PluginVersion {
     PluginVersion {
         version: version("1.0.0"),
@@ -931,15 +925,7 @@ fn what_contradicts_itself_is_refused() {
             ("one version but for its build", false, &|d| d.new = version("1.0.0+b")),
         ],
     );
-    let change = PluginChange {
-        action: PluginAction::Staged,
-        version: version("1.0.0"),
-        success: true,
-        share: Bps::FULL,
-        duration: 0,
-        reason: PluginReason::None,
-        actor: Address::ZERO,
-    };
+    let change = PluginChange { share: Bps::FULL, ..a_plugin_change() };
     // lp8 version between action and success.
     let mut bytes = change.to_bytes();
     assert!(PluginChange::from_bytes(&bytes).is_ok());
@@ -1591,6 +1577,25 @@ fn with_plugins(plugins: &[(String, LoadState, u16, Vec<&str>)]) -> Records {
         records.0.insert(key.to_bytes(), of_version.to_bytes());
     }
     records
+}
+
+/// What is scheduled is 1 to 16 commands, each of a kind that can be.
+#[test]
+fn a_schedule_record_holds_what_can_be_scheduled() {
+    let rows = [
+        (vec![], Err(DecodeErrorKind::TooLarge)),
+        (vec![enable("a")], Ok(())),
+        (vec![enable("a"); 16], Ok(())),
+        (vec![enable("a"); 17], Err(DecodeErrorKind::TooLarge)),
+        (vec![create("a")], Err(DecodeErrorKind::OutOfRange)),
+        (vec![enable("a"), report("a", 1, 0)], Err(DecodeErrorKind::OutOfRange)),
+        (vec![schedule(9, vec![enable("a")])], Err(DecodeErrorKind::OutOfRange)),
+    ];
+    for (commands, expected) in rows {
+        let what = format!("{commands:?}");
+        let bytes = Scheduled { actor: OPERATOR, commands }.to_bytes();
+        assert_eq!(Scheduled::from_bytes(&bytes).map(|_| ()).map_err(|error| error.kind), expected, "{what}");
+    }
 }
 
 /// What is held exists, and leads in no circle; what is waited for need not exist.
