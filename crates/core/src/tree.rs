@@ -88,7 +88,8 @@ impl Path {
     /// Returns the side that the path takes below an inner node at this depth.
     fn side(&self, depth: u16) -> Side {
         let byte = self.0.get(usize::from(depth / 8)).copied().unwrap_or(0);
-        if byte.wrapping_shl(u32::from(depth % 8)) & 0x80 == 0 { Side::Left } else { Side::Right }
+        // A byte is shifted by what is left over from the bytes before it.
+        if byte.wrapping_shl(u32::from(depth)) & 0x80 == 0 { Side::Left } else { Side::Right }
     }
 
     /// Returns the number of leading bits that two paths share.
