@@ -187,6 +187,17 @@ fn an_unknown_feature_is_not_found_before_anything_else_of_the_state() {
 
 // What the transitions write.
 
+#[test]
+fn a_configure_that_changes_nothing_writes_nothing() {
+    for of in [Policy::default(), Policy { min_samples: 7, ..Policy::default() }] {
+        let mut world = World::new();
+        world.run(1, ADMIN, &[create_with("f", policy(of.clone()))]);
+        let root = world.state.root();
+        world.run(2, ADMIN, &[configure("f", policy(of))]);
+        assert_eq!(world.state.root(), root);
+    }
+}
+
 /// Every field of a feature that a command changes, and no other.
 #[test]
 fn transitions_write_their_fields_alone() {

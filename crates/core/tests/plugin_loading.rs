@@ -695,6 +695,19 @@ fn a_plugin_has_256_dependents_at_most() {
 }
 
 #[test]
+fn a_missing_plugin_is_waited_for_by_256_at_most() {
+    let mut world = World::new();
+    world.next(&[auto_load(true)]);
+    let waiting = |n: usize| register_on(&format!("d{n:04}"), "1.0.0", &[("gone", "*")]);
+    for start in (0..=DEPENDENTS_MAX).step_by(16) {
+        world.next(&(start..(start + 16).min(DEPENDENTS_MAX + 1)).map(waiting).collect::<Vec<_>>());
+    }
+    world.advance(world.tip() + 2);
+    let waits = |key: &coalmine_core::Key| matches!(key, coalmine_core::Key::Dependent { dependency: Some(_), .. });
+    assert_eq!(world.records.keys(coalmine_core::KeyPrefix::Dependent).filter(waits).count(), DEPENDENTS_MAX);
+}
+
+#[test]
 fn a_host_has_1024_plugins_at_most() {
     let loads = |range: core::ops::Range<usize>| range.map(|n| load(&format!("leaf{n:04}"))).collect();
     let mut commands = wide(LOADED_MAX + 1);
@@ -774,6 +787,15 @@ fn requirements_never_lead_back() {
     assert_eq!(world.try_next(&promote("a")), refused(Reject::DependencyBroken));
     world.next(&[roll_back("a"), deploy_slowly("a", "3.0.0")]);
     assert_eq!(world.try_next(&promote("a")), refused(Reject::DependencyBroken));
+    // It may require others, as long as they do not either.
+    world.next(&[register("leaf", "1.0.0"), register_on("round", "1.0.0", &[("b", "*"), ("leaf", "*")])]);
+    world.next(&[load("leaf"), loaded("leaf", "1.0.0", true), load("round"), loaded("round", "1.0.0", true)]);
+    for (requirements, expected) in
+        [(&[("leaf", "*")][..], Receipt::Ok), (&[("leaf", "*"), ("round", "*")], refused(Reject::DependencyBroken))]
+    {
+        world.next(&[roll_back("a"), register_on("a", "4.0.0", requirements), deploy_slowly("a", "4.0.0")]);
+        assert_eq!(world.try_next(&promote("a")), expected, "{requirements:?}");
+    }
 
     // Nor may a load close a cycle over what was kept loaded by force.
     let mut world = World::new();

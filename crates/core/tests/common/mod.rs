@@ -405,6 +405,7 @@ impl World {
         let height = execution.height();
         let outcome = execution.outcome().clone();
         let mut seen = BTreeSet::new();
+        assert_eq!(execution.writes().is_empty(), execution.writes().iter().next().is_none());
         for (key, value) in execution.writes().iter() {
             assert!(seen.insert(key.to_vec()), "a key is written twice");
             let before = self.records.0.get(key);
