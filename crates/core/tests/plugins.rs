@@ -1430,6 +1430,20 @@ fn a_resume_at_the_last_gate_completes() {
             &["13 p waiting manual_gate", "20 p resumed", "20 p waiting completed"],
         ),
         story(
+            "and is too late behind a deadline that an open breaker has hidden",
+            custom(&[gate]),
+            Terms { max_blocks: 6, ..EASY },
+            &[(14, trip(0, false)), (20, Command::ResetBreaker), (20, resume("p"))],
+            30,
+            &[
+                "13 p waiting manual_gate",
+                "14 breaker_tripped consensus_failure",
+                "20 breaker_closed",
+                "20 p resumed",
+                "20 p deployment_rolled_back 2.0.0 timeout 0/0 0/0 6 by itself",
+            ],
+        ),
+        story(
             "and is stopped by a rule until that is gone",
             custom(&[gate]),
             EASY,
