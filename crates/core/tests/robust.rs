@@ -973,6 +973,9 @@ fn every_block_reads_back_as_itself() {
     let block = Block::from_payloads(7, payloads).unwrap();
     assert!(!block.is_empty() && Block::empty(7).is_empty());
     assert_eq!(Block::from_bytes(&block.to_bytes()), Ok(block));
+    let transactions = vec![Transaction::new(ADMIN, vec![create("f")]).unwrap(); 2];
+    let payloads = transactions.iter().cloned().map(Payload::Transaction).collect();
+    assert_eq!(Block::new(7, transactions), Block::from_payloads(7, payloads));
     let genesis = Genesis::new("c", [(ADMIN, Role::Admin.into()), (USER, Roles::from(Role::Feeder) | Role::Reporter)]);
     let genesis = genesis.unwrap();
     assert_eq!(Genesis::from_bytes(&genesis.to_bytes()), Ok(genesis));
