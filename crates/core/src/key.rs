@@ -228,12 +228,8 @@ impl Key {
         }
     }
 
-    /// The longest key, in bytes.
-    pub const LEN_MAX: usize = {
-        let version = 1 + 1 + Name::LEN_MAX + Version::LEN_MAX;
-        let item = 1 + 1 + FeedId::LEN_MAX;
-        if version > item { version } else { item }
-    };
+    /// The longest key, in bytes: that of an item of the feed, and just as well that of a version.
+    pub const LEN_MAX: usize = 1 + 1 + FeedId::LEN_MAX;
 }
 
 impl Encode for Key {

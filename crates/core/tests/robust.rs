@@ -22,8 +22,8 @@ use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy,
     Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Constraint, Counts,
     DEPENDENTS_MAX, Decode, DecodeError, DecodeErrorKind, Deployment, DueKind, Encode, Event, EventCode, Evidence,
-    FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Gate,
-    Genesis, GenesisError, Global, Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack, Lifetime,
+    FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedId, FeedItem, FeedKey, FeedKind, FeedPart, FeedState,
+    Gate, Genesis, GenesisError, Global, Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack, Lifetime,
     LoadState, METADATA_MAX, Manifest, Metrics, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin,
     PluginAction, PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt,
     Registry, Reject, Report, Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS,
@@ -1580,6 +1580,16 @@ fn with_plugins(plugins: &[(String, LoadState, u16, Vec<&str>)]) -> Records {
         records.0.insert(key.to_bytes(), of_version.to_bytes());
     }
     records
+}
+
+#[test]
+fn the_longest_keys_are_of_an_item_and_of_a_version() {
+    let item = FeedKey { kind: FeedKind::Filter, id: FeedId::new(&[b'i'; FeedId::LEN_MAX]).unwrap() };
+    let longest = version(&format!("1.0.0-{}", "x".repeat(Version::LEN_MAX - 6)));
+    let plugin = name(&"p".repeat(Name::LEN_MAX));
+    for key in [Key::FeedItem(item), Key::PluginVersion { plugin, version: longest }] {
+        assert_eq!(key.to_bytes().len(), Key::LEN_MAX, "{key:?}");
+    }
 }
 
 /// What is scheduled is 1 to 16 commands, each of a kind that can be.

@@ -498,6 +498,7 @@ impl World {
         assert_eq!(reloaded.root(), self.state.root(), "the root is not that of the records");
 
         let features = records.features();
+        assert!(self.state.features().eq(&features), "the features");
         let mut active = BTreeSet::new();
         let mut steps = BTreeSet::new();
         for feature in &features {
