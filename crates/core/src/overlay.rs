@@ -454,7 +454,8 @@ impl<'a> Overlay<'a> {
     pub(crate) fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name> {
         let base = self.base.plugin_states().dependents.get(&dependency);
         let mut dependents = base.cloned().unwrap_or_default();
-        let changed = self.rows.range((dependency, Name::FIRST)..).take_while(|((other, _), _)| *other == dependency);
+        let changed =
+            self.rows.range((dependency, Name::BEFORE_ALL)..).take_while(|((other, _), _)| *other == dependency);
         changed.for_each(|((_, dependent), presence)| index(&mut dependents, *dependent, *presence));
         dependents
     }

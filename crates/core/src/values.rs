@@ -204,18 +204,11 @@ impl Ord for Padded {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(Padded);
 
-const fn first_byte(first: u8) -> [u8; Padded::MAX] {
-    let mut bytes = [0; Padded::MAX];
-    let [place, ..] = &mut bytes;
-    *place = first;
-    bytes
-}
-
 impl Name {
     /// The longest name, in bytes.
     pub const LEN_MAX: usize = Padded::MAX;
-    /// The first name of all: digits come before letters, and a name has one character at least.
-    pub(crate) const FIRST: Self = Self(Padded { bytes: first_byte(b'0'), len: 1 });
+    /// No name, and before all of them: where a range of names begins.
+    pub(crate) const BEFORE_ALL: Self = Self(Padded { bytes: [0; Padded::MAX], len: 0 });
 
     /// Checks the rule.
     ///
