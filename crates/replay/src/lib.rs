@@ -15,7 +15,9 @@ pub mod generate;
 pub mod runner;
 
 mod commands;
+mod difference;
 mod expect;
 mod output;
 mod render;
 mod source;
+mod terminal;

@@ -1,85 +1,22 @@
-//! The commands, a module for each group, and what they share: notes, signals and progress.
+//! The commands: each module has the arguments of one command and the function that runs it.
+//!
+//! [`bytes`], [`pair`] and [`write_blocks`] are shared by two commands each.
 
-pub(crate) mod compare;
-pub(crate) mod files;
-pub(crate) mod plugins;
+pub(crate) mod bisect;
+mod bytes;
+pub(crate) mod check;
+pub(crate) mod convert;
+pub(crate) mod diff;
+pub(crate) mod dump;
+pub(crate) mod generate;
+mod pair;
+pub(crate) mod plan;
 pub(crate) mod prove;
+pub(crate) mod restore;
+pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod show;
-pub(crate) mod transfer;
 pub(crate) mod verify;
-
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-use coalmine_core::Height;
-use indicatif::ProgressBar;
-
-use crate::error::Error;
-
-/// Tells something on standard error: what is no result, such as timings.
-pub(crate) fn note(message: impl std::fmt::Display) {
-    eprintln!("replay: {message}");
-}
-
-/// Set by SIGINT and SIGTERM. A second signal ends the process at once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Takes over the signals.
-    pub(crate) fn on_signal() -> Result<Self, Error> {
-        let stop = Self::default();
-        let flag = stop.clone();
-        let handler = move || {
-            if flag.0.swap(true, Ordering::Relaxed) {
-                std::process::exit(i32::from(Error::Interrupted.exit_code()));
-            }
-        };
-        ctrlc::set_handler(handler).map_err(|error| Error::Input(format!("signals cannot be handled: {error}")))?;
-        Ok(stop)
-    }
-
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A line on a terminal that tells how far a long run is.
-pub(crate) struct Progress {
-    bar: Option<ProgressBar>,
-    shown: Instant,
-}
-
-impl Progress {
-    /// Runs shorter than this show nothing.
-    const FIRST: Duration = Duration::from_secs(1);
-    const EVERY: Duration = Duration::from_millis(100);
-
-    /// Progress on standard error, if that is a terminal.
-    pub(crate) fn new(is_quiet: bool) -> Self {
-        let is_shown = !is_quiet && io::stderr().is_terminal();
-        Self { bar: is_shown.then(ProgressBar::new_spinner), shown: Instant::now() }
-    }
-
-    /// Notes that a height is done.
-    pub(crate) fn at(&mut self, height: Height, blocks: u64) {
-        let Some(bar) = &self.bar else { return };
-        let wait = if bar.position() == 0 { Self::FIRST } else { Self::EVERY };
-        if self.shown.elapsed() >= wait {
-            self.shown = Instant::now();
-            bar.set_message(format!("height {height}, {blocks} blocks"));
-            bar.set_position(blocks);
-            bar.tick();
-        }
-    }
-
-    /// Takes the line away.
-    pub(crate) fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
+pub(crate) mod verify_proof;
+pub(crate) mod verify_store;
+mod write_blocks;

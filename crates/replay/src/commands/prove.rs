@@ -1,15 +1,57 @@
-//! `prove` and `verify-proof`: statements about a state for somebody who has its root only.
+//! `prove`: a statement about a state for somebody who has its root only.
 
-use std::path::Path;
+use clap::{Args, Subcommand};
+use coalmine_core::{Address, Name};
 
-use coalmine_core::{Encode, Key};
-
-use crate::bundle::{self, Bundle, Proven};
-use crate::cli::{Claim, ProveArgs, VerifyProofArgs};
+use crate::bundle::{self, Bundle};
+use crate::commands::bytes::{Bytes, bytes};
 use crate::error::Error;
 use crate::output::{Format, Output, Target};
-use crate::render::{self, Fields};
-use crate::source::{Source, input_files, open_file};
+use crate::source::{Source, input_files};
+
+/// Arguments of `prove`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Writes JSON with root, height and ICS-23 proofs in base64.
+
+Example:
+  replay prove state.dump is-enabled top 0x1111111111111111111111111111111111111111 -o proof.json
+  replay prove plugin-canary.json plugin api -o proof.json")]
+pub(crate) struct ProveArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    #[command(subcommand)]
+    what: Claim,
+}
+
+/// What `prove` proves.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Claim {
+    /// The value of a key, or that there is none
+    Key {
+        /// The key in hex
+        #[arg(value_parser = bytes)]
+        key: Bytes,
+    },
+    /// The record of a feature, or that there is none
+    Feature {
+        /// The feature
+        name: Name,
+    },
+    /// The record of a plugin with its current version, or that there is none
+    Plugin {
+        /// The plugin
+        name: Name,
+    },
+    /// Everything that decides whether a feature is on for an address
+    IsEnabled {
+        /// The feature
+        name: Name,
+        /// The user
+        address: Address,
+    },
+}
 
 /// Proves what is asked for.
 pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
@@ -31,38 +73,4 @@ pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
         Format::Json => out.json(&bundle)?,
     }
     out.finish()
-}
-
-/// Checks a bundle and tells what it proves.
-pub(crate) fn verify_proof(args: &VerifyProofArgs, target: &Target) -> Result<(), Error> {
-    let (name, input) = open_file(&args.file)?;
-    let proven = Bundle::verify(input, args.root).map_err(|error| error.at(&name))?;
-    let fields = describe(&proven).map_err(|error| error.at(&name))?;
-    let mut out = Output::open(target, [Path::new(&args.file)])?;
-    out.card(&fields)?;
-    out.finish()
-}
-
-fn describe(proven: &Proven) -> Result<Fields, Error> {
-    let fields = Fields::new().text("root", proven.root);
-    let record = |key: &[u8]| {
-        let value = proven.value(key);
-        let (what, record) = render::entry(key, value);
-        let fields = Fields::new().with("key", hex::encode(key)).with("is_present", value.is_some());
-        fields.with("value", value.map(hex::encode)).with("of", what).with("record", record)
-    };
-    Ok(match &proven.claim {
-        bundle::Claim::Key(key) => fields.with("proves", "key").and(record(key)),
-        bundle::Claim::Feature(name) => {
-            fields.with("proves", "feature").text("name", name).and(record(&Key::Feature(*name).to_bytes()))
-        }
-        bundle::Claim::Plugin(name) => {
-            fields.with("proves", "plugin").text("name", name).and(record(&Key::Plugin(*name).to_bytes()))
-        }
-        bundle::Claim::IsEnabled(name, user) => {
-            let (chain, verdict) = proven.verdict(name, user)?;
-            let fields = fields.with("proves", "is_enabled").with("chain", chain.as_str());
-            fields.and(render::verdict(name, user, &verdict))
-        }
-    })
 }

@@ -1,19 +1,58 @@
 //! `run`: block files on one store, their expectations checked.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
-use coalmine_core::{Execution, Note};
+use clap::Args;
+use coalmine_core::{Execution, Height, Note};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::{Durability, RocksStore, View};
 use coalmine_store::{Ledger, MemoryStore, Store, Tip};
 
-use crate::cli::RunArgs;
-use crate::commands::{Progress, Stop, note};
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::{self, Fields, Value};
 use crate::runner::{self, Failure, Feed, Goal, Observer};
 use crate::source::store_path;
+use crate::terminal::{Progress, Stop, note};
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+On rocksdb:PATH a run continues where the store stands; the store is created if it is not there. \
+Blocks at or below its tip are skipped if they are the ones that the store has executed. The store \
+does not keep blocks, so they are executed once more in memory, from the genesis on, and have to give \
+the root of the store: name every file from the first one on. If no file has a block at or below the \
+tip, only the id of the ledger is compared.
+
+Rejected transactions are results, not failures. Expectations that fail are listed on standard error.
+
+Example:
+  replay run --events --until 5000 canary.json
+  replay run --store rocksdb:./state january.blocks february.blocks")]
+pub(crate) struct RunArgs {
+    /// Block files with the same genesis and rising heights; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// memory, or rocksdb:PATH
+    #[arg(long, default_value = "memory", value_name = "STORE")]
+    store: String,
+    /// Run up to HEIGHT, by empty blocks where the files have none, and stop there
+    #[arg(long, value_name = "HEIGHT")]
+    until: Option<Height>,
+    /// Print every event
+    #[arg(long)]
+    events: bool,
+    /// Print every receipt
+    #[arg(long)]
+    receipts: bool,
+    /// Print the root after every N-th block of the files
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    root_every: Option<u64>,
+    /// Print no summary, no rates and no progress
+    #[arg(long)]
+    quiet: bool,
+}
 
 /// Runs files on the store that is asked for.
 pub(crate) fn run(args: &RunArgs, target: &Target) -> Result<(), Error> {

@@ -1,17 +1,32 @@
-//! `verify`: one file on several stores, compared block by block. `verify-store`: one store by itself.
+//! `verify`: one file on several stores, compared block by block.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use coalmine_core::{Encode, Execution};
 use coalmine_store::{Ledger, MemoryStore, Store};
 
-use crate::cli::{VerifyArgs, VerifyStoreArgs};
-use crate::commands::{Progress, Stop, compare, note};
+use crate::difference::differences;
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::{Fields, Value};
 use crate::runner::{self, Failure, Feed, Goal, Observer};
-use crate::source::store_path;
+use crate::terminal::{Progress, Stop, note};
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every file runs on memory, on RocksDB in a temporary folder, and on RocksDB closed and reopened after \
+every block. Roots, receipts and events are compared at every height, all records at the end, and \
+every expectation is checked. A build without RocksDB compares memory with memory reopened.
+
+Example:
+  replay verify fixtures/scenarios/*.json")]
+pub(crate) struct VerifyArgs {
+    /// Block files, each run by itself
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
 
 /// Verifies each file by itself. A file that does not hold does not keep the next ones from their turn.
 pub(crate) fn verify(args: &VerifyArgs, target: &Target) -> Result<(), Error> {
@@ -136,7 +151,7 @@ impl<S: Store> Follow for Twin<S> {
 
     fn differing_record(&self, first: &Ledger<MemoryStore>) -> Result<Option<String>, Error> {
         let Some(ledger) = &self.ledger else { return Ok(None) };
-        let difference = compare::differences(first.store(), ledger.store()).next().transpose()?;
+        let difference = differences(first.store(), ledger.store()).next().transpose()?;
         Ok(difference.map(|difference| difference.to_string()))
     }
 }
@@ -206,35 +221,4 @@ impl Observer for Watch<'_> {
     fn is_stopped(&self) -> bool {
         self.stop.is_set()
     }
-}
-
-/// Reads a store from end to end.
-pub(crate) fn verify_store(args: &VerifyStoreArgs, target: &Target) -> Result<(), Error> {
-    let path = store_path(&args.store)
-        .ok_or_else(|| Error::Input(format!("{}: verify-store reads rocksdb:PATH", args.store)))?;
-    let mut out = Output::open(target, [])?;
-    read_store(path, args, &mut out)?;
-    out.finish()
-}
-
-#[cfg(feature = "rocksdb")]
-fn read_store(path: &Path, args: &VerifyStoreArgs, out: &mut Output) -> Result<(), Error> {
-    use coalmine_store::{Durability, RocksStore, Snapshots, verify};
-
-    let store = RocksStore::open(path, Durability::Synced)?;
-    let verified = verify(&store.reader().snapshot()).map_err(|error| Error::from(error).in_source(&args.store))?;
-    let tip = verified.tip;
-    let fields = Fields::new().with("height", tip.height).text("root", tip.root);
-    out.card(&fields.with("records", verified.records).with("bytes", verified.bytes))?;
-    match args.expect {
-        Some(expected) if expected != tip => {
-            Err(Error::Differs(format!("{}: expected {expected}, got {tip}", args.store)))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-#[cfg(not(feature = "rocksdb"))]
-fn read_store(_path: &Path, _args: &VerifyStoreArgs, _out: &mut Output) -> Result<(), Error> {
-    Err(crate::source::no_rocksdb())
 }

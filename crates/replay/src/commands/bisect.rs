@@ -1,154 +1,46 @@
-//! `diff`: two states, record by record. `bisect`: two runs, up to where they part.
+//! `bisect`: two runs, up to where they part.
 
-use std::cmp::Ordering;
-use std::fmt;
-use std::iter::{self, Peekable};
+use std::iter;
 
-use coalmine_core::query::{Entries, Entry};
-use coalmine_core::{Block, Decode, Fault, Height, Key, Outcome, Read};
+use clap::Args;
+use coalmine_core::{Block, Decode, Height, Key, Outcome};
 use coalmine_store::{Ledger, MemoryStore};
 
-use crate::cli::PairArgs;
+use crate::commands::pair::PairArgs;
+use crate::difference::differences;
 use crate::error::Error;
 use crate::output::{Output, Target};
-use crate::render::{self, Fields, Value};
+use crate::render::{Fields, Value};
 use crate::runner::{self, Feed, Goal};
-use crate::source::{self, Opened, Source, input_files, records};
+use crate::source::{self, Opened, Source};
+use crate::terminal::note;
 
-/// A record that is not the same in two states.
-pub(crate) struct Difference {
-    key: Vec<u8>,
-    first: Option<Vec<u8>>,
-    second: Option<Vec<u8>>,
-}
+/// Arguments of `bisect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Two block files are run side by side up to the first height at which blocks, receipts, events or roots \
+disagree. A store or dump keeps the root of its tip only, so a block file is compared with it there; \
+if the histories tell of an earlier height, it is named too. Exit code 1 when they disagree.
 
-/// The records that differ, in key order.
-pub(crate) fn differences<'v>(first: &'v dyn Read, second: &'v dyn Read) -> Differences<'v> {
-    Differences { first: records(first).peekable(), second: records(second).peekable() }
-}
-
-/// Walks through two states side by side.
-pub(crate) struct Differences<'v> {
-    first: Peekable<Entries<'v, dyn Read + 'v>>,
-    second: Peekable<Entries<'v, dyn Read + 'v>>,
-}
-
-/// The entries of two states under one key, of which at least one is there.
-type Pair = (Option<Entry>, Option<Entry>);
-
-impl Differences<'_> {
-    fn pair(&mut self) -> Result<Option<Pair>, Fault> {
-        let order = match (self.first.peek(), self.second.peek()) {
-            (None, None) => return Ok(None),
-            (Some(Ok((first, _))), Some(Ok((second, _)))) => first.cmp(second),
-            (Some(Err(_)), _) | (Some(Ok(_)), None) => Ordering::Less,
-            (_, Some(Err(_))) | (None, Some(Ok(_))) => Ordering::Greater,
-        };
-        let first = if order.is_le() { self.first.next().transpose()? } else { None };
-        let second = if order.is_ge() { self.second.next().transpose()? } else { None };
-        Ok(Some((first, second)))
-    }
-}
-
-impl Iterator for Differences<'_> {
-    type Item = Result<Difference, Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (first, second) = match self.pair() {
-                Ok(pair) => pair?,
-                Err(fault) => return Some(Err(fault)),
-            };
-            if first != second {
-                let key = first.as_ref().or(second.as_ref()).map(|(key, _)| key.clone()).unwrap_or_default();
-                let value = |entry: Option<Entry>| entry.map(|(_, value)| value);
-                return Some(Ok(Difference { key, first: value(first), second: value(second) }));
-            }
-        }
-    }
-}
-
-impl Difference {
-    /// What the record is, and its fields on both sides.
-    fn decoded(&self) -> (Fields, Option<Fields>, Option<Fields>) {
-        let (what, first) = render::entry(&self.key, self.first.as_deref());
-        let (_, second) = render::entry(&self.key, self.second.as_deref());
-        (what, first, second)
-    }
-
-    fn put(&self, out: &mut Output) -> Result<(), Error> {
-        let (what, first, second) = self.decoded();
-        let differ = changes(first.as_ref(), second.as_ref()).into_iter().map(|(key, ..)| Value::from(key));
-        let differ: Vec<Value> = differ.collect();
-        out.put(|| self.to_string(), &what.with("first", first).with("second", second).with("differ", differ))
-    }
-}
-
-/// The fields that differ between two sides that are both there.
-fn changes(first: Option<&Fields>, second: Option<&Fields>) -> Vec<(String, String, String)> {
-    let (Some(first), Some(second)) = (first, second) else { return Vec::new() };
-    let (first, second) = (first.flat(), second.flat());
-    let of = |side: &[(String, String)], key: &str| {
-        side.iter().find(|(found, _)| found == key).map_or_else(|| "none".into(), |(_, value)| value.clone())
-    };
-    let added = second.iter().filter(|(key, _)| !first.iter().any(|(found, _)| found == key));
-    let keys = first.iter().chain(added).map(|(key, _)| key.clone());
-    keys.map(|key| (of(&first, &key), of(&second, &key), key))
-        .filter(|(first, second, _)| first != second)
-        .map(|(first, second, key)| (key, first, second))
-        .collect()
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, first, second) = self.decoded();
-        match (&first, &second) {
-            (Some(only), None) => f.write_str(format!("- {} {}", what.values(), only.pairs()).trim_end()),
-            (None, Some(only)) => f.write_str(format!("+ {} {}", what.values(), only.pairs()).trim_end()),
-            (first, second) => {
-                let changes = changes(first.as_ref(), second.as_ref());
-                let changes: Vec<String> =
-                    changes.into_iter().map(|(key, first, second)| format!("{key}: {first} -> {second}")).collect();
-                write!(f, "~ {} {}", what.values(), changes.join(", "))
-            }
-        }
-    }
-}
-
-/// Compares two states.
-pub(crate) fn diff(args: &PairArgs, target: &Target) -> Result<(), Error> {
-    let (first, second) = (Source::open(&args.first, None)?, Source::open(&args.second, None)?);
-    let mut out = open_output(args, target)?;
-    let mut count = 0_u64;
-    for difference in differences(&first, &second) {
-        difference?.put(&mut out)?;
-        count = count.saturating_add(1);
-    }
-    out.finish()?;
-    match count {
-        0 => Ok(()),
-        1 => Err(Error::Differs("1 record differs".into())),
-        count => Err(Error::Differs(format!("{count} records differ"))),
-    }
-}
-
-fn open_output(args: &PairArgs, target: &Target) -> Result<Output, Error> {
-    let inputs = input_files([args.first.as_str(), args.second.as_str()]);
-    Output::open(target, inputs.iter().map(AsRef::as_ref))
+Example:
+  replay bisect mine.blocks theirs.blocks")]
+pub(crate) struct BisectArgs {
+    #[command(flatten)]
+    pair: PairArgs,
 }
 
 /// Finds where two runs part.
-pub(crate) fn bisect(args: &PairArgs, target: &Target) -> Result<(), Error> {
-    let (first, second) = (source::open(&args.first)?, source::open(&args.second)?);
-    let mut out = open_output(args, target)?;
+pub(crate) fn bisect(BisectArgs { pair }: &BisectArgs, target: &Target) -> Result<(), Error> {
+    let (first, second) = (source::open(&pair.first)?, source::open(&pair.second)?);
+    let mut out = pair.output(target)?;
     let parted = match (first, second) {
         (Opened::Blocks(first), Opened::Blocks(second)) => bisect_files(*first, *second, &mut out)?,
         (Opened::Blocks(first), Opened::State(second)) => {
-            let first = Source::run(&args.first, *first, second.tip()?.height)?;
+            let first = Source::run(&pair.first, *first, second.tip()?.height)?;
             bisect_states(&first, &second, &mut out)?
         }
         (Opened::State(first), Opened::Blocks(second)) => {
-            let second = Source::run(&args.second, *second, first.tip()?.height)?;
+            let second = Source::run(&pair.second, *second, first.tip()?.height)?;
             bisect_states(&first, &second, &mut out)?
         }
         (Opened::State(_), Opened::State(_)) => {
@@ -294,6 +186,6 @@ fn bisect_states(first: &Source, second: &Source, out: &mut Output) -> Result<Op
     if let Some(difference) = shown_first {
         difference.put(out)?;
     }
-    super::note("compared at the tip: a store or dump keeps no roots of earlier heights");
+    note("compared at the tip: a store or dump keeps no roots of earlier heights");
     Ok(Some(a.height))
 }

@@ -1,20 +1,27 @@
-//! `dump` and `restore`: a whole state out of a source, and into a new store.
+//! `restore`: a new store from a dump.
 
 use std::path::Path;
 
-use crate::cli::{DumpArgs, RestoreArgs};
-use crate::dump as dumps;
-use crate::error::Error;
-use crate::output::{Output, Target};
-use crate::source::{Source, input_files, store_path};
+use clap::Args;
 
-/// Writes every record of a source.
-pub(crate) fn dump(args: &DumpArgs, target: &Target) -> Result<(), Error> {
-    let source = Source::open(&args.source, None)?;
-    let inputs = input_files([args.source.as_str()]);
-    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
-    dumps::write(&source, &mut out)?;
-    out.finish()
+use crate::error::Error;
+use crate::output::Target;
+use crate::source::store_path;
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The records have to give the root of the dump, else nothing is written. The folder must be new or empty.
+
+Example:
+  replay restore state.dump rocksdb:./copy")]
+pub(crate) struct RestoreArgs {
+    /// The dump; - is standard input
+    #[arg(value_name = "DUMP")]
+    dump: String,
+    /// rocksdb:PATH
+    #[arg(value_name = "STORE")]
+    store: String,
 }
 
 /// Makes a store from a dump.
@@ -31,6 +38,8 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     use coalmine_core::State;
     use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError};
 
+    use crate::dump as dumps;
+    use crate::output::Output;
     use crate::render::Fields;
     use crate::source;
 

@@ -1,0 +1,53 @@
+//! `convert`: a block file in another form.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::blockfile::{BlockReader, Form, Limits};
+use crate::commands::write_blocks::write_blocks;
+use crate::error::Error;
+use crate::output::{Output, Target};
+
+/// Arguments of `convert`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing of genesis and blocks is lost; name, description and expectations exist in JSON only. When the \
+input is damaged, the blocks before the damage are written, and the exit code is 2.
+
+Example:
+  replay convert canary.json canary.blocks")]
+pub(crate) struct ConvertArgs {
+    /// The block file to read; - is standard input
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The block file to write; - is standard output
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+    /// The form of OUT if its name does not end in it
+    #[arg(long, value_name = "FORM", value_parser = form)]
+    to: Option<Form>,
+}
+
+fn form(text: &str) -> Result<Form, String> {
+    Form::of(format!("a.{text}").as_ref()).ok_or_else(|| "write json, jsonl or blocks".into())
+}
+
+/// Turns a block file into another form.
+pub(crate) fn convert(args: &ConvertArgs, target: &Target) -> Result<(), Error> {
+    if target.file.is_some() {
+        return Err(Error::Input("convert writes OUT; leave -o out".into()));
+    }
+    let form = args.to.or_else(|| Form::of(&args.out)).ok_or_else(|| {
+        Error::Input(format!(
+            "{}: no form of block files ends like this; say --to json, jsonl or blocks",
+            args.out.display()
+        ))
+    })?;
+    let reader = BlockReader::open(&args.input, Limits::default())?;
+    let header = reader.header().clone();
+    let target = Target { file: Some(args.out.clone()), ..Target::default() };
+    let mut out = Output::open(&target, [args.input.as_path()])?;
+    write_blocks(&mut out, form, &header, reader.map(|block| block.map_err(Error::from)))?;
+    out.finish()
+}

@@ -1,0 +1,39 @@
+//! `diff`: two states, record by record.
+
+use clap::Args;
+
+use crate::commands::pair::PairArgs;
+use crate::difference::differences;
+use crate::error::Error;
+use crate::output::Target;
+use crate::source::Source;
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A line per record: - only in the first source, + only in the second, ~ in both, with the fields that \
+differ as FIRST -> SECOND. Exit code 1 when anything differs.
+
+Example:
+  replay diff canary.json rocksdb:./state")]
+pub(crate) struct DiffArgs {
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Compares two states.
+pub(crate) fn diff(DiffArgs { pair }: &DiffArgs, target: &Target) -> Result<(), Error> {
+    let (first, second) = (Source::open(&pair.first, None)?, Source::open(&pair.second, None)?);
+    let mut out = pair.output(target)?;
+    let mut count = 0_u64;
+    for difference in differences(&first, &second) {
+        difference?.put(&mut out)?;
+        count = count.saturating_add(1);
+    }
+    out.finish()?;
+    match count {
+        0 => Ok(()),
+        1 => Err(Error::Differs("1 record differs".into())),
+        count => Err(Error::Differs(format!("{count} records differ"))),
+    }
+}

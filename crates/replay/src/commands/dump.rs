@@ -1,0 +1,30 @@
+//! `dump`: every record of a source.
+
+use clap::Args;
+
+use crate::dump as dumps;
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::source::{Source, input_files};
+
+/// Arguments of `dump`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The first line has format, height and root; every further line is {\"key\":\"hex\",\"value\":\"hex\"}.
+
+Example:
+  replay dump rocksdb:./state -o state.dump")]
+pub(crate) struct DumpArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    source: String,
+}
+
+/// Writes every record of a source.
+pub(crate) fn dump(args: &DumpArgs, target: &Target) -> Result<(), Error> {
+    let source = Source::open(&args.source, None)?;
+    let inputs = input_files([args.source.as_str()]);
+    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    dumps::write(&source, &mut out)?;
+    out.finish()
+}

@@ -1,0 +1,66 @@
+//! `generate`: a seeded synthetic workload as a block file.
+
+use clap::Args;
+
+use crate::blockfile::{FileBlock, Form, Header, Place};
+use crate::commands::write_blocks::write_blocks;
+use crate::error::Error;
+use crate::generate::{GenerateError, Generator, Mix, Workload};
+use crate::output::{Output, Target};
+
+/// Arguments of `generate`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The same arguments give the same bytes. Features are created in blocks of their own before the others, \
+and so are plugins, if the mix has any of version_success, version_error, deploy, register or health, \
+which the default mix has not. The form of the file is that of its name; standard output gets .jsonl.
+
+Example:
+  replay generate --features 1000 --blocks 500 --txs-per-block 2000 -o load.blocks
+  replay generate --mix success=95,error=5 | replay run -
+  replay generate --mix version_success=80,version_error=1,deploy=2,register=1,health=5 | replay run -")]
+pub(crate) struct GenerateArgs {
+    /// How many features there are, and how many plugins if the mix has them
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    features: u32,
+    /// How many users there are
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    users: u32,
+    /// How many blocks behind those that create features and plugins
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(..=4_000_000_000))]
+    blocks: u32,
+    /// How many transactions in each of them
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(..=65_536))]
+    txs_per_block: u32,
+    /// Where the pseudo-random numbers begin
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Weights of the kinds of transactions: KIND=WEIGHT,…
+    #[arg(long, default_value_t, value_name = "MIX")]
+    mix: Mix,
+}
+
+/// Makes a synthetic workload.
+pub(crate) fn generate(args: &GenerateArgs, target: &Target) -> Result<(), Error> {
+    let GenerateArgs { features, users, blocks, txs_per_block, seed, mix } = args.clone();
+    let form = target.file.as_deref().map_or(Some(Form::Jsonl), |path| match path.to_str() {
+        Some("-") => Some(Form::Jsonl),
+        Some(_) | None => Form::of(path),
+    });
+    let form =
+        form.ok_or_else(|| Error::Input("-o: the name of a block file ends in .json, .jsonl or .blocks".into()))?;
+    let wrong = |error: GenerateError| Error::Input(error.to_string());
+    let mut header = Header::new(Generator::genesis().map_err(wrong)?);
+    header.name = Some("generated".into());
+    header.description = Some(format!(
+        "{features} features, {users} users, {blocks} blocks of {txs_per_block} transactions, seed {seed}, mix {mix}"
+    ));
+    let workload = Workload { features, users, blocks, txs_per_block, seed, mix };
+    let blocks = Generator::new(workload).map(|block| match block {
+        Ok(block) => Ok(FileBlock { place: Place::File, block, expect: None }),
+        Err(error) => Err(wrong(error)),
+    });
+    let mut out = Output::open(target, [])?;
+    write_blocks(&mut out, form, &header, blocks)?;
+    out.finish()
+}

@@ -1,0 +1,26 @@
+//! What `diff` and `bisect` share: two sources.
+
+use clap::Args;
+
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::source::input_files;
+
+/// The two sources of `diff` and `bisect`.
+#[derive(Debug, Args)]
+pub(crate) struct PairArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    pub(super) first: String,
+    /// Another one
+    #[arg(value_name = "SOURCE")]
+    pub(super) second: String,
+}
+
+impl PairArgs {
+    /// Opens the output, which must be neither source.
+    pub(crate) fn output(&self, target: &Target) -> Result<Output, Error> {
+        let inputs = input_files([self.first.as_str(), self.second.as_str()]);
+        Output::open(target, inputs.iter().map(AsRef::as_ref))
+    }
+}

@@ -1,0 +1,49 @@
+//! `plan`: what loading a plugin would do.
+
+use clap::Args;
+use coalmine_core::{Height, Name};
+
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::render::Fields;
+use crate::source::{Source, input_files};
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A line per plugin, in the order in which hosts load them; or the reject that the command would meet, and \
+the plugin it fails at. --at needs a block file.
+
+Example:
+  replay plan plugin-load-diamond.json shop --at 10")]
+pub(crate) struct PlanArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// The plugin
+    plugin: Name,
+    /// As of the end of this height
+    #[arg(long, value_name = "HEIGHT")]
+    at: Option<Height>,
+}
+
+/// Tells what a load would do.
+pub(crate) fn plan(args: &PlanArgs, target: &Target) -> Result<(), Error> {
+    let source = Source::open(&args.source, args.at)?;
+    source.present("plan")?;
+    let loaded = source.load().map_err(|error| error.in_source(&args.source))?;
+    let inputs = input_files([args.source.as_str()]);
+    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    match loaded.state().plan_load(&args.plugin) {
+        Ok(plan) => {
+            for planned in plan {
+                let rest = Fields::new().text("version", planned.version).text("load_state", planned.state);
+                out.row(Fields::new().text("plugin", planned.plugin), rest)?;
+            }
+        }
+        Err(refusal) => {
+            out.card(&Fields::new().text("refused", refusal.reject).text("plugin", refusal.plugin))?;
+        }
+    }
+    out.finish()
+}

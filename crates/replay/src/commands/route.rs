@@ -1,0 +1,69 @@
+//! `route`: which version of a plugin serves a unit.
+
+use clap::Args;
+use coalmine_core::{Height, Name, bucket_of_unit, query};
+
+use crate::commands::bytes::{Bytes, bytes};
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::render::Fields;
+use crate::source::{Source, input_files};
+
+/// Arguments of `route`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+UNIT is whatever the plugin is asked for, always in the same form: an account, a request id. 0x and hex \
+digits stand for bytes, anything else for its text. While there is a deployment, units whose bucket is \
+below share_bps get its new version. --at needs a block file.
+
+Example:
+  replay route plugin-canary.json api 0x1111111111111111111111111111111111111111 --at 30
+  replay route rocksdb:./state api order-4711")]
+pub(crate) struct RouteArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// The plugin
+    plugin: Name,
+    /// The unit
+    #[arg(value_parser = unit)]
+    unit: Bytes,
+    /// As of the end of this height
+    #[arg(long, value_name = "HEIGHT")]
+    at: Option<Height>,
+}
+
+fn unit(text: &str) -> Result<Bytes, String> {
+    match text.strip_prefix("0x") {
+        Some(digits) => bytes(digits),
+        None => Ok(Bytes(text.into())),
+    }
+}
+
+/// Tells which version serves a unit, and why.
+pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
+    let source = Source::open(&args.source, args.at)?;
+    source.present("route")?;
+    let fields = routed(&source, args).map_err(|error| error.in_source(&args.source))?;
+    let inputs = input_files([args.source.as_str()]);
+    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    out.card(&fields)?;
+    out.finish()
+}
+
+fn routed(source: &Source, RouteArgs { plugin, unit: Bytes(unit), .. }: &RouteArgs) -> Result<Fields, Error> {
+    let version =
+        query::route(source, plugin, unit)?.ok_or_else(|| source.cannot(&format!("there is no plugin {plugin}")))?;
+    let deployment = query::deployment(source, plugin)?;
+    let bucket = match (&deployment, query::global(source)?) {
+        (Some(deployment), Some(global)) => Some(bucket_of_unit(&global.chain, plugin, deployment.salt, unit).get()),
+        (Some(_) | None, _) => None,
+    };
+    Ok(Fields::new()
+        .text("plugin", plugin)
+        .with("unit", format!("0x{}", hex::encode(unit)))
+        .text("version", version)
+        .with("bucket", bucket)
+        .with("share_bps", deployment.map(|deployment| deployment.share().get()))
+        .with("height", source.tip()?.height))
+}

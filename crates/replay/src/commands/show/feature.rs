@@ -1,0 +1,101 @@
+//! What `show` has of features.
+
+use coalmine_core::{Feature, Height, Name, Read, query};
+
+use super::pages::{PAGE, pages};
+use crate::error::Error;
+use crate::output::Output;
+use crate::render::{self, Fields};
+use crate::source::Source;
+
+pub(super) fn features(source: &Source, out: &mut Output) -> Result<(), Error> {
+    each_feature(source, |feature| {
+        let now = Some((feature.status, feature.rollout_percent));
+        let found = source.past.map_or(Ok(now), |at| query::feature_at(source, &feature.name, at))?;
+        // A feature that was created later was not there yet.
+        let Some((status, percent)) = found else { return Ok(()) };
+        let rest = Fields::new().text("status", status).with("percent", percent.get());
+        out.row(Fields::new().text("name", feature.name), rest)
+    })
+}
+
+pub(super) fn feature(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
+    let feature = query::feature(source, name)?.ok_or_else(|| unknown(source, name))?;
+    if let Some(at) = source.past {
+        let (status, percent) =
+            query::feature_at(source, name, at)?.ok_or_else(|| source.cannot(&format!("{name} was created later")))?;
+        let fields = Fields::new().text("name", name).text("status", status);
+        return out.card(&fields.with("rollout_percent", percent.get()));
+    }
+    let height = source.tip()?.height.unwrap_or_default();
+    let progress = query::progress(source, name, height)?;
+    out.card(
+        &render::feature(&feature)
+            .with("blocks_to_step", progress.and_then(|progress| progress.blocks_to_step))
+            .with("errors_left", progress.and_then(|progress| progress.errors_left))
+            .with("step_due", query::due(source, name)?)
+            .with("policy", render::policy(&query::policy(source, name)?)),
+    )
+}
+
+pub(super) fn metrics(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
+    source.present("metrics")?;
+    let metrics = query::metrics(source, name)?.ok_or_else(|| unknown(source, name))?;
+    out.card(&render::metrics(name, &metrics))
+}
+
+pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
+    known(source, name)?;
+    let until = source.past.unwrap_or(Height::MAX);
+    pages(
+        |after| query::history(source, name, after, PAGE),
+        |entry| (entry.height, entry.seq),
+        |entry| {
+            if entry.height > until {
+                return Ok(());
+            }
+            let id = Fields::new().with("height", entry.height).with("seq", entry.seq);
+            out.row(id, render::change(&entry.change))
+        },
+    )
+}
+
+pub(super) fn overrides(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
+    source.present("overrides")?;
+    known(source, name)?;
+    pages(
+        |after: Option<_>| query::overrides(source, name, after.as_ref(), PAGE),
+        |(user, _)| *user,
+        |(user, record)| out.row(Fields::new().text("user", user), render::user_switch(record)),
+    )
+}
+
+pub(super) fn stale(source: &Source, out: &mut Output) -> Result<(), Error> {
+    source.present("stale")?;
+    let height = source.tip()?.height.unwrap_or_default();
+    each_feature(source, |feature| {
+        let policy = query::policy(source, &feature.name)?;
+        if policy.expires_at == 0 || policy.expires_at > height {
+            return Ok(());
+        }
+        let rest = Fields::new()
+            .text("status", feature.status)
+            .with("percent", feature.rollout_percent.get())
+            .text("lifetime", policy.lifetime)
+            .with("expires_at", policy.expires_at);
+        out.row(Fields::new().text("name", feature.name), rest)
+    })
+}
+
+/// Visits all features in name order.
+fn each_feature(source: &impl Read, visit: impl FnMut(&Feature) -> Result<(), Error>) -> Result<(), Error> {
+    pages(|after: Option<Name>| query::features(source, after.as_ref(), PAGE), |feature| feature.name, visit)
+}
+
+fn unknown(source: &Source, name: &Name) -> Error {
+    source.cannot(&format!("there is no feature {name}"))
+}
+
+fn known(source: &Source, name: &Name) -> Result<(), Error> {
+    query::feature(source, name)?.map(|_| ()).ok_or_else(|| unknown(source, name))
+}

@@ -1,0 +1,23 @@
+//! What `show` has of the config feed.
+
+use coalmine_core::{FeedId, FeedKey, FeedKind, query};
+
+use super::pages::{PAGE, pages};
+use crate::error::Error;
+use crate::output::Output;
+use crate::render::{self, Fields};
+use crate::source::Source;
+
+/// The totals, then every item.
+pub(super) fn feed(source: &Source, out: &mut Output) -> Result<(), Error> {
+    source.present("the feed")?;
+    out.row(Fields::new(), render::feed(&query::feed(source)?))?;
+    for kind in FeedKind::ALL {
+        pages(
+            |after: Option<FeedId>| query::feed_items(source, *kind, after.as_ref(), PAGE),
+            |(id, _)| *id,
+            |(id, item)| out.row(render::feed_key(&FeedKey { kind: *kind, id: *id }), render::feed_item(item)),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! `show`: records of a source.
+
+mod feature;
+mod feed;
+mod ledger;
+mod pages;
+mod plugin;
+
+use clap::{Args, Subcommand};
+use coalmine_core::{Height, Name};
+
+use crate::error::Error;
+use crate::output::{Output, Target};
+use crate::source::{Source, input_files};
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --at, a block file is run up to that height. A store or a dump answers for the past what its \
+history tells: features and feature (status and percent), history and plugin-history.
+
+Example:
+  replay show canary.json feature vita_recovery_v2 --at 150
+  replay show rocksdb:./state history vita_recovery_v2
+  replay show plugin-canary.json plugin api --at 30")]
+pub(crate) struct ShowArgs {
+    /// A block file, rocksdb:PATH or a dump
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    #[command(subcommand)]
+    what: What,
+    /// As of the end of this height
+    #[arg(long, global = true, value_name = "HEIGHT")]
+    at: Option<Height>,
+}
+
+/// What `show` shows.
+#[derive(Debug, Subcommand)]
+pub(crate) enum What {
+    /// Every feature with status and percent
+    Features,
+    /// One feature with its policy and how far its rollout is
+    Feature {
+        /// The feature
+        name: Name,
+    },
+    /// What the reporters told about a feature
+    Metrics {
+        /// The feature
+        name: Name,
+    },
+    /// Every change of status or percent
+    History {
+        /// The feature
+        name: Name,
+    },
+    /// Users with a switch of their own
+    Overrides {
+        /// The feature
+        name: Name,
+    },
+    /// Who may do what
+    Roles,
+    /// Commands that run at a later height
+    Schedule,
+    /// The ledger: id, parameters, circuit breaker
+    Global,
+    /// The config feed: its totals, and what is known of each item
+    Feed,
+    /// Features past their expires_at
+    Stale,
+    /// Every plugin with its current version and where its deployment stands
+    Plugins,
+    /// One plugin with its deployment, plan and versions
+    Plugin {
+        /// The plugin
+        name: Name,
+    },
+    /// Everything that happened to a plugin
+    PluginHistory {
+        /// The plugin
+        name: Name,
+    },
+}
+
+/// Shows what is asked for.
+pub(crate) fn show(args: &ShowArgs, target: &Target) -> Result<(), Error> {
+    let source = Source::open(&args.source, args.at)?;
+    let inputs = input_files([args.source.as_str()]);
+    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    show_what(&args.what, &source, &mut out).map_err(|error| error.in_source(&args.source))?;
+    out.finish()
+}
+
+fn show_what(what: &What, source: &Source, out: &mut Output) -> Result<(), Error> {
+    match what {
+        What::Features => feature::features(source, out),
+        What::Feature { name } => feature::feature(source, name, out),
+        What::Metrics { name } => feature::metrics(source, name, out),
+        What::History { name } => feature::history(source, name, out),
+        What::Overrides { name } => feature::overrides(source, name, out),
+        What::Roles => ledger::roles(source, out),
+        What::Schedule => ledger::schedule(source, out),
+        What::Global => ledger::global(source, out),
+        What::Feed => feed::feed(source, out),
+        What::Stale => feature::stale(source, out),
+        What::Plugins => plugin::plugins(source, out),
+        What::Plugin { name } => plugin::plugin(source, name, out),
+        What::PluginHistory { name } => plugin::history(source, name, out),
+    }
+}

@@ -1,0 +1,37 @@
+//! What `convert` and `generate` share: they write blocks up to the first that cannot be had.
+
+use crate::blockfile::{BlockWriter, FileBlock, Form, Header};
+use crate::error::Error;
+use crate::output::Output;
+use crate::terminal::note;
+
+/// Writes what can be read; the blocks before an error are kept.
+pub(crate) fn write_blocks(
+    out: &mut Output,
+    form: Form,
+    header: &Header,
+    blocks: impl Iterator<Item = Result<FileBlock, Error>>,
+) -> Result<(), Error> {
+    let mut read = Ok(());
+    let mut count = 0_u64;
+    out.write(|out| {
+        let mut writer = BlockWriter::new(out, form, header)?;
+        for block in blocks {
+            match block {
+                Ok(FileBlock { block, expect, .. }) => {
+                    writer.block(&block, expect.as_ref().map(|expect| expect.text.as_str()))?;
+                    count = count.saturating_add(1);
+                }
+                Err(error) => {
+                    read = Err(error);
+                    break;
+                }
+            }
+        }
+        writer.finish().map(|_| ())
+    })?;
+    if read.is_err() {
+        note(format!("{count} blocks before the damage were written"));
+    }
+    read
+}
