@@ -6,6 +6,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use byteorder::{BigEndian, ByteOrder};
+
 use crate::values::{Address, Hash, Name};
 
 /// What is wrong with the bytes.
@@ -146,17 +148,23 @@ impl Writer {
 
     /// Two bytes.
     pub fn u16(&mut self, value: u16) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        let mut bytes = [0; size_of::<u16>()];
+        BigEndian::write_u16(&mut bytes, value);
+        self.raw(&bytes);
     }
 
     /// Four bytes.
     pub fn u32(&mut self, value: u32) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        let mut bytes = [0; size_of::<u32>()];
+        BigEndian::write_u32(&mut bytes, value);
+        self.raw(&bytes);
     }
 
     /// Eight bytes.
     pub fn u64(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        let mut bytes = [0; size_of::<u64>()];
+        BigEndian::write_u64(&mut bytes, value);
+        self.raw(&bytes);
     }
 
     /// The bytes as they are.
@@ -265,7 +273,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeErrorKind::Short`].
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
-        self.array().map(u8::from_be_bytes)
+        self.array().map(|[byte]| byte)
     }
 
     /// Two bytes.
@@ -273,7 +281,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeErrorKind::Short`].
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
-        self.array().map(u16::from_be_bytes)
+        self.array::<{ size_of::<u16>() }>().map(|bytes| BigEndian::read_u16(&bytes))
     }
 
     /// Four bytes.
@@ -281,7 +289,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeErrorKind::Short`].
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
-        self.array().map(u32::from_be_bytes)
+        self.array::<{ size_of::<u32>() }>().map(|bytes| BigEndian::read_u32(&bytes))
     }
 
     /// Eight bytes.
@@ -289,7 +297,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeErrorKind::Short`].
     pub fn u64(&mut self) -> Result<u64, DecodeError> {
-        self.array().map(u64::from_be_bytes)
+        self.array::<{ size_of::<u64>() }>().map(|bytes| BigEndian::read_u64(&bytes))
     }
 
     /// A bool.
