@@ -111,6 +111,10 @@ pub trait Decode: Sized {
 #[derive(Debug, Default, Clone)]
 pub struct Writer(Vec<u8>);
 
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a length is an offset or a size here, and nobody asks whether it is 0"
+)]
 impl Writer {
     /// The bytes written.
     #[must_use]
@@ -122,12 +126,6 @@ impl Writer {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether nothing has been written.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// The bytes written so far.
@@ -186,7 +184,7 @@ impl Writer {
         self.raw(bytes.get(..usize::from(len)).unwrap_or(bytes));
     }
 
-    /// The bytes behind a u32 length. What does not fit the length is cut; callers hold shorter values.
+    /// The bytes behind a u32 length; callers hold values that fit it.
     pub fn lp32(&mut self, bytes: &[u8]) {
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.raw(bytes);
@@ -405,13 +403,5 @@ mod tests {
             let error = Reader::new(&[0; 3]).error(kind);
             assert_eq!(error.to_string(), alloc::format!("{text} (3 bytes before the end)"));
         }
-    }
-
-    #[test]
-    fn a_writer_is_empty_until_something_is_written() {
-        let mut out = Writer::default();
-        assert!(out.is_empty());
-        out.bool(false);
-        assert!(!out.is_empty());
     }
 }

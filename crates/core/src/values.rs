@@ -151,7 +151,7 @@ impl FromStr for Hash {
 ///
 /// No character of the alphabet is the zero byte, so the order of the padded arrays is the order
 /// of the texts.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Padded {
     bytes: [u8; Padded::MAX],
     len: u8,
@@ -201,7 +201,7 @@ impl Ord for Padded {
 }
 
 /// The name of a feature or plugin: `[A-Za-z0-9][A-Za-z0-9_.:-]*`, 1 to 64 bytes, case-sensitive.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Padded);
 
 impl Name {
@@ -352,6 +352,12 @@ impl Bps {
     }
 }
 
+impl fmt::Display for Bps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
 /// A free text of at most 1 024 bytes of UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description(Arc<str>);
@@ -372,6 +378,14 @@ impl Description {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Description {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        Self::new(text)
     }
 }
 
@@ -544,6 +558,17 @@ mod tests {
         for n in 0..=u16::MAX {
             assert_eq!(Bps::new(n).is_ok(), n <= 10_000);
         }
+    }
+
+    #[test]
+    fn values_have_a_text_form() {
+        assert_eq!(Bps(250).to_string(), "250");
+        assert_eq!(format!("{:>6}", Bps::FULL), " 10000");
+        let longest = "é".repeat(512);
+        for text in ["", " as it is ", &longest] {
+            assert_eq!(text.parse().map(|text: Description| text.as_str().to_string()), Ok(text.to_string()));
+        }
+        assert_eq!(format!("{longest}.").parse::<Description>(), Err(ValueError::Description));
     }
 
     #[test]
