@@ -35,12 +35,17 @@ pub struct Genesis {
 }
 
 impl Genesis {
-    /// A genesis with the default parameters.
+    /// A genesis with the default parameters. An address that is given more than once has all of its roles.
     ///
     /// # Errors
     /// A chain id that breaks its rule, an address without role, no admin, or too many addresses.
     pub fn new(chain: &str, roles: impl IntoIterator<Item = (Address, Roles)>) -> Result<Self, GenesisError> {
-        Self::with_params(ChainId::new(chain.as_bytes())?, roles.into_iter().collect(), Params::default())
+        let mut united = BTreeMap::new();
+        for (address, roles) in roles {
+            let so_far: &mut Roles = united.entry(address).or_default();
+            *so_far = so_far.union(roles);
+        }
+        Self::with_params(ChainId::new(chain.as_bytes())?, united, Params::default())
     }
 
     /// A genesis with parameters.

@@ -502,6 +502,12 @@ impl Roles {
         Self(self.0 & !role.mask())
     }
 
+    /// The roles of either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The roles held, by mask.
     pub fn iter(self) -> impl Iterator<Item = Role> {
         Role::ALL.into_iter().filter(move |role| self.holds(*role))

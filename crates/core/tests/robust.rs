@@ -982,6 +982,24 @@ fn every_block_reads_back_as_itself() {
 }
 
 #[test]
+fn a_genesis_unites_the_roles_of_an_address() {
+    let roles = |mask| Roles::from_mask(mask).unwrap();
+    for (given, expected) in [
+        (vec![(ADMIN, 1), (ADMIN, 4)], vec![(ADMIN, 5)]),
+        (vec![(ADMIN, 4), (ADMIN, 1)], vec![(ADMIN, 5)]),
+        (vec![(USER, 2), (ADMIN, 1), (USER, 16), (USER, 2)], vec![(ADMIN, 1), (USER, 18)]),
+        (vec![(ADMIN, 1), (ADMIN, 0)], vec![(ADMIN, 1)]),
+    ] {
+        let given = given.into_iter().map(|(address, mask)| (address, roles(mask)));
+        let genesis = Genesis::new("c", given).unwrap();
+        let united = genesis.roles().iter().map(|(address, roles)| (*address, roles.mask()));
+        assert_eq!(united.collect::<BTreeMap<_, _>>(), expected.into_iter().collect());
+    }
+    let nobody = Genesis::new("c", [(ADMIN, Role::Admin.into()), (USER, Roles::NONE), (USER, Roles::NONE)]);
+    assert_eq!(nobody, Err(GenesisError::NoRole));
+}
+
+#[test]
 fn a_genesis_obeys_its_rules() {
     let genesis = |roles: &[(Address, u8)], params: [u32; 3]| {
         let mut out = Writer::default();
