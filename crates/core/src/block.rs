@@ -5,11 +5,10 @@ use core::fmt;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::command::Command;
+use crate::command::tx::TxCommand;
 use crate::event::Event;
 use crate::reject::Reject;
 use crate::values::{Address, Height};
-
-pub use crate::command::TxCommand;
 
 /// The most commands in one transaction; the least is 1.
 pub const TX_COMMANDS_MAX: usize = 16;

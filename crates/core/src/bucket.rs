@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::codec::Writer;
-use crate::tree::hash_padded;
+use crate::hash::hash_padded;
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
 /// How many buckets there are: a bucket is in `0..BUCKETS`.

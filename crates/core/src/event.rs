@@ -1,12 +1,15 @@
 //! What happened in a block, in the order in which it happened.
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::feed::{FeedId, FeedKind};
-use crate::plan::StrategyKind;
-use crate::plugin::{Hold, Lack, LoadState, PluginReason};
-use crate::record::{Cause, Reason, Status, tags};
+use crate::feature::guard::RollbackRule;
+use crate::feature::record::{Cause, Reason, Status};
+use crate::feed::record::{FeedId, FeedKind};
+use crate::plugin::deployment::{Hold, Lack};
+use crate::plugin::plan::StrategyKind;
+use crate::plugin::record::{Evidence, LoadState, PluginReason};
+use crate::plugin::version::Version;
+use crate::tags::tags;
 use crate::values::{Address, Bps, Height, Name, Percent, Role};
-use crate::version::Version;
 
 tags! {
     /// The kind of an event.
@@ -95,68 +98,12 @@ tags! {
 }
 
 tags! {
-    /// What decided a rollback.
-    RollbackRule {
-        /// A rollback command.
-        Command = 0, "command";
-        /// Guard rule 1: failed invariants.
-        Invariants = 1, "invariants";
-        /// Guard rule 2: the error rate of the trial.
-        ErrorRate = 2, "error_rate";
-        /// Guard rule 3: the error rate of the window.
-        WindowErrorRate = 3, "window_error_rate";
-        /// Guard rule 4: the average latency of the trial.
-        Latency = 4, "latency";
-        /// The draining breaker.
-        Breaker = 5, "breaker";
-    }
-}
-
-tags! {
     /// What closed the breaker.
     BreakerClosedBy {
         /// reset_breaker.
         Reset = 0, "reset";
         /// Its `until` height.
         Expiry = 1, "expiry";
-    }
-}
-
-/// What was counted when a deployment was judged, and what it was compared with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// Requests for the new version: of the deployment, or of the stage where that alone decided.
-    pub requests: u64,
-    /// Those that failed.
-    pub errors: u64,
-    /// Requests for the old version, where the arms were compared; else 0.
-    pub production_requests: u64,
-    /// Those that failed.
-    pub production_errors: u64,
-    /// An error rate in basis points, a z in hundredths, or blocks; of a promotion that would break
-    /// something the reject that a promote meets; 0 where nothing was compared.
-    pub threshold: u64,
-}
-
-impl Encode for Evidence {
-    fn encode(&self, out: &mut Writer) {
-        out.u64(self.requests);
-        out.u64(self.errors);
-        out.u64(self.production_requests);
-        out.u64(self.production_errors);
-        out.u64(self.threshold);
-    }
-}
-
-impl Decode for Evidence {
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            requests: input.u64()?,
-            errors: input.u64()?,
-            production_requests: input.u64()?,
-            production_errors: input.u64()?,
-            threshold: input.u64()?,
-        })
     }
 }
 

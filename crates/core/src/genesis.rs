@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::record::Params;
+use crate::ledger::Params;
 use crate::values::{Address, ChainId, Role, Roles, ValueError};
 
 /// Why a genesis was refused.

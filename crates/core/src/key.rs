@@ -7,9 +7,9 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::feed::{FeedId, FeedKey, FeedKind};
+use crate::feed::record::{FeedId, FeedKey, FeedKind};
+use crate::plugin::version::Version;
 use crate::values::{Address, Height, Name};
-use crate::version::Version;
 
 macro_rules! prefixes {
     ($($(#[$doc:meta])* $variant:ident = $byte:literal;)*) => {

@@ -79,70 +79,71 @@ mod block;
 mod bucket;
 mod codec;
 mod command;
-mod compare;
-mod decide;
-mod deployment;
+mod delta;
 mod event;
 mod execute;
+mod fault;
 mod feature;
 pub mod feed;
-mod feed_ledger;
 mod genesis;
-mod guard;
+mod graph;
+mod hash;
+mod index;
 mod key;
+mod ledger;
 mod note;
 mod overlay;
-mod plan;
 mod plugin;
-mod plugins;
 pub mod query;
-mod record;
 mod reject;
+mod schedule;
 mod state;
+mod tags;
 pub mod tree;
 mod values;
-mod version;
 mod writes;
 
-pub use block::{
-    BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, Outcome, Payload, Receipt, TX_COMMANDS_MAX, Transaction, TxCommand,
-};
+pub use block::{BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, Outcome, Payload, Receipt, TX_COMMANDS_MAX, Transaction};
 pub use bucket::{BUCKETS, bucket_first_byte, bucket_of_unit, bucket_sha256};
 pub use codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-pub use command::{COMMAND_SIZE_MAX, Command, CommandKind, FeatureChanges, Report, SCHEDULE_COMMANDS_MAX};
-pub use decide::{Facts, Lookup, Verdict, Why, decide};
-pub use event::{BreakerClosedBy, Event, EventCode, Evidence, RollbackRule};
-pub use execute::{BlockError, Execution, LoadRefusal, PlannedLoad};
-pub use feature::{Progress, blocks_to_step};
-pub use feed::{
-    FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FeedAction, FeedBody, FeedEntry, FeedId,
-    FeedItem, FeedKey, FeedKind, FeedPart, FeedState, ItemState,
+pub use command::tx::TxCommand;
+pub use command::{COMMAND_SIZE_MAX, Command, CommandKind, SCHEDULE_COMMANDS_MAX};
+pub use delta::Execution;
+pub use event::{BreakerClosedBy, Event, EventCode};
+pub use execute::BlockError;
+pub use execute::loading::{LoadRefusal, PlannedLoad};
+pub use feature::decide::{Facts, Lookup, Verdict, Why, decide};
+pub use feature::guard::RollbackRule;
+pub use feature::lifecycle::{Progress, blocks_to_step};
+pub use feature::record::{
+    Advance, Bucketing, Cause, Change, Feature, FeatureChanges, Lifetime, Metrics, Override, PREREQUISITE_DEPTH_MAX,
+    PREREQUISITES_MAX, Policy, Reason, Report, Status,
+};
+pub use feed::FeedAction;
+pub use feed::record::{
+    FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FeedBody, FeedEntry, FeedId, FeedItem,
+    FeedKey, FeedKind, FeedPart, FeedState, ItemState,
 };
 pub use genesis::{Genesis, GenesisError};
 pub use key::{DueKind, Key, KeyPrefix, STATE_KEYS};
+pub use ledger::{Global, OpenBreaker, Params};
 pub use note::Note;
-pub use plan::{Gate, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind, Terms};
-pub use plugin::{
-    ARM_REQUESTS_MAX, CONFIG_SIZE_MAX, Counts, DEPENDENTS_MAX, Deployment, DeploymentStatus, Held, Hold,
-    LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, Lack, LoadState, METADATA_MAX, Manifest, Plugin, PluginAction,
-    PluginChange, PluginReason, PluginVersion, REQUIREMENTS_MAX, Registry, Requirement, Standing, VersionReport,
-    VersionStatus,
+pub use plugin::deployment::{ARM_REQUESTS_MAX, Deployment, DeploymentStatus, Held, Hold, Lack, Standing};
+pub use plugin::manifest::{CONFIG_SIZE_MAX, METADATA_MAX, Manifest, REQUIREMENTS_MAX, Requirement};
+pub use plugin::plan::{Gate, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind, Terms};
+pub use plugin::record::{
+    Counts, DEPENDENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, Plugin, PluginAction,
+    PluginChange, PluginReason, PluginVersion, Registry, VersionReport, VersionStatus,
 };
+pub use plugin::version::{Constraint, Version};
 pub use query::{Fault, Read};
-pub use record::{
-    Advance, Bucketing, Cause, Change, Feature, Global, Lifetime, Metrics, OpenBreaker, Override,
-    PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Params, Policy, Reason, Scheduled, Status,
-};
 pub use reject::Reject;
+pub use schedule::Scheduled;
 pub use state::{Handle, PluginHandle, StaleExecution, State};
-pub use values::{Address, Bps, ChainId, Description, Hash, Height, Name, Percent, Role, Roles, ValueError};
-pub use version::{Constraint, Version};
+pub use values::{
+    Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, RULES, Role, Roles, ValueError,
+};
 pub use writes::WriteSet;
-
-/// The format number of the state that this build reads and writes.
-pub const FORMAT: u16 = 1;
-/// The number of the rule set that this build executes.
-pub const RULES: u16 = 1;
 
 /// Names of the standard features of the reference implementation, kept as constants.
 pub mod standard {

@@ -2,7 +2,8 @@
 //!
 //! Notes are not part of consensus: they are in no outcome, no record and no root.
 
-use crate::feed::{FeedAction, FeedId, FeedKind};
+use crate::feed::FeedAction;
+use crate::feed::record::{FeedId, FeedKind};
 use crate::values::Name;
 
 /// Something about a transaction that is not part of consensus.

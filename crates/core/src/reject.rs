@@ -147,3 +147,6 @@ impl core::fmt::Display for Reject {
 }
 
 impl core::error::Error for Reject {}
+
+/// Either a value that obeys its rules, or the reject that says which it breaks.
+pub(crate) type Checked<T> = Result<T, Reject>;

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::codec::{Encode, Writer};
+use crate::index::Presence;
 use crate::key::Key;
 use crate::tree;
 use crate::tree::Path;
@@ -75,5 +76,34 @@ impl WriteSet {
         let start = self.bytes.len();
         write(&mut self.bytes);
         start..self.bytes.len()
+    }
+}
+
+pub(crate) fn write_index_change(writes: &mut WriteSet, key: &Key, presence: Presence, was_present: bool) {
+    if (presence == Presence::Added) != was_present {
+        write_index(writes, key, presence);
+    }
+}
+
+pub(crate) fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) {
+    match presence {
+        Presence::Added => writes.put(key, |_| {}),
+        Presence::Removed => writes.delete(key),
+    }
+}
+
+/// Puts or deletes a record, unless it is what it was.
+pub(crate) fn write_change<T: Encode + PartialEq>(
+    writes: &mut WriteSet,
+    key: &Key,
+    now: Option<&T>,
+    before: Option<&T>,
+) {
+    if now == before {
+        return;
+    }
+    match now {
+        Some(record) => writes.put(key, |out| record.encode(out)),
+        None => writes.delete(key),
     }
 }

@@ -2,13 +2,16 @@
 
 use alloc::borrow::Cow;
 
-use super::Budget;
-use crate::command::{FeatureChanges, Report};
-use crate::event::{Event, RollbackRule};
-use crate::feature::{self, Step, Transition, automatic_step_due, step_due};
-use crate::guard::{self, Finding};
-use crate::overlay::{HistoryEntry, Overlay, Working};
-use crate::record::{Cause, Feature, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Reason, Status};
+use crate::event::Event;
+use crate::execute::Budget;
+use crate::feature::guard::{Finding, RollbackRule};
+use crate::feature::lifecycle::{Step, Transition, automatic_step_due, step_due};
+use crate::feature::record::{
+    Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Reason, Report, Status,
+};
+use crate::feature::{guard, lifecycle};
+use crate::overlay::Overlay;
+use crate::overlay::copies::{HistoryEntry, Working};
 use crate::reject::Reject;
 use crate::values::{Address, Description, Height, Name, Percent};
 
@@ -25,8 +28,8 @@ impl<'a> Overlay<'a> {
         }
         let policy = changes.policy.clone().unwrap_or_default();
         let depth = self.depth_above(&name, &policy)?;
-        let mut feature = feature::create(name, description.clone(), *signer);
-        feature::configure(&mut feature, changes);
+        let mut feature = lifecycle::create(name, description.clone(), *signer);
+        lifecycle::configure(&mut feature, changes);
         let metrics = Metrics::default();
         let mut working = Working { id: None, feature, metrics, policy: Cow::Owned(policy), depth, seq: 0 };
         self.history.push(working.entry(Cause::Created, Reason::Manual, *signer));
@@ -62,7 +65,7 @@ impl<'a> Overlay<'a> {
         if let Some(description) = description {
             working.feature.description = description.clone();
         }
-        feature::configure(&mut working.feature, changes);
+        lifecycle::configure(&mut working.feature, changes);
         if let Some(policy) = &changes.policy {
             working.policy = Cow::Owned(policy.clone());
         }
@@ -74,7 +77,7 @@ impl<'a> Overlay<'a> {
         let height = self.height;
         let working = self.startable(name, Transition::StartCanary)?;
         let from = working.feature.status;
-        feature::start_canary(&mut working.feature, &mut working.metrics, percent, height);
+        lifecycle::start_canary(&mut working.feature, &mut working.metrics, percent, height);
         let event = status_changed(working, from, Cause::CanaryStarted, signer);
         let entry = working.entry(Cause::CanaryStarted, Reason::Manual, *signer);
         self.changed(event, entry)
@@ -83,9 +86,9 @@ impl<'a> Overlay<'a> {
     pub(super) fn start_rollout(&mut self, signer: &Address, name: &Name, target: Percent) -> Result<(), Reject> {
         let height = self.height;
         let working = self.startable(name, Transition::StartRollout)?;
-        feature::check_rollout(&working.feature, target)?;
+        lifecycle::check_rollout(&working.feature, target)?;
         let from = working.feature.status;
-        feature::start_rollout(&mut working.feature, target, height);
+        lifecycle::start_rollout(&mut working.feature, target, height);
         let event = status_changed(working, from, Cause::RolloutStarted, signer);
         let entry = working.entry(Cause::RolloutStarted, Reason::Manual, *signer);
         self.changed(event, entry)
@@ -106,7 +109,7 @@ impl<'a> Overlay<'a> {
     pub(super) fn enable(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
         let working = self.startable(name, Transition::Enable)?;
         let from = working.feature.status;
-        feature::enable(&mut working.feature, &mut working.metrics);
+        lifecycle::enable(&mut working.feature, &mut working.metrics);
         let event = status_changed(working, from, Cause::Enabled, signer);
         let entry = working.entry(Cause::Enabled, Reason::Manual, *signer);
         self.changed(event, entry)
@@ -116,7 +119,7 @@ impl<'a> Overlay<'a> {
         let working = self.features.get_mut(name)?;
         let from = working.feature.status;
         Transition::Disable.check(from)?;
-        feature::disable(&mut working.feature);
+        lifecycle::disable(&mut working.feature);
         let event = status_changed(working, from, Cause::Disabled, signer);
         let entry = working.entry(Cause::Disabled, Reason::Manual, *signer);
         self.changed(event, entry)
@@ -241,7 +244,7 @@ fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> Findi
 
 fn roll_back(working: &mut Working<'_>, finding: &Finding, actor: Address) -> (Event, HistoryEntry) {
     let Finding { rule, reason, errors, successes, value, threshold } = *finding;
-    feature::roll_back(&mut working.feature, reason);
+    lifecycle::roll_back(&mut working.feature, reason);
     let name = working.feature.name;
     let event = Event::RolledBack { name, rule, reason, errors, successes, value, threshold, actor };
     (event, working.entry(Cause::RolledBack, reason, actor))
@@ -251,7 +254,7 @@ fn roll_back(working: &mut Working<'_>, finding: &Finding, actor: Address) -> (E
 fn make_step(working: &mut Working<'_>, height: Height, actor: Address) -> ([Option<Event>; 2], Option<HistoryEntry>) {
     let name = working.feature.name;
     let status = working.feature.status;
-    match feature::step(&mut working.feature, &mut working.metrics, &working.policy, height) {
+    match lifecycle::step(&mut working.feature, &mut working.metrics, &working.policy, height) {
         Step::Held { operations, needed } => ([Some(Event::StepHeld { name, operations, needed }), None], None),
         Step::Made { from, cause } => {
             let stepped = Event::Stepped { name, from_percent: from, to_percent: working.feature.rollout_percent };

@@ -3,18 +3,21 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::{BlockError, ChangedFeature, Delta, Execution, Presence};
 use crate::block::{Outcome, Receipt};
 use crate::codec::Encode;
-use crate::feature::automatic_step_due;
+use crate::delta::{ChangedFeature, Delta, Execution};
+use crate::execute::BlockError;
+use crate::feature::lifecycle::automatic_step_due;
+use crate::feature::record::Policy;
+use crate::index::Presence;
 use crate::key::Key;
-use crate::overlay::{Overlay, PluginCopy, Working};
-use crate::plugin::{PluginVersion, Registry};
-use crate::plugins::PluginData;
-use crate::record::Policy;
+use crate::overlay::Overlay;
+use crate::overlay::copies::{PluginCopy, Working};
+use crate::plugin::data::PluginData;
+use crate::plugin::record::{PluginVersion, Registry};
 use crate::state::State;
 use crate::values::{Hash, Height, Name};
-use crate::writes::WriteSet;
+use crate::writes::{WriteSet, write_change, write_index, write_index_change};
 
 impl Overlay<'_> {
     pub(super) fn finish(self, receipts: Vec<Receipt>) -> Result<Execution, BlockError> {
@@ -172,34 +175,5 @@ impl DeltaBuilder {
             }
         }
         self.plugins.push(data.clone());
-    }
-}
-
-fn write_index_change(writes: &mut WriteSet, key: &Key, presence: Presence, was_present: bool) {
-    if (presence == Presence::Added) != was_present {
-        write_index(writes, key, presence);
-    }
-}
-
-pub(crate) fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) {
-    match presence {
-        Presence::Added => writes.put(key, |_| {}),
-        Presence::Removed => writes.delete(key),
-    }
-}
-
-/// Puts or deletes a record, unless it is what it was.
-pub(crate) fn write_change<T: Encode + PartialEq>(
-    writes: &mut WriteSet,
-    key: &Key,
-    now: Option<&T>,
-    before: Option<&T>,
-) {
-    if now == before {
-        return;
-    }
-    match now {
-        Some(record) => writes.put(key, |out| record.encode(out)),
-        None => writes.delete(key),
     }
 }

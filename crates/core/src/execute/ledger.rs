@@ -2,9 +2,11 @@
 
 use crate::command::Command;
 use crate::event::{BreakerClosedBy, Event};
+use crate::feature::record::Reason;
+use crate::ledger::{OpenBreaker, Params};
 use crate::overlay::Overlay;
-use crate::record::{OpenBreaker, Params, Reason, Scheduled};
 use crate::reject::Reject;
+use crate::schedule::Scheduled;
 use crate::values::{Address, Height, Role, Roles};
 
 impl Overlay<'_> {

@@ -4,16 +4,19 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::Presence;
 use crate::event::Event;
+use crate::graph::{Graph, in_order};
+use crate::index::Presence;
 use crate::overlay::Overlay;
-use crate::plugin::{
-    DEPENDENTS_MAX, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, Manifest, PluginAction, PluginReason,
+use crate::plugin::data::PluginData;
+use crate::plugin::manifest::{Manifest, Requirement};
+use crate::plugin::record::{
+    DEPENDENTS_MAX, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, PluginAction, PluginReason,
 };
-use crate::plugins::PluginData;
+use crate::plugin::version::Version;
 use crate::reject::Reject;
+use crate::state::State;
 use crate::values::{Address, Height, Name};
-use crate::version::Version;
 
 /// Why a load is refused, and the plugin that it fails at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +37,6 @@ pub struct PlannedLoad {
     /// Loading, or Pending while one of its requirements is not Loaded.
     pub state: LoadState,
 }
-
-/// The requirements among each other of the plugins that a load plans.
-pub(crate) type Graph = BTreeMap<Name, Vec<Name>>;
 
 impl Overlay<'_> {
     // Commands.
@@ -585,36 +585,17 @@ const fn is_enough_for(state: LoadState, required: LoadState) -> bool {
     }
 }
 
-fn requirement_of<'m>(manifest: &'m Manifest, plugin: &Name) -> Option<&'m crate::plugin::Requirement> {
+fn requirement_of<'m>(manifest: &'m Manifest, plugin: &Name) -> Option<&'m Requirement> {
     let place = manifest.requirements.binary_search_by(|requirement| requirement.plugin.cmp(plugin));
     manifest.requirements.get(place.ok()?)
 }
 
-/// Every plugin after those that it leads to, ties in name order; and the longest path, in edges.
-/// Those of a cycle, and what leads to them, are left out.
-pub(crate) fn in_order(graph: &Graph) -> (Vec<Name>, usize) {
-    let mut before: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
-    let mut missing: BTreeMap<Name, usize> = BTreeMap::new();
-    for (name, required) in graph {
-        missing.insert(*name, required.len());
-        required.iter().for_each(|required| before.entry(*required).or_default().push(*name));
+impl State {
+    /// What a load of a plugin would do in the next block, in order.
+    ///
+    /// # Errors
+    /// What the command would meet, and at which plugin.
+    pub fn plan_load(&self, name: &Name) -> Result<Vec<PlannedLoad>, LoadRefusal> {
+        Overlay::new(self, self.tip.map_or(0, |tip| tip.saturating_add(1))).plan_load(name)
     }
-    let mut ready: BTreeSet<Name> = missing.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
-    let mut depths: BTreeMap<Name, usize> = BTreeMap::new();
-    let mut order = Vec::new();
-    while let Some(name) = ready.pop_first() {
-        order.push(name);
-        let below = depths.get(&name).copied().unwrap_or_default().saturating_add(1);
-        for next in before.get(&name).into_iter().flatten() {
-            let depth = depths.entry(*next).or_default();
-            *depth = below.max(*depth);
-            if let Some(count) = missing.get_mut(next) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    ready.insert(*next);
-                }
-            }
-        }
-    }
-    (order, depths.into_values().max().unwrap_or_default())
 }

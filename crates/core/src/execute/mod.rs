@@ -4,31 +4,30 @@
 //! committed state. The order of the guards in each command is consensus: authority, limits,
 //! existence, breaker, status, prerequisites, data.
 
+mod deployments;
 mod features;
-pub(crate) mod finish;
+mod feed;
+mod finish;
 mod ledger;
 pub(crate) mod loading;
-mod plugins;
-
-pub use loading::{LoadRefusal, PlannedLoad};
+mod versions;
 
 use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
 
-use crate::block::{Block, Outcome, Payload, Receipt, TxCommand};
+use crate::block::{Block, Payload, Receipt};
+use crate::command::tx::TxCommand;
 use crate::command::{Command, CommandKind};
+use crate::delta::Execution;
 use crate::event::{BreakerClosedBy, Event};
-use crate::feed_ledger::FeedDelta;
+use crate::execute::loading::LoadRefusal;
+use crate::ledger::{OpenBreaker, Params};
 use crate::note::Note;
-use crate::overlay::{MapChanges, Overlay};
-use crate::plugin::Registry;
-use crate::plugins::PluginData;
-use crate::record::{Feature, Global, Metrics, OpenBreaker, Params, Policy, Scheduled};
+use crate::overlay::Overlay;
 use crate::reject::Reject;
-use crate::state::{FeatureId, State};
-use crate::tree::{Patch, TreeError};
-use crate::values::{Address, Hash, Height, Name};
-use crate::writes::WriteSet;
+use crate::schedule::Scheduled;
+use crate::state::State;
+use crate::tree::TreeError;
+use crate::values::{Address, Height, Name};
 
 /// Why a block could not be executed. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -55,79 +54,6 @@ pub enum BlockError {
     /// What happens by itself is refused, so the state in memory is damaged: the node must stop.
     #[error("what is due at this height is refused as {0}: the state in memory is damaged")]
     Due(Reject),
-}
-
-/// The result of a block that has not been committed.
-#[derive(Debug, Clone)]
-pub struct Execution {
-    height: Height,
-    outcome: Outcome,
-    root: Hash,
-    writes: WriteSet,
-    notes: Vec<(usize, Note)>,
-    pub(crate) delta: Delta,
-    pub(crate) patch: Patch,
-}
-
-/// What a block changes in the decoded state.
-#[derive(Debug, Clone)]
-pub(crate) struct Delta {
-    pub(crate) features: Vec<ChangedFeature>,
-    pub(crate) maps: MapChanges,
-    pub(crate) global: Global,
-    pub(crate) active: Vec<(Name, Presence)>,
-    pub(crate) steps: Vec<((Height, Name), Presence)>,
-    pub(crate) plugins: Vec<PluginData>,
-    pub(crate) registry: Registry,
-    pub(crate) feed: FeedDelta,
-}
-
-/// Whether an index has an entry from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presence {
-    Added,
-    Removed,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct ChangedFeature {
-    pub(crate) id: Option<FeatureId>,
-    pub(crate) feature: Feature,
-    pub(crate) metrics: Metrics,
-    pub(crate) policy: Option<Policy>,
-    pub(crate) depth: u32,
-}
-
-impl Execution {
-    /// The height of the block.
-    #[must_use]
-    pub const fn height(&self) -> Height {
-        self.height
-    }
-
-    /// Receipts and events.
-    #[must_use]
-    pub const fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-
-    /// The root after the block.
-    #[must_use]
-    pub const fn root(&self) -> Hash {
-        self.root
-    }
-
-    /// What is to be said of transactions besides, each by its index, in order. Not part of consensus.
-    #[must_use]
-    pub fn notes(&self) -> &[(usize, Note)] {
-        &self.notes
-    }
-
-    /// The records that change.
-    #[must_use]
-    pub const fn writes(&self) -> &WriteSet {
-        &self.writes
-    }
 }
 
 impl State {
@@ -193,7 +119,7 @@ impl State {
 }
 
 /// How much due work the block may still do.
-struct Budget(u32);
+pub(crate) struct Budget(u32);
 
 impl Budget {
     const fn is_spent(&self) -> bool {

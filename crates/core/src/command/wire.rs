@@ -1,0 +1,406 @@
+//! The encoding of commands.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::command::{Command, CommandKind, SCHEDULE_COMMANDS_MAX};
+use crate::feature::record::{FeatureChanges, Reason, Report};
+use crate::feed::record::{FeedEntry, FeedKind, FeedPart, body_field, id_field, id_list};
+use crate::plugin::manifest::RawManifest;
+use crate::plugin::plan::{Plan, Strategy, Terms};
+use crate::plugin::record::{Registry, VersionReport};
+use crate::plugin::version::{Constraint, Version};
+use crate::reject::{Checked, Reject};
+use crate::values::{Description, Hash, Name, Percent, Role};
+
+impl Command {
+    /// A count, then each command behind a u16 length.
+    pub(crate) fn encode_list(commands: &[Self], out: &mut Writer) {
+        out.u8(u8::try_from(commands.len()).unwrap_or(u8::MAX));
+        commands.iter().for_each(|command| out.lp16(&command.to_bytes()));
+    }
+
+    /// Reads the fields of a command: the widths as the format says, then the rules of the values.
+    pub(crate) fn decode(kind: CommandKind, input: &mut Reader<'_>) -> Result<Checked<Self>, DecodeError> {
+        Ok(match kind {
+            CommandKind::CreateFeature => {
+                let name = name_field(input)?;
+                let description = description_field(input)?;
+                let changes = FeatureChanges::decode(input)?;
+                create(name, description, changes)
+            }
+            CommandKind::ConfigureFeature => {
+                let name = name_field(input)?;
+                let description = input.option(description_field)?;
+                let changes = FeatureChanges::decode(input)?;
+                configure(name, description, changes)
+            }
+            CommandKind::StartCanary => {
+                let (name, percent) = (name_field(input)?, input.u8()?);
+                name.and_then(|name| Ok(Self::StartCanary { name, percent: Percent::new(percent)? }))
+            }
+            CommandKind::StartRollout => {
+                let (name, percent) = (name_field(input)?, input.u8()?);
+                name.and_then(|name| Ok(Self::StartRollout { name, target_percent: Percent::new(percent)? }))
+            }
+            CommandKind::AdvanceRollout => name_field(input)?.map(|name| Self::AdvanceRollout { name }),
+            CommandKind::Enable => name_field(input)?.map(|name| Self::Enable { name }),
+            CommandKind::Disable => name_field(input)?.map(|name| Self::Disable { name }),
+            CommandKind::Rollback => {
+                let (name, reason) = (name_field(input)?, Reason::decode(input)?);
+                name.map(|name| Self::Rollback { name, reason })
+            }
+            CommandKind::SetOverride => {
+                let (name, user, enabled) = (name_field(input)?, input.address()?, input.bool()?);
+                name.map(|name| Self::SetOverride { name, user, enabled })
+            }
+            CommandKind::ClearOverride => {
+                let (name, user) = (name_field(input)?, input.address()?);
+                name.map(|name| Self::ClearOverride { name, user })
+            }
+            CommandKind::Report => {
+                let name = name_field(input)?;
+                let report = Report {
+                    successes: input.u32()?,
+                    errors: input.u32()?,
+                    latency_total: input.u64()?,
+                    latency_peak: input.u64()?,
+                    invariant_checks: input.u32()?,
+                    invariant_failures: input.u32()?,
+                };
+                name.and_then(|name| {
+                    if report.is_valid() { Ok(Self::Report { name, report }) } else { Err(Reject::InvalidParameter) }
+                })
+            }
+            CommandKind::TripBreaker => {
+                Ok(Self::TripBreaker { reason: Reason::decode(input)?, until: input.u32()?, drain: input.bool()? })
+            }
+            CommandKind::ResetBreaker => Ok(Self::ResetBreaker),
+            CommandKind::Schedule => {
+                let at = input.u32()?;
+                let commands = decode_schedule(input)?;
+                commands.map(|commands| Self::Schedule { at, commands })
+            }
+            CommandKind::CancelSchedule => Ok(Self::CancelSchedule { at: input.u32()?, id: input.u64()? }),
+            CommandKind::GrantRole => Ok(Self::GrantRole { address: input.address()?, role: role_field(input)? }),
+            CommandKind::RevokeRole => Ok(Self::RevokeRole { address: input.address()?, role: role_field(input)? }),
+            CommandKind::SetParams => {
+                let max_due_per_block = input.option(Reader::u32)?;
+                let breaker_rollbacks = input.option(Reader::u32)?;
+                let breaker_window = input.option(Reader::u32)?;
+                if max_due_per_block == Some(0) {
+                    Err(Reject::InvalidParameter)
+                } else {
+                    Ok(Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window })
+                }
+            }
+            CommandKind::RegisterVersion => {
+                let (plugin, version, code_hash) = (name_field(input)?, input.lp8()?, input.hash()?);
+                register(plugin, version, code_hash, RawManifest::decode(input)?)
+            }
+            CommandKind::Deploy => {
+                let (name, version) = (name_field(input)?, input.lp8()?);
+                let (strategy, terms) = (Strategy::decode(input)?, Terms::decode(input)?);
+                plugin_and_version(name, version).and_then(|(plugin, version)| {
+                    Plan::compile(&strategy, &terms)?;
+                    Ok(Self::Deploy { plugin, version, strategy, terms })
+                })
+            }
+            CommandKind::Pause => name_field(input)?.map(|plugin| Self::Pause { plugin }),
+            CommandKind::Resume => name_field(input)?.map(|plugin| Self::Resume { plugin }),
+            CommandKind::Promote => name_field(input)?.map(|plugin| Self::Promote { plugin }),
+            CommandKind::RollbackDeployment => name_field(input)?.map(|plugin| Self::RollbackDeployment { plugin }),
+            CommandKind::Revert => name_field(input)?.map(|plugin| Self::Revert { plugin }),
+            CommandKind::RetireVersion => plugin_and_version(name_field(input)?, input.lp8()?)
+                .map(|(plugin, version)| Self::RetireVersion { plugin, version }),
+            CommandKind::SetRule => {
+                let (name, constraint) = (name_field(input)?, input.lp8()?);
+                name.and_then(|plugin| Ok(Self::SetRule { plugin, constraint: Constraint::new_option(constraint)? }))
+            }
+            CommandKind::SetHostVersion => {
+                Version::new(input.lp8()?).map(|version| Self::SetHostVersion { version }).map_err(Reject::from)
+            }
+            CommandKind::SetRegistryParams => {
+                let (max_versions, auto_load) = (input.option(Reader::u16)?, input.option(Reader::bool)?);
+                if max_versions.is_some_and(|max| !Registry::MAX_VERSIONS.contains(&max)) {
+                    Err(Reject::InvalidParameter)
+                } else {
+                    Ok(Self::SetRegistryParams { max_versions, auto_load })
+                }
+            }
+            CommandKind::Load => name_field(input)?.map(|plugin| Self::Load { plugin }),
+            CommandKind::Unload => {
+                let (name, force) = (name_field(input)?, input.bool()?);
+                name.map(|plugin| Self::Unload { plugin, force })
+            }
+            CommandKind::ReportVersion => {
+                let (name, version) = (name_field(input)?, input.lp8()?);
+                let report =
+                    VersionReport { requests: input.u32()?, errors: input.u32()?, latency_total: input.u64()? };
+                plugin_and_version(name, version).and_then(|(plugin, version)| {
+                    if report.is_valid() {
+                        Ok(Self::ReportVersion { plugin, version, report })
+                    } else {
+                        Err(Reject::InvalidParameter)
+                    }
+                })
+            }
+            CommandKind::AttestHealth => {
+                let (named, healthy) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
+                named.map(|(plugin, version)| Self::AttestHealth { plugin, version, healthy })
+            }
+            CommandKind::ReportLoad => {
+                let (named, ok) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
+                named.map(|(plugin, version)| Self::ReportLoad { plugin, version, ok })
+            }
+            CommandKind::ReportUnload => {
+                let (named, ok) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
+                named.map(|(plugin, version)| Self::ReportUnload { plugin, version, ok })
+            }
+            CommandKind::FeedPut => {
+                let part = FeedPart::decode(input)?;
+                let environments = FeedEntry::decode_list(input)?;
+                let filters = FeedEntry::decode_list(input)?;
+                environments.and_then(|environments| Ok(Self::FeedPut { part, environments, filters: filters? }))
+            }
+            CommandKind::FeedPatch => {
+                let kind = FeedKind::decode(input)?;
+                let (id, version, body) = (id_field(input)?, input.u64()?, body_field(input)?);
+                id.and_then(|id| Ok(Self::FeedPatch { kind, id, version, body: body? }))
+            }
+            CommandKind::FeedDelete => {
+                let kind = FeedKind::decode(input)?;
+                let (id, version) = (id_field(input)?, input.u64()?);
+                id.map(|id| Self::FeedDelete { kind, id, version })
+            }
+            CommandKind::FeedForget => {
+                let kind = FeedKind::decode(input)?;
+                id_list(input)?.map(|ids| Self::FeedForget { kind, ids })
+            }
+        })
+    }
+}
+
+impl Encode for Command {
+    fn encode(&self, out: &mut Writer) {
+        self.kind().encode(out);
+        match self {
+            Self::CreateFeature { name, description, changes } => {
+                out.name(name);
+                out.lp16(description.as_str().as_bytes());
+                changes.encode(out);
+            }
+            Self::ConfigureFeature { name, description, changes } => {
+                out.name(name);
+                out.option(description.as_ref(), |out, text| out.lp16(text.as_str().as_bytes()));
+                changes.encode(out);
+            }
+            Self::StartCanary { name, percent } | Self::StartRollout { name, target_percent: percent } => {
+                out.name(name);
+                out.u8(percent.get());
+            }
+            Self::AdvanceRollout { name } | Self::Enable { name } | Self::Disable { name } => out.name(name),
+            Self::Rollback { name, reason } => {
+                out.name(name);
+                reason.encode(out);
+            }
+            Self::SetOverride { name, user, enabled } => {
+                out.name(name);
+                out.address(user);
+                out.bool(*enabled);
+            }
+            Self::ClearOverride { name, user } => {
+                out.name(name);
+                out.address(user);
+            }
+            Self::Report { name, report } => {
+                out.name(name);
+                out.u32(report.successes);
+                out.u32(report.errors);
+                out.u64(report.latency_total);
+                out.u64(report.latency_peak);
+                out.u32(report.invariant_checks);
+                out.u32(report.invariant_failures);
+            }
+            Self::TripBreaker { reason, until, drain } => {
+                reason.encode(out);
+                out.u32(*until);
+                out.bool(*drain);
+            }
+            Self::ResetBreaker => {}
+            Self::Schedule { at, commands } => {
+                out.u32(*at);
+                Self::encode_list(commands, out);
+            }
+            Self::CancelSchedule { at, id } => {
+                out.u32(*at);
+                out.u64(*id);
+            }
+            Self::GrantRole { address, role } | Self::RevokeRole { address, role } => {
+                out.address(address);
+                out.u8(role.mask());
+            }
+            Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
+                out.option(*max_due_per_block, Writer::u32);
+                out.option(*breaker_rollbacks, Writer::u32);
+                out.option(*breaker_window, Writer::u32);
+            }
+            Self::RegisterVersion { plugin, version, manifest } => {
+                out.name(plugin);
+                version.encode(out);
+                out.hash(&manifest.code_hash);
+                manifest.encode_rest(out);
+            }
+            Self::Deploy { plugin, version, strategy, terms } => {
+                out.name(plugin);
+                version.encode(out);
+                strategy.encode(out);
+                terms.encode(out);
+            }
+            Self::Pause { plugin }
+            | Self::Resume { plugin }
+            | Self::Promote { plugin }
+            | Self::RollbackDeployment { plugin }
+            | Self::Revert { plugin }
+            | Self::Load { plugin } => out.name(plugin),
+            Self::RetireVersion { plugin, version } => {
+                out.name(plugin);
+                version.encode(out);
+            }
+            Self::SetRule { plugin, constraint } => {
+                out.name(plugin);
+                Constraint::encode_option(constraint.as_ref(), out);
+            }
+            Self::SetHostVersion { version } => version.encode(out),
+            Self::SetRegistryParams { max_versions, auto_load } => {
+                out.option(*max_versions, Writer::u16);
+                out.option(*auto_load, Writer::bool);
+            }
+            Self::Unload { plugin, force } => {
+                out.name(plugin);
+                out.bool(*force);
+            }
+            Self::ReportVersion { plugin, version, report } => {
+                out.name(plugin);
+                version.encode(out);
+                out.u32(report.requests);
+                out.u32(report.errors);
+                out.u64(report.latency_total);
+            }
+            Self::AttestHealth { plugin, version, healthy: flag }
+            | Self::ReportLoad { plugin, version, ok: flag }
+            | Self::ReportUnload { plugin, version, ok: flag } => {
+                out.name(plugin);
+                version.encode(out);
+                out.bool(*flag);
+            }
+            Self::FeedPut { part, environments, filters } => {
+                part.encode(out);
+                FeedEntry::encode_list(environments, out);
+                FeedEntry::encode_list(filters, out);
+            }
+            Self::FeedPatch { kind, id, version, body } => {
+                kind.encode(out);
+                out.lp8(id.as_bytes());
+                out.u64(*version);
+                out.lp16(body.as_bytes());
+            }
+            Self::FeedDelete { kind, id, version } => {
+                kind.encode(out);
+                out.lp8(id.as_bytes());
+                out.u64(*version);
+            }
+            Self::FeedForget { kind, ids } => {
+                kind.encode(out);
+                out.u8(u8::try_from(ids.len()).unwrap_or(u8::MAX));
+                ids.iter().for_each(|id| out.lp8(id.as_bytes()));
+            }
+        }
+    }
+}
+
+fn create(
+    name: Checked<Name>,
+    description: Checked<Description>,
+    changes: Checked<FeatureChanges>,
+) -> Checked<Command> {
+    Ok(Command::CreateFeature { name: name?, description: description?, changes: changes? })
+}
+
+fn configure(
+    name: Checked<Name>,
+    description: Option<Checked<Description>>,
+    changes: Checked<FeatureChanges>,
+) -> Checked<Command> {
+    Ok(Command::ConfigureFeature { name: name?, description: description.transpose()?, changes: changes? })
+}
+
+fn name_field(input: &mut Reader<'_>) -> Result<Checked<Name>, DecodeError> {
+    Ok(Name::new(input.lp8()?).map_err(Reject::from))
+}
+
+fn description_field(input: &mut Reader<'_>) -> Result<Checked<Description>, DecodeError> {
+    let bytes = input.lp16()?;
+    Ok(Description::new(input.text(bytes)?).map_err(Reject::from))
+}
+
+/// The name is checked before the version.
+fn plugin_and_version(name: Checked<Name>, version: &[u8]) -> Checked<(Name, Version)> {
+    Ok((name?, Version::new(version)?))
+}
+
+/// All names are checked before the version, and that before the constraints.
+fn register(name: Checked<Name>, version: &[u8], code_hash: Hash, raw: RawManifest<'_>) -> Checked<Command> {
+    let plugin = name?;
+    let named = raw.check_names()?;
+    let version = Version::new(version)?;
+    Ok(Command::RegisterVersion { plugin, version, manifest: Arc::new(named.check(code_hash)?) })
+}
+
+fn role_field(input: &mut Reader<'_>) -> Result<Role, DecodeError> {
+    let mask = input.u8()?;
+    Role::from_mask(mask).ok_or(input.error(DecodeErrorKind::UnknownTag))
+}
+
+/// Every nested command must decode; the first that may not be scheduled or breaks a rule decides.
+fn decode_schedule(input: &mut Reader<'_>) -> Result<Checked<Vec<Command>>, DecodeError> {
+    let mut commands = Ok(Vec::new());
+    // A schedule inside a schedule is refused, but what it holds must decode all the same, to any
+    // depth: a list of what is left to look at, so that bytes cannot make the decoder recurse.
+    let mut refused = Vec::new();
+    for bytes in schedule_frame(input)? {
+        match (&mut commands, decode_nested(bytes, &mut refused)?) {
+            (Ok(commands), Ok(command)) => commands.push(command),
+            (Ok(_), Err(reject)) => commands = Err(reject),
+            (Err(_), _) => {}
+        }
+    }
+    while let Some(bytes) = refused.pop() {
+        let _refused_already = decode_nested(bytes, &mut refused)?;
+    }
+    Ok(commands)
+}
+
+/// Decodes one command of a schedule, and puts those of a schedule inside it on the list.
+fn decode_nested<'a>(bytes: &'a [u8], refused: &mut Vec<&'a [u8]>) -> Result<Checked<Command>, DecodeError> {
+    let mut input = Reader::new(bytes);
+    let kind = CommandKind::decode(&mut input)?;
+    let command = if kind == CommandKind::Schedule {
+        input.u32()?;
+        refused.extend(schedule_frame(&mut input)?);
+        Err(Reject::InvalidParameter)
+    } else {
+        Command::decode(kind, &mut input)?
+    };
+    input.finish()?;
+    Ok(if kind.is_schedulable() { command } else { Err(Reject::InvalidParameter) })
+}
+
+fn schedule_frame<'a>(input: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DecodeError> {
+    let count = usize::from(input.u8()?);
+    if count == 0 || count > SCHEDULE_COMMANDS_MAX {
+        return Err(input.error(DecodeErrorKind::TooLarge));
+    }
+    (0..count).map(|_| input.lp16()).collect()
+}

@@ -1,0 +1,142 @@
+//! The commands on the feed.
+//!
+//! No command changes anything before it is certain to succeed: totals are added up first.
+
+use alloc::vec::Vec;
+
+use crate::event::Event;
+use crate::feed;
+use crate::feed::record::{FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FeedBody, FeedEntry, FeedId, FeedKey, FeedKind, FeedPart};
+use crate::feed::{FeedAction, Transition};
+use crate::note::Note;
+use crate::overlay::Overlay;
+use crate::reject::Reject;
+
+const _: () = assert!(FEED_PUT_IDS_MAX <= FEED_LIVE_MAX, "what a put retains may be live");
+
+impl Overlay<'_> {
+    /// Upserts what a put or a part of it lists; what no part has listed is forgotten at its end.
+    pub(crate) fn feed_put(
+        &mut self,
+        part: FeedPart,
+        environments: &[FeedEntry],
+        filters: &[FeedEntry],
+    ) -> Result<(), Reject> {
+        if !part.is_begin() && !self.feed.state.open {
+            return Err(Reject::FeedPutNotOpen);
+        }
+        let mut totals = self.feed.state;
+        totals.open = true;
+        if part.is_begin() {
+            totals.listed = 0;
+        }
+        let mut upserts = Vec::new();
+        let lists = [(FeedKind::Environment, environments), (FeedKind::Filter, filters)];
+        for (kind, FeedEntry { id, version, body }) in
+            lists.into_iter().flat_map(|(kind, entries)| entries.iter().map(move |entry| (kind, entry)))
+        {
+            let key = FeedKey { kind, id: *id };
+            let stored = self.feed.item(&key);
+            let transition = feed::upsert_in_put(kind, stored, *version, body);
+            totals.count(kind, stored, transition.item.as_ref().or(stored));
+            let is_listed = !part.is_begin() && self.feed.is_listed(&key);
+            totals.listed = totals.listed.saturating_add(u32::from(!is_listed));
+            upserts.push((key, transition));
+        }
+        // What is live when a put ends is among the ids that it retains, and their limit is not above
+        // that of live items: nothing can fail at the end.
+        if !totals.is_within_limits() {
+            return Err(Reject::FeedTooManyItems);
+        }
+        if part.is_begin() {
+            self.feed.clear_listed();
+        }
+        self.feed.state.open = true;
+        for (key, transition) in upserts {
+            self.feed.list(key);
+            self.receive(key, transition);
+        }
+        if part.is_end() {
+            self.end_put();
+        }
+        Ok(())
+    }
+
+    fn end_put(&mut self) {
+        for (key, Transition { item, action }) in self.feed.unlisted() {
+            let version = self.feed.store(key, item);
+            // A mark on what was deleted already is no news to anybody, and no message was about it.
+            if action != FeedAction::Noop {
+                self.tell(key, version, action);
+            }
+        }
+        self.feed.clear_listed();
+        self.feed.state.open = false;
+        self.events.push(Event::FeedReceivedAll);
+    }
+
+    /// Upserts one item. An open put retains it: it may be newer than what the put will list.
+    pub(crate) fn feed_patch(
+        &mut self,
+        kind: FeedKind,
+        id: FeedId,
+        version: u64,
+        body: &FeedBody,
+    ) -> Result<(), Reject> {
+        let key = FeedKey { kind, id };
+        let transition = feed::upsert(kind, self.feed.item(&key), version, body);
+        let is_retained = self.feed.state.open && transition.item.is_some();
+        let is_new = is_retained && !self.feed.is_listed(&key);
+        self.check_totals(&key, &transition, u32::from(is_new))?;
+        if is_retained {
+            self.feed.list(key);
+        }
+        self.receive(key, transition);
+        Ok(())
+    }
+
+    /// Deletes one item, seen or not.
+    pub(crate) fn feed_delete(&mut self, kind: FeedKind, id: FeedId, version: u64) -> Result<(), Reject> {
+        let key = FeedKey { kind, id };
+        let transition = feed::delete(self.feed.item(&key), version);
+        self.check_totals(&key, &transition, 0)?;
+        self.receive(key, transition);
+        Ok(())
+    }
+
+    /// Erases the records of items: the only way in which a mark goes.
+    pub(crate) fn feed_forget(&mut self, kind: FeedKind, ids: &[FeedId]) -> Result<(), Reject> {
+        for id in ids {
+            let key = FeedKey { kind, id: *id };
+            let stored = self.feed.item(&key);
+            let (version, action) = (stored.map(|item| item.version).unwrap_or_default(), feed::forget(stored));
+            self.feed.set_item(key, None);
+            self.tell(key, version, action);
+        }
+        Ok(())
+    }
+
+    /// Whether the totals stay within their limits by a transition and ids that the open put retains by it.
+    fn check_totals(&self, key: &FeedKey, transition: &Transition, listed: u32) -> Result<(), Reject> {
+        let mut totals = self.feed.state;
+        let stored = self.feed.item(key);
+        totals.count(key.kind, stored, transition.item.as_ref().or(stored));
+        totals.listed = totals.listed.saturating_add(listed);
+        if totals.is_within_limits() { Ok(()) } else { Err(Reject::FeedTooManyItems) }
+    }
+
+    fn receive(&mut self, key: FeedKey, Transition { item, action }: Transition) {
+        let version = self.feed.store(key, item);
+        self.tell(key, version, action);
+    }
+
+    /// An event for what concerns others, a note for what does not.
+    fn tell(&mut self, FeedKey { kind, id }: FeedKey, version: u64, action: FeedAction) {
+        match action {
+            FeedAction::Insert => self.events.push(Event::FeedInsert { kind, id, version }),
+            FeedAction::Updated => self.events.push(Event::FeedUpdated { kind, id, version }),
+            FeedAction::Delete => self.events.push(Event::FeedDelete { kind, id, version }),
+            FeedAction::Noop => self.note(Note::Feed { kind, id, action }),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The guard: what reports add up to, and when they call for a rollback.
+//!
+//! Integers only; products in u128, so that nothing overflows and every node rounds alike.
+
+use crate::feature::record::{Feature, Metrics, Policy, Reason, Report};
+use crate::tags::tags;
+use crate::values::Height;
+
+tags! {
+    /// What decided a rollback.
+    RollbackRule {
+        /// A rollback command.
+        Command = 0, "command";
+        /// Guard rule 1: failed invariants.
+        Invariants = 1, "invariants";
+        /// Guard rule 2: the error rate of the trial.
+        ErrorRate = 2, "error_rate";
+        /// Guard rule 3: the error rate of the window.
+        WindowErrorRate = 3, "window_error_rate";
+        /// Guard rule 4: the average latency of the trial.
+        Latency = 4, "latency";
+        /// The draining breaker.
+        Breaker = 5, "breaker";
+    }
+}
+
+/// Rates are in parts of this.
+const RATE_UNIT: u128 = 10_000;
+
+/// Why a feature must be rolled back: the rule, what it counted, and what it compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) rule: RollbackRule,
+    pub(crate) reason: Reason,
+    pub(crate) errors: u64,
+    pub(crate) successes: u64,
+    pub(crate) value: u64,
+    pub(crate) threshold: u64,
+}
+
+/// The error rate in 1/10 000, rounded down; none without operations.
+pub(crate) fn error_rate(errors: u64, successes: u64) -> Option<u64> {
+    let operations = u128::from(errors).saturating_add(u128::from(successes));
+    let rate = u128::from(errors).saturating_mul(RATE_UNIT).checked_div(operations)?;
+    u64::try_from(rate).ok()
+}
+
+/// Adds a report of height `height` to the counts. The feature is on.
+pub(crate) fn add_report(
+    feature: &mut Feature,
+    metrics: &mut Metrics,
+    policy: &Policy,
+    report: &Report,
+    height: Height,
+) {
+    let (successes, errors) = (u64::from(report.successes), u64::from(report.errors));
+    let operations = report.operations();
+    let add = |count: &mut u64, more: u64| *count = count.saturating_add(more);
+
+    add(&mut feature.success_count, successes);
+    add(&mut feature.error_count, errors);
+
+    add(&mut metrics.total_operations, operations);
+    add(&mut metrics.successful_ops, successes);
+    add(&mut metrics.failed_ops, errors);
+    metrics.peak_latency = metrics.peak_latency.max(report.latency_peak);
+    add(&mut metrics.invariant_checks, u64::from(report.invariant_checks));
+    add(&mut metrics.invariant_failures, u64::from(report.invariant_failures));
+    add(&mut metrics.latency_sum, report.latency_total);
+
+    add(&mut metrics.trial_invariant_failures, u64::from(report.invariant_failures));
+    add(&mut metrics.trial_latency_sum, report.latency_total);
+    add(&mut metrics.trial_operations, operations);
+    add(&mut metrics.step_operations, operations);
+
+    if policy.window_blocks != 0 {
+        roll_window(metrics, feature.start_block, policy.window_blocks, height);
+        add(&mut metrics.current_successes, successes);
+        add(&mut metrics.current_errors, errors);
+    }
+}
+
+/// Moves the counts to the window that holds `height`. Windows are counted from `start`.
+fn roll_window(metrics: &mut Metrics, start: Height, length: u32, height: Height) {
+    let into = height.saturating_sub(start).checked_rem(length).unwrap_or_default();
+    let window_start = height.saturating_sub(into);
+    if window_start == metrics.window_start {
+        return;
+    }
+    let is_next = metrics.window_start.checked_add(length) == Some(window_start);
+    let previous = if is_next { (metrics.current_successes, metrics.current_errors) } else { (0, 0) };
+    (metrics.previous_successes, metrics.previous_errors) = previous;
+    (metrics.current_successes, metrics.current_errors) = (0, 0);
+    metrics.window_start = window_start;
+}
+
+/// The first rule that calls for a rollback.
+pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Option<Finding> {
+    let trial = |rule, reason, value, threshold| Finding {
+        rule,
+        reason,
+        errors: feature.error_count,
+        successes: feature.success_count,
+        value,
+        threshold,
+    };
+    if metrics.trial_invariant_failures > policy.max_invariant_failures {
+        let (value, threshold) = (metrics.trial_invariant_failures, policy.max_invariant_failures);
+        return Some(trial(RollbackRule::Invariants, Reason::InvariantViolation, value, threshold));
+    }
+    if let Some(rate) = exceeded_rate(feature, policy, feature.error_count, feature.success_count) {
+        let threshold = u64::from(feature.max_error_rate);
+        return Some(trial(RollbackRule::ErrorRate, Reason::ErrorRate, rate, threshold));
+    }
+    if policy.window_blocks != 0 {
+        let errors = metrics.current_errors.saturating_add(metrics.previous_errors);
+        let successes = metrics.current_successes.saturating_add(metrics.previous_successes);
+        if let Some(rate) = exceeded_rate(feature, policy, errors, successes) {
+            let threshold = u64::from(feature.max_error_rate);
+            let finding = trial(RollbackRule::WindowErrorRate, Reason::ErrorRate, rate, threshold);
+            return Some(Finding { errors, successes, ..finding });
+        }
+    }
+    if policy.max_latency != 0 && metrics.trial_operations >= u64::from(policy.min_samples) {
+        let average = metrics.trial_latency_sum.checked_div(metrics.trial_operations)?;
+        if average > policy.max_latency {
+            return Some(trial(RollbackRule::Latency, Reason::Performance, average, policy.max_latency));
+        }
+    }
+    None
+}
+
+/// The error rate, if there are enough samples to judge and it is too high.
+fn exceeded_rate(feature: &Feature, policy: &Policy, errors: u64, successes: u64) -> Option<u64> {
+    let rate = error_rate(errors, successes)?;
+    let enough = u128::from(errors).saturating_add(u128::from(successes)) >= u128::from(policy.min_samples);
+    (enough && rate > u64::from(feature.max_error_rate)).then_some(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_round_down_and_never_overflow() {
+        for (errors, successes, rate) in [
+            (0, 0, None),
+            (0, 1, Some(0)),
+            (1, 0, Some(10_000)),
+            (1, 2, Some(3_333)),
+            (1, 99, Some(100)),
+            (101, 9_899, Some(101)),
+            (u64::MAX, u64::MAX, Some(5_000)),
+            (u64::MAX, 0, Some(10_000)),
+        ] {
+            assert_eq!(error_rate(errors, successes), rate, "{errors}/{successes}");
+        }
+    }
+
+    #[test]
+    fn windows_roll_on_their_grid() {
+        let full = Metrics { window_start: 110, current_successes: 4, current_errors: 3, ..Metrics::default() };
+        for (height, window_start, current, previous) in [
+            (110, 110, (4, 3), (0, 0)),
+            (119, 110, (4, 3), (0, 0)),
+            (120, 120, (0, 0), (4, 3)),
+            (129, 120, (0, 0), (4, 3)),
+            (130, 130, (0, 0), (0, 0)),
+            (u32::MAX, 4_294_967_290, (0, 0), (0, 0)),
+        ] {
+            let mut metrics = full;
+            roll_window(&mut metrics, 100, 10, height);
+            assert_eq!(metrics.window_start, window_start, "{height}");
+            assert_eq!((metrics.current_successes, metrics.current_errors), current, "{height}");
+            assert_eq!((metrics.previous_successes, metrics.previous_errors), previous, "{height}");
+        }
+    }
+}

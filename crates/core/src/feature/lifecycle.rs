@@ -1,0 +1,279 @@
+//! The lifecycle of a feature: which transition is legal from which status, and what it writes.
+//!
+//! Functions of values. Who may ask, whether the breaker is open, and the history are the
+//! business of `execute`.
+
+use crate::feature::guard::error_rate;
+use crate::feature::record::{Advance, Cause, Feature, FeatureChanges, Metrics, Policy, Reason, Status};
+use crate::reject::Reject;
+use crate::values::{Address, Description, Height, Name, Percent};
+
+/// What a command wants from a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transition {
+    Configure,
+    StartCanary,
+    StartRollout,
+    Advance,
+    Enable,
+    Disable,
+    Rollback,
+    Report,
+}
+
+impl Transition {
+    /// The one table of the lifecycle.
+    pub(crate) const fn check(self, status: Status) -> Result<(), Reject> {
+        use Status::{Canary, Disabled, Enabled, RolledBack, RollingOut};
+        match (self, status) {
+            (Self::Configure, Disabled | RolledBack)
+            | (Self::StartCanary, Disabled | RolledBack | Canary)
+            | (Self::StartRollout, Canary)
+            | (Self::Advance, RollingOut)
+            | (Self::Enable, Disabled | RolledBack | Canary | RollingOut)
+            | (Self::Disable, RolledBack | Canary | RollingOut | Enabled)
+            | (Self::Rollback | Self::Report, Canary | RollingOut | Enabled) => Ok(()),
+
+            (Self::Configure, Canary | RollingOut | Enabled) | (Self::StartCanary | Self::StartRollout, RollingOut) => {
+                Err(Reject::RolloutInProgress)
+            }
+            (Self::StartRollout | Self::Advance | Self::Rollback | Self::Report, Disabled | RolledBack) => {
+                Err(Reject::FeatureDisabled)
+            }
+            (Self::StartCanary | Self::StartRollout | Self::Enable, Enabled)
+            | (Self::Advance, Canary | Enabled)
+            | (Self::Disable, Disabled) => Err(Reject::InvalidTransition),
+        }
+    }
+}
+
+/// A new feature with its defaults.
+pub(crate) fn create(name: Name, description: Description, signer: Address) -> Feature {
+    Feature {
+        name,
+        description,
+        status: Status::Disabled,
+        rollout_percent: Percent::ZERO,
+        target_percent: Percent::FULL,
+        increment_percent: Percent::new(Feature::INCREMENT_PERCENT).unwrap_or(Percent::FULL),
+        increment_blocks: Feature::INCREMENT_BLOCKS,
+        start_block: 0,
+        last_increment_block: 0,
+        error_count: 0,
+        success_count: 0,
+        max_error_rate: Feature::MAX_ERROR_RATE,
+        min_success_count: Feature::MIN_SUCCESS_COUNT,
+        enabled_by: signer,
+        rollback_reason: Reason::Manual,
+    }
+}
+
+/// Writes the settings that are given, other than the policy.
+pub(crate) fn configure(feature: &mut Feature, changes: &FeatureChanges) {
+    feature.increment_percent = changes.increment_percent.unwrap_or(feature.increment_percent);
+    feature.increment_blocks = changes.increment_blocks.unwrap_or(feature.increment_blocks);
+    feature.max_error_rate = changes.max_error_rate.unwrap_or(feature.max_error_rate);
+    feature.min_success_count = changes.min_success_count.unwrap_or(feature.min_success_count);
+}
+
+/// Starts a canary at `height`, with a new trial.
+pub(crate) fn start_canary(feature: &mut Feature, metrics: &mut Metrics, percent: Percent, height: Height) {
+    new_trial(feature, metrics);
+    feature.status = Status::Canary;
+    feature.rollout_percent = percent;
+    feature.start_block = height;
+    feature.last_increment_block = height;
+}
+
+fn new_trial(feature: &mut Feature, metrics: &mut Metrics) {
+    feature.error_count = 0;
+    feature.success_count = 0;
+    *metrics = metrics.new_trial();
+}
+
+/// Whether the data allow a rollout to `target`.
+pub(crate) fn check_rollout(feature: &Feature, target: Percent) -> Result<(), Reject> {
+    if feature.success_count < feature.min_success_count {
+        return Err(Reject::InsufficientData);
+    }
+    let rate = error_rate(feature.error_count, feature.success_count);
+    if rate.is_some_and(|rate| rate > u64::from(feature.max_error_rate)) {
+        return Err(Reject::ErrorRateExceeded);
+    }
+    if target <= feature.rollout_percent && target != Percent::FULL {
+        return Err(Reject::InvalidPercent);
+    }
+    Ok(())
+}
+
+/// Starts a rollout at `height`; its first step falls due one interval later.
+pub(crate) fn start_rollout(feature: &mut Feature, target: Percent, height: Height) {
+    feature.status = Status::RollingOut;
+    feature.target_percent = target;
+    feature.last_increment_block = height;
+}
+
+/// The height at which the next step falls due, if it ever does.
+pub(crate) fn step_due(feature: &Feature) -> Option<Height> {
+    match feature.status {
+        Status::RollingOut => feature.last_increment_block.checked_add(feature.increment_blocks),
+        Status::Disabled | Status::Canary | Status::Enabled | Status::RolledBack => None,
+    }
+}
+
+/// The height at which a block makes the next step by itself, if it ever does.
+pub(crate) fn automatic_step_due(feature: &Feature, policy: &Policy) -> Option<Height> {
+    match policy.advance {
+        Advance::Automatic => step_due(feature),
+        Advance::Manual => None,
+    }
+}
+
+/// What a due step did.
+pub(crate) enum Step {
+    /// There were not enough operations since the last one.
+    Held { operations: u64, needed: u64 },
+    /// The percent is one increment on, or at the target.
+    Made { from: Percent, cause: Cause },
+}
+
+/// Makes a due step at `height`.
+pub(crate) fn step(feature: &mut Feature, metrics: &mut Metrics, policy: &Policy, height: Height) -> Step {
+    feature.last_increment_block = height;
+    if metrics.step_operations < policy.step_min_operations {
+        return Step::Held { operations: metrics.step_operations, needed: policy.step_min_operations };
+    }
+    let from = feature.rollout_percent;
+    let target = feature.target_percent;
+    feature.rollout_percent = from.step(feature.increment_percent, target);
+    // A step that is made sets the percent, be it to the same value (100 to 100): the count restarts.
+    metrics.step_operations = 0;
+    if feature.rollout_percent != target {
+        return Step::Made { from, cause: Cause::Stepped };
+    }
+    feature.status = if target == Percent::FULL { Status::Enabled } else { Status::Canary };
+    Step::Made { from, cause: Cause::TargetReached }
+}
+
+/// Turns the feature on for everybody; a new trial if it was off.
+pub(crate) fn enable(feature: &mut Feature, metrics: &mut Metrics) {
+    if !feature.status.is_on() {
+        new_trial(feature, metrics);
+    }
+    feature.status = Status::Enabled;
+    feature.rollout_percent = Percent::FULL;
+}
+
+/// Turns the feature off.
+pub(crate) fn disable(feature: &mut Feature) {
+    feature.status = Status::Disabled;
+    feature.rollout_percent = Percent::ZERO;
+}
+
+/// Turns the feature off for a reason.
+pub(crate) fn roll_back(feature: &mut Feature, reason: Reason) {
+    feature.status = Status::RolledBack;
+    feature.rollout_percent = Percent::ZERO;
+    feature.rollback_reason = reason;
+}
+
+/// Whether the next step of a rollout lowers the percent, and so switches users off. No transition
+/// leaves a feature so; other odd percents do no harm, and the reference implementation writes some.
+pub(crate) fn steps_down(feature: &Feature) -> bool {
+    feature.status == Status::RollingOut && feature.target_percent < feature.rollout_percent
+}
+
+/// How far a rollout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The percent of users for whom the feature is on.
+    pub percent: Percent,
+    /// Blocks from `height` to the next step: 0 when it is due, none when there is none.
+    pub blocks_to_step: Option<u32>,
+    /// How many errors in a row the guard's rate rule would still bear in this trial; none when the
+    /// feature is off or no number of errors would exceed the rate.
+    pub errors_left: Option<u64>,
+}
+
+/// Blocks from `height` to the next step of a rollout: 0 when it is due, none when there is none.
+#[must_use]
+pub fn blocks_to_step(feature: &Feature, height: Height) -> Option<u32> {
+    step_due(feature).map(|due| due.saturating_sub(height))
+}
+
+impl Progress {
+    /// The progress of a feature at `height`.
+    #[must_use]
+    pub fn of(feature: &Feature, policy: &Policy, height: Height) -> Self {
+        Self {
+            percent: feature.rollout_percent,
+            blocks_to_step: blocks_to_step(feature, height),
+            errors_left: errors_left(feature, policy),
+        }
+    }
+}
+
+/// The largest number of further errors, and nothing but errors, that rule 2 of the guard bears.
+fn errors_left(feature: &Feature, policy: &Policy) -> Option<u64> {
+    let max = u128::from(feature.max_error_rate);
+    // The floored rate exceeds `max` from errors × 10 000 ≥ (max + 1) × operations on.
+    let share = max.saturating_add(1);
+    if !feature.status.is_on() || share > 10_000 {
+        return None;
+    }
+    let (errors, successes) = (u128::from(feature.error_count), u128::from(feature.success_count));
+    // The least e with e × 10 000 ≥ share × (e + successes), and at least one error.
+    let needed = match 10_000_u128.saturating_sub(share) {
+        0 => 1,
+        rest => share.saturating_mul(successes).div_ceil(rest).max(1),
+    };
+    let needed = if share == 10_000 && successes > 0 { return None } else { needed };
+    // Below min_samples nothing is judged.
+    let samples = u128::from(policy.min_samples).saturating_sub(successes);
+    let left = needed.max(samples).saturating_sub(errors).saturating_sub(1);
+    u64::try_from(left).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feature::guard::judge;
+
+    #[test]
+    fn errors_left_is_what_the_guard_bears() {
+        let policy = Policy { min_samples: 10, ..Policy::default() };
+        for (max_error_rate, successes, errors) in
+            [(100, 0, 0), (100, 1_000, 0), (100, 1_000, 5), (0, 1_000, 0), (9_998, 3, 0), (5_000, 7, 2), (9_999, 0, 0)]
+        {
+            let mut feature = create("f".parse().unwrap(), Description::new("").unwrap(), Address::ZERO);
+            feature.status = Status::Canary;
+            (feature.max_error_rate, feature.success_count, feature.error_count) = (max_error_rate, successes, errors);
+            let left = errors_left(&feature, &policy).unwrap();
+            feature.error_count = errors + left;
+            assert_eq!(
+                judge(&feature, &Metrics::default(), &policy),
+                None,
+                "{max_error_rate} {successes} {errors} {left}"
+            );
+            feature.error_count += 1;
+            assert!(
+                judge(&feature, &Metrics::default(), &policy).is_some(),
+                "{max_error_rate} {successes} {errors} {left}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_number_of_errors_is_too_many() {
+        for (status, max_error_rate, successes) in [
+            (Status::Disabled, 100, 0),
+            (Status::RolledBack, 100, 0),
+            (Status::Enabled, 10_000, 0),
+            (Status::Enabled, 9_999, 1),
+        ] {
+            let mut feature = create("f".parse().unwrap(), Description::new("").unwrap(), Address::ZERO);
+            (feature.status, feature.max_error_rate, feature.success_count) = (status, max_error_rate, successes);
+            assert_eq!(errors_left(&feature, &Policy::default()), None, "{status} {max_error_rate} {successes}");
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! The ids, bodies and records of the feed, each with its canonical encoding.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::reject::{Checked, Reject};
+use crate::tags::tags;
+use crate::values::ValueError;
+
+/// The most ids that one put lists, in all its parts.
+pub const FEED_PUT_IDS_MAX: u32 = 4_096;
+
+/// The most live items, of both kinds together.
+pub const FEED_LIVE_MAX: u32 = 4_096;
+
+/// The most records of one kind, deleted and forgotten ones included.
+pub const FEED_RECORDS_MAX: u32 = 65_536;
+
+/// The most ids that one feed_forget names; the least is 1.
+pub const FEED_FORGET_IDS_MAX: usize = 32;
+
+tags! {
+    /// What an item of the feed is.
+    FeedKind {
+        /// An environment.
+        Environment = 0, "environment";
+        /// A filter. While it is live it keeps its body.
+        Filter = 1, "filter";
+    }
+}
+
+tags! {
+    /// Which part of a put a command is.
+    FeedPart {
+        /// All of it.
+        Only = 0, "only";
+        /// The first of several; it opens the put, and abandons one that is open.
+        First = 1, "first";
+        /// One in between.
+        More = 2, "more";
+        /// The last of several.
+        Last = 3, "last";
+    }
+}
+
+impl FeedPart {
+    /// Whether a put begins with this part.
+    #[must_use]
+    pub const fn is_begin(self) -> bool {
+        match self {
+            Self::Only | Self::First => true,
+            Self::More | Self::Last => false,
+        }
+    }
+
+    /// Whether a put ends with this part.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Only | Self::Last => true,
+            Self::First | Self::More => false,
+        }
+    }
+}
+
+/// The id of an item: 1 to 128 bytes of printable ASCII without space.
+///
+/// It is kept zero-padded. No character of an id is the zero byte, so the order of the padded
+/// arrays is the order of the ids.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeedId {
+    bytes: [u8; FeedId::LEN_MAX],
+    len: u8,
+}
+
+impl FeedId {
+    /// The longest id, in bytes.
+    pub const LEN_MAX: usize = 128;
+
+    /// Checks the rule.
+    ///
+    /// # Errors
+    /// [`ValueError::FeedId`] for anything that breaks it.
+    pub fn new(id: &[u8]) -> Result<Self, ValueError> {
+        let mut bytes = [0; Self::LEN_MAX];
+        bytes.get_mut(..id.len()).ok_or(ValueError::FeedId)?.copy_from_slice(id);
+        if id.is_empty() || !id.iter().all(u8::is_ascii_graphic) {
+            return Err(ValueError::FeedId);
+        }
+        Ok(Self { bytes, len: u8::try_from(id.len()).map_err(|_| ValueError::FeedId)? })
+    }
+
+    /// The id as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for FeedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for FeedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl FromStr for FeedId {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        Self::new(text.as_bytes())
+    }
+}
+
+/// The content of an item: at most 4 096 bytes that mean nothing here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FeedBody(Arc<[u8]>);
+
+impl FeedBody {
+    /// The longest body, in bytes.
+    pub const LEN_MAX: usize = 4_096;
+
+    /// Checks the length.
+    ///
+    /// # Errors
+    /// [`ValueError::FeedBody`] above 4 096 bytes.
+    pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
+        if bytes.len() > Self::LEN_MAX { Err(ValueError::FeedBody) } else { Ok(Self(bytes.into())) }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for FeedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Which item: ids of one kind have nothing to do with those of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeedKey {
+    /// What it is.
+    pub kind: FeedKind,
+    /// Its id.
+    pub id: FeedId,
+}
+
+/// An item as a put lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// Its id.
+    pub id: FeedId,
+    /// Its version.
+    pub version: u64,
+    /// Its content.
+    pub body: FeedBody,
+}
+
+impl FeedEntry {
+    /// The fewest bytes of an entry: two lengths, an id of one byte and the version.
+    const SIZE_MIN: usize = 12;
+
+    /// A u16 count, then the entries.
+    pub(crate) fn encode_list(entries: &[Self], out: &mut Writer) {
+        out.u16(u16::try_from(entries.len()).unwrap_or(u16::MAX));
+        for entry in entries {
+            out.lp8(entry.id.as_bytes());
+            out.u64(entry.version);
+            out.lp16(entry.body.as_bytes());
+        }
+    }
+
+    /// Reads a list whose ids ascend. The first entry that breaks a rule decides: its id, then its body.
+    pub(crate) fn decode_list(input: &mut Reader<'_>) -> Result<Checked<Vec<Self>>, DecodeError> {
+        let count = input.u16()?;
+        // Room for no more than the bytes at hand can hold, and made once: what grows takes it three times.
+        let room = usize::from(count).min(input.remaining() / Self::SIZE_MIN);
+        let mut entries = Ok(Vec::with_capacity(room));
+        let mut ids = Ascending::default();
+        for _ in 0..count {
+            let id = ids.next(input)?;
+            let version = input.u64()?;
+            let body = FeedBody::new(input.lp16()?);
+            entries = entries.and_then(|mut entries: Vec<Self>| {
+                entries.push(Self { id: id?, version, body: body? });
+                Ok(entries)
+            });
+        }
+        Ok(entries)
+    }
+}
+
+/// An id behind a u8 length; its rule is not the decoder's.
+pub(crate) fn id_field(input: &mut Reader<'_>) -> Result<Checked<FeedId>, DecodeError> {
+    Ok(FeedId::new(input.lp8()?).map_err(Reject::from))
+}
+
+/// A body behind a u16 length; its rule is not the decoder's.
+pub(crate) fn body_field(input: &mut Reader<'_>) -> Result<Checked<FeedBody>, DecodeError> {
+    Ok(FeedBody::new(input.lp16()?).map_err(Reject::from))
+}
+
+/// A u8 count from 1 on, then ids that ascend.
+pub(crate) fn id_list(input: &mut Reader<'_>) -> Result<Checked<Vec<FeedId>>, DecodeError> {
+    let count = usize::from(input.u8()?);
+    if count == 0 || count > FEED_FORGET_IDS_MAX {
+        return Err(input.error(DecodeErrorKind::TooLarge));
+    }
+    let mut list = Ok(Vec::new());
+    let mut ids = Ascending::default();
+    for _ in 0..count {
+        let id = ids.next(input)?;
+        list = list.and_then(|mut list: Vec<FeedId>| {
+            list.push(id?);
+            Ok(list)
+        });
+    }
+    Ok(list)
+}
+
+/// Ids in strictly ascending order, those that break the rule of ids included.
+#[derive(Default)]
+struct Ascending<'a> {
+    last: Option<&'a [u8]>,
+}
+
+impl<'a> Ascending<'a> {
+    fn next(&mut self, input: &mut Reader<'a>) -> Result<Checked<FeedId>, DecodeError> {
+        let bytes = input.lp8()?;
+        if self.last.is_some_and(|last| last >= bytes) {
+            return Err(input.error(DecodeErrorKind::Unsorted));
+        }
+        self.last = Some(bytes);
+        Ok(FeedId::new(bytes).map_err(Reject::from))
+    }
+}
+
+/// The totals of the feed, and whether a put is open: `DE` alone, absent when all of it is zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FeedState {
+    /// Whether a put has begun and not ended.
+    pub open: bool,
+    /// How many environments are live.
+    pub live_environments: u32,
+    /// How many filters are live.
+    pub live_filters: u32,
+    /// How many records of environments there are.
+    pub environments: u32,
+    /// How many records of filters there are.
+    pub filters: u32,
+    /// How many ids the open put retains.
+    pub listed: u32,
+}
+
+impl FeedState {
+    /// Whether every total is within its limit. Live items are not limited while a put is open,
+    /// because the old ones go only when it ends.
+    pub(crate) fn is_within_limits(&self) -> bool {
+        self.listed <= FEED_PUT_IDS_MAX
+            && self.environments <= FEED_RECORDS_MAX
+            && self.filters <= FEED_RECORDS_MAX
+            && (self.open || self.live_environments.saturating_add(self.live_filters) <= FEED_LIVE_MAX)
+    }
+
+    /// Counts an item as what it is now in place of what it was before.
+    pub(crate) fn count(&mut self, kind: FeedKind, before: Option<&FeedItem>, now: Option<&FeedItem>) {
+        let (live, records) = match kind {
+            FeedKind::Environment => (&mut self.live_environments, &mut self.environments),
+            FeedKind::Filter => (&mut self.live_filters, &mut self.filters),
+        };
+        // What there was has been counted, and the limits are far below the width.
+        let is_live = |item: Option<&FeedItem>| u32::from(item.is_some_and(FeedItem::is_live));
+        *live = live.saturating_sub(is_live(before)).saturating_add(is_live(now));
+        *records = records.saturating_sub(u32::from(before.is_some())).saturating_add(u32::from(now.is_some()));
+    }
+}
+
+impl Encode for FeedState {
+    fn encode(&self, out: &mut Writer) {
+        out.bool(self.open);
+        out.u32(self.live_environments);
+        out.u32(self.live_filters);
+        out.u32(self.environments);
+        out.u32(self.filters);
+        out.u32(self.listed);
+    }
+}
+
+impl Decode for FeedState {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let state = Self {
+            open: input.bool()?,
+            live_environments: input.u32()?,
+            live_filters: input.u32()?,
+            environments: input.u32()?,
+            filters: input.u32()?,
+            listed: input.u32()?,
+        };
+        if state == Self::default() || (!state.open && state.listed != 0) {
+            return Err(input.error(DecodeErrorKind::NotCanonical));
+        }
+        Ok(state)
+    }
+}
+
+/// Whether an item is there, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemState {
+    /// It is there.
+    Live(FeedBody),
+    /// It was deleted, perhaps before it was ever seen.
+    Deleted,
+    /// A put did not list it. The next put takes it as unseen; any other message must be newer.
+    Forgotten,
+}
+
+impl ItemState {
+    /// The byte that stands for the state.
+    #[must_use]
+    pub const fn tag(&self) -> u8 {
+        match self {
+            Self::Live(_) => 0,
+            Self::Deleted => 1,
+            Self::Forgotten => 2,
+        }
+    }
+
+    /// The names in fixtures and output, by tag.
+    pub const NAMES: [&'static str; 3] = ["live", "deleted", "forgotten"];
+
+    /// The name in fixtures and output.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        let [live, deleted, forgotten] = Self::NAMES;
+        match self {
+            Self::Live(_) => live,
+            Self::Deleted => deleted,
+            Self::Forgotten => forgotten,
+        }
+    }
+}
+
+/// What is known of an item: `DE ‖ kind ‖ id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedItem {
+    /// The version of the last message that counted.
+    pub version: u64,
+    /// Whether it is there, and its body.
+    pub state: ItemState,
+}
+
+impl FeedItem {
+    /// Whether the item is there.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        match self.state {
+            ItemState::Live(_) => true,
+            ItemState::Deleted | ItemState::Forgotten => false,
+        }
+    }
+
+    /// Whether the id is in the index at which a put looks: live or deleted.
+    #[must_use]
+    pub const fn is_indexed(&self) -> bool {
+        match self.state {
+            ItemState::Live(_) | ItemState::Deleted => true,
+            ItemState::Forgotten => false,
+        }
+    }
+
+    /// The body of a live item.
+    #[must_use]
+    pub const fn body(&self) -> Option<&FeedBody> {
+        match &self.state {
+            ItemState::Live(body) => Some(body),
+            ItemState::Deleted | ItemState::Forgotten => None,
+        }
+    }
+}
+
+impl Encode for FeedItem {
+    fn encode(&self, out: &mut Writer) {
+        out.u64(self.version);
+        out.u8(self.state.tag());
+        out.lp32(self.body().map(FeedBody::as_bytes).unwrap_or_default());
+    }
+}
+
+impl Decode for FeedItem {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let version = input.u64()?;
+        let tag = input.u8()?;
+        let unknown = input.error(DecodeErrorKind::UnknownTag);
+        let body = input.lp32()?;
+        let state = match (tag, body) {
+            (0, body) => ItemState::Live(FeedBody::new(body).map_err(|_| input.error(DecodeErrorKind::TooLarge))?),
+            (1, []) => ItemState::Deleted,
+            (2, []) => ItemState::Forgotten,
+            (1 | 2, _) => return Err(input.error(DecodeErrorKind::NotCanonical)),
+            (_, _) => return Err(unknown),
+        };
+        Ok(Self { version, state })
+    }
+}

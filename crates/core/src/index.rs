@@ -1,0 +1,47 @@
+//! Places of features and plugins, and changes of maps and indexes.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::values::Name;
+
+/// The place of a feature in the state. Features are never removed, so it stays good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FeatureId(pub(crate) u32);
+
+/// The place of a plugin in the state. Plugins are never removed, so it stays good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PluginId(pub(crate) u32);
+
+/// Whether an index has an entry from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Added,
+    Removed,
+}
+
+/// Changed entries of one kind: none stands for a removed one.
+pub(crate) type Changes<K, V> = BTreeMap<K, Option<V>>;
+
+/// A row of the index of dependents: what is required, none = the host; and who requires it.
+pub(crate) type Row = (Option<Name>, Name);
+
+pub(crate) fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, change: Option<V>) {
+    match change {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}
+
+pub(crate) fn index<T: Ord>(entries: &mut BTreeSet<T>, entry: T, presence: Presence) {
+    match presence {
+        Presence::Added => entries.insert(entry),
+        Presence::Removed => entries.remove(&entry),
+    };
+}
+
+pub(crate) fn put_back<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, before: Option<V>) {
+    match before {
+        Some(before) => map.insert(key, before),
+        None => map.remove(&key),
+    };
+}

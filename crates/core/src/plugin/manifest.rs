@@ -1,0 +1,139 @@
+//! What is registered of a version and never changes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::codec::{DecodeError, DecodeErrorKind, Reader, Writer};
+use crate::plugin::version::Constraint;
+use crate::values::{Hash, Name, ValueError};
+
+/// The most requirements of a version.
+pub const REQUIREMENTS_MAX: usize = 32;
+
+/// The most metadata entries of a version.
+pub const METADATA_MAX: usize = 16;
+
+/// The longest config of a version, in bytes.
+pub const CONFIG_SIZE_MAX: usize = 4_096;
+
+/// A plugin that a version requires, and which of its versions will do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// The plugin.
+    pub plugin: Name,
+    /// Its versions.
+    pub constraint: Constraint,
+}
+
+/// What is registered of a version and never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The SHA-256 of the code.
+    pub code_hash: Hash,
+    /// The hosts that can run it; none = all.
+    pub host: Option<Constraint>,
+    /// Ascending by plugin, at most [`REQUIREMENTS_MAX`].
+    pub requirements: Vec<Requirement>,
+    /// At most [`CONFIG_SIZE_MAX`] bytes that mean something to the plugin.
+    pub config: Vec<u8>,
+    /// Ascending by key, at most [`METADATA_MAX`]; a text has at most 255 bytes.
+    pub metadata: Vec<(Name, String)>,
+}
+
+impl Manifest {
+    /// A manifest of nothing but the code.
+    #[must_use]
+    pub const fn of_code(code_hash: Hash) -> Self {
+        Self { code_hash, host: None, requirements: Vec::new(), config: Vec::new(), metadata: Vec::new() }
+    }
+
+    /// Everything behind the code hash.
+    pub(crate) fn encode_rest(&self, out: &mut Writer) {
+        Constraint::encode_option(self.host.as_ref(), out);
+        out.u8(u8::try_from(self.requirements.len()).unwrap_or(u8::MAX));
+        for Requirement { plugin, constraint } in &self.requirements {
+            out.name(plugin);
+            out.lp8(constraint.as_str().as_bytes());
+        }
+        out.lp16(&self.config);
+        out.u8(u8::try_from(self.metadata.len()).unwrap_or(u8::MAX));
+        for (key, text) in &self.metadata {
+            out.name(key);
+            out.lp8(text.as_bytes());
+        }
+    }
+
+    pub(crate) fn decode_rest(code_hash: Hash, input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let raw = RawManifest::decode(input)?;
+        let manifest = raw.check_names().and_then(|named| named.check(code_hash));
+        manifest.map_err(|_| input.error(DecodeErrorKind::OutOfRange))
+    }
+}
+
+/// What a manifest holds behind its code hash, before the rules of its values are checked.
+pub(crate) struct RawManifest<'a> {
+    host: &'a [u8],
+    requirements: Vec<(&'a [u8], &'a [u8])>,
+    config: &'a [u8],
+    metadata: Vec<(&'a [u8], &'a str)>,
+}
+
+impl<'a> RawManifest<'a> {
+    /// Reads widths, counts, order and UTF-8.
+    pub(crate) fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let host = input.lp8()?;
+        let requirements = ascending(input, REQUIREMENTS_MAX, |input| Ok((input.lp8()?, input.lp8()?)))?;
+        let config = input.lp16()?;
+        let metadata = ascending(input, METADATA_MAX, |input| {
+            let key = input.lp8()?;
+            let text = input.lp8()?;
+            Ok((key, input.text(text)?))
+        })?;
+        Ok(Self { host, requirements, config, metadata })
+    }
+
+    pub(crate) fn check_names(self) -> Result<NamedManifest<'a>, ValueError> {
+        let Self { host, requirements, config, metadata } = self;
+        let requirements = requirements.into_iter().map(|(plugin, constraint)| Ok((Name::new(plugin)?, constraint)));
+        let requirements = requirements.collect::<Result<_, ValueError>>()?;
+        let metadata = metadata.into_iter().map(|(key, text)| Ok((Name::new(key)?, text)));
+        Ok(NamedManifest { host, requirements, config, metadata: metadata.collect::<Result<_, ValueError>>()? })
+    }
+}
+
+/// The same once its names are checked.
+pub(crate) struct NamedManifest<'a> {
+    host: &'a [u8],
+    requirements: Vec<(Name, &'a [u8])>,
+    config: &'a [u8],
+    metadata: Vec<(Name, &'a str)>,
+}
+
+impl NamedManifest<'_> {
+    /// Checks the constraints, then the size of the config.
+    pub(crate) fn check(self, code_hash: Hash) -> Result<Manifest, ValueError> {
+        let host = Constraint::new_option(self.host)?;
+        let requirement =
+            |(plugin, constraint): (Name, &[u8])| Ok(Requirement { plugin, constraint: Constraint::new(constraint)? });
+        let requirements = self.requirements.into_iter().map(requirement).collect::<Result<_, ValueError>>()?;
+        if self.config.len() > CONFIG_SIZE_MAX {
+            return Err(ValueError::Config);
+        }
+        let metadata = self.metadata.into_iter().map(|(key, text)| (key, text.into())).collect();
+        Ok(Manifest { code_hash, host, requirements, config: self.config.into(), metadata })
+    }
+}
+
+/// A count and as many pairs, strictly ascending by the first.
+fn ascending<'a, T>(
+    input: &mut Reader<'a>,
+    max: usize,
+    read: impl Fn(&mut Reader<'a>) -> Result<(&'a [u8], T), DecodeError>,
+) -> Result<Vec<(&'a [u8], T)>, DecodeError> {
+    let count = usize::from(input.u8()?);
+    if count > max {
+        return Err(input.error(DecodeErrorKind::TooLarge));
+    }
+    let pairs = (0..count).map(|_| read(input)).collect::<Result<Vec<_>, _>>()?;
+    if pairs.is_sorted_by(|(a, _), (b, _)| a < b) { Ok(pairs) } else { Err(input.error(DecodeErrorKind::Unsorted)) }
+}

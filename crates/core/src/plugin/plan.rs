@@ -1,0 +1,504 @@
+//! Plans: what a strategy compiles to, and the one form in which the engine runs it.
+
+use alloc::vec::Vec;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::tags::tags;
+use crate::values::{Bps, ValueError};
+
+/// The most stages of a plan; the least is 1.
+pub const STAGES_MAX: usize = 32;
+/// A deadline that is left out is this many times the blocks of all stages.
+const DEADLINE_FACTOR: u64 = 8;
+
+tags! {
+    /// What opens the way out of a stage.
+    Gate {
+        /// Its blocks have passed, with enough requests of which enough succeeded.
+        Time = 0, "time";
+        /// The same, and then a resume.
+        Manual = 1, "manual";
+        /// An attestation of health.
+        Health = 2, "health";
+    }
+}
+
+tags! {
+    /// What the end of a plan does.
+    OnComplete {
+        /// The new version takes over.
+        Promote = 0, "promote";
+        /// The arms are compared; a winning canary takes over.
+        Conclude = 1, "conclude";
+    }
+}
+
+tags! {
+    /// The name of a strategy.
+    StrategyKind {
+        /// A share that grows up to a maximum, observed there.
+        Canary = 0, "canary";
+        /// A share that grows up to everybody.
+        Rolling = 1, "rolling";
+        /// Nobody until the new version is attested healthy, then everybody.
+        BlueGreen = 2, "blue_green";
+        /// One share for a time, then a verdict.
+        AbTest = 3, "ab_test";
+        /// Stages as given.
+        Custom = 4, "custom";
+    }
+}
+
+/// One stage of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// The share of units that the new version serves, in basis points.
+    pub share_bps: u16,
+    /// How long it lasts at least.
+    pub blocks: u32,
+    /// Requests for the new version that it asks for.
+    pub min_requests: u64,
+    /// What opens the way out.
+    pub gate: Gate,
+}
+
+impl Stage {
+    /// The share as a checked value; 0 for one that no plan holds.
+    pub(crate) fn share(&self) -> Bps {
+        Bps::new(self.share_bps).unwrap_or_default()
+    }
+}
+
+impl Encode for Stage {
+    fn encode(&self, out: &mut Writer) {
+        out.u16(self.share_bps);
+        out.u32(self.blocks);
+        out.u64(self.min_requests);
+        self.gate.encode(out);
+    }
+}
+
+impl Decode for Stage {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            share_bps: input.u16()?,
+            blocks: input.u32()?,
+            min_requests: input.u64()?,
+            gate: Gate::decode(input)?,
+        })
+    }
+}
+
+/// What every strategy takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The error rate of the new version above which it is rolled back or paused, in basis points.
+    pub error_threshold_bps: u16,
+    /// The success rate that a stage asks for, in basis points.
+    pub success_threshold_bps: u16,
+    /// Requests below which the error and regression rules do not judge; those that a growing share asks of each stage.
+    pub min_requests: u64,
+    /// Blocks from the start to the deadline; 0 = none.
+    pub max_blocks: u32,
+    /// Whether a completed plan promotes by itself.
+    pub auto_promote: bool,
+    /// Whether a broken rule rolls back, or else pauses.
+    pub auto_rollback: bool,
+    /// The z of the regression test in hundredths; 0 = off.
+    pub regression_z_centi: u16,
+}
+
+impl Encode for Terms {
+    fn encode(&self, out: &mut Writer) {
+        out.u16(self.error_threshold_bps);
+        out.u16(self.success_threshold_bps);
+        out.u64(self.min_requests);
+        out.u32(self.max_blocks);
+        out.bool(self.auto_promote);
+        out.bool(self.auto_rollback);
+        out.u16(self.regression_z_centi);
+    }
+}
+
+impl Decode for Terms {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            error_threshold_bps: input.u16()?,
+            success_threshold_bps: input.u16()?,
+            min_requests: input.u64()?,
+            max_blocks: input.u32()?,
+            auto_promote: input.bool()?,
+            auto_rollback: input.bool()?,
+            regression_z_centi: input.u16()?,
+        })
+    }
+}
+
+/// A strategy with its own fields: shares in basis points, lengths in blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named as in the format")]
+pub enum Strategy {
+    /// A share that grows up to `max_bps`, observed there.
+    Canary { initial_bps: u16, increment_bps: u16, increment_blocks: u32, max_bps: u16, observation_blocks: u32 },
+    /// A share that grows up to everybody.
+    Rolling { initial_bps: u16, increment_bps: u16, increment_blocks: u32 },
+    /// Nobody until the new version is attested healthy, then everybody.
+    BlueGreen { health_blocks: u32, bake_blocks: u32 },
+    /// One share for a time, then a verdict.
+    AbTest { share_bps: u16, duration_blocks: u32 },
+    /// Stages as given.
+    Custom { on_complete: OnComplete, stages: Vec<Stage> },
+}
+
+impl Strategy {
+    /// The name of the strategy.
+    #[must_use]
+    pub const fn kind(&self) -> StrategyKind {
+        match self {
+            Self::Canary { .. } => StrategyKind::Canary,
+            Self::Rolling { .. } => StrategyKind::Rolling,
+            Self::BlueGreen { .. } => StrategyKind::BlueGreen,
+            Self::AbTest { .. } => StrategyKind::AbTest,
+            Self::Custom { .. } => StrategyKind::Custom,
+        }
+    }
+
+    /// The strategy with its default fields; a custom one has no stage yet.
+    #[must_use]
+    pub const fn with_defaults(kind: StrategyKind) -> Self {
+        match kind {
+            StrategyKind::Canary => Self::Canary {
+                initial_bps: 500,
+                increment_bps: 500,
+                increment_blocks: 60,
+                max_bps: 5_000,
+                observation_blocks: 180,
+            },
+            StrategyKind::Rolling => Self::Rolling { initial_bps: 1_000, increment_bps: 1_000, increment_blocks: 30 },
+            StrategyKind::BlueGreen => Self::BlueGreen { health_blocks: 60, bake_blocks: 60 },
+            StrategyKind::AbTest => Self::AbTest { share_bps: 5_000, duration_blocks: 8_640 },
+            StrategyKind::Custom => Self::Custom { on_complete: OnComplete::Promote, stages: Vec::new() },
+        }
+    }
+
+    /// The default terms of the strategy. The deadline depends on its stages; a strategy that has no
+    /// plan has none.
+    #[must_use]
+    pub fn default_terms(&self) -> Terms {
+        let (success_threshold_bps, error_threshold_bps, min_requests) = match self.kind() {
+            StrategyKind::Canary => (9_900, 100, 100),
+            StrategyKind::Rolling => (9_500, 500, 50),
+            StrategyKind::BlueGreen => (0, 500, 50),
+            StrategyKind::AbTest => (9_500, 500, 1_000),
+            StrategyKind::Custom => (9_500, 500, 100),
+        };
+        let blocks = self.stages(min_requests).map_or(0, |stages| total_blocks(&stages));
+        Terms {
+            error_threshold_bps,
+            success_threshold_bps,
+            min_requests,
+            max_blocks: u32::try_from(blocks.saturating_mul(DEADLINE_FACTOR)).unwrap_or(u32::MAX),
+            auto_promote: self.kind() != StrategyKind::AbTest,
+            auto_rollback: true,
+            regression_z_centi: 0,
+        }
+    }
+
+    /// The stages, or an error where a growing share would not grow to its end within a plan.
+    fn stages(&self, min_requests: u64) -> Result<Vec<Stage>, ValueError> {
+        let full = Bps::FULL.get();
+        match self {
+            Self::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => {
+                let last_blocks = *increment_blocks.max(observation_blocks);
+                let ramp = Ramp { initial_bps: *initial_bps, increment_bps: *increment_bps, max_bps: *max_bps };
+                ramp.stages(*increment_blocks, last_blocks, min_requests)
+            }
+            Self::Rolling { initial_bps, increment_bps, increment_blocks } => {
+                let ramp = Ramp { initial_bps: *initial_bps, increment_bps: *increment_bps, max_bps: full };
+                ramp.stages(*increment_blocks, *increment_blocks, min_requests)
+            }
+            Self::BlueGreen { health_blocks, bake_blocks } => Ok([
+                Stage { share_bps: 0, blocks: *health_blocks, min_requests: 0, gate: Gate::Health },
+                Stage { share_bps: full, blocks: *bake_blocks, min_requests: 0, gate: Gate::Time },
+            ]
+            .into()),
+            Self::AbTest { share_bps, duration_blocks } => {
+                Ok([Stage { share_bps: *share_bps, blocks: *duration_blocks, min_requests: 0, gate: Gate::Time }]
+                    .into())
+            }
+            Self::Custom { on_complete: _, stages } => Ok(stages.clone()),
+        }
+    }
+
+    const fn on_complete(&self) -> OnComplete {
+        match self {
+            Self::Canary { .. } | Self::Rolling { .. } | Self::BlueGreen { .. } => OnComplete::Promote,
+            Self::AbTest { .. } => OnComplete::Conclude,
+            Self::Custom { on_complete, .. } => *on_complete,
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Writer) {
+        self.kind().encode(out);
+        match self {
+            Self::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => {
+                out.u16(*initial_bps);
+                out.u16(*increment_bps);
+                out.u32(*increment_blocks);
+                out.u16(*max_bps);
+                out.u32(*observation_blocks);
+            }
+            Self::Rolling { initial_bps, increment_bps, increment_blocks } => {
+                out.u16(*initial_bps);
+                out.u16(*increment_bps);
+                out.u32(*increment_blocks);
+            }
+            Self::BlueGreen { health_blocks, bake_blocks } => {
+                out.u32(*health_blocks);
+                out.u32(*bake_blocks);
+            }
+            Self::AbTest { share_bps, duration_blocks } => {
+                out.u16(*share_bps);
+                out.u32(*duration_blocks);
+            }
+            Self::Custom { on_complete, stages } => {
+                on_complete.encode(out);
+                encode_stages(stages, out);
+            }
+        }
+    }
+
+    /// Reads a strategy: widths and tags only. Whether it makes a plan is for [`Plan::compile`].
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match StrategyKind::decode(input)? {
+            StrategyKind::Canary => Self::Canary {
+                initial_bps: input.u16()?,
+                increment_bps: input.u16()?,
+                increment_blocks: input.u32()?,
+                max_bps: input.u16()?,
+                observation_blocks: input.u32()?,
+            },
+            StrategyKind::Rolling => {
+                Self::Rolling { initial_bps: input.u16()?, increment_bps: input.u16()?, increment_blocks: input.u32()? }
+            }
+            StrategyKind::BlueGreen => Self::BlueGreen { health_blocks: input.u32()?, bake_blocks: input.u32()? },
+            StrategyKind::AbTest => Self::AbTest { share_bps: input.u16()?, duration_blocks: input.u32()? },
+            StrategyKind::Custom => {
+                Self::Custom { on_complete: OnComplete::decode(input)?, stages: decode_stages(input)? }
+            }
+        })
+    }
+}
+
+/// A share that grows from `initial_bps` by `increment_bps` to `max_bps`.
+struct Ramp {
+    initial_bps: u16,
+    increment_bps: u16,
+    max_bps: u16,
+}
+
+impl Ramp {
+    fn stages(&self, blocks: u32, last_blocks: u32, min_requests: u64) -> Result<Vec<Stage>, ValueError> {
+        let Self { initial_bps, increment_bps, max_bps } = *self;
+        if initial_bps == 0 || initial_bps > max_bps {
+            return Err(ValueError::Plan);
+        }
+        let stage = |share_bps, blocks| Stage { share_bps, blocks, min_requests, gate: Gate::Time };
+        let mut stages = Vec::new();
+        let mut share = initial_bps;
+        while share < max_bps {
+            // A share that grows too slowly ends here, and so does one that never does.
+            if stages.len() == STAGES_MAX {
+                return Err(ValueError::Plan);
+            }
+            stages.push(stage(share, blocks));
+            share = share.saturating_add(increment_bps).min(max_bps);
+        }
+        stages.push(stage(max_bps, last_blocks));
+        Ok(stages)
+    }
+}
+
+/// What the engine runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    stages: Vec<Stage>,
+    terms: Terms,
+    on_complete: OnComplete,
+}
+
+impl Plan {
+    /// The plan of a strategy.
+    ///
+    /// # Errors
+    /// [`ValueError::Plan`] for one that breaks the rules of plans.
+    pub fn compile(strategy: &Strategy, terms: &Terms) -> Result<Self, ValueError> {
+        let stages = strategy.stages(terms.min_requests)?;
+        let plan = Self { stages, terms: *terms, on_complete: strategy.on_complete() };
+        if plan.is_valid() { Ok(plan) } else { Err(ValueError::Plan) }
+    }
+
+    fn is_valid(&self) -> bool {
+        let Terms { error_threshold_bps, success_threshold_bps, max_blocks, .. } = self.terms;
+        let in_range = |bps: u16| Bps::new(bps).is_ok();
+        !self.stages.is_empty()
+            && self.stages.len() <= STAGES_MAX
+            && self.stages.iter().all(|stage| in_range(stage.share_bps) && stage.blocks != 0)
+            && self.stages.is_sorted_by_key(|stage| stage.share_bps)
+            && self.stages.last().is_some_and(|last| last.share_bps != 0)
+            && in_range(error_threshold_bps)
+            && in_range(success_threshold_bps)
+            && (max_blocks == 0 || u64::from(max_blocks) > total_blocks(&self.stages))
+    }
+
+    /// The stages; at least one.
+    #[must_use]
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// What every strategy takes.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// What its end does.
+    #[must_use]
+    pub const fn on_complete(&self) -> OnComplete {
+        self.on_complete
+    }
+}
+
+impl Encode for Plan {
+    fn encode(&self, out: &mut Writer) {
+        encode_stages(&self.stages, out);
+        self.terms.encode(out);
+        self.on_complete.encode(out);
+    }
+}
+
+impl Decode for Plan {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let plan = Self {
+            stages: decode_stages(input)?,
+            terms: Terms::decode(input)?,
+            on_complete: OnComplete::decode(input)?,
+        };
+        if plan.is_valid() { Ok(plan) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
+    }
+}
+
+fn encode_stages(stages: &[Stage], out: &mut Writer) {
+    out.u8(u8::try_from(stages.len()).unwrap_or(u8::MAX));
+    stages.iter().take(usize::from(u8::MAX)).for_each(|stage| stage.encode(out));
+}
+
+fn decode_stages(input: &mut Reader<'_>) -> Result<Vec<Stage>, DecodeError> {
+    let count = input.u8()?;
+    (0..count).map(|_| Stage::decode(input)).collect()
+}
+
+fn total_blocks(stages: &[Stage]) -> u64 {
+    stages.iter().map(|stage| u64::from(stage.blocks)).fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANARY: Strategy = Strategy::with_defaults(StrategyKind::Canary);
+
+    fn shares(strategy: &Strategy) -> Vec<(u16, u32)> {
+        let plan = Plan::compile(strategy, &strategy.default_terms()).unwrap();
+        plan.stages().iter().map(|stage| (stage.share_bps, stage.blocks)).collect()
+    }
+
+    #[test]
+    fn strategies_compile_to_their_stages() {
+        let ramp = |initial_bps, increment_bps, max_bps| Strategy::Canary {
+            initial_bps,
+            increment_bps,
+            increment_blocks: 10,
+            max_bps,
+            observation_blocks: 5,
+        };
+        let canary = shares(&CANARY);
+        assert_eq!((canary.len(), canary[0], canary[9]), (10, (500, 60), (5_000, 180)));
+        assert_eq!(shares(&ramp(500, 0, 500)), [(500, 10)]);
+        assert_eq!(shares(&ramp(1, 1, 2)), [(1, 10), (2, 10)]);
+        assert_eq!(shares(&ramp(4_000, 3_500, 10_000)), [(4_000, 10), (7_500, 10), (10_000, 10)]);
+        assert_eq!(shares(&ramp(1, 1, 32)).len(), 32);
+        assert_eq!(shares(&Strategy::with_defaults(StrategyKind::Rolling)).len(), 10);
+        assert_eq!(shares(&Strategy::with_defaults(StrategyKind::BlueGreen)), [(0, 60), (10_000, 60)]);
+        assert_eq!(shares(&Strategy::with_defaults(StrategyKind::AbTest)), [(5_000, 8_640)]);
+    }
+
+    #[test]
+    fn defaults_depend_on_the_strategy() {
+        for (kind, success, error, min_requests, max_blocks, auto_promote) in [
+            (StrategyKind::Canary, 9_900, 100, 100, 8 * (9 * 60 + 180), true),
+            (StrategyKind::Rolling, 9_500, 500, 50, 8 * 300, true),
+            (StrategyKind::BlueGreen, 0, 500, 50, 8 * 120, true),
+            (StrategyKind::AbTest, 9_500, 500, 1_000, 8 * 8_640, false),
+            (StrategyKind::Custom, 9_500, 500, 100, 0, true),
+        ] {
+            let expected = Terms {
+                error_threshold_bps: error,
+                success_threshold_bps: success,
+                min_requests,
+                max_blocks,
+                auto_promote,
+                auto_rollback: true,
+                regression_z_centi: 0,
+            };
+            assert_eq!(Strategy::with_defaults(kind).default_terms(), expected, "{}", kind.name());
+        }
+        let long = Strategy::AbTest { share_bps: 1, duration_blocks: 1 << 29 };
+        assert_eq!(long.default_terms().max_blocks, u32::MAX);
+    }
+
+    #[test]
+    fn broken_plans_are_refused() {
+        let stage = |share_bps, blocks| Stage { share_bps, blocks, min_requests: 0, gate: Gate::Time };
+        let custom = |stages: &[Stage]| Strategy::Custom { on_complete: OnComplete::Promote, stages: stages.into() };
+        let rolling = |initial_bps, increment_bps, increment_blocks| Strategy::Rolling {
+            initial_bps,
+            increment_bps,
+            increment_blocks,
+        };
+        for (strategy, why) in [
+            (custom(&[]), "no stage"),
+            (custom(&[stage(1, 1); 33]), "33 stages"),
+            (custom(&[stage(10_001, 1)]), "a share above the whole"),
+            (custom(&[stage(2, 1), stage(1, 1)]), "a falling share"),
+            (custom(&[stage(0, 1)]), "a last share of 0"),
+            (custom(&[stage(1, 0)]), "no blocks"),
+            (rolling(0, 1, 1), "an initial share of 0"),
+            (rolling(10_001, 1, 1), "an initial share above the last"),
+            (rolling(9_999, 0, 1), "a share that does not grow"),
+            (rolling(1, 1, 1), "10 000 stages"),
+            (rolling(1, 10_000, 0), "no blocks"),
+            (Strategy::BlueGreen { health_blocks: 0, bake_blocks: 1 }, "no blocks"),
+            (Strategy::AbTest { share_bps: 0, duration_blocks: 1 }, "a last share of 0"),
+            (Strategy::AbTest { share_bps: 1, duration_blocks: u32::MAX }, "no room for a deadline"),
+        ] {
+            assert_eq!(Plan::compile(&strategy, &strategy.default_terms()), Err(ValueError::Plan), "{why}");
+        }
+        let terms = CANARY.default_terms();
+        let total = 9 * 60 + 180;
+        for (terms, good) in [
+            (Terms { error_threshold_bps: 10_000, ..terms }, true),
+            (Terms { error_threshold_bps: 10_001, ..terms }, false),
+            (Terms { success_threshold_bps: 10_001, ..terms }, false),
+            (Terms { max_blocks: 0, ..terms }, true),
+            (Terms { max_blocks: total, ..terms }, false),
+            (Terms { max_blocks: total + 1, ..terms }, true),
+        ] {
+            assert_eq!(Plan::compile(&CANARY, &terms).is_ok(), good, "{terms:?}");
+        }
+    }
+}

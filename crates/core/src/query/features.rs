@@ -1,0 +1,242 @@
+//! Queries on features and the ledger.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
+use crate::fault::Fault;
+use crate::feature::decide::{Facts, Lookup, Verdict, decide};
+use crate::feature::lifecycle::{Progress, automatic_step_due};
+use crate::feature::record::{Change, Feature, Metrics, Override, Policy, Status};
+use crate::key::{DueKind, Key, KeyPrefix, KeyRange};
+use crate::ledger::Global;
+use crate::query::source::{Read, corrupt, list, record};
+use crate::schedule::Scheduled;
+use crate::values::{Address, ChainId, Height, Name, Percent, Roles};
+
+/// One entry of the history of a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The height of the change.
+    pub height: Height,
+    /// Counts from 0 within one height.
+    pub seq: u32,
+    /// The change.
+    pub change: Change,
+}
+
+/// A feature.
+///
+/// # Errors
+/// A fault, as all functions of this module.
+pub fn feature(source: &impl Read, name: &Name) -> Result<Option<Feature>, Fault> {
+    let key = Key::Feature(*name);
+    let feature = record::<Feature>(source, &key)?;
+    match &feature {
+        Some(feature) if feature.name != *name => {
+            Err(corrupt(&key.to_bytes(), DecodeError::whole(DecodeErrorKind::Mismatch)))
+        }
+        _ => Ok(feature),
+    }
+}
+
+/// The metrics of a feature.
+///
+/// # Errors
+/// A fault.
+pub fn metrics(source: &impl Read, name: &Name) -> Result<Option<Metrics>, Fault> {
+    let key = Key::Metrics(*name).to_bytes();
+    let Some(value) = source.get(&key)? else { return Ok(None) };
+    let mut input = Reader::new(&value);
+    let decoded = Metrics::decode(&mut input).and_then(|decoded| input.finish().map(|()| decoded));
+    let (inner, metrics) = decoded.map_err(|cause| corrupt(&key, cause))?;
+    if inner == *name { Ok(Some(metrics)) } else { Err(corrupt(&key, DecodeError::whole(DecodeErrorKind::Mismatch))) }
+}
+
+/// The policy of a feature, the default one if none is stored.
+///
+/// # Errors
+/// A fault.
+pub fn policy(source: &impl Read, name: &Name) -> Result<Policy, Fault> {
+    Ok(record(source, &Key::Policy(*name))?.unwrap_or_default())
+}
+
+/// A user's own switch.
+///
+/// # Errors
+/// A fault.
+pub fn override_of(source: &impl Read, name: &Name, user: &Address) -> Result<Option<Override>, Fault> {
+    record(source, &Key::Override { name: *name, user: *user })
+}
+
+/// The global record; none in an empty store.
+///
+/// # Errors
+/// A fault.
+pub fn global(source: &impl Read) -> Result<Option<Global>, Fault> {
+    record(source, &Key::Global)
+}
+
+/// What an address may do.
+///
+/// # Errors
+/// A fault.
+pub fn roles_of(source: &impl Read, address: &Address) -> Result<Roles, Fault> {
+    Ok(record(source, &Key::Roles(*address))?.unwrap_or_default())
+}
+
+/// Features in name order, behind `after`, at most `limit`.
+///
+/// # Errors
+/// A fault.
+pub fn features(source: &impl Read, after: Option<&Name>, limit: usize) -> Result<Vec<Feature>, Fault> {
+    let range = KeyRange::all(KeyPrefix::Feature).after(after.map(|name| Key::Feature(*name)));
+    list(source, &range, limit, |_, value| Feature::from_bytes(value))
+}
+
+/// Names of the features in Canary or RollingOut, behind `after`, at most `limit`.
+///
+/// # Errors
+/// A fault.
+pub fn active(source: &impl Read, after: Option<&Name>, limit: usize) -> Result<Vec<Name>, Fault> {
+    let range = KeyRange::all(KeyPrefix::Active).after(after.map(|name| Key::Active(*name)));
+    list(source, &range, limit, |key, _| {
+        let Key::Active(name) = key else { return Err(DecodeError::whole(DecodeErrorKind::Mismatch)) };
+        Ok(name)
+    })
+}
+
+/// Overrides of a feature in address order, behind `after`, at most `limit`.
+///
+/// # Errors
+/// A fault.
+pub fn overrides(
+    source: &impl Read,
+    name: &Name,
+    after: Option<&Address>,
+    limit: usize,
+) -> Result<Vec<(Address, Override)>, Fault> {
+    let range = KeyRange::overrides(name).after(after.map(|user| Key::Override { name: *name, user: *user }));
+    list(source, &range, limit, |key, value| {
+        let Key::Override { user, .. } = key else { return Err(DecodeError::whole(DecodeErrorKind::Mismatch)) };
+        Ok((user, Override::from_bytes(value)?))
+    })
+}
+
+/// Addresses and what they may do, behind `after`, at most `limit`.
+///
+/// # Errors
+/// A fault.
+pub fn roles(source: &impl Read, after: Option<&Address>, limit: usize) -> Result<Vec<(Address, Roles)>, Fault> {
+    let range = KeyRange::all(KeyPrefix::Roles).after(after.map(|address| Key::Roles(*address)));
+    list(source, &range, limit, |key, value| {
+        let Key::Roles(address) = key else { return Err(DecodeError::whole(DecodeErrorKind::Mismatch)) };
+        Ok((address, Roles::from_bytes(value)?))
+    })
+}
+
+/// Scheduled entries in the order in which they run, behind `after`, at most `limit`.
+///
+/// # Errors
+/// A fault.
+pub fn schedule(
+    source: &impl Read,
+    after: Option<(Height, u64)>,
+    limit: usize,
+) -> Result<Vec<(Height, u64, Scheduled)>, Fault> {
+    let range = KeyRange::due(DueKind::Schedule).after(after.map(|(at, id)| Key::Schedule { at, id }));
+    list(source, &range, limit, |key, value| {
+        let Key::Schedule { at, id } = key else { return Err(DecodeError::whole(DecodeErrorKind::Mismatch)) };
+        Ok((at, id, Scheduled::from_bytes(value)?))
+    })
+}
+
+/// The Due entry of a feature: the height at which a block makes its next step.
+///
+/// # Errors
+/// A fault.
+pub fn due(source: &impl Read, name: &Name) -> Result<Option<Height>, Fault> {
+    let (Some(feature), policy) = (feature(source, name)?, policy(source, name)?) else { return Ok(None) };
+    let Some(at) = automatic_step_due(&feature, &policy) else { return Ok(None) };
+    let key = Key::Step { at, name: *name }.to_bytes();
+    match source.get(&key)? {
+        Some(_) => Ok(Some(at)),
+        None => Err(corrupt(&key, DecodeError::whole(DecodeErrorKind::Mismatch))),
+    }
+}
+
+/// The history of a feature, behind `after`, at most `limit` entries.
+///
+/// # Errors
+/// A fault.
+pub fn history(
+    source: &impl Read,
+    name: &Name,
+    after: Option<(Height, u32)>,
+    limit: usize,
+) -> Result<Vec<HistoryEntry>, Fault> {
+    let range = KeyRange::history(name).after(after.map(|(height, seq)| Key::Change { name: *name, height, seq }));
+    list(source, &range, limit, |key, value| {
+        let Key::Change { height, seq, .. } = key else { return Err(DecodeError::whole(DecodeErrorKind::Mismatch)) };
+        Ok(HistoryEntry { height, seq, change: Change::from_bytes(value)? })
+    })
+}
+
+/// Status and percent of a feature as of the end of block `height`; none before it was created.
+///
+/// One seek: O(log n) in the length of the history.
+///
+/// # Errors
+/// A fault.
+pub fn feature_at(source: &impl Read, name: &Name, height: Height) -> Result<Option<(Status, Percent)>, Fault> {
+    let range = KeyRange::history(name);
+    let mut end = Key::Change { name: *name, height, seq: u32::MAX }.to_bytes();
+    end.push(0);
+    match source.last(&range.start, &end)? {
+        None => Ok(None),
+        Some((key, value)) => {
+            let change = Change::from_bytes(&value).map_err(|cause| corrupt(&key, cause))?;
+            Ok(Some((change.status, change.percent)))
+        }
+    }
+}
+
+/// How far a rollout is at `height`; none for an unknown feature.
+///
+/// # Errors
+/// A fault.
+pub fn progress(source: &impl Read, name: &Name, height: Height) -> Result<Option<Progress>, Fault> {
+    let Some(feature) = feature(source, name)? else { return Ok(None) };
+    Ok(Some(Progress::of(&feature, &policy(source, name)?, height)))
+}
+
+/// Whether a feature is on for a user, and why.
+///
+/// # Errors
+/// A fault.
+pub fn check(source: &impl Read, name: &Name, user: &Address) -> Result<Verdict, Fault> {
+    decide(&Records(source), name, user)
+}
+
+/// Records by key as a source of facts.
+struct Records<'s, R>(&'s R);
+
+impl<R: Read> Lookup for Records<'_, R> {
+    type Error = Fault;
+
+    fn chain(&self) -> Result<ChainId, Fault> {
+        let missing = || corrupt(&Key::Global.to_bytes(), DecodeError::whole(DecodeErrorKind::Mismatch));
+        global(self.0)?.map(|global| global.chain).ok_or_else(missing)
+    }
+
+    fn facts(&self, name: &Name, user: &Address) -> Result<Option<Facts<'_>>, Fault> {
+        let Some(feature) = feature(self.0, name)? else { return Ok(None) };
+        Ok(Some(Facts {
+            status: feature.status,
+            percent: feature.rollout_percent,
+            policy: Cow::Owned(policy(self.0, name)?),
+            user: override_of(self.0, name, user)?.map(|record| record.enabled),
+            prefix: None,
+        }))
+    }
+}

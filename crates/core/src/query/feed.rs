@@ -1,0 +1,44 @@
+//! Queries on the feed.
+
+use alloc::vec::Vec;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind};
+use crate::fault::Fault;
+use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
+use crate::key::{Key, KeyRange};
+use crate::query::source::{Read, list, record};
+
+/// The totals of the feed; all zero when nothing is stored.
+///
+/// # Errors
+/// A fault.
+pub fn feed(source: &impl Read) -> Result<FeedState, Fault> {
+    Ok(record(source, &Key::Feed)?.unwrap_or_default())
+}
+
+/// What is known of an item of the feed.
+///
+/// # Errors
+/// A fault.
+pub fn feed_item(source: &impl Read, kind: FeedKind, id: &FeedId) -> Result<Option<FeedItem>, Fault> {
+    record(source, &Key::FeedItem(FeedKey { kind, id: *id }))
+}
+
+/// Items of one kind in the feed in id order, behind `after`, at most `limit`.
+///
+/// # Errors
+/// A fault.
+pub fn feed_items(
+    source: &impl Read,
+    kind: FeedKind,
+    after: Option<&FeedId>,
+    limit: usize,
+) -> Result<Vec<(FeedId, FeedItem)>, Fault> {
+    let range = KeyRange::feed_items(kind).after(after.map(|id| Key::FeedItem(FeedKey { kind, id: *id })));
+    list(source, &range, limit, |key, value| {
+        let Key::FeedItem(FeedKey { id, .. }) = key else {
+            return Err(DecodeError::whole(DecodeErrorKind::Mismatch));
+        };
+        Ok((id, FeedItem::from_bytes(value)?))
+    })
+}

@@ -1,0 +1,19 @@
+//! Decoded reads over anything that holds the records: a store, a snapshot, a bundle of proofs.
+//!
+//! Nothing here is on the path of a block. A record that does not decode is a fault, never "not found".
+
+mod features;
+mod feed;
+mod plugins;
+mod source;
+
+pub use crate::fault::Fault;
+pub use features::{
+    HistoryEntry, active, check, due, feature, feature_at, features, global, history, metrics, override_of, overrides,
+    policy, progress, roles, roles_of, schedule,
+};
+pub use feed::{feed, feed_item, feed_items};
+pub use plugins::{
+    PluginHistoryEntry, dependents, deployment, plugin, plugin_history, plugin_versions, plugins, registry, route,
+};
+pub use source::{Entries, Entry, Read, Visit};

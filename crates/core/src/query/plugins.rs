@@ -1,0 +1,118 @@
+//! Decoded reads of plugins.
+
+use alloc::vec::Vec;
+
+use crate::bucket::bucket_of_unit;
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode};
+use crate::fault::Fault;
+use crate::key::{Key, KeyPrefix, KeyRange};
+use crate::plugin::deployment::Deployment;
+use crate::plugin::record::{DEPENDENTS_MAX, Plugin, PluginChange, PluginVersion, Registry};
+use crate::plugin::version::Version;
+use crate::query::source::{Read, corrupt, list, record};
+use crate::values::{Height, Name};
+
+const MISMATCH: DecodeError = DecodeError::whole(DecodeErrorKind::Mismatch);
+
+/// What holds for all plugins.
+///
+/// # Errors
+/// A fault.
+pub fn registry(source: &impl Read) -> Result<Registry, Fault> {
+    Ok(record(source, &Key::Registry)?.unwrap_or_default())
+}
+
+/// A plugin.
+///
+/// # Errors
+/// A fault.
+pub fn plugin(source: &impl Read, name: &Name) -> Result<Option<Plugin>, Fault> {
+    record(source, &Key::Plugin(*name))
+}
+
+/// Plugins in name order, behind `after`, at most `limit`.
+///
+/// # Errors
+/// A fault.
+pub fn plugins(source: &impl Read, after: Option<&Name>, limit: usize) -> Result<Vec<(Name, Plugin)>, Fault> {
+    // The registry stands in front of the first plugin.
+    let start = after.map_or(Key::Registry, |name| Key::Plugin(*name));
+    list(source, &KeyRange::all(KeyPrefix::Plugin).after(Some(start)), limit, |key, value| {
+        let Key::Plugin(name) = key else { return Err(MISMATCH) };
+        Ok((name, Plugin::from_bytes(value)?))
+    })
+}
+
+/// The versions of a plugin, by precedence.
+///
+/// # Errors
+/// A fault.
+pub fn plugin_versions(source: &impl Read, plugin: &Name) -> Result<Vec<PluginVersion>, Fault> {
+    let limit = usize::from(*Registry::MAX_VERSIONS.end());
+    let mut versions = list(source, &KeyRange::versions(plugin), limit, |key, value| {
+        let record = PluginVersion::from_bytes(value)?;
+        let Key::PluginVersion { version, .. } = key else { return Err(MISMATCH) };
+        if version == record.version.without_build() { Ok(record) } else { Err(MISMATCH) }
+    })?;
+    versions.sort_by(|a, b| a.version.cmp_precedence(&b.version));
+    Ok(versions)
+}
+
+/// The deployment of a plugin.
+///
+/// # Errors
+/// A fault.
+pub fn deployment(source: &impl Read, plugin: &Name) -> Result<Option<Deployment>, Fault> {
+    record(source, &Key::Deployment(*plugin))
+}
+
+/// The plugins that require a plugin, or wait for it, in name order.
+///
+/// # Errors
+/// A fault.
+pub fn dependents(source: &impl Read, plugin: &Name) -> Result<Vec<Name>, Fault> {
+    list(source, &KeyRange::dependents(plugin), DEPENDENTS_MAX, |key, _| {
+        let Key::Dependent { dependent, .. } = key else { return Err(MISMATCH) };
+        Ok(dependent)
+    })
+}
+
+/// One entry of the history of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginHistoryEntry {
+    /// The height of the change.
+    pub height: Height,
+    /// Counts from 0 within one height.
+    pub seq: u32,
+    /// The change.
+    pub change: PluginChange,
+}
+
+/// The history of a plugin, behind `after`, at most `limit` entries.
+///
+/// # Errors
+/// A fault.
+pub fn plugin_history(
+    source: &impl Read,
+    plugin: &Name,
+    after: Option<(Height, u32)>,
+    limit: usize,
+) -> Result<Vec<PluginHistoryEntry>, Fault> {
+    let after = after.map(|(height, seq)| Key::PluginChange { plugin: *plugin, height, seq });
+    list(source, &KeyRange::plugin_history(plugin).after(after), limit, |key, value| {
+        let Key::PluginChange { height, seq, .. } = key else { return Err(MISMATCH) };
+        Ok(PluginHistoryEntry { height, seq, change: PluginChange::from_bytes(value)? })
+    })
+}
+
+/// The version of a plugin that serves a unit; none without such a plugin.
+///
+/// # Errors
+/// A fault.
+pub fn route(source: &impl Read, name: &Name, unit: &[u8]) -> Result<Option<Version>, Fault> {
+    let Some(plugin) = plugin(source, name)? else { return Ok(None) };
+    let Some(deployment) = deployment(source, name)? else { return Ok(Some(plugin.current)) };
+    let global = super::global(source)?.ok_or_else(|| corrupt(&Key::Global.to_bytes(), MISMATCH))?;
+    let bucket = bucket_of_unit(&global.chain, name, deployment.salt, unit);
+    Ok(Some(if bucket < deployment.share() { deployment.new } else { plugin.current }))
+}

@@ -1,0 +1,132 @@
+//! Read access to records by key, and the reading of records and lists.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+use crate::codec::{Decode, DecodeError, Encode};
+use crate::fault::Fault;
+use crate::key::{Key, KeyRange};
+
+/// Read access to records by key, in key order.
+pub trait Read {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] when the store fails.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// Visits the entries with `start <= key < end` in ascending order until `visit` breaks.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] when the store fails.
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault>;
+
+    /// The entry with the greatest key in `start <= key < end`.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] when the store fails.
+    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Entry>, Fault>;
+}
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// What a scan calls with key and value.
+pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
+/// How many entries [`Entries`] reads at a time.
+const PAGE: usize = 1_024;
+
+/// All entries of a range, one after the other, without holding more than a page of them.
+///
+/// The source must not change meanwhile. It ends after the first fault.
+#[derive(Debug)]
+pub struct Entries<'v, V: ?Sized> {
+    view: &'v V,
+    /// Where the next page starts; none after the last.
+    start: Option<Vec<u8>>,
+    end: Vec<u8>,
+    page: vec::IntoIter<Entry>,
+}
+
+impl<'v, V: Read + ?Sized> Entries<'v, V> {
+    /// The entries with `start <= key < end`, ascending.
+    pub fn new(view: &'v V, start: &[u8], end: &[u8]) -> Self {
+        Self { view, start: Some(start.into()), end: end.into(), page: Vec::new().into_iter() }
+    }
+
+    /// Reads the page at `start` and notes where the next one begins.
+    fn read(&mut self, start: &[u8]) -> Result<(), Fault> {
+        let mut page = Vec::with_capacity(PAGE);
+        self.view.scan(start, &self.end, &mut |key, value| {
+            page.push((key.to_vec(), value.to_vec()));
+            if page.len() < PAGE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        // The least key above the last one read: that key and a zero byte.
+        self.start = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
+        self.page = page.into_iter();
+        Ok(())
+    }
+}
+
+impl<V: Read + ?Sized> Iterator for Entries<'_, V> {
+    type Item = Result<Entry, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.as_slice().is_empty()
+            && let Some(start) = self.start.take()
+            && let Err(fault) = self.read(&start)
+        {
+            return Some(Err(fault));
+        }
+        self.page.next().map(Ok)
+    }
+}
+
+impl KeyRange {
+    /// The part of the range behind a key.
+    pub(crate) fn after(mut self, key: Option<Key>) -> Self {
+        if let Some(key) = key {
+            self.start = key.to_bytes();
+            self.start.push(0);
+        }
+        self
+    }
+}
+
+pub(crate) fn record<T: Decode>(source: &impl Read, key: &Key) -> Result<Option<T>, Fault> {
+    let key = key.to_bytes();
+    let value = source.get(&key)?;
+    value.map(|value| T::from_bytes(&value).map_err(|cause| corrupt(&key, cause))).transpose()
+}
+
+pub(crate) fn list<T>(
+    source: &impl Read,
+    range: &KeyRange,
+    limit: usize,
+    mut decode: impl FnMut(Key, &[u8]) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, Fault> {
+    let mut found = Ok(Vec::new());
+    if limit == 0 {
+        return found;
+    }
+    source.scan(&range.start, &range.end, &mut |key, value| {
+        let Ok(entries) = &mut found else { return ControlFlow::Break(()) };
+        match Key::from_bytes(key).and_then(|decoded| decode(decoded, value)) {
+            Ok(entry) => {
+                entries.push(entry);
+                if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            }
+            Err(cause) => {
+                found = Err(corrupt(key, cause));
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    found
+}
+
+pub(crate) fn corrupt(key: &[u8], cause: DecodeError) -> Fault {
+    Fault::Corrupt { key: key.into(), cause }
+}

@@ -1,0 +1,42 @@
+//! Commands that wait for their height.
+
+use alloc::vec::Vec;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::command::tx::TxCommand;
+use crate::command::{Command, SCHEDULE_COMMANDS_MAX};
+use crate::values::Address;
+
+/// Commands that run by themselves at the start of a block: the value of a D7 entry of kind 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Who scheduled them, and whose roles count when they run.
+    pub actor: Address,
+    /// One atomic transaction of 1 to 16 commands.
+    pub commands: Vec<Command>,
+}
+
+impl Encode for Scheduled {
+    fn encode(&self, out: &mut Writer) {
+        out.address(&self.actor);
+        Command::encode_list(&self.commands, out);
+    }
+}
+
+impl Decode for Scheduled {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let actor = input.address()?;
+        let count = usize::from(input.u8()?);
+        if count == 0 || count > SCHEDULE_COMMANDS_MAX {
+            return Err(input.error(DecodeErrorKind::TooLarge));
+        }
+        let mut commands = Vec::with_capacity(count);
+        for _ in 0..count {
+            match TxCommand::from_bytes(input.lp16()?)? {
+                TxCommand::Valid(command) if command.kind().is_schedulable() => commands.push(command),
+                TxCommand::Valid(_) | TxCommand::Invalid { .. } => return Err(input.error(DecodeErrorKind::OutOfRange)),
+            }
+        }
+        Ok(Self { actor, commands })
+    }
+}

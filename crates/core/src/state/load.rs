@@ -1,0 +1,255 @@
+//! The state rebuilt from its records, which must agree with each other.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
+use crate::fault::Fault;
+use crate::feature::lifecycle::{automatic_step_due, steps_down};
+use crate::feature::record::{Change, Feature, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy};
+use crate::feed::record::{FeedItem, FeedState};
+use crate::key::Key;
+use crate::ledger::Global;
+use crate::plugin::deployment::Deployment;
+use crate::plugin::record::{Plugin, PluginChange, PluginVersion, Registry};
+use crate::schedule::Scheduled;
+use crate::state::State;
+use crate::state::features::FeatureEntry;
+use crate::state::feed::Feed;
+use crate::state::plugins::{PluginLoader, Plugins};
+use crate::tree::{Builder, Tree};
+use crate::values::{Address, Height, Name, Role, Roles};
+
+impl State {
+    /// Rebuilds the state from all its records, in any order, each key once.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] names the record that does not decode or contradicts another one.
+    pub fn load<K, V>(
+        entries: impl IntoIterator<Item = Result<(K, V), Fault>>,
+        tip: Option<Height>,
+    ) -> Result<Self, Fault>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut loader = Loader::default();
+        for entry in entries {
+            let (key, value) = entry?;
+            loader.add(key.as_ref(), value.as_ref())?;
+        }
+        loader.finish(tip)
+    }
+}
+
+/// Collects records until they can be checked against each other.
+#[derive(Default)]
+struct Loader {
+    tree: Builder,
+    global: Option<Global>,
+    roles: BTreeMap<Address, Roles>,
+    features: BTreeMap<Name, Feature>,
+    metrics: BTreeMap<Name, Metrics>,
+    policies: BTreeMap<Name, Policy>,
+    overrides: BTreeMap<Name, BTreeMap<Address, Override>>,
+    /// One history entry of each feature that has any.
+    changes: BTreeMap<Name, (Height, u32)>,
+    active: BTreeSet<Name>,
+    steps: BTreeSet<(Height, Name)>,
+    schedule: BTreeMap<(Height, u64), Scheduled>,
+    plugins: PluginLoader,
+    feed: Feed,
+}
+
+impl Loader {
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.decode(key, value).map_err(|cause| Fault::Corrupt { key: key.into(), cause })?;
+        self.tree.push(key, value);
+        Ok(())
+    }
+
+    fn decode(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+        let mismatch = DecodeError::whole(DecodeErrorKind::Mismatch);
+        match Key::from_bytes(key)? {
+            Key::Feature(name) => {
+                let feature = Feature::from_bytes(value)?;
+                if feature.name != name || steps_down(&feature) {
+                    return Err(mismatch);
+                }
+                self.features.insert(name, feature);
+            }
+            Key::Metrics(name) => {
+                let mut input = Reader::new(value);
+                let (inner, metrics) = Metrics::decode(&mut input)?;
+                input.finish()?;
+                if inner != name {
+                    return Err(mismatch);
+                }
+                self.metrics.insert(name, metrics);
+            }
+            Key::Change { name, height, seq } => {
+                Change::from_bytes(value)?;
+                self.changes.insert(name, (height, seq));
+            }
+            Key::Override { name, user } => {
+                self.overrides.entry(name).or_default().insert(user, Override::from_bytes(value)?);
+            }
+            Key::Global => self.global = Some(Global::from_bytes(value)?),
+            Key::Policy(name) => {
+                let policy = Policy::from_bytes(value)?;
+                if policy == Policy::default() {
+                    return Err(DecodeError::whole(DecodeErrorKind::NotCanonical));
+                }
+                self.policies.insert(name, policy);
+            }
+            Key::Roles(address) => {
+                self.roles.insert(address, Roles::from_bytes(value)?);
+            }
+            Key::Schedule { at, id } => {
+                self.schedule.insert((at, id), Scheduled::from_bytes(value)?);
+            }
+            Key::Step { at, name } => {
+                Reader::new(value).finish()?;
+                self.steps.insert((at, name));
+            }
+            Key::Active(name) => {
+                Reader::new(value).finish()?;
+                self.active.insert(name);
+            }
+            Key::Registry => self.plugins.registry = Some(Registry::from_bytes(value)?),
+            Key::Plugin(name) => {
+                self.plugins.plugins.insert(name, Plugin::from_bytes(value)?);
+            }
+            Key::PluginVersion { plugin, version } => {
+                let record = PluginVersion::from_bytes(value)?;
+                if record.version.without_build() != version {
+                    return Err(mismatch);
+                }
+                self.plugins.versions.entry(plugin).or_default().put(record);
+            }
+            Key::Deployment(name) => {
+                self.plugins.deployments.insert(name, Deployment::from_bytes(value)?);
+            }
+            Key::PluginChange { plugin, height, seq } => {
+                PluginChange::from_bytes(value)?;
+                self.plugins.changes.insert(plugin, (height, seq));
+            }
+            Key::Dependent { dependency, dependent } => {
+                Reader::new(value).finish()?;
+                self.plugins.rows.insert((dependency, dependent));
+            }
+            Key::DeploymentDue { at, plugin } => {
+                Reader::new(value).finish()?;
+                self.plugins.looks.insert((at, plugin));
+            }
+            Key::LoadDue { at, plugin } => {
+                Reader::new(value).finish()?;
+                self.plugins.queue.insert((at, plugin));
+            }
+            Key::Feed => self.feed.state = FeedState::from_bytes(value)?,
+            Key::FeedItem(key) => {
+                self.feed.items.insert(key, FeedItem::from_bytes(value)?);
+            }
+            Key::FeedIndex(key) => {
+                Reader::new(value).finish()?;
+                self.feed.index.insert(key);
+            }
+            Key::FeedListed(key) => {
+                Reader::new(value).finish()?;
+                self.feed.listed.insert(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, tip: Option<Height>) -> Result<State, Fault> {
+        let global = self.global.ok_or_else(|| mismatch(Key::Global))?;
+        let admins = self.roles.values().filter(|roles| roles.holds(Role::Admin)).count();
+        let last_id = self.schedule.keys().map(|(_, id)| *id).max().unwrap_or_default();
+        if admins == 0 || usize::try_from(global.admins) != Ok(admins) || last_id >= global.next_schedule_id {
+            return Err(mismatch(Key::Global));
+        }
+        let depths = self.depths()?;
+        let mut state = State {
+            tip,
+            global,
+            roles: self.roles,
+            names: BTreeMap::new(),
+            features: Vec::with_capacity(self.features.len()),
+            active: BTreeSet::new(),
+            steps: BTreeSet::new(),
+            schedule: self.schedule,
+            plugins: Plugins::default(),
+            feed: self.feed,
+            tree: Tree::new(),
+        };
+        for (name, feature) in self.features {
+            let metrics = self.metrics.remove(&name).ok_or_else(|| mismatch(Key::Metrics(name)))?;
+            let policy = self.policies.remove(&name).unwrap_or_default();
+            let depth = depths.get(&name).copied().unwrap_or_default();
+            if feature.status.is_active() {
+                state.active.insert(name);
+            }
+            if let Some(at) = automatic_step_due(&feature, &policy) {
+                state.steps.insert((at, name));
+            }
+            let mut entry = FeatureEntry::new(&state.global.chain, feature, metrics, policy, depth);
+            entry.overrides = self.overrides.remove(&name).unwrap_or_default();
+            state.add_feature(name, entry);
+        }
+        // What is left belongs to no feature, and the indexes must be what the features say.
+        let orphan = [
+            self.metrics.first_key_value().map(|(name, _)| Key::Metrics(*name)),
+            self.policies.first_key_value().map(|(name, _)| Key::Policy(*name)),
+            self.overrides
+                .iter()
+                .find_map(|(name, users)| users.keys().next().map(|user| Key::Override { name: *name, user: *user })),
+            self.changes
+                .iter()
+                .find(|(name, _)| !state.names.contains_key(name))
+                .map(|(name, (height, seq))| Key::Change { name: *name, height: *height, seq: *seq }),
+            self.active.symmetric_difference(&state.active).next().map(|name| Key::Active(*name)),
+            self.steps.symmetric_difference(&state.steps).next().map(|(at, name)| Key::Step { at: *at, name: *name }),
+            state.feed.contradiction(),
+        ];
+        if let Some(key) = orphan.into_iter().flatten().next() {
+            return Err(mismatch(key));
+        }
+        state.plugins = self.plugins.finish(&state.global.chain).map_err(|key| mismatch(*key))?;
+        state.tree = self.tree.finish().map_err(|error| Fault::Store(alloc::boxed::Box::new(error)))?;
+        Ok(state)
+    }
+
+    /// The depth of every feature: each in the round in which those of all its prerequisites are known.
+    /// What is left over rests on itself, on nothing that exists, or on too long a path.
+    fn depths(&self) -> Result<BTreeMap<Name, u32>, Fault> {
+        let mut depths = BTreeMap::new();
+        for name in self.features.keys().filter(|name| !self.policies.contains_key(name)) {
+            depths.insert(*name, 0);
+        }
+        let mut open: Vec<&Name> = self.policies.keys().filter(|name| self.features.contains_key(name)).collect();
+        for _ in 0..=PREREQUISITE_DEPTH_MAX {
+            open.retain(|name| {
+                let prerequisites =
+                    self.policies.get(name).map(|policy| policy.prerequisites.as_slice()).unwrap_or_default();
+                let below: Option<Vec<u32>> = prerequisites.iter().map(|below| depths.get(below).copied()).collect();
+                let depth = below.map(|below| below.into_iter().max().map_or(0, |depth: u32| depth.saturating_add(1)));
+                match depth {
+                    Some(depth) if depth <= PREREQUISITE_DEPTH_MAX => {
+                        depths.insert(**name, depth);
+                        false
+                    }
+                    Some(_) | None => true,
+                }
+            });
+        }
+        match open.first() {
+            Some(name) => Err(mismatch(Key::Policy(**name))),
+            None => Ok(depths),
+        }
+    }
+}
+
+fn mismatch(key: Key) -> Fault {
+    Fault::Corrupt { key: key.to_bytes(), cause: DecodeError::whole(DecodeErrorKind::Mismatch) }
+}

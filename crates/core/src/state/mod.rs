@@ -1,0 +1,459 @@
+//! The committed state, decoded: what execution reads and `apply` replaces.
+//!
+//! Everything but the history is held in memory next to the Merkle tree, so that a transaction
+//! decodes nothing. It is a function of the stored records: [`State::load`] rebuilds it from a scan
+//! and refuses records that do not decode or contradict each other.
+
+pub(crate) mod features;
+pub(crate) mod feed;
+mod load;
+pub(crate) mod plugins;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::convert::Infallible;
+
+use crate::bucket::BucketPrefix;
+use crate::codec::Encode;
+use crate::delta::{Delta, Execution, MapChanges};
+use crate::feature::decide::{Facts, Lookup, Verdict, decide, decide_from};
+use crate::feature::record::{Feature, Metrics, Override, Policy};
+use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
+use crate::genesis::Genesis;
+use crate::index::{FeatureId, PluginId, index, set};
+use crate::key::Key;
+use crate::ledger::Global;
+use crate::plugin::deployment::Deployment;
+use crate::plugin::record::{Plugin, PluginVersion, Registry};
+use crate::plugin::version::Version;
+use crate::schedule::Scheduled;
+use crate::state::features::FeatureEntry;
+use crate::state::feed::Feed;
+use crate::state::plugins::Plugins;
+use crate::tree::{Tree, TreeError};
+use crate::values::{Address, ChainId, Hash, Height, Name, Role, Roles};
+use crate::writes::WriteSet;
+
+/// A feature that has been looked up: it skips the name lookup in hot loops.
+///
+/// It is good for the state that gave it, and for every later one that grows from it by
+/// [`State::apply`]; a state that was loaded anew gives new handles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handle(FeatureId);
+
+/// An execution that does not belong to this state: another block has been applied since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this block was executed on another state; execute it again on this one")]
+pub struct StaleExecution;
+
+/// The committed state of a ledger.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(crate) tip: Option<Height>,
+    global: Global,
+    roles: BTreeMap<Address, Roles>,
+    names: BTreeMap<Name, FeatureId>,
+    features: Vec<FeatureEntry>,
+    active: BTreeSet<Name>,
+    steps: BTreeSet<(Height, Name)>,
+    schedule: BTreeMap<(Height, u64), Scheduled>,
+    plugins: Plugins,
+    feed: Feed,
+    tree: Tree,
+}
+
+/// A plugin that has been looked up: it skips the name lookup in hot loops.
+///
+/// It is good as long as a [`Handle`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginHandle(PluginId);
+
+impl State {
+    /// The state before the first block, and the records that make it.
+    ///
+    /// # Errors
+    /// [`TreeError`] when the node must stop.
+    pub fn genesis(genesis: &Genesis) -> Result<(Self, WriteSet), TreeError> {
+        let admins = genesis.roles().values().filter(|roles| roles.holds(Role::Admin)).count();
+        let global = Global {
+            chain: *genesis.chain(),
+            admins: u32::try_from(admins).unwrap_or(u32::MAX),
+            breaker: None,
+            next_schedule_id: 1,
+            rollback_window_start: 0,
+            rollbacks_in_window: 0,
+            params: *genesis.params(),
+        };
+        let mut writes = WriteSet::default();
+        writes.put(&Key::Global, |out| global.encode(out));
+        for (address, roles) in genesis.roles() {
+            writes.put(&Key::Roles(*address), |out| roles.encode(out));
+        }
+        let mut tree = Tree::new();
+        let patch = tree.prepare(&writes.tree_changes())?;
+        tree.apply(patch)?;
+        let state = Self {
+            tip: None,
+            global,
+            roles: genesis.roles().clone(),
+            names: BTreeMap::new(),
+            features: Vec::new(),
+            active: BTreeSet::new(),
+            steps: BTreeSet::new(),
+            schedule: BTreeMap::new(),
+            plugins: Plugins::default(),
+            feed: Feed::default(),
+            tree,
+        };
+        Ok((state, writes))
+    }
+
+    /// Makes an execution the committed state.
+    ///
+    /// # Errors
+    /// [`StaleExecution`] when it was executed on another state; nothing has changed then.
+    pub fn apply(&mut self, execution: Execution) -> Result<(), StaleExecution> {
+        let height = execution.height();
+        self.tree.apply(execution.patch).map_err(|_| StaleExecution)?;
+        self.tip = Some(height);
+        let Delta { features, maps, global, active, steps, plugins, registry, feed } = execution.delta;
+        self.global = global;
+        for changed in features {
+            let name = changed.feature.name;
+            match changed.id.and_then(|FeatureId(id)| self.features.get_mut(usize::try_from(id).ok()?)) {
+                Some(entry) => {
+                    entry.feature = changed.feature;
+                    entry.metrics = changed.metrics;
+                    if let Some(policy) = changed.policy {
+                        entry.bucket = BucketPrefix::of_feature(&self.global.chain, &name, policy.salt);
+                        entry.policy = policy;
+                    }
+                }
+                None => {
+                    let policy = changed.policy.unwrap_or_default();
+                    let entry =
+                        FeatureEntry::new(&self.global.chain, changed.feature, changed.metrics, policy, changed.depth);
+                    self.add_feature(name, entry);
+                }
+            }
+        }
+        self.plugins.registry = registry;
+        plugins.into_iter().for_each(|data| self.plugins.put(&self.global.chain, data));
+        let MapChanges { overrides, roles, schedule, rows, queue } = maps;
+        rows.into_iter().for_each(|(row, presence)| self.plugins.set_row(row, presence));
+        queue.into_iter().for_each(|(entry, presence)| index(&mut self.plugins.queue, entry, presence));
+        for ((name, user), change) in overrides {
+            if let Some(entry) = self.entry_mut(&name) {
+                set(&mut entry.overrides, user, change);
+            }
+        }
+        roles.into_iter().for_each(|(address, change)| set(&mut self.roles, address, change));
+        schedule.into_iter().for_each(|(key, change)| set(&mut self.schedule, key, change));
+        active.into_iter().for_each(|(name, presence)| index(&mut self.active, name, presence));
+        steps.into_iter().for_each(|(step, presence)| index(&mut self.steps, step, presence));
+        self.feed.apply(feed);
+        Ok(())
+    }
+
+    /// Whether this execution belongs to the state as it is, so that [`State::apply`] would take it.
+    #[must_use]
+    pub fn accepts(&self, execution: &Execution) -> bool {
+        self.tree.accepts(&execution.patch)
+    }
+
+    fn add_feature(&mut self, name: Name, entry: FeatureEntry) {
+        // The tree is full long before the ids are: each feature has two keys at least.
+        let id = FeatureId(u32::try_from(self.features.len()).unwrap_or(u32::MAX));
+        self.features.push(entry);
+        self.names.insert(name, id);
+    }
+
+    /// The height of the last block; none before the first.
+    #[must_use]
+    pub const fn tip(&self) -> Option<Height> {
+        self.tip
+    }
+
+    /// The state root.
+    #[must_use]
+    pub const fn root(&self) -> Hash {
+        Hash(self.tree.root())
+    }
+
+    /// The Merkle tree.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The global record.
+    #[must_use]
+    pub const fn global(&self) -> &Global {
+        &self.global
+    }
+
+    /// What an address may do.
+    #[must_use]
+    pub fn roles_of(&self, address: &Address) -> Roles {
+        self.roles.get(address).copied().unwrap_or_default()
+    }
+
+    /// How many features there are.
+    #[must_use]
+    pub fn feature_count(&self) -> usize {
+        self.features.len()
+    }
+
+    /// A feature.
+    #[must_use]
+    pub fn feature(&self, name: &Name) -> Option<&Feature> {
+        self.entry_of(name).map(|entry| &entry.feature)
+    }
+
+    /// The metrics of a feature.
+    #[must_use]
+    pub fn metrics(&self, name: &Name) -> Option<&Metrics> {
+        self.entry_of(name).map(|entry| &entry.metrics)
+    }
+
+    /// The policy of a feature, the default one included.
+    #[must_use]
+    pub fn policy(&self, name: &Name) -> Option<&Policy> {
+        self.entry_of(name).map(|entry| &entry.policy)
+    }
+
+    /// The features in name order.
+    pub fn features(&self) -> impl Iterator<Item = &Feature> {
+        self.names.values().filter_map(|id| self.entry(*id)).map(|entry| &entry.feature)
+    }
+
+    /// The totals of the feed.
+    #[must_use]
+    pub const fn feed(&self) -> &FeedState {
+        &self.feed.state
+    }
+
+    /// What is known of an item of the feed.
+    #[must_use]
+    pub fn feed_item(&self, kind: FeedKind, id: &FeedId) -> Option<&FeedItem> {
+        self.feed.items.get(&FeedKey { kind, id: *id })
+    }
+
+    /// The items of the feed, environments first, by id.
+    pub fn feed_items(&self) -> impl Iterator<Item = (&FeedKey, &FeedItem)> {
+        self.feed.items.iter()
+    }
+
+    /// Looks a feature up for [`State::is_enabled_at`].
+    #[must_use]
+    pub fn resolve(&self, name: &Name) -> Option<Handle> {
+        self.feature_id(name).map(Handle)
+    }
+
+    /// Whether a feature is on for a user; an unknown feature is off.
+    #[must_use]
+    pub fn is_enabled(&self, name: &Name, user: &Address) -> bool {
+        self.resolve(name).is_some_and(|handle| self.is_enabled_at(handle, user))
+    }
+
+    /// Whether a feature that has been looked up is on for a user.
+    #[must_use]
+    pub fn is_enabled_at(&self, Handle(id): Handle, user: &Address) -> bool {
+        let Some(entry) = self.entry(id) else { return false };
+        match decide_from(self, &entry.feature.name, &entry.facts(user), user) {
+            Ok(verdict) => verdict.on,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Whether a feature is on for a user, and why.
+    #[must_use]
+    pub fn check(&self, name: &Name, user: &Address) -> Verdict {
+        match decide(self, name, user) {
+            Ok(verdict) => verdict,
+            Err(never) => match never {},
+        }
+    }
+
+    /// What holds for all plugins.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.plugins.registry
+    }
+
+    /// How many plugins there are.
+    #[must_use]
+    pub fn plugin_count(&self) -> usize {
+        self.plugins.len()
+    }
+
+    /// A plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &Name) -> Option<&Plugin> {
+        self.plugins.get(name).map(|data| &data.plugin)
+    }
+
+    /// The plugins in name order.
+    pub fn plugins(&self) -> impl Iterator<Item = (&Name, &Plugin)> {
+        self.plugins.iter().map(|data| (&data.name, &data.plugin))
+    }
+
+    /// The versions of a plugin, by precedence.
+    pub fn plugin_versions(&self, name: &Name) -> impl Iterator<Item = &PluginVersion> {
+        self.plugins.get(name).into_iter().flat_map(|data| data.versions.iter())
+    }
+
+    /// A version of a plugin; build metadata does not matter.
+    #[must_use]
+    pub fn plugin_version(&self, name: &Name, version: &Version) -> Option<&PluginVersion> {
+        self.plugins.get(name)?.versions.get(version)
+    }
+
+    /// The deployment of a plugin.
+    #[must_use]
+    pub fn deployment(&self, name: &Name) -> Option<&Deployment> {
+        self.plugins.get(name)?.deployment.as_ref()
+    }
+
+    /// Looks a plugin up for [`State::route_at`].
+    #[must_use]
+    pub fn resolve_plugin(&self, name: &Name) -> Option<PluginHandle> {
+        self.plugins.id(name).map(PluginHandle)
+    }
+
+    /// The version of a plugin that serves a unit: an account, a request id, any bytes. None without such a plugin.
+    #[must_use]
+    pub fn route(&self, name: &Name, unit: &[u8]) -> Option<&Version> {
+        self.route_at(self.resolve_plugin(name)?, unit)
+    }
+
+    /// The version of a plugin that has been looked up that serves a unit.
+    #[must_use]
+    pub fn route_at(&self, PluginHandle(id): PluginHandle, unit: &[u8]) -> Option<&Version> {
+        self.plugins.route(id, unit)
+    }
+
+    // What execution reads.
+
+    pub(crate) const fn plugin_states(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    pub(crate) fn looks_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.plugins.looks.iter().copied().take_while(move |(at, _)| *at <= height)
+    }
+
+    pub(crate) fn queued_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.plugins.queue.iter().copied().take_while(move |(at, _)| *at <= height)
+    }
+
+    pub(crate) fn first_look(&self) -> Option<Height> {
+        self.plugins.looks.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn first_queued(&self) -> Option<Height> {
+        self.plugins.queue.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn feature_id(&self, name: &Name) -> Option<FeatureId> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn entry(&self, FeatureId(id): FeatureId) -> Option<&FeatureEntry> {
+        self.features.get(usize::try_from(id).ok()?)
+    }
+
+    fn entry_of(&self, name: &Name) -> Option<&FeatureEntry> {
+        self.entry(self.feature_id(name)?)
+    }
+
+    fn entry_mut(&mut self, name: &Name) -> Option<&mut FeatureEntry> {
+        let FeatureId(id) = self.feature_id(name)?;
+        self.features.get_mut(usize::try_from(id).ok()?)
+    }
+
+    pub(crate) fn override_record(&self, name: &Name, user: &Address) -> Option<&Override> {
+        self.entry_of(name)?.overrides.get(user)
+    }
+
+    pub(crate) fn roles_record(&self, address: &Address) -> Option<&Roles> {
+        self.roles.get(address)
+    }
+
+    pub(crate) fn scheduled(&self, at: Height, id: u64) -> Option<&Scheduled> {
+        self.schedule.get(&(at, id))
+    }
+
+    pub(crate) fn scheduled_until(&self, height: Height) -> impl Iterator<Item = (Height, u64, &Scheduled)> {
+        self.schedule.range(..=(height, u64::MAX)).map(|((at, id), entry)| (*at, *id, entry))
+    }
+
+    pub(crate) fn steps_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.steps.iter().copied().take_while(move |(at, _)| *at <= height)
+    }
+
+    pub(crate) fn first_scheduled(&self) -> Option<Height> {
+        self.schedule.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(crate) fn first_step(&self) -> Option<Height> {
+        self.steps.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) const fn committed_feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Name> {
+        self.active.iter()
+    }
+}
+
+impl Lookup for State {
+    type Error = Infallible;
+
+    fn chain(&self) -> Result<ChainId, Infallible> {
+        Ok(self.global.chain)
+    }
+
+    fn facts(&self, name: &Name, user: &Address) -> Result<Option<Facts<'_>>, Infallible> {
+        Ok(self.entry_of(name).map(|entry| entry.facts(user)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Block;
+    use crate::execute::BlockError;
+    use crate::feature::record::Reason;
+    use crate::ledger::OpenBreaker;
+    use crate::reject::Reject;
+
+    /// An index that leads nowhere: no stored state loads with one.
+    #[test]
+    fn what_is_due_and_refused_stops_the_node() {
+        type Damage = fn(&mut State, Name);
+        let name: Name = "f".parse().unwrap();
+        let rows: [(&str, Damage, Reject); 3] = [
+            ("step", |state, name| state.steps = [(1, name)].into(), Reject::FeatureNotFound),
+            ("load queue", |state, name| state.plugins.queue = [(1, name)].into(), Reject::PluginNotFound),
+            (
+                "active",
+                |state, name| {
+                    let (since, until, reason, actor) = (0, 0, Reason::Manual, Address::ZERO);
+                    state.global.breaker = Some(OpenBreaker { draining: true, since, until, reason, actor });
+                    state.active = [name].into();
+                },
+                Reject::FeatureNotFound,
+            ),
+        ];
+        let genesis = Genesis::new("c", [(Address::ZERO, Role::Admin.into())]).unwrap();
+        for (index, damage, reject) in rows {
+            let (mut state, _) = State::genesis(&genesis).unwrap();
+            damage(&mut state, name);
+            let found = state.execute(&Block::empty(1)).map(|_| ());
+            assert_eq!(found, Err(BlockError::Due(reject)), "{index}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The committed plugins, decoded, with the indexes that follow from them.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::bucket::BucketPrefix;
+use crate::graph::{Graph, in_order};
+use crate::index::{PluginId, Presence, index};
+use crate::key::Key;
+use crate::plugin::data::{PluginData, Versions};
+use crate::plugin::deployment::Deployment;
+use crate::plugin::engine::{is_reachable, salt};
+use crate::plugin::record::{DEPENDENTS_MAX, LOADED_MAX, LoadState, Plugin, Registry, VersionStatus};
+use crate::plugin::version::Version;
+use crate::values::{ChainId, Height, Name};
+
+/// A plugin and what follows from it.
+#[derive(Debug, Clone)]
+pub(crate) struct PluginEntry {
+    pub(crate) data: PluginData,
+    /// What the buckets of its deployment begin with.
+    route: Option<BucketPrefix>,
+}
+
+impl PluginEntry {
+    fn new(chain: &ChainId, data: PluginData) -> Self {
+        let prefix = |deployment: &Deployment| BucketPrefix::of_deployment(chain, &data.name, deployment.salt);
+        Self { route: data.deployment.as_ref().map(prefix), data }
+    }
+
+    /// The version that serves a unit.
+    fn route(&self, unit: &[u8]) -> &Version {
+        match (&self.data.deployment, &self.route) {
+            (Some(deployment), Some(prefix)) if prefix.bucket(unit) < deployment.share() => &deployment.new,
+            (Some(_) | None, _) => &self.data.plugin.current,
+        }
+    }
+}
+
+/// All plugins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plugins {
+    pub(crate) registry: Registry,
+    names: BTreeMap<Name, PluginId>,
+    entries: Vec<PluginEntry>,
+    /// The plugins with a deployment.
+    pub(crate) deployments: BTreeSet<Name>,
+    /// When deployments are looked at.
+    pub(crate) looks: BTreeSet<(Height, Name)>,
+    /// The load queue.
+    pub(crate) queue: BTreeSet<(Height, Name)>,
+    /// Who requires what; none = the host.
+    pub(crate) dependents: BTreeMap<Option<Name>, BTreeSet<Name>>,
+}
+
+impl Plugins {
+    pub(crate) fn id(&self, name: &Name) -> Option<PluginId> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn data(&self, id: PluginId) -> Option<&PluginData> {
+        self.entry(id).map(|entry| &entry.data)
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> Option<&PluginData> {
+        self.data(self.id(name)?)
+    }
+
+    pub(crate) fn route(&self, id: PluginId, unit: &[u8]) -> Option<&Version> {
+        self.entry(id).map(|entry| entry.route(unit))
+    }
+
+    /// In name order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PluginData> {
+        self.names.values().filter_map(|id| self.data(*id))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Puts a plugin, in place of the one of that name if there is one; the indexes of deployments follow.
+    pub(crate) fn put(&mut self, chain: &ChainId, data: PluginData) {
+        let name = data.name;
+        if let Some(at) = self.get(&name).and_then(PluginData::look_due) {
+            self.looks.remove(&(at, name));
+        }
+        if let Some(at) = data.look_due() {
+            self.looks.insert((at, name));
+        }
+        if data.deployment.is_some() {
+            self.deployments.insert(name);
+        } else {
+            self.deployments.remove(&name);
+        }
+        let entry = PluginEntry::new(chain, data);
+        match self.id(&name).and_then(|PluginId(id)| self.entries.get_mut(usize::try_from(id).ok()?)) {
+            Some(old) => *old = entry,
+            None => {
+                // The tree is full long before the ids are: each plugin has two keys at least.
+                let id = PluginId(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+                self.entries.push(entry);
+                self.names.insert(name, id);
+            }
+        }
+    }
+
+    /// Adds or removes a row of the index of dependents.
+    pub(crate) fn set_row(&mut self, (dependency, dependent): (Option<Name>, Name), presence: Presence) {
+        let dependents = self.dependents.entry(dependency).or_default();
+        index(dependents, dependent, presence);
+        if dependents.is_empty() {
+            self.dependents.remove(&dependency);
+        }
+    }
+
+    pub(crate) fn has_row(&self, (dependency, dependent): &(Option<Name>, Name)) -> bool {
+        self.dependents.get(dependency).is_some_and(|dependents| dependents.contains(dependent))
+    }
+
+    /// How many rows a plugin, or the host, has in the index of dependents.
+    pub(crate) fn row_count(&self, dependency: &Option<Name>) -> usize {
+        self.dependents.get(dependency).map_or(0, BTreeSet::len)
+    }
+
+    fn entry(&self, PluginId(id): PluginId) -> Option<&PluginEntry> {
+        self.entries.get(usize::try_from(id).ok()?)
+    }
+}
+
+/// Collects the records of plugins until they can be checked against each other.
+#[derive(Default)]
+pub(crate) struct PluginLoader {
+    pub(crate) registry: Option<Registry>,
+    pub(crate) plugins: BTreeMap<Name, Plugin>,
+    pub(crate) versions: BTreeMap<Name, Versions>,
+    pub(crate) deployments: BTreeMap<Name, Deployment>,
+    /// One history entry of each plugin that has any.
+    pub(crate) changes: BTreeMap<Name, (Height, u32)>,
+    pub(crate) rows: BTreeSet<(Option<Name>, Name)>,
+    pub(crate) looks: BTreeSet<(Height, Name)>,
+    pub(crate) queue: BTreeSet<(Height, Name)>,
+}
+
+impl PluginLoader {
+    /// The plugins, or the key of a record that contradicts others.
+    pub(crate) fn finish(mut self, chain: &ChainId) -> Result<Plugins, Box<Key>> {
+        let mut plugins = Plugins { registry: self.registry.unwrap_or_default(), ..Plugins::default() };
+        for (name, plugin) in self.plugins {
+            let mut data = PluginData {
+                name,
+                plugin,
+                versions: self.versions.remove(&name).unwrap_or_default(),
+                deployment: self.deployments.remove(&name),
+                is_waiting: false,
+            };
+            check_plugin(&data)?;
+            // What is Unloaded and has rows waits. It does not wait for nothing.
+            let is_unloaded = data.plugin.load_state == LoadState::Unloaded;
+            let current = data.manifest(&data.plugin.current);
+            let first = current.and_then(|manifest| manifest.requirements.first());
+            data.is_waiting = is_unloaded && first.is_some_and(|first| self.rows.contains(&(Some(first.plugin), name)));
+            if !is_unloaded {
+                plugins.set_row((None, name), Presence::Added);
+            }
+            for requirement in data.held_manifest().into_iter().flat_map(|manifest| &manifest.requirements) {
+                plugins.set_row((Some(requirement.plugin), name), Presence::Added);
+            }
+            plugins.put(chain, data);
+        }
+        let host_rows = plugins.row_count(&None);
+        for data in plugins.iter() {
+            let rows = plugins.row_count(&Some(data.name));
+            if usize::from(data.plugin.dependents) != rows || rows > DEPENDENTS_MAX || host_rows > LOADED_MAX {
+                return Err(Box::new(Key::Plugin(data.name)));
+            }
+        }
+        let rows = plugins
+            .dependents
+            .iter()
+            .flat_map(|(dependency, dependents)| dependents.iter().map(|dependent| (*dependency, *dependent)));
+        let rows: BTreeSet<(Option<Name>, Name)> = rows.collect();
+        // What is left belongs to no plugin, and the indexes must be what the plugins say.
+        let first_version = |(name, versions): (&Name, &Versions)| {
+            let version = versions.iter().next()?.version.clone();
+            Some(Key::PluginVersion { plugin: *name, version })
+        };
+        let orphan = [
+            self.versions.iter().find_map(first_version),
+            self.deployments.first_key_value().map(|(name, _)| Key::Deployment(*name)),
+            self.changes
+                .iter()
+                .find(|(name, _)| plugins.id(name).is_none())
+                .map(|(name, (height, seq))| Key::PluginChange { plugin: *name, height: *height, seq: *seq }),
+            self.queue
+                .iter()
+                .find(|(_, name)| plugins.id(name).is_none())
+                .map(|(at, name)| Key::LoadDue { at: *at, plugin: *name }),
+            self.rows
+                .symmetric_difference(&rows)
+                .next()
+                .map(|(dependency, dependent)| Key::Dependent { dependency: *dependency, dependent: *dependent }),
+            self.looks
+                .symmetric_difference(&plugins.looks)
+                .next()
+                .map(|(at, name)| Key::DeploymentDue { at: *at, plugin: *name }),
+        ];
+        plugins.queue = self.queue;
+        match orphan.into_iter().flatten().next() {
+            Some(key) => Err(Box::new(key)),
+            None => check_rows(&plugins).map(|()| plugins),
+        }
+    }
+}
+
+/// Whether what is held is there, and leads in no circle.
+fn check_rows(plugins: &Plugins) -> Result<(), Box<Key>> {
+    let mut graph = Graph::new();
+    for data in plugins.iter().filter(|data| data.holds_requirements()) {
+        let manifest = data.held_manifest().into_iter();
+        let required = manifest.flat_map(|manifest| &manifest.requirements).map(|requirement| requirement.plugin);
+        graph.insert(
+            data.name,
+            required.filter(|name| plugins.get(name).is_some_and(PluginData::holds_requirements)).collect(),
+        );
+    }
+    let (order, _) = in_order(&graph);
+    let ordered: BTreeSet<Name> = order.into_iter().collect();
+    if let Some(name) = graph.into_keys().find(|name| !ordered.contains(name)) {
+        return Err(Box::new(Key::Plugin(name)));
+    }
+    for (dependency, dependents) in &plugins.dependents {
+        let Some(missing) = dependency.filter(|name| plugins.id(name).is_none()) else { continue };
+        let holds = |name: &&Name| plugins.get(name).is_some_and(PluginData::holds_requirements);
+        let wrong = dependents.iter().find(holds).or(dependents.iter().nth(DEPENDENTS_MAX));
+        if let Some(dependent) = wrong {
+            return Err(Box::new(Key::Dependent { dependency: Some(missing), dependent: *dependent }));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the records of one plugin agree with each other.
+fn check_plugin(data: &PluginData) -> Result<(), Box<Key>> {
+    let PluginData { name, plugin, versions, deployment, is_waiting: _ } = data;
+    let is_spelled = |version: &Version| versions.get(version).is_some_and(|record| record.version == *version);
+    let is_current = |version: &Version| *version == plugin.current;
+    let is_deprecated =
+        |version: &Version| versions.get(version).is_some_and(|record| record.status == VersionStatus::Deprecated);
+    let is_sound = is_spelled(&plugin.current)
+        && usize::from(plugin.versions) == versions.len()
+        && plugin.versions <= *Registry::MAX_VERSIONS.end()
+        && plugin.previous.as_ref().is_none_or(|previous| is_spelled(previous) && is_deprecated(previous))
+        && plugin.loaded.as_ref().is_none_or(is_current);
+    if !is_sound {
+        return Err(Box::new(Key::Plugin(*name)));
+    }
+    let new = deployment.as_ref().map(|deployment| &deployment.new);
+    let is_sound = |deployment: &Deployment| {
+        is_current(&deployment.old)
+            && is_spelled(&deployment.new)
+            && deployment.salt == salt(deployment.start, plugin.deployments)
+            && is_reachable(deployment)
+    };
+    if !deployment.as_ref().is_none_or(is_sound) {
+        return Err(Box::new(Key::Deployment(*name)));
+    }
+    for record in versions.iter() {
+        let is_active = is_current(&record.version) == (record.status == VersionStatus::Active);
+        let is_canary = (new == Some(&record.version)) == (record.status == VersionStatus::Canary);
+        if !is_active || !is_canary {
+            return Err(Box::new(Key::PluginVersion { plugin: *name, version: record.version.clone() }));
+        }
+    }
+    Ok(())
+}

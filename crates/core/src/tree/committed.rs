@@ -1,0 +1,96 @@
+//! The tree of the committed state, and the patches that lead to the next.
+
+use alloc::sync::Arc;
+
+use crate::hash::Hash32;
+use crate::tree::arena::{NodeEdits, Nodes};
+use crate::tree::draft::{Change, Draft, sort_and_hash};
+use crate::tree::path::TreeError;
+
+/// The nodes that a set of changes writes and frees, and the root that they lead to.
+///
+/// It is good for the state that it was prepared from, and for no other.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    base: Arc<()>,
+    edits: NodeEdits,
+}
+
+impl Patch {
+    /// Returns the root of the tree as it will be.
+    pub const fn root(&self) -> Hash32 {
+        self.edits.root.hash
+    }
+}
+
+/// The Jellyfish Merkle Tree of a state.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    pub(super) nodes: Nodes,
+    /// Stands for the state of the tree: shared with the patches prepared from it, replaced by
+    /// `apply`.
+    state: Arc<()>,
+}
+
+impl Tree {
+    /// Creates the tree of a state without keys.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tree of these nodes, which no patch was prepared from yet.
+    pub(super) fn of(nodes: Nodes) -> Self {
+        Self { nodes, state: Arc::default() }
+    }
+
+    /// Returns the root hash.
+    pub const fn root(&self) -> Hash32 {
+        self.nodes.root.hash
+    }
+
+    /// Returns the number of keys.
+    pub fn len(&self) -> usize {
+        self.nodes.leaves.len()
+    }
+
+    /// Tells whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Computes what a set of changes makes of the tree, and leaves the tree as it is.
+    ///
+    /// The order of the changes does not matter, except that of several changes of one key the last
+    /// one counts.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Full`] when the tree has no room, [`TreeError::PathClash`] when two keys come
+    /// with one path, [`TreeError::Broken`] when the tree in memory is damaged.
+    pub fn prepare(&self, changes: &[Change<'_>]) -> Result<Patch, TreeError> {
+        let updates = sort_and_hash(changes)?;
+        let mut draft = Draft::new(&self.nodes);
+        draft.descend(&updates)?;
+        draft.ascend()?;
+        Ok(Patch { base: Arc::clone(&self.state), edits: draft.into_edits() })
+    }
+
+    /// Makes the tree what [`Tree::prepare`] computed, in time proportional to the nodes changed.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Stale`] when the tree has changed since the patch was prepared, or was never
+    /// the one that the patch was prepared from; the tree is then as it was.
+    pub fn apply(&mut self, patch: Patch) -> Result<(), TreeError> {
+        if !self.accepts(&patch) {
+            return Err(TreeError::Stale);
+        }
+        self.state = Arc::new(());
+        self.nodes.apply(patch.edits)
+    }
+
+    /// Tells whether [`Tree::apply`] would take the patch: it was prepared from the tree as it is.
+    pub fn accepts(&self, patch: &Patch) -> bool {
+        Arc::ptr_eq(&self.state, &patch.base)
+    }
+}
