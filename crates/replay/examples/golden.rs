@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         File::create_new(folder.join(name))?.write_all(file)?;
     }
     let (_, sums) = files.last().ok_or("no file")?;
-    println!("the SHA-256 of SHA256SUMS, for the table of tests/golden.rs: {}", hex::encode(Sha256::digest(sums)));
+    println!("the SHA-256 of SHA256SUMS, for the table of tests/it/golden.rs: {}", hex::encode(Sha256::digest(sums)));
     Ok(())
 }
 

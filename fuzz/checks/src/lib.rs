@@ -1,6 +1,6 @@
 //! What the fuzz targets check, as plain functions of bytes that panic when something is wrong.
 //!
-//! The targets in `fuzz/fuzz_targets` feed them with a fuzzer on nightly; `tests/seeds.rs` feeds
+//! The targets in `fuzz/fuzz_targets` feed them with a fuzzer on nightly; `tests/it/seeds.rs` feeds
 //! them with the committed seeds on stable. Not here: anything that makes bytes.
 #![allow(
     clippy::arithmetic_side_effects,

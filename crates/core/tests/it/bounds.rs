@@ -9,20 +9,9 @@
 //! says that it is skipped. A block that looks at every feature must be caught.
 //!
 //! The long forms are 100 000 blocks, and a million features:
-//! `COALMINE_BOUNDS_BLOCKS=100000 cargo test --release -p coalmine-core --test bounds size`
-//! `COALMINE_BOUNDS_IDLE=1000000 cargo test --release -p coalmine-core --test bounds idle`
+//! `COALMINE_BOUNDS_BLOCKS=100000 cargo test --release -p coalmine-core --test it bounds::size`
+//! `COALMINE_BOUNDS_IDLE=1000000 cargo test --release -p coalmine-core --test it bounds::idle`
 //! `COALMINE_BOUNDS_SEED` starts the spam from another seed.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command as Process;
@@ -36,9 +25,9 @@ use coalmine_core::{
     STAGES_MAX, State, Terms, Version, Writer,
 };
 
-use common::document::{Document, document};
-use common::plugins::*;
-use common::*;
+use crate::common::document::{Document, document};
+use crate::common::plugins::*;
+use crate::common::*;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -686,7 +675,7 @@ fn size_stays_under_the_formula() {
     let spam = spam(seed, blocks, |_| None).unwrap_or_else(|fault| {
         panic!(
             "{fault}\nrepeat: COALMINE_BOUNDS_SEED={seed} COALMINE_BOUNDS_BLOCKS={blocks} \
-             cargo test --release -p coalmine-core --test bounds size_stays"
+             cargo test --release -p coalmine-core --test it bounds::size_stays"
         )
     });
     let document = document();
@@ -886,7 +875,7 @@ fn idle_blocks() {
 fn instructions(features: u64, is_walking: bool) -> Option<u64> {
     let mut valgrind = Process::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_block*"]);
-    valgrind.arg(std::env::current_exe().unwrap()).args(["--ignored", "--exact", "idle_blocks"]);
+    valgrind.arg(std::env::current_exe().unwrap()).args(["--ignored", "--exact", "bounds::idle_blocks"]);
     valgrind.env("COALMINE_BOUNDS_FEATURES", features.to_string());
     if is_walking {
         valgrind.env("COALMINE_BOUNDS_WALK", "1");

@@ -3,19 +3,10 @@
 //!
 //! The short form runs with the other tests. The long form is 10^6 units and 100 features:
 //!
-//! `COALMINE_BUCKETS=long cargo test --release -p coalmine-core --test buckets -- --nocapture`
+//! `COALMINE_BUCKETS=long cargo test --release -p coalmine-core --test it buckets:: -- --nocapture`
 //!
 //! Everything is decided in integers. The bounds of the two forms are the same in sigma: 4 for the
 //! size of a share, and 5 for a correlation, which is 0.005 for 10^6 units.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::disallowed_types,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
 
 use coalmine_core::{
     Address, Block, Bps, ChainId, Command, Description, FeatureChanges, Gate, Genesis, Hash, Manifest, Name,

@@ -9,16 +9,6 @@
 //! itself, until somebody starts it again.
 //!
 //! `COALMINE_EDGES_CASE` runs one case of a test. There is no longer form: this is all of it.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,9 +20,9 @@ use coalmine_core::{
 };
 use coalmine_model::Planted;
 
-use common::lockstep::Lockstep;
-use common::plugins::*;
-use common::*;
+use crate::common::lockstep::Lockstep;
+use crate::common::plugins::*;
+use crate::common::*;
 
 /// The height at which something happens by itself.
 const EDGE: Height = 20;
@@ -456,8 +446,9 @@ fn feature_promises(
 
 /// Whether one of the features is told to have risen.
 fn raises(setup: &Setup, events: &[Event]) -> bool {
-    let is_one =
-        |name: &Name| setup.things().iter().any(|thing| matches!(thing, Thing::Feature(f) if *name == common::name(f)));
+    let is_one = |name: &Name| {
+        setup.things().iter().any(|thing| matches!(thing, Thing::Feature(f) if *name == crate::common::name(f)))
+    };
     events.iter().any(|event| match event {
         Event::StatusChanged { name, cause, .. } => {
             is_one(name) && matches!(cause, Cause::CanaryStarted | Cause::Enabled | Cause::TargetReached)
@@ -605,7 +596,7 @@ fn run_all(
                 continue;
             }
             let told = |why: String| {
-                let again = format!("cargo test --release -p coalmine-core --test edges {test}");
+                let again = format!("cargo test --release -p coalmine-core --test it edges::{test}");
                 format!("{why}\nin {setup:?} {play:?}\nrepeat: COALMINE_EDGES_CASE={case} {again}")
             };
             let before = match starts.entry(play.late()) {
@@ -719,7 +710,7 @@ fn the_cases_see_every_planted_fault() {
         let told = told.unwrap_or_else(|| panic!("{planted:?} is not seen"));
         let (_, again) = told.split_once("\nrepeat: COALMINE_EDGES_CASE=").unwrap();
         let (case, command) = again.split_once(' ').unwrap();
-        assert_eq!(command, format!("cargo test --release -p coalmine-core --test edges {}", cases.1));
+        assert_eq!(command, format!("cargo test --release -p coalmine-core --test it edges::{}", cases.1));
         let alone = run_all(cases, Some(case.parse().unwrap()), Some(planted), &promises).err();
         assert_eq!(alone, Some(told.clone()), "{planted:?} again");
         println!("{planted:?}: case {case}");

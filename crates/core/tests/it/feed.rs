@@ -3,17 +3,6 @@
 //!
 //! The rows are written from the specification of the feed. [`World`] checks after every block that
 //! root, index, totals and records agree.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -27,10 +16,10 @@ use coalmine_core::{
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::subsequence;
 
+use crate::common::*;
 use FeedAction::{Delete, Insert, Noop, Updated};
 use FeedKind::{Environment, Filter};
 use FeedPart::{First, Last, More, Only};
-use common::*;
 
 // One item: each operation from each state, below, at and above the version that is stored.
 

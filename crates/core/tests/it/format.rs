@@ -4,17 +4,6 @@
 //! compared with the code both ways; the layouts split every golden vector, field by field, into
 //! what its row says; the examples decode and encode to themselves; the text of roots and buckets
 //! is carried out. Nothing of this knows a layout of its own.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +22,8 @@ use coalmine_core::{
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use common::document::{Document, Table, document, unhex};
-use common::{ADMIN, Row, World, create, nested, rows};
+use crate::common::document::{Document, Table, document, unhex};
+use crate::common::{ADMIN, Row, World, create, nested, rows};
 
 impl Document {
     /// The tables of numbers, by name.

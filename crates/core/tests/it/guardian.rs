@@ -7,18 +7,8 @@
 //! for it. The same search with an operator's transactions must report a rise.
 //!
 //! The long form, of a million blocks:
-//! `COALMINE_GUARDIAN_BLOCKS=1000000 cargo test --release -p coalmine-core --test guardian`.
+//! `COALMINE_GUARDIAN_BLOCKS=1000000 cargo test --release -p coalmine-core --test it guardian::`.
 //! `COALMINE_GUARDIAN_SEED` runs the story of one seed.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,8 +18,8 @@ use coalmine_core::{
     Stage, State, Version,
 };
 
-use common::plugins::*;
-use common::*;
+use crate::common::plugins::*;
+use crate::common::*;
 
 /// Blocks when nothing else is said.
 const BLOCKS: u64 = 10_000;
@@ -263,7 +253,7 @@ fn a_guardian_never_raises_exposure() {
     let mut seen = Seen::default();
     for seed in seeds.clone() {
         if let Some(rise) = rise_in_story(&beginning, seed, (GUARDIAN, &kinds), &mut seen) {
-            let again = "cargo test --release -p coalmine-core --test guardian a_guardian";
+            let again = "cargo test --release -p coalmine-core --test it guardian::a_guardian";
             panic!("{rise}\nrepeat: COALMINE_GUARDIAN_SEED={seed} {again}");
         }
     }

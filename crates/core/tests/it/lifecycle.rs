@@ -3,18 +3,6 @@
 //!
 //! The rows are written from the specification of the state machine. [`World`] checks after every
 //! block that root, indexes, history and records agree.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::too_many_lines,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +14,7 @@ use coalmine_core::{
     Reject, Report, Role, RollbackRule, Status, Why,
 };
 
-use common::*;
+use crate::common::*;
 
 // What every command on a feature does from every status.
 

@@ -6,18 +6,7 @@
 //!
 //! `COALMINE_MODEL_WORLDS` sets how many seeds each mix of worlds runs, `COALMINE_MODEL_SEED` runs one of
 //! them. The long form, of about a million transactions and two million blocks:
-//! `COALMINE_MODEL_WORLDS=3200 cargo test --release -p coalmine-core --test model worlds_of_ -- --nocapture`.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
+//! `COALMINE_MODEL_WORLDS=3200 cargo test --release -p coalmine-core --test it model::worlds_of_ -- --nocapture`.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -25,14 +14,14 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use crate::common::lockstep::Lockstep;
+use crate::common::variable;
 use coalmine_core::{
     Block, BlockError, EventCode, Execution, FeedBody, FeedId, FeedItem, FeedKind, Name, Outcome, Receipt, Reject,
     Standing, State, Version, query,
 };
 use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, PLUGINS, World};
 use coalmine_model::{Model, Planted};
-use common::lockstep::Lockstep;
-use common::variable;
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 /// Seeds that are run when nothing else is said.
@@ -250,7 +239,7 @@ fn check(world: World, planted: Option<Planted>, again: &str) -> Result<Steps, S
 fn check_seeds(mix: Mix, planted: Option<Planted>, seeds: Range<u64>, test: &str) -> Result<Steps, String> {
     let mut steps = Steps::default();
     for seed in seeds {
-        let again = format!("COALMINE_MODEL_SEED={seed} cargo test --release -p coalmine-core --test model {test}");
+        let again = format!("COALMINE_MODEL_SEED={seed} cargo test --release -p coalmine-core --test it model::{test}");
         let Steps { blocks, transactions } = check(World::of_seed(mix, seed, BLOCKS), planted, &again)?;
         steps.blocks += blocks;
         steps.transactions += transactions;
@@ -319,7 +308,7 @@ fn worlds_show_every_planted_fault() {
         let told = check_seeds(mix, Some(planted), 0..WORLDS, test).err();
         let told = told.unwrap_or_else(|| panic!("no world shows {planted:?}"));
         let (found, again) = told.rsplit_once("repeat: COALMINE_MODEL_SEED=").unwrap();
-        assert!(again.ends_with(&format!(" cargo test --release -p coalmine-core --test model {test}")), "{told}");
+        assert!(again.ends_with(&format!(" cargo test --release -p coalmine-core --test it model::{test}")), "{told}");
         println!("{planted:?}: seed {again}, shrunk to {} blocks", found.matches("\n  block ").count());
     }
 }

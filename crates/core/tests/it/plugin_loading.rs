@@ -1,17 +1,5 @@
 //! The loading of plugins: what a load plans and in which order, what attestations do, who may be
 //! unloaded, what waits, and the limits at their edges.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::too_many_lines,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use coalmine_core::query;
 use coalmine_core::{
@@ -19,8 +7,8 @@ use coalmine_core::{
     Manifest, Note, Params, PluginAction, PluginReason, Receipt, Reject, State,
 };
 
-use common::plugins::*;
-use common::*;
+use crate::common::plugins::*;
+use crate::common::*;
 
 #[test]
 fn a_chain_loads_by_itself_whatever_is_registered_first() {

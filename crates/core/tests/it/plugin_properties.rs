@@ -3,18 +3,6 @@
 //!
 //! The world of `common` checks more after every block, above all that the state is what its records
 //! load into, and that each plugin has one current version that is not its canary.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::too_many_lines,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +15,8 @@ use coalmine_core::{
     Terms,
 };
 
-use common::plugins::*;
-use common::*;
+use crate::common::plugins::*;
+use crate::common::*;
 
 // Random blocks.
 

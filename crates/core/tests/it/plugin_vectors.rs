@@ -2,20 +2,6 @@
 //! a table says why. A disagreement that is in no table fails, and so does one that is no more.
 //!
 //! The files lie outside of the repository; without them these tests say so and pass.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::disallowed_types,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::too_many_lines,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,8 +11,8 @@ use coalmine_core::{
 };
 use serde_json::Value;
 
-use common::plugins::*;
-use common::*;
+use crate::common::plugins::*;
+use crate::common::*;
 
 /// The cases of a file; none, and a message, without it.
 fn cases(file: &str) -> Vec<Value> {

@@ -3,18 +3,6 @@
 //!
 //! Loading has its own file. The world of `common` checks after every block that records, indexes
 //! and state agree.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::too_many_lines,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeSet;
 
@@ -23,8 +11,8 @@ use coalmine_core::{
     Payload, PluginAction, PluginReason, Receipt, Reject, Stage, Strategy, StrategyKind, Terms, VersionStatus, Writer,
 };
 
-use common::plugins::*;
-use common::*;
+use crate::common::plugins::*;
+use crate::common::*;
 
 // Status by command.
 

@@ -2,17 +2,6 @@
 //!
 //! Whatever is accepted re-encodes to the very bytes that were read; nothing panics; a state whose
 //! records were damaged is a fault that names the record, or the state of exactly those records.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -31,7 +20,7 @@ use coalmine_core::{
     ValueError, Version, VersionStatus, Writer,
 };
 
-use common::*;
+use crate::common::*;
 
 // Every golden row.
 
@@ -596,7 +585,7 @@ fn limits_hold_to_the_byte() {
         let prerequisites: Vec<Name> = names.iter().map(|text| name(text)).collect();
         let policy = Policy { prerequisites, ..Policy::default() };
         assert_eq!((policy.is_canonical(), Policy::from_bytes(&policy.to_bytes()).is_ok()), (canonical, canonical));
-        assert_eq!(Transaction::new(ADMIN, vec![create_with("f", common::policy(policy))]).is_ok(), canonical);
+        assert_eq!(Transaction::new(ADMIN, vec![create_with("f", crate::common::policy(policy))]).is_ok(), canonical);
     }
     // Transactions in a block, and its size.
     let block = |payloads| Block::from_payloads(1, payloads).map(|_| Payload::Malformed(Vec::new()));

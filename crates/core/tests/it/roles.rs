@@ -3,16 +3,6 @@
 //! The statuses are all combinations of those of a feature, a plugin, the feed and the breaker. In each
 //! cell the receipt is Unauthorized exactly if [`row`] gives the role no right to the command, and a
 //! refused command leaves records, root and state as the block without it.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeSet;
 
@@ -21,8 +11,8 @@ use coalmine_core::{
     Role, Roles, Stage, Status, Terms,
 };
 
-use common::plugins::*;
-use common::*;
+use crate::common::plugins::*;
+use crate::common::*;
 
 // The table.
 

@@ -13,18 +13,8 @@
 //! nothing at all is left of it (a height is in no record). Trying changes no state.
 //!
 //! `COALMINE_SEARCH_HEIGHTS` sets how many heights are searched. The long form takes some 5 GB of memory:
-//! `COALMINE_SEARCH_HEIGHTS=5 cargo test --release -p coalmine-core --test search -- --nocapture`.
+//! `COALMINE_SEARCH_HEIGHTS=5 cargo test --release -p coalmine-core --test it search:: -- --nocapture`.
 //! `COALMINE_SEARCH_PATH` walks one path: the number of the start, then of the transaction of each height.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,9 +25,9 @@ use coalmine_core::{
 use coalmine_model::Planted;
 use sha2::{Digest, Sha256};
 
-use common::lockstep::{Agreed, Lockstep};
-use common::plugins::*;
-use common::*;
+use crate::common::lockstep::{Agreed, Lockstep};
+use crate::common::plugins::*;
+use crate::common::*;
 
 /// The height of every start.
 const START: Height = 10;
@@ -462,8 +452,8 @@ impl Space {
 
     fn told(&self, why: &str, path: &[usize]) -> String {
         let path: Vec<String> = path.iter().map(ToString::to_string).collect();
-        let again = "cargo test --release -p coalmine-core --test search";
-        format!("{why}\nrepeat: COALMINE_SEARCH_PATH={} {again} {}", path.join("."), self.test)
+        let again = "cargo test --release -p coalmine-core --test it";
+        format!("{why}\nrepeat: COALMINE_SEARCH_PATH={} {again} search::{}", path.join("."), self.test)
     }
 
     fn check(&self) {
@@ -538,7 +528,7 @@ fn the_search_sees_every_planted_fault() {
         let told = space.search(HEIGHTS, Some(planted)).err().unwrap_or_else(|| panic!("{planted:?} is not seen"));
         let (why, again) = told.split_once("\nrepeat: COALMINE_SEARCH_PATH=").unwrap();
         let (path, command) = again.split_once(' ').unwrap();
-        assert_eq!(command, format!("cargo test --release -p coalmine-core --test search {}", space.test));
+        assert_eq!(command, format!("cargo test --release -p coalmine-core --test it search::{}", space.test));
         assert_eq!(space.walk(&path_of(path), Some(planted)), Err(why.into()), "{planted:?} again");
         println!("{planted:?}: path {path}");
     }

@@ -1,12 +1,5 @@
 //! The tree against the `jmt` crate, which computes the same root in quite another way, and against
 //! itself: bulk and incremental, in any order, with patches that are taken, dropped or too late.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test may stop where it stands"
-)]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -3,16 +3,6 @@
 //! The rows come from a second writer of the format. Each is decoded, told as JSON and compared
 //! with the fields of the row, then encoded and compared with its bytes. A type of row that is not
 //! known here fails.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +16,7 @@ use coalmine_core::{
 };
 use serde_json::{Map, Value, json};
 
-use common::{FILES, Row, rows};
+use crate::common::{FILES, Row, rows};
 
 /// How many rows each file has at least: released rows never go away.
 const ROWS: [(&str, usize); 6] =

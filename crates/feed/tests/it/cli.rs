@@ -1,12 +1,4 @@
 //! The `feed` binary against a server on the loopback interface: what it writes, what it applies, how it ends.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
 
 use std::convert::Infallible;
 use std::fs;

@@ -1,12 +1,4 @@
 //! What the manager makes of messages: good ones, bad ones, large ones and secret ones.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
 
 use coalmine_core::{
     Address, COMMAND_SIZE_MAX, Command, Encode, FeedBody, FeedEntry, FeedItem, FeedKey, FeedKind, FeedPart, ItemState,

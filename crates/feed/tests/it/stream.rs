@@ -1,14 +1,4 @@
 //! The connection under virtual time: a transport that plays a script, minutes in no time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -17,11 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::{Running, WAITING_MAX, is_alone, peak_kib, start};
 use bytes::Bytes;
 use coalmine_feed::backoff::Delays;
 use coalmine_feed::stream::{self, EndpointError, Limits, Refused};
 use coalmine_feed::transport::{ByteStream, HttpTransport, Request, Response, ResponseFuture, TransportError};
-use common::{Running, WAITING_MAX, peak_kib, start};
 use eventsource_client::Client;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -304,6 +294,9 @@ async fn an_event_that_grows_too_long_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn ids_are_limited_and_not_kept_for_every_event_of_a_chunk() {
+    if !is_alone("stream::ids_are_limited_and_not_kept_for_every_event_of_a_chunk") {
+        return;
+    }
     // What comes first, how long the id is, how many events come with it in one chunk, and whether it is dropped.
     let rows = [
         ("", 20 * 1_024 * 1_024, 20, true),

@@ -1,15 +1,6 @@
 //! Every public vector of the source is met, but for the departures that are named here with their reasons.
 //!
 //! The files lie outside of the repository; without them these tests say so and pass.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
 
 use std::collections::BTreeSet;
 use std::fs;

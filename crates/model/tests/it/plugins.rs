@@ -2,15 +2,6 @@
 //!
 //! The files are optional: `vectors` beside the workspace, in `../shared`. Without them the test
 //! says so and passes. The reader is for these files only; it knows no more of the format than they use.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

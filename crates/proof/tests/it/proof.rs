@@ -1,11 +1,4 @@
 //! Proofs from the tree, taken by [`verify`] and by `ics23` itself, and what is refused.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test may stop where it stands"
-)]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

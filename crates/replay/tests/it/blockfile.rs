@@ -1,14 +1,4 @@
 //! Block files: every error with its place, every form with the same bytes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::arithmetic_side_effects,
-    missing_docs,
-    reason = "tests"
-)]
 
 use std::fs;
 use std::io::Cursor;

@@ -1,5 +1,4 @@
 //! The `replay` binary from outside: arguments and files in, text and exit codes out.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
 
 use std::fs;
 use std::io::Write;

@@ -2,14 +2,6 @@
 //!
 //! A released file never changes. Each batch lists its files with their hashes, and the hash of the
 //! list stands here, so that a change of consensus cannot be hidden by writing the files anew.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,4 @@
 //! Every story of `fixtures/scenarios` holds, and the reference model arrives at the same end.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,14 +1,6 @@
 //! Every public vector file that is at hand runs as it expects, and leaves the bytes it should.
 //!
 //! The files lie outside of the repository; without them these tests say so and pass.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
 
 use std::fs;
 use std::ops::ControlFlow;

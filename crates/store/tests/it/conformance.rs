@@ -1,22 +1,12 @@
 //! What every store does, checked on memory, on RocksDB, and on RocksDB reopened after every commit.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::common::{ADMIN, FIRST, USER, blocks, genesis, name};
 use coalmine_core::{Block, Genesis, Hash, Read, Receipt, Role, State, query};
 use coalmine_store::{CommitError, Ledger, MemoryStore, OpenError, Snapshots as _, Store, Tip, View, verify};
-use common::{ADMIN, FIRST, USER, blocks, genesis, name};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 

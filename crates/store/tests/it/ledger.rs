@@ -1,14 +1,11 @@
 //! A ledger whose store fails: nothing is applied, and nothing more is committed.
-#![allow(missing_docs, clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
 
-mod common;
-
+use crate::common::{FIRST, blocks, genesis};
 use coalmine_core::query::Visit;
 use coalmine_core::{Block, Fault, Read};
 use coalmine_store::{
     AdvanceError, CommitError, Ledger, MemoryReader, MemoryStore, OpenError, Problem, Store, StoreError, Tip, View,
 };
-use common::{FIRST, blocks, genesis};
 
 /// A store whose commits fail from some call on.
 #[derive(Debug)]

@@ -1,23 +1,12 @@
 //! What is left of a RocksDB store whose log was damaged. What kills, failing calls and power cuts leave is in
 //! `durability`.
-#![cfg(feature = "rocksdb")]
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common::{blocks, genesis};
 use coalmine_core::Block;
 use coalmine_store::{Durability, Ledger, Problem, RocksStore, Tip, View as _};
-use common::{blocks, genesis};
 
 /// A folder with a closed store of the first `count` blocks, and the tip of each height.
 fn store_of(folder: &Path, count: usize) -> Vec<Tip> {

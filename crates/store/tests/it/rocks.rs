@@ -1,16 +1,5 @@
 //! RocksDB stores that fail: each failure is an error that says where and what to do, and nothing
 //! that was committed is lost.
-#![cfg(feature = "rocksdb")]
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -18,12 +7,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use crate::common::{FIRST, blocks, genesis, large_block, name};
 use coalmine_core::{Block, Encode as _, Fault, Hash, Key, Read as _};
 use coalmine_store::{
     COLUMN, CommitError, Durability, Ledger, MemoryStore, OpenError, Problem, RocksStore, Snapshots as _, Store as _,
     TIP_KEY, verify,
 };
-use common::{FIRST, blocks, genesis, large_block, name};
 use rocksdb::{DB, Options, WriteBatch, WriteOptions};
 use tempfile::TempDir;
 
@@ -234,7 +223,7 @@ const CHILD: &str = "COALMINE_STORE_HOLD";
 /// Starts this test as another process and waits until it has opened the store.
 fn spawn(what: &str) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "one_store_is_open_once", "--nocapture"])
+        .args(["--exact", "rocks::one_store_is_open_once", "--nocapture"])
         .env(CHILD, what)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -2,13 +2,6 @@
 //!
 //! The long form is `fuzz/run`. In between, `COALMINE_FUZZ_RUNS` is how many random changes are tried on each
 //! target; a failure tells the command that repeats just it.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
 
 use std::env;
 use std::fs;
@@ -128,7 +121,7 @@ fn changed_seeds_hold() {
         if let Some(seed) = first_failure(function, &seeds, tried.clone()) {
             panic!(
                 "{target} does not hold for {:02x?}\nrepeat: COALMINE_FUZZ_TARGET={target} COALMINE_FUZZ_SEED={seed} \
-                 cargo test --release -p coalmine-fuzz-checks --test seeds changed_seeds_hold",
+                 cargo test --release -p coalmine-fuzz-checks --test it seeds::changed_seeds_hold",
                 changed(&seeds, seed)
             );
         }

@@ -3,7 +3,6 @@
 //! [`World`] checks after every block what must hold after any block: the root is that of the
 //! records, the indexes are what the features say, the history only grows, the records load into
 //! the same state. A test that only runs blocks has tested that much.
-#![allow(dead_code, reason = "every test takes its part")]
 
 pub(crate) mod document;
 pub(crate) mod lockstep;

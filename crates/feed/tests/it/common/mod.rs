@@ -50,6 +50,20 @@ impl Running {
     }
 }
 
+/// Whether the test `path`, which calls this, has a process of its own, so that what it reads there of memory is
+/// its own. If not, it is run again in one, where it must pass.
+pub(crate) fn is_alone(path: &str) -> bool {
+    const ALONE: &str = "COALMINE_FEED_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = process.args(["--exact", path, "--nocapture"]).env(ALONE, "").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    false
+}
+
 /// The most memory that this process ever had, in kilobytes.
 pub(crate) fn peak_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -1,24 +1,16 @@
 //! A genesis and a few blocks that put, replace and delete records of every kind.
-#![allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    clippy::arithmetic_side_effects,
-    clippy::unwrap_used,
-    reason = "tests, and not every file uses all of it"
-)]
 
 use coalmine_core::{Address, Block, Command, Genesis, Height, Name, Percent, Reason, Report, Role, Transaction};
 
-pub const ADMIN: Address = Address([0x11; 20]);
-pub const USER: Address = Address([0xee; 20]);
-pub const FIRST: Height = 100;
+pub(crate) const ADMIN: Address = Address([0x11; 20]);
+pub(crate) const USER: Address = Address([0xee; 20]);
+pub(crate) const FIRST: Height = 100;
 
-pub fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     Genesis::new("example-1", [(ADMIN, Role::Admin.into())]).unwrap()
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
@@ -29,7 +21,7 @@ fn report(name: Name, successes: u32, errors: u32) -> Command {
 }
 
 /// One transaction a block, from [`FIRST`] on.
-pub fn blocks() -> Vec<Block> {
+pub(crate) fn blocks() -> Vec<Block> {
     let (a, ab) = (name("a"), name("a.b"));
     let percent = |percent| Percent::new(percent).unwrap();
     let create = |name| Command::create_feature(name, "made by hand").unwrap();
@@ -49,7 +41,8 @@ pub fn blocks() -> Vec<Block> {
 }
 
 /// A block that creates features with descriptions that hardly compress.
-pub fn large_block(height: Height) -> Block {
+#[cfg(feature = "rocksdb")]
+pub(crate) fn large_block(height: Height) -> Block {
     let mut random = u64::from(height);
     let mut digits = || {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

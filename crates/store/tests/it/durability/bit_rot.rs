@@ -19,9 +19,9 @@ use coalmine_core::Read as _;
 use coalmine_store::{COLUMN, Durability, Ledger, RocksStore, StoreError, Tip, verify};
 use tempfile::TempDir;
 
-use crate::child::commit;
-use crate::story::{Story, copy};
-use crate::{step, variable};
+use crate::durability::child::commit;
+use crate::durability::story::{Story, copy};
+use crate::durability::{step, variable};
 
 const SEED: u64 = 0;
 const BLOCKS: usize = 3;
@@ -242,7 +242,7 @@ fn cases(shape: Shape, whole: &Whole) -> impl Iterator<Item = Case> {
 fn rot_once(open: Open, whole: &Arc<Whole>, case: &Case, figures: &mut Figures) -> Result<(), String> {
     let folder = whole.copied();
     case.damage(&folder);
-    let again = || format!("repeat: COALMINE_BIT_ROT_CASE={case} {}", crate::command("bit_rot"));
+    let again = || format!("repeat: COALMINE_BIT_ROT_CASE={case} {}", super::command("bit_rot"));
     let seen = look_in_time(open, whole, folder).map_err(|why| format!("{case}: {why}\n{}", again()))?;
     let column = match &seen {
         Seen::Refused(text) | Seen::Found(text) if text.is_empty() => return Err(format!("{case}: no reason")),

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use coalmine_core::Block;
 use coalmine_store::{CommitError, Durability, Ledger, OpenError, RocksStore};
 
-use crate::story::{BLOCKS, Story};
+use crate::durability::story::{BLOCKS, Story};
 
 /// `CONDUCT SEED FOLDER`
 const ORDERS: &str = "COALMINE_DURABILITY_CHILD";
@@ -140,7 +140,7 @@ pub(crate) fn command(before: &[&str], conduct: Conduct, seed: u64, folder: &Pat
     let mut command = Command::new(words.next().unwrap());
     command
         .args(words)
-        .args(["--exact", "child::child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "durability::child::child", "--nocapture", "--test-threads=1"])
         // The folders in which it would look for libraries are calls of the main thread.
         .env_remove("LD_LIBRARY_PATH")
         .env(ORDERS, format!("{} {seed} {}", conduct.name(), folder.display()))

@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use coalmine_store::{Durability, Tip};
 
-use crate::child::{Conduct, IDLE_CALLS, STOPPED, command, commit_story};
-use crate::story::{Story, judge};
-use crate::{skipped, step, variable};
+use crate::durability::child::{Conduct, IDLE_CALLS, STOPPED, command, commit_story};
+use crate::durability::story::{Story, judge};
+use crate::durability::{skipped, step, variable};
 
 const SEED: u64 = 0;
 /// In the short form, one call in so many fails.
@@ -155,7 +155,7 @@ fn disturb_each(conduct: Conduct, faults: impl IntoIterator<Item = Fault>) -> Re
     let mut figures = Figures::default();
     for fault in faults {
         disturb(conduct, &fault, &tips, &mut figures).map_err(|why| {
-            format!("{fault}: {why}\nrepeat: COALMINE_IO_FAULT={fault} {}", crate::command("io_faults"))
+            format!("{fault}: {why}\nrepeat: COALMINE_IO_FAULT={fault} {}", super::command("io_faults"))
         })?;
     }
     Ok(figures)

@@ -7,9 +7,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::child::{Conduct, Running, command};
-use crate::story::{Story, copy, judge};
-use crate::{Random, variable};
+use crate::durability::child::{Conduct, Running, command};
+use crate::durability::story::{Story, copy, judge};
+use crate::durability::{Random, variable};
 
 const KILLS: usize = 40;
 
@@ -35,7 +35,7 @@ fn kill(conduct: Conduct, seed: u64, kills: usize) -> Result<Figures, String> {
         }
         let temp = tempfile::tempdir().unwrap();
         kill_story(conduct, seed, kills, temp.path(), &mut figures).map_err(|why| {
-            let again = crate::command("kills");
+            let again = super::command("kills");
             format!("seed {seed}: {why}\nrepeat: COALMINE_KILLS_SEED={seed} COALMINE_KILLS={kills} {again}")
         })?;
     }

@@ -11,15 +11,7 @@
 //! | `power_cuts` | `COALMINE_POWER_CUTS=60` |
 //! | `bit_rot` | `COALMINE_BIT_ROT=all` |
 //!
-//! before `cargo test --release --workspace --all-features --test durability -- --nocapture HARNESS`.
-#![cfg(feature = "rocksdb")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::panic,
-    reason = "tests"
-)]
+//! before `cargo test --release --workspace --all-features --test it -- --nocapture durability::HARNESS`.
 
 mod bit_rot;
 mod child;
@@ -33,7 +25,7 @@ use std::str::FromStr;
 
 /// The command that runs a harness, for behind the variables that say how.
 fn command(harness: &str) -> String {
-    format!("cargo test --release --workspace --all-features --test durability -- --nocapture {harness}")
+    format!("cargo test --release --workspace --all-features --test it -- --nocapture durability::{harness}")
 }
 
 /// A number or word that the environment may give.

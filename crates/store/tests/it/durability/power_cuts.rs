@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::child::{Conduct, Running, command};
-use crate::story::{BLOCKS, Story, copy, judge};
-use crate::{Random, skipped, variable};
+use crate::durability::child::{Conduct, Running, command};
+use crate::durability::story::{BLOCKS, Story, copy, judge};
+use crate::durability::{Random, skipped, variable};
 
 const CUTS: usize = 8;
 
@@ -93,7 +93,7 @@ fn cut(conduct: Conduct, disk: &Disk, seed: u64, cuts: usize) -> Result<Figures,
             break;
         }
         cut_story(conduct, disk, seed, cuts, &mut figures).map_err(|why| {
-            let again = crate::command("power_cuts");
+            let again = super::command("power_cuts");
             format!("seed {seed}: {why}\nrepeat: COALMINE_POWER_CUTS_SEED={seed} COALMINE_POWER_CUTS={cuts} {again}")
         })?;
     }

@@ -3,18 +3,6 @@
 //! The tables of the document are read here. Every row of a guard table rejects, as its row says, a command that
 //! nothing else stops; of two rows that fail at once, the upper one decides; and in random worlds no command meets
 //! another reject, emits another event, or emits fewer. Roles, numbers and links are compared too.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::too_many_lines,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,9 +16,9 @@ use coalmine_core::{
 };
 use coalmine_model::generate::{Mix, World as RandomWorld};
 
-use common::document::{Document, Table};
-use common::plugins::*;
-use common::*;
+use crate::common::document::{Document, Table};
+use crate::common::plugins::*;
+use crate::common::*;
 
 // The document.
 

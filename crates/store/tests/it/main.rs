@@ -1,0 +1,19 @@
+//! The tests of the stores and of the ledger, as one program: a module for each subject.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+mod common;
+
+mod conformance;
+#[cfg(feature = "rocksdb")]
+mod durability;
+mod ledger;
+#[cfg(feature = "rocksdb")]
+mod recovery;
+#[cfg(feature = "rocksdb")]
+mod rocks;
