@@ -1,11 +1,63 @@
 //! Compares what a file expects with what is true. Everything that differs is told.
 
-use coalmine_core::{FeedBody, Outcome, Standing, State, Version, VersionStatus, query};
+use std::fmt;
+
+use coalmine_core::{FeedBody, Height, Outcome, Standing, State, Version, VersionStatus, query};
 use coalmine_store::{Ledger, Store};
 
 use crate::blockfile::{BlockExpect, ExpectedField, FeedExpect, ItemExpect, PluginFacts, StateExpect};
 use crate::error::Error;
-use crate::runner::Failures;
+
+/// An expectation that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The file, and the line in it.
+    pub place: String,
+    /// The block, or none for the expectation of the end.
+    pub block: Option<Height>,
+    /// What was compared: `features.vita_recovery_v2.status`.
+    pub what: String,
+    /// What the file says.
+    pub expected: String,
+    /// What is true.
+    pub got: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, block, what, expected, got } = self;
+        match block {
+            Some(block) => write!(f, "{place}: block {block}: ")?,
+            None => write!(f, "{place}: end: ")?,
+        }
+        write!(f, "{what}: expected {expected}, got {got}")
+    }
+}
+
+/// Failures of one expectation.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    /// The file, and the line in it.
+    pub(crate) place: String,
+    /// The block, or none for the expectation of the end.
+    pub(crate) block: Option<Height>,
+    pub(crate) found: Vec<Failure>,
+}
+
+impl Failures {
+    /// Notes a failure.
+    pub(crate) fn add(&mut self, what: String, expected: impl ToString, got: impl ToString) {
+        let (expected, got) = (expected.to_string(), got.to_string());
+        self.found.push(Failure { place: self.place.clone(), block: self.block, what, expected, got });
+    }
+
+    /// Notes a failure if the two differ.
+    pub(crate) fn compare<T: PartialEq + ToString>(&mut self, what: impl FnOnce() -> String, expected: T, got: T) {
+        if expected != got {
+            self.add(what(), expected, got);
+        }
+    }
+}
 
 /// Receipts and events of a block.
 pub(crate) fn outcome(expect: &BlockExpect, outcome: &Outcome, failures: &mut Failures) {
@@ -126,8 +178,8 @@ fn compare_fields<R>(
 #[derive(PartialEq)]
 struct Count(usize);
 
-impl std::fmt::Display for Count {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} entries", self.0)
     }
 }

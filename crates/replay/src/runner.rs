@@ -13,7 +13,8 @@ use coalmine_store::{Ledger, Store};
 
 use crate::blockfile::{BlockReader, FileBlock, FinalExpect, Limits, Place};
 use crate::error::Error;
-use crate::expect;
+pub use crate::expect::Failure;
+use crate::expect::{self, Failures};
 
 /// Where a run goes next.
 #[derive(Debug, Clone, Copy)]
@@ -49,32 +50,6 @@ pub fn next(state: &State, goal: Goal<'_>) -> Result<Option<Execution>, BlockErr
         }
         (Goal::Block(_), _) => state.advance(to.saturating_sub(1)).map(Some),
         (Goal::Height(_), _) => state.advance(to).map(Some),
-    }
-}
-
-/// An expectation that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The file, and the line in it.
-    pub place: String,
-    /// The block, or none for the expectation of the end.
-    pub block: Option<Height>,
-    /// What was compared: `features.vita_recovery_v2.status`.
-    pub what: String,
-    /// What the file says.
-    pub expected: String,
-    /// What is true.
-    pub got: String,
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { place, block, what, expected, got } = self;
-        match block {
-            Some(block) => write!(f, "{place}: block {block}: ")?,
-            None => write!(f, "{place}: end: ")?,
-        }
-        write!(f, "{what}: expected {expected}, got {got}")
     }
 }
 
@@ -263,7 +238,7 @@ pub fn run<S: Store>(
 }
 
 fn run_item<S: Store>(ledger: &mut Ledger<S>, item: &Item, observer: &mut dyn Observer) -> Result<(), Error> {
-    let mut failures = Failures { place: String::new(), block: None, found: Vec::new() };
+    let mut failures = Failures::default();
     match &item.what {
         What::Block(FileBlock { block, expect, .. }) => {
             let height = block.height();
@@ -315,26 +290,4 @@ pub(crate) fn advance<S: Store>(
         }
     }
     Ok(())
-}
-
-/// Failures of one expectation.
-pub(crate) struct Failures {
-    place: String,
-    block: Option<Height>,
-    found: Vec<Failure>,
-}
-
-impl Failures {
-    /// Notes a failure.
-    pub(crate) fn add(&mut self, what: String, expected: impl ToString, got: impl ToString) {
-        let (expected, got) = (expected.to_string(), got.to_string());
-        self.found.push(Failure { place: self.place.clone(), block: self.block, what, expected, got });
-    }
-
-    /// Notes a failure if the two differ.
-    pub(crate) fn compare<T: PartialEq + ToString>(&mut self, what: impl FnOnce() -> String, expected: T, got: T) {
-        if expected != got {
-            self.add(what(), expected, got);
-        }
-    }
 }
