@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use coalmine_replay::blockfile::{BlockWriter, Form, Header};
 use coalmine_replay::generate::{Generator, Workload};
-use coalmine_replay::runner::{Feed, run};
+use coalmine_replay::runner::{BlockSource, run};
 use coalmine_store::{Ledger, MemoryStore};
 use tempfile::TempDir;
 
@@ -29,9 +29,9 @@ pub(super) fn suite() -> Suite {
                 write(&file, form);
                 repeat(Clock::Thread, move || {
                     let _kept = &folder;
-                    let mut feed = Feed::open(vec![file.clone()]).unwrap();
-                    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).unwrap();
-                    run(&mut ledger, &mut feed, None, &mut ()).unwrap();
+                    let mut blocks = BlockSource::open(vec![file.clone()]).unwrap();
+                    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).unwrap();
+                    run(&mut ledger, &mut blocks, None, &mut ()).unwrap();
                 })
             })
         },

@@ -80,7 +80,7 @@ impl Observer for () {
 }
 
 /// The blocks and expectations of files, one file after the other.
-pub struct Feed {
+pub struct BlockSource {
     files: vec::IntoIter<PathBuf>,
     genesis: Genesis,
     reader: Option<BlockReader>,
@@ -88,7 +88,7 @@ pub struct Feed {
     peeked: Option<Item>,
 }
 
-/// What a feed yields.
+/// An item of a block source.
 #[derive(Debug, Clone)]
 struct Item {
     file: Arc<str>,
@@ -132,7 +132,7 @@ fn place(file: &str, place: Place) -> String {
     }
 }
 
-impl Feed {
+impl BlockSource {
     /// Opens the first of the files; `-` is standard input.
     ///
     /// # Errors
@@ -214,18 +214,18 @@ impl Feed {
 
 /// Runs the blocks up to `until`, or all of them, and empty blocks up to `until`.
 ///
-/// Blocks above `until` stay in the feed. Every block is committed before the next one is executed.
+/// Blocks above `until` stay in the source. Every block is committed before the next one is executed.
 ///
 /// # Errors
 /// A bad file, a block that does not follow, a store that fails, [`Error::Interrupted`] when the
 /// observer stops the run, or what the observer says.
 pub fn run<S: Store>(
     ledger: &mut Ledger<S>,
-    feed: &mut Feed,
+    blocks: &mut BlockSource,
     until: Option<Height>,
     observer: &mut dyn Observer,
 ) -> Result<(), Error> {
-    while let Some(item) = feed.next_until(until)? {
+    while let Some(item) = blocks.next_until(until)? {
         run_item(ledger, &item, observer)?;
         if observer.is_stopped() {
             return Err(Error::Interrupted);

@@ -13,7 +13,7 @@ use coalmine_store::{Ledger, MemoryStore, StoreError, Tip, View};
 use crate::blockfile::{BlockReader, Form, Limits};
 use crate::dump;
 use crate::error::Error;
-use crate::runner::{self, Feed};
+use crate::runner::{self, BlockSource};
 
 /// How many bytes tell a dump from a block file.
 const START: u64 = 256;
@@ -23,10 +23,10 @@ pub(crate) struct Source {
     name: String,
     /// What is asked for lies this far back, and the source holds a later state only.
     pub(crate) past: Option<Height>,
-    held: Held,
+    backing: Backing,
 }
 
-enum Held {
+enum Backing {
     /// A block file as far as it was run, or a dump.
     Memory(Box<Ledger<MemoryStore>>),
     /// A store that has not been loaded.
@@ -37,7 +37,7 @@ enum Held {
 /// What an argument names, as far as it has been opened.
 pub(crate) enum Opened {
     /// A block file.
-    Blocks(Box<Feed>),
+    Blocks(Box<BlockSource>),
     /// A state that is there already.
     State(Box<Source>),
 }
@@ -50,7 +50,7 @@ pub(crate) fn store_path(argument: &str) -> Option<&Path> {
 /// Opens what an argument names, and runs nothing yet.
 pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
     if let Some(path) = store_path(argument) {
-        return open_store(path).map(|held| Opened::State(Box::new(Source::new(argument, held))));
+        return open_store(path).map(|backing| Opened::State(Box::new(Source::new(argument, backing))));
     }
     let (name, input) = open_file(argument)?;
     let mut input = BufReader::new(input);
@@ -63,10 +63,10 @@ pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
         let (tip, records) = dump::read(&name, input)?;
         let ledger = Ledger::restore(MemoryStore::new(), tip, &records);
         let ledger = ledger.map_err(|error| Error::from(error).in_source(&name))?;
-        return Ok(Opened::State(Box::new(Source::new(&name, Held::Memory(Box::new(ledger))))));
+        return Ok(Opened::State(Box::new(Source::new(&name, Backing::Memory(Box::new(ledger))))));
     }
     let reader = BlockReader::new(&name, input, Form::of(Path::new(argument)), Limits::default())?;
-    Ok(Opened::Blocks(Box::new(Feed::of(&name, reader))))
+    Ok(Opened::Blocks(Box::new(BlockSource::of(&name, reader))))
 }
 
 /// A file and its name; `-` is standard input.
@@ -81,13 +81,13 @@ pub(crate) fn open_file(argument: &str) -> Result<(String, Box<dyn io::Read + Se
 }
 
 #[cfg(feature = "rocksdb")]
-fn open_store(path: &Path) -> Result<Held, Error> {
+fn open_store(path: &Path) -> Result<Backing, Error> {
     let store = RocksStore::open(path, coalmine_store::Durability::Synced)?;
-    Ok(Held::Store(Box::new(store)))
+    Ok(Backing::Store(Box::new(store)))
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn open_store(_path: &Path) -> Result<Held, Error> {
+fn open_store(_path: &Path) -> Result<Backing, Error> {
     Err(no_rocksdb())
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn no_rocksdb() -> Error {
 }
 
 impl Source {
-    fn new(name: &str, held: Held) -> Self {
-        Self { name: name.into(), past: None, held }
+    fn new(name: &str, backing: Backing) -> Self {
+        Self { name: name.into(), past: None, backing }
     }
 
     /// Opens a source as of a height: a block file is run so far, any other source has to be there.
@@ -107,16 +107,16 @@ impl Source {
     /// Where a store or dump is above the height, `past` says so.
     pub(crate) fn open(argument: &str, at: Option<Height>) -> Result<Self, Error> {
         match open(argument)? {
-            Opened::Blocks(feed) => Self::run(argument, *feed, at),
+            Opened::Blocks(blocks) => Self::run(argument, *blocks, at),
             Opened::State(source) => source.seen_from(at),
         }
     }
 
     /// Runs a block file in memory, up to a height or to its end.
-    pub(crate) fn run(argument: &str, mut feed: Feed, until: Option<Height>) -> Result<Self, Error> {
-        let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis())?;
-        runner::run(&mut ledger, &mut feed, until, &mut ())?;
-        Ok(Self::new(argument, Held::Memory(Box::new(ledger))))
+    pub(crate) fn run(argument: &str, mut blocks: BlockSource, until: Option<Height>) -> Result<Self, Error> {
+        let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis())?;
+        runner::run(&mut ledger, &mut blocks, until, &mut ())?;
+        Ok(Self::new(argument, Backing::Memory(Box::new(ledger))))
     }
 
     fn seen_from(mut self, at: Option<Height>) -> Result<Self, Error> {
@@ -155,18 +155,18 @@ impl Source {
 
     /// The decoded state with its tree. A store is read from end to end for it.
     pub(crate) fn load(self) -> Result<Loaded, Error> {
-        match self.held {
-            Held::Memory(ledger) => Ok(Loaded::Memory(ledger)),
+        match self.backing {
+            Backing::Memory(ledger) => Ok(Loaded::Memory(ledger)),
             #[cfg(feature = "rocksdb")]
-            Held::Store(store) => Ok(Loaded::Store(Box::new(Ledger::open(*store)?))),
+            Backing::Store(store) => Ok(Loaded::Store(Box::new(Ledger::open(*store)?))),
         }
     }
 
     fn view(&self) -> &dyn Read {
-        match &self.held {
-            Held::Memory(ledger) => ledger.store(),
+        match &self.backing {
+            Backing::Memory(ledger) => ledger.store(),
             #[cfg(feature = "rocksdb")]
-            Held::Store(store) => &**store,
+            Backing::Store(store) => &**store,
         }
     }
 }
@@ -220,10 +220,10 @@ read_through_view!(Loaded);
 
 impl View for Source {
     fn tip(&self) -> Result<Option<Tip>, StoreError> {
-        match &self.held {
-            Held::Memory(ledger) => Ok(Some(ledger.last_committed())),
+        match &self.backing {
+            Backing::Memory(ledger) => Ok(Some(ledger.last_committed())),
             #[cfg(feature = "rocksdb")]
-            Held::Store(store) => store.tip(),
+            Backing::Store(store) => store.tip(),
         }
     }
 }

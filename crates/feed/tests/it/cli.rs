@@ -17,7 +17,7 @@ use axum::routing::get;
 use coalmine_core::{Event, Execution, FeedId, FeedKind, ItemState};
 use coalmine_feed::message::Environment;
 use coalmine_replay::error::Error;
-use coalmine_replay::runner::{self, Failure, Feed, Goal, Observer};
+use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
 use coalmine_store::{Ledger, MemoryStore};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -124,10 +124,10 @@ impl Observer for Watch {
 }
 
 fn replay(file: &Path) -> (Ledger<MemoryStore>, Vec<String>) {
-    let mut feed = Feed::open(vec![file.into()]).unwrap();
-    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).unwrap();
+    let mut blocks = BlockSource::open(vec![file.into()]).unwrap();
+    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).unwrap();
     let mut watch = Watch::default();
-    runner::run(&mut ledger, &mut feed, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
+    runner::run(&mut ledger, &mut blocks, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
     (ledger, watch.0)
 }
 

@@ -11,7 +11,7 @@ use crate::difference::differences;
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::{Fields, Value};
-use crate::runner::{self, Feed, Goal};
+use crate::runner::{self, BlockSource, Goal};
 use crate::source::{self, Opened, Source};
 use crate::terminal::note;
 
@@ -60,23 +60,23 @@ fn shown(place: Place) -> String {
 
 /// A block file that is run a block at a time.
 struct Side {
-    feed: Feed,
+    blocks: BlockSource,
     ledger: Ledger<MemoryStore>,
     /// The next block that is not empty; empty ones are no more than gaps.
     block: Option<Block>,
 }
 
 impl Side {
-    fn new(feed: Feed) -> Result<Self, Error> {
-        let ledger = Ledger::create(MemoryStore::new(), feed.genesis())?;
-        let mut side = Self { feed, ledger, block: None };
+    fn new(blocks: BlockSource) -> Result<Self, Error> {
+        let ledger = Ledger::create(MemoryStore::new(), blocks.genesis())?;
+        let mut side = Self { blocks, ledger, block: None };
         side.turn()?;
         Ok(side)
     }
 
     fn turn(&mut self) -> Result<(), Error> {
         self.block = loop {
-            match self.feed.next_block()? {
+            match self.blocks.next_block()? {
                 Some(block) if block.block.is_empty() => {}
                 block => break block.map(|block| block.block),
             }
@@ -97,7 +97,7 @@ impl Side {
     }
 }
 
-fn bisect_files(first: Feed, second: Feed, out: &mut Output) -> Result<Option<Place>, Error> {
+fn bisect_files(first: BlockSource, second: BlockSource, out: &mut Output) -> Result<Option<Place>, Error> {
     let (mut first, mut second) = (Side::new(first)?, Side::new(second)?);
     if first.ledger.state().root() != second.ledger.state().root() {
         tell(None, &["root"], None, [&first.ledger, &second.ledger], out)?;

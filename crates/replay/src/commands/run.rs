@@ -12,7 +12,7 @@ use coalmine_store::{Ledger, MemoryStore, Store, Tip};
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::{self, Fields, Value};
-use crate::runner::{self, Failure, Feed, Goal, Observer};
+use crate::runner::{self, BlockSource, Failure, Goal, Observer};
 use crate::source::store_path;
 use crate::terminal::{Progress, Stop, note};
 
@@ -56,34 +56,34 @@ pub(crate) struct RunArgs {
 
 /// Runs files on the store that is asked for.
 pub(crate) fn run(args: &RunArgs, target: &Target) -> Result<(), Error> {
-    let mut feed = Feed::open(args.files.clone())?;
+    let mut blocks = BlockSource::open(args.files.clone())?;
     let session = Session::open(args, target)?;
     match store_path(&args.store) {
         None if args.store == "memory" => {
-            let ledger = Ledger::create(MemoryStore::new(), feed.genesis())?;
-            session.run(ledger, &mut feed)
+            let ledger = Ledger::create(MemoryStore::new(), blocks.genesis())?;
+            session.run(ledger, &mut blocks)
         }
         None => Err(Error::Input(format!("--store {}: it is memory, or rocksdb:PATH", args.store))),
-        Some(path) => run_on_disk(path, session, &mut feed),
+        Some(path) => run_on_disk(path, session, &mut blocks),
     }
 }
 
 #[cfg(feature = "rocksdb")]
-fn run_on_disk(path: &std::path::Path, mut session: Session<'_>, feed: &mut Feed) -> Result<(), Error> {
+fn run_on_disk(path: &std::path::Path, mut session: Session<'_>, blocks: &mut BlockSource) -> Result<(), Error> {
     let is_there = RocksStore::exists(path);
     let open = if is_there { RocksStore::open } else { RocksStore::create };
     let store = open(path, Durability::Synced)?;
     if store.tip()?.is_none() {
         // A new store, or one whose creation was interrupted before the genesis was in it.
-        return session.run(Ledger::create(store, feed.genesis())?, feed);
+        return session.run(Ledger::create(store, blocks.genesis())?, blocks);
     }
     let ledger = Ledger::open(store).map_err(|error| Error::from(error).in_source(&session.args.store))?;
-    session.skip(&ledger, feed)?;
-    session.run(ledger, feed)
+    session.skip(&ledger, blocks)?;
+    session.run(ledger, blocks)
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn run_on_disk(_path: &std::path::Path, _session: Session<'_>, _feed: &mut Feed) -> Result<(), Error> {
+fn run_on_disk(_path: &std::path::Path, _session: Session<'_>, _blocks: &mut BlockSource) -> Result<(), Error> {
     Err(crate::source::no_rocksdb())
 }
 
@@ -124,15 +124,15 @@ impl<'a> Session<'a> {
 
     /// Executes in memory what the store has executed already, and compares where it ends.
     #[cfg_attr(not(feature = "rocksdb"), expect(dead_code, reason = "memory has nothing to continue"))]
-    fn skip<S: Store>(&mut self, ledger: &Ledger<S>, feed: &mut Feed) -> Result<(), Error> {
+    fn skip<S: Store>(&mut self, ledger: &Ledger<S>, blocks: &mut BlockSource) -> Result<(), Error> {
         let tip = ledger.last_committed();
-        let mut shadow = Ledger::create(MemoryStore::new(), feed.genesis())?;
+        let mut shadow = Ledger::create(MemoryStore::new(), blocks.genesis())?;
         if let Some(height) = tip.height {
             self.is_skipping = true;
-            runner::run(&mut shadow, feed, Some(height), self)?;
+            runner::run(&mut shadow, blocks, Some(height), self)?;
             self.is_skipping = false;
             if self.skipped == 0 {
-                return same_chain(ledger, feed).map_err(|error| error.at(&self.args.store));
+                return same_chain(ledger, blocks).map_err(|error| error.at(&self.args.store));
             }
         }
         let found = shadow.last_committed();
@@ -149,9 +149,9 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn run<S: Store>(mut self, mut ledger: Ledger<S>, feed: &mut Feed) -> Result<(), Error> {
+    fn run<S: Store>(mut self, mut ledger: Ledger<S>, blocks: &mut BlockSource) -> Result<(), Error> {
         self.started = Instant::now();
-        let ended = runner::run(&mut ledger, feed, self.args.until, &mut self);
+        let ended = runner::run(&mut ledger, blocks, self.args.until, &mut self);
         self.progress.clear();
         if matches!(ended, Ok(()) | Err(Error::Interrupted)) && !self.args.quiet {
             self.summary(&ledger.last_committed())?;
@@ -247,8 +247,8 @@ impl Observer for Session<'_> {
 }
 
 /// Files that begin above a store have only the id of the ledger in common with it.
-fn same_chain<S: Store>(ledger: &Ledger<S>, feed: &Feed) -> Result<(), Error> {
-    let (stored, given) = (ledger.state().global().chain, feed.genesis().chain());
+fn same_chain<S: Store>(ledger: &Ledger<S>, blocks: &BlockSource) -> Result<(), Error> {
+    let (stored, given) = (ledger.state().global().chain, blocks.genesis().chain());
     if stored == *given {
         return Ok(());
     }

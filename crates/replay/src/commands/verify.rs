@@ -10,7 +10,7 @@ use crate::difference::differences;
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::{Fields, Value};
-use crate::runner::{self, Failure, Feed, Goal, Observer};
+use crate::runner::{self, BlockSource, Failure, Goal, Observer};
 use crate::terminal::{Progress, Stop, note};
 
 /// Arguments of `verify`.
@@ -48,19 +48,19 @@ pub(crate) fn verify(args: &VerifyArgs, target: &Target) -> Result<(), Error> {
 
 /// Whether everything holds in a file.
 fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error> {
-    let mut feed = Feed::open(vec![file.into()])?;
+    let mut blocks = BlockSource::open(vec![file.into()])?;
     let folders = tempfile::tempdir().map_err(|error| Error::Input(format!("no temporary folder: {error}")))?;
     let name = file.display().to_string();
     let mut watch = Watch {
         file: &name,
-        twins: twins(&feed, folders.path())?,
+        twins: twins(&blocks, folders.path())?,
         stop,
         progress: Progress::new(false),
         blocks: 0,
         problems: 0,
     };
-    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis())?;
-    let ran = runner::run(&mut ledger, &mut feed, None, &mut watch);
+    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis())?;
+    let ran = runner::run(&mut ledger, &mut blocks, None, &mut watch);
     watch.progress.clear();
     match ran {
         // What differs has been told; the runs have nothing more in common.
@@ -81,11 +81,11 @@ fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error
 }
 
 #[cfg(feature = "rocksdb")]
-fn twins(feed: &Feed, folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
+fn twins(blocks: &BlockSource, folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
     use coalmine_store::{Durability, RocksStore};
 
     let create = |folder: &Path| -> Result<_, Error> {
-        Ok(Some(Ledger::create(RocksStore::create(folder, Durability::Synced)?, feed.genesis())?))
+        Ok(Some(Ledger::create(RocksStore::create(folder, Durability::Synced)?, blocks.genesis())?))
     };
     let (straight, reopened) = (folders.join("straight"), folders.join("reopened"));
     Ok(vec![
@@ -102,8 +102,8 @@ fn twins(feed: &Feed, folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn twins(feed: &Feed, _folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
-    let ledger = Some(Ledger::create(MemoryStore::new(), feed.genesis())?);
+fn twins(blocks: &BlockSource, _folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
+    let ledger = Some(Ledger::create(MemoryStore::new(), blocks.genesis())?);
     Ok(vec![Box::new(Twin { name: "memory-reopened", ledger, reopen: Some(Box::new(Ok)) })])
 }
 

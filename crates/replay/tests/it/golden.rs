@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use coalmine_core::{Encode, Execution, Outcome};
 use coalmine_replay::blockfile::{BlockReader, Form, Limits};
 use coalmine_replay::error::Error;
-use coalmine_replay::runner::{self, Failure, Feed, Goal, Observer};
+use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
 use coalmine_store::{Ledger, MemoryStore};
 use sha2::{Digest, Sha256};
 
@@ -93,10 +93,10 @@ fn reader(name: &str, file: &[u8]) -> Result<BlockReader, String> {
 /// What of a file is not as it was when `outcomes` was the hash of all that came of it.
 fn differences(name: &str, file: &[u8], outcomes: &str) -> Vec<String> {
     let run = || -> Result<Watch, String> {
-        let mut feed = Feed::of(name, reader(name, file)?);
-        let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).map_err(|error| error.to_string())?;
+        let mut blocks = BlockSource::of(name, reader(name, file)?);
+        let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).map_err(|error| error.to_string())?;
         let mut watch = Watch::default();
-        runner::run(&mut ledger, &mut feed, None, &mut watch).map_err(|error| error.to_string())?;
+        runner::run(&mut ledger, &mut blocks, None, &mut watch).map_err(|error| error.to_string())?;
         Ok(watch)
     };
     match run() {

@@ -10,7 +10,7 @@ use coalmine_core::{Block, Execution, Outcome, Read};
 use coalmine_model::Model;
 use coalmine_replay::blockfile::{BlockReader, FileBlock, Limits};
 use coalmine_replay::error::Error;
-use coalmine_replay::runner::{self, Failure, Feed, Goal, Observer};
+use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
 use coalmine_store::{Ledger, MemoryStore};
 
 /// What came of the heights that were executed, and the expectations that failed.
@@ -45,10 +45,10 @@ fn stories() -> Vec<PathBuf> {
 }
 
 fn run(file: &Path) -> (Ledger<MemoryStore>, Watch) {
-    let mut feed = Feed::open(vec![file.into()]).unwrap();
-    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).unwrap();
+    let mut blocks = BlockSource::open(vec![file.into()]).unwrap();
+    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).unwrap();
     let mut watch = Watch::default();
-    runner::run(&mut ledger, &mut feed, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
+    runner::run(&mut ledger, &mut blocks, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
     (ledger, watch)
 }
 

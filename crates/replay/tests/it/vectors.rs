@@ -9,7 +9,7 @@ use std::process::Command;
 
 use coalmine_core::{Execution, Read};
 use coalmine_replay::error::Error;
-use coalmine_replay::runner::{self, Failure, Feed, Goal, Observer};
+use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
 use coalmine_store::{Ledger, MemoryStore};
 
 /// What a run did: the heights that were executed, and the expectations that failed.
@@ -31,10 +31,10 @@ impl Observer for Watch {
 }
 
 fn run(file: &Path) -> (Ledger<MemoryStore>, Watch) {
-    let mut feed = Feed::open(vec![file.into()]).unwrap();
-    let mut ledger = Ledger::create(MemoryStore::new(), feed.genesis()).unwrap();
+    let mut blocks = BlockSource::open(vec![file.into()]).unwrap();
+    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).unwrap();
     let mut watch = Watch::default();
-    runner::run(&mut ledger, &mut feed, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
+    runner::run(&mut ledger, &mut blocks, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
     (ledger, watch)
 }
 
