@@ -17,6 +17,7 @@ pub mod runner;
 mod commands;
 mod difference;
 mod expect;
+mod input;
 mod output;
 mod render;
 mod source;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::error::Error;
+use crate::input::store_path;
 use crate::render::Fields;
 
 /// How results are written.
@@ -50,6 +51,11 @@ impl Output {
             Ok(file) => Ok(Self { to, format, writer: BufWriter::new(Box::new(file)) }),
             Err(error) => Err(Error::Input(format!("{to}: cannot be written: {error}"))),
         }
+    }
+
+    /// Opens the target, which must not be one of the files among these sources.
+    pub(crate) fn for_sources<'a>(target: &Target, sources: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
+        Self::open(target, sources.into_iter().filter(|source| store_path(source).is_none()).map(Path::new))
     }
 
     /// Writes `text` in the text form, `fields` in the JSON form.

@@ -1,8 +1,7 @@
 //! SOURCE: whatever holds a state. A block file that is run in memory, a dump, or a store.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use coalmine_core::query::{Entries, Entry, Visit};
 use coalmine_core::{Fault, Height, Read, STATE_KEYS, State};
@@ -13,6 +12,9 @@ use coalmine_store::{Ledger, MemoryStore, StoreError, Tip, View};
 use crate::blockfile::{BlockReader, Form, Limits};
 use crate::dump;
 use crate::error::Error;
+#[cfg(not(feature = "rocksdb"))]
+use crate::input::no_rocksdb;
+use crate::input::{open_file, store_path};
 use crate::runner::{self, BlockSource};
 
 /// How many bytes tell a dump from a block file.
@@ -42,11 +44,6 @@ pub(crate) enum Opened {
     State(Box<Source>),
 }
 
-/// The folder of `rocksdb:PATH`.
-pub(crate) fn store_path(argument: &str) -> Option<&Path> {
-    argument.strip_prefix("rocksdb:").map(Path::new)
-}
-
 /// Opens what an argument names, and runs nothing yet.
 pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
     if let Some(path) = store_path(argument) {
@@ -69,17 +66,6 @@ pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
     Ok(Opened::Blocks(Box::new(BlockSource::of(&name, reader))))
 }
 
-/// A file and its name; `-` is standard input.
-pub(crate) fn open_file(argument: &str) -> Result<(String, Box<dyn io::Read + Send>), Error> {
-    if argument == "-" {
-        return Ok(("<stdin>".into(), Box::new(io::stdin())));
-    }
-    match File::open(argument) {
-        Ok(file) => Ok((argument.into(), Box::new(file))),
-        Err(error) => Err(Error::Input(format!("{argument}: cannot be read: {error}"))),
-    }
-}
-
 #[cfg(feature = "rocksdb")]
 fn open_store(path: &Path) -> Result<Backing, Error> {
     let store = RocksStore::open(path, coalmine_store::Durability::Synced)?;
@@ -89,12 +75,6 @@ fn open_store(path: &Path) -> Result<Backing, Error> {
 #[cfg(not(feature = "rocksdb"))]
 fn open_store(_path: &Path) -> Result<Backing, Error> {
     Err(no_rocksdb())
-}
-
-/// What a build without RocksDB says when it is asked for it.
-#[cfg(not(feature = "rocksdb"))]
-pub(crate) fn no_rocksdb() -> Error {
-    Error::Input("this build has no RocksDB; build it with --features rocksdb to use rocksdb:PATH".into())
 }
 
 impl Source {
@@ -231,9 +211,4 @@ impl View for Source {
 /// All records of a view in key order.
 pub(crate) fn records<'v>(view: &'v (dyn Read + 'v)) -> Entries<'v, dyn Read + 'v> {
     Entries::new(view, &[STATE_KEYS.start], &[STATE_KEYS.end])
-}
-
-/// The inputs among these arguments that are files.
-pub(crate) fn input_files<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Vec<PathBuf> {
-    arguments.into_iter().filter(|argument| store_path(argument).is_none()).map(PathBuf::from).collect()
 }

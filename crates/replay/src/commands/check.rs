@@ -6,7 +6,7 @@ use coalmine_core::{Address, Height, Name, query};
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render;
-use crate::source::{Source, input_files};
+use crate::source::Source;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -34,8 +34,7 @@ pub(crate) fn check(args: &CheckArgs, target: &Target) -> Result<(), Error> {
     source.present("check")?;
     let verdict = query::check(&source, &args.name, &args.address);
     let verdict = verdict.map_err(|fault| Error::from(fault).in_source(&args.source))?;
-    let inputs = input_files([args.source.as_str()]);
-    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    let mut out = Output::for_sources(target, [args.source.as_str()])?;
     out.card(&render::verdict(&args.name, &args.address, &verdict).with("height", source.tip()?.height))?;
     out.finish()
 }

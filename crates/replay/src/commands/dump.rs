@@ -5,7 +5,7 @@ use clap::Args;
 use crate::dump as dumps;
 use crate::error::Error;
 use crate::output::{Output, Target};
-use crate::source::{Source, input_files};
+use crate::source::Source;
 
 /// Arguments of `dump`.
 #[derive(Debug, Args)]
@@ -23,8 +23,7 @@ pub(crate) struct DumpArgs {
 /// Writes every record of a source.
 pub(crate) fn dump(args: &DumpArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, None)?;
-    let inputs = input_files([args.source.as_str()]);
-    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    let mut out = Output::for_sources(target, [args.source.as_str()])?;
     dumps::write(&source, &mut out)?;
     out.finish()
 }

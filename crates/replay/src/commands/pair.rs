@@ -4,7 +4,6 @@ use clap::Args;
 
 use crate::error::Error;
 use crate::output::{Output, Target};
-use crate::source::input_files;
 
 /// The two sources of `diff` and `bisect`.
 #[derive(Debug, Args)]
@@ -20,7 +19,6 @@ pub(crate) struct PairArgs {
 impl PairArgs {
     /// Opens the output, which must be neither source.
     pub(crate) fn output(&self, target: &Target) -> Result<Output, Error> {
-        let inputs = input_files([self.first.as_str(), self.second.as_str()]);
-        Output::open(target, inputs.iter().map(AsRef::as_ref))
+        Output::for_sources(target, [self.first.as_str(), self.second.as_str()])
     }
 }

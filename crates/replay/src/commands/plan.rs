@@ -6,7 +6,7 @@ use coalmine_core::{Height, Name};
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::Fields;
-use crate::source::{Source, input_files};
+use crate::source::Source;
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -32,8 +32,7 @@ pub(crate) fn plan(args: &PlanArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("plan")?;
     let loaded = source.load().map_err(|error| error.in_source(&args.source))?;
-    let inputs = input_files([args.source.as_str()]);
-    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    let mut out = Output::for_sources(target, [args.source.as_str()])?;
     match loaded.state().plan_load(&args.plugin) {
         Ok(plan) => {
             for planned in plan {

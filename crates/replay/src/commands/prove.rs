@@ -7,7 +7,7 @@ use crate::bundle::{self, Bundle};
 use crate::commands::bytes::{Bytes, bytes};
 use crate::error::Error;
 use crate::output::{Format, Output, Target};
-use crate::source::{Source, input_files};
+use crate::source::Source;
 
 /// Arguments of `prove`.
 #[derive(Debug, Args)]
@@ -63,8 +63,7 @@ pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
     };
     let loaded = Source::open(&args.source, None)?.load().map_err(|error| error.in_source(&args.source))?;
     let bundle = Bundle::prove(&claim, &loaded)?;
-    let inputs = input_files([args.source.as_str()]);
-    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    let mut out = Output::for_sources(target, [args.source.as_str()])?;
     match target.format {
         Format::Text => out.write(|out| {
             serde_json::to_writer_pretty(&mut *out, &bundle)?;

@@ -5,8 +5,8 @@ use std::path::Path;
 use clap::Args;
 
 use crate::error::Error;
+use crate::input::store_path;
 use crate::output::Target;
-use crate::source::store_path;
 
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
@@ -39,15 +39,15 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError};
 
     use crate::dump as dumps;
+    use crate::input::open_file;
     use crate::output::Output;
     use crate::render::Fields;
-    use crate::source;
 
     if RocksStore::exists(path) {
         let problem = StoreError::new(args.store.clone(), Problem::NotEmpty);
         return Err(problem.into());
     }
-    let (name, input) = source::open_file(&args.dump)?;
+    let (name, input) = open_file(&args.dump)?;
     let (tip, records) = dumps::read(&name, BufReader::new(input))?;
     // Before a folder is made: a dump that is wrong leaves nothing behind.
     let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height);
@@ -65,5 +65,5 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
 
 #[cfg(not(feature = "rocksdb"))]
 fn write_store(_path: &Path, _args: &RestoreArgs, _target: &Target) -> Result<(), Error> {
-    Err(crate::source::no_rocksdb())
+    Err(crate::input::no_rocksdb())
 }

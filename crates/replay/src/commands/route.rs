@@ -7,7 +7,7 @@ use crate::commands::bytes::{Bytes, bytes};
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::Fields;
-use crate::source::{Source, input_files};
+use crate::source::Source;
 
 /// Arguments of `route`.
 #[derive(Debug, Args)]
@@ -45,8 +45,7 @@ pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("route")?;
     let fields = routed(&source, args).map_err(|error| error.in_source(&args.source))?;
-    let inputs = input_files([args.source.as_str()]);
-    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    let mut out = Output::for_sources(target, [args.source.as_str()])?;
     out.card(&fields)?;
     out.finish()
 }

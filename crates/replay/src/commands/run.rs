@@ -10,10 +10,10 @@ use coalmine_store::{Durability, RocksStore, View};
 use coalmine_store::{Ledger, MemoryStore, Store, Tip};
 
 use crate::error::Error;
+use crate::input::store_path;
 use crate::output::{Output, Target};
 use crate::render::{self, Fields, Value};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
-use crate::source::store_path;
 use crate::terminal::{Progress, Stop, note};
 
 /// Arguments of `run`.
@@ -84,7 +84,7 @@ fn run_on_disk(path: &std::path::Path, mut session: Session<'_>, blocks: &mut Bl
 
 #[cfg(not(feature = "rocksdb"))]
 fn run_on_disk(_path: &std::path::Path, _session: Session<'_>, _blocks: &mut BlockSource) -> Result<(), Error> {
-    Err(crate::source::no_rocksdb())
+    Err(crate::input::no_rocksdb())
 }
 
 /// What a run counts and prints.

@@ -7,9 +7,9 @@ use coalmine_core::{Encode, Hash, Key};
 
 use crate::bundle::{self, Bundle, Proven};
 use crate::error::Error;
+use crate::input::open_file;
 use crate::output::{Output, Target};
 use crate::render::{self, Fields};
-use crate::source::open_file;
 
 /// Arguments of `verify-proof`.
 #[derive(Debug, Args)]

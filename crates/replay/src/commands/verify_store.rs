@@ -6,10 +6,10 @@ use clap::Args;
 use coalmine_store::Tip;
 
 use crate::error::Error;
+use crate::input::store_path;
 use crate::output::{Output, Target};
 #[cfg(feature = "rocksdb")]
 use crate::render::Fields;
-use crate::source::store_path;
 
 /// Arguments of `verify-store`.
 #[derive(Debug, Args)]
@@ -62,5 +62,5 @@ fn read_store(path: &Path, args: &VerifyStoreArgs, out: &mut Output) -> Result<(
 
 #[cfg(not(feature = "rocksdb"))]
 fn read_store(_path: &Path, _args: &VerifyStoreArgs, _out: &mut Output) -> Result<(), Error> {
-    Err(crate::source::no_rocksdb())
+    Err(crate::input::no_rocksdb())
 }

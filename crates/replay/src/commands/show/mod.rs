@@ -11,7 +11,7 @@ use coalmine_core::{Height, Name};
 
 use crate::error::Error;
 use crate::output::{Output, Target};
-use crate::source::{Source, input_files};
+use crate::source::Source;
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
@@ -86,8 +86,7 @@ pub(crate) enum What {
 /// Shows what is asked for.
 pub(crate) fn show(args: &ShowArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
-    let inputs = input_files([args.source.as_str()]);
-    let mut out = Output::open(target, inputs.iter().map(AsRef::as_ref))?;
+    let mut out = Output::for_sources(target, [args.source.as_str()])?;
     show_what(&args.what, &source, &mut out).map_err(|error| error.in_source(&args.source))?;
     out.finish()
 }
