@@ -12,6 +12,7 @@ use clap::Parser;
 use coalmine_core::{Address, Block, Command, DecodeError, Genesis, Height, Role};
 use coalmine_replay::blockfile::{BlockReader, Limits as FileLimits};
 use coalmine_replay::error::Error;
+use coalmine_replay::tool::run_tool;
 use eventsource_client::Client;
 use futures_util::FutureExt;
 use launchdarkly_sdk_transport::HyperTransport;
@@ -95,23 +96,7 @@ pub struct Cli {
 
 /// Runs the tool and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Nothing can be done where help itself cannot be written.
-            let _printed = error.print();
-            return if error.use_stderr() { 2 } else { 0 };
-        }
-    };
-    match cli.execute() {
-        Ok(()) => 0,
-        Err(error) => {
-            if !error.is_broken_pipe() {
-                eprintln!("feed: {error}");
-            }
-            error.exit_code()
-        }
-    }
+    run_tool("feed", arguments, |cli: Cli| cli.execute())
 }
 
 impl Cli {

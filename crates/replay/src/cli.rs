@@ -11,6 +11,7 @@ use crate::commands::{
 };
 use crate::error::Error;
 use crate::output::{Format, Target};
+use crate::tool::run_tool;
 
 /// Feeds block files to coalmine: runs, checks, compares, shows and proves.
 #[derive(Debug, Parser)]
@@ -73,23 +74,7 @@ enum Command {
 
 /// Runs the tool and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Nothing can be done where help itself cannot be written.
-            let _printed = error.print();
-            return if error.use_stderr() { 2 } else { 0 };
-        }
-    };
-    match cli.execute() {
-        Ok(()) => 0,
-        Err(error) => {
-            if !error.is_broken_pipe() {
-                eprintln!("replay: {error}");
-            }
-            error.exit_code()
-        }
-    }
+    run_tool("replay", arguments, Cli::execute)
 }
 
 impl Cli {

@@ -13,6 +13,7 @@ pub mod dump;
 pub mod error;
 pub mod generate;
 pub mod runner;
+pub mod tool;
 
 mod commands;
 mod difference;
