@@ -16,9 +16,9 @@ use coalmine_core::{
 
 use super::error::{FileError, Place};
 use super::expect::{self, BlockExpect};
+use super::header::{FORMAT, Form, Header, Limits, MAGIC};
 use super::json::{Locator, Object, Problem, Val, push, shown};
 use super::schema::{role_names, transaction_bytes};
-use super::{FORMAT, Form, Header, Limits, MAGIC};
 
 /// A block of a file.
 #[derive(Debug, Clone)]

@@ -8,9 +8,9 @@ use std::iter;
 
 use coalmine_core::{Address, Block, Encode, Genesis, Params, Role};
 
+use super::header::{FORMAT, Form, Header, MAGIC, first_admin};
 use super::json::{one_line, quoted};
 use super::schema::transaction_json;
-use super::{FORMAT, Form, Header, MAGIC, first_admin};
 
 /// Writes a block file.
 ///

@@ -5,7 +5,7 @@ use coalmine_core::{
     Reject, Stage, Standing, Strategy, Terms, Version,
 };
 
-use super::{Fields, Value};
+use super::fields::{Fields, Value};
 use crate::blockfile::{PLUGIN_FIELDS, PluginFacts};
 
 fn optional(version: Option<&Version>) -> Value {

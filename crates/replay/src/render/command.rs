@@ -1,0 +1,56 @@
+//! Commands of a schedule.
+
+use coalmine_core::Command;
+
+use super::fields::Fields;
+use super::plugin;
+
+/// A command that can be scheduled; of any other its name only, for it never gets here.
+pub(super) fn command(command: &Command) -> Fields {
+    let op = Fields::new().text("op", command.kind());
+    match command {
+        Command::StartCanary { name, percent } => op.text("name", name).with("percent", percent.get()),
+        Command::StartRollout { name, target_percent } => {
+            op.text("name", name).with("target_percent", target_percent.get())
+        }
+        Command::AdvanceRollout { name } | Command::Enable { name } | Command::Disable { name } => {
+            op.text("name", name)
+        }
+        Command::Rollback { name, reason } => op.text("name", name).text("reason", reason),
+        Command::SetOverride { name, user, enabled } => {
+            op.text("name", name).text("user", user).with("enabled", *enabled)
+        }
+        Command::ClearOverride { name, user } => op.text("name", name).text("user", user),
+        Command::CreateFeature { .. }
+        | Command::ConfigureFeature { .. }
+        | Command::Report { .. }
+        | Command::TripBreaker { .. }
+        | Command::ResetBreaker
+        | Command::Schedule { .. }
+        | Command::CancelSchedule { .. }
+        | Command::GrantRole { .. }
+        | Command::RevokeRole { .. }
+        | Command::SetParams { .. }
+        | Command::RegisterVersion { .. }
+        | Command::SetRule { .. }
+        | Command::SetHostVersion { .. }
+        | Command::SetRegistryParams { .. }
+        | Command::ReportVersion { .. }
+        | Command::AttestHealth { .. }
+        | Command::ReportLoad { .. }
+        | Command::ReportUnload { .. } => op,
+        Command::Deploy { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Promote { .. }
+        | Command::RollbackDeployment { .. }
+        | Command::Revert { .. }
+        | Command::RetireVersion { .. }
+        | Command::Load { .. }
+        | Command::Unload { .. } => plugin::command(op, command),
+        Command::FeedPut { .. }
+        | Command::FeedPatch { .. }
+        | Command::FeedDelete { .. }
+        | Command::FeedForget { .. } => op,
+    }
+}

@@ -1,0 +1,201 @@
+//! Records by the key under which they stand.
+
+use coalmine_core::{
+    Change, Decode, DecodeError, Deployment, Feature, FeedBody, FeedItem, FeedKey, FeedState, Global, Key, Metrics,
+    Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Registry, Roles, Scheduled,
+};
+
+use super::command::command;
+use super::fields::{Fields, Value};
+use super::plugin;
+use crate::blockfile::{FEATURE_FIELDS, METRICS_FIELDS};
+
+/// What a key stands for: the kind of its record, and what tells it from others of the kind.
+pub(crate) fn key(key: &Key) -> Fields {
+    let record = |kind: &'static str| Fields::new().with("record", kind);
+    match key {
+        Key::Feature(name) => record("feature").text("name", name),
+        Key::Metrics(name) => record("metrics").text("name", name),
+        Key::Change { name, height, seq } => {
+            record("change").text("name", name).with("height", *height).with("seq", *seq)
+        }
+        Key::Override { name, user } => record("override").text("name", name).text("user", user),
+        Key::Global => record("global"),
+        Key::Policy(name) => record("policy").text("name", name),
+        Key::Roles(address) => record("roles").text("address", address),
+        Key::Schedule { at, id } => record("schedule").with("at", *at).with("id", *id),
+        Key::Step { at, name } => record("step").with("at", *at).text("name", name),
+        Key::Active(name) => record("active").text("name", name),
+        Key::Registry => record("registry"),
+        Key::Plugin(name) => record("plugin").text("plugin", name),
+        Key::PluginVersion { plugin, version } => {
+            record("plugin_version").text("plugin", plugin).text("version", version)
+        }
+        Key::Deployment(name) => record("deployment").text("plugin", name),
+        Key::PluginChange { plugin, height, seq } => {
+            record("plugin_change").text("plugin", plugin).with("height", *height).with("seq", *seq)
+        }
+        Key::Dependent { dependency, dependent } => {
+            let dependency = dependency.map_or_else(|| "host".into(), |name| name.to_string());
+            record("dependent").with("dependency", dependency).text("plugin", dependent)
+        }
+        Key::DeploymentDue { at, plugin } => record("deployment_due").with("at", *at).text("plugin", plugin),
+        Key::LoadDue { at, plugin } => record("load_due").with("at", *at).text("plugin", plugin),
+        Key::Feed => record("feed"),
+        Key::FeedItem(key) => record("feed_item").and(feed_key(key)),
+        Key::FeedIndex(key) => record("feed_index").and(feed_key(key)),
+        Key::FeedListed(key) => record("feed_listed").and(feed_key(key)),
+    }
+}
+
+/// A record by the key under which it stands.
+///
+/// # Errors
+/// The value does not decode.
+pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
+    Ok(match key {
+        Key::Feature(_) => feature(&Feature::from_bytes(value)?),
+        Key::Metrics(_) => {
+            let mut input = Reader::new(value);
+            let (name, record) = Metrics::decode(&mut input)?;
+            input.finish()?;
+            metrics(&name, &record)
+        }
+        Key::Change { .. } => change(&Change::from_bytes(value)?),
+        Key::Override { .. } => user_switch(&Override::from_bytes(value)?),
+        Key::Global => global(&Global::from_bytes(value)?),
+        Key::Policy(_) => policy(&Policy::from_bytes(value)?),
+        Key::Roles(_) => roles(Roles::from_bytes(value)?),
+        Key::Schedule { .. } => scheduled(&Scheduled::from_bytes(value)?),
+        Key::Registry => plugin::registry(&Registry::from_bytes(value)?),
+        Key::Plugin(_) => plugin::plugin(&Plugin::from_bytes(value)?),
+        Key::PluginVersion { .. } => plugin::version(&PluginVersion::from_bytes(value)?),
+        Key::Deployment(_) => plugin::deployment(&Deployment::from_bytes(value)?),
+        Key::PluginChange { .. } => plugin::change(&PluginChange::from_bytes(value)?),
+        Key::Feed => feed(&FeedState::from_bytes(value)?),
+        Key::FeedItem(_) => feed_item(&FeedItem::from_bytes(value)?),
+        Key::Step { .. }
+        | Key::Active(_)
+        | Key::Dependent { .. }
+        | Key::DeploymentDue { .. }
+        | Key::LoadDue { .. }
+        | Key::FeedIndex(_)
+        | Key::FeedListed(_) => {
+            Reader::new(value).finish()?;
+            Fields::new()
+        }
+    })
+}
+
+/// A feature.
+pub(crate) fn feature(record: &Feature) -> Fields {
+    FEATURE_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(&record.name, record)))
+}
+
+/// The metrics of a feature.
+pub(crate) fn metrics(name: &Name, record: &Metrics) -> Fields {
+    METRICS_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, record)))
+}
+
+/// A policy.
+pub(crate) fn policy(record: &Policy) -> Fields {
+    let names = record.prerequisites.iter().map(|name| Value::Text(name.to_string())).collect::<Vec<_>>();
+    Fields::new()
+        .text("bucketing", record.bucketing)
+        .text("advance", record.advance)
+        .with("salt", record.salt)
+        .with("min_samples", record.min_samples)
+        .with("window_blocks", record.window_blocks)
+        .with("step_min_operations", record.step_min_operations)
+        .with("max_invariant_failures", record.max_invariant_failures)
+        .with("max_latency", record.max_latency)
+        .text("lifetime", record.lifetime)
+        .with("expires_at", record.expires_at)
+        .with("prerequisites", names)
+}
+
+/// An entry of a history.
+pub(crate) fn change(record: &Change) -> Fields {
+    Fields::new()
+        .text("status", record.status)
+        .with("percent", record.percent.get())
+        .text("cause", record.cause)
+        .text("reason", record.reason)
+        .text("actor", record.actor)
+}
+
+/// A user's own switch.
+pub(crate) fn user_switch(record: &Override) -> Fields {
+    Fields::new().with("enabled", record.enabled).with("since", record.since).text("actor", record.actor)
+}
+
+/// Which item of the feed.
+pub(crate) fn feed_key(FeedKey { kind, id }: &FeedKey) -> Fields {
+    Fields::new().text("kind", kind).text("id", id)
+}
+
+/// An item of the feed.
+pub(crate) fn feed_item(record: &FeedItem) -> Fields {
+    let body = record.body().map(FeedBody::as_bytes).unwrap_or_default();
+    Fields::new().with("version", record.version).with("state", record.state.name()).with("body", hex::encode(body))
+}
+
+/// The totals of the feed.
+pub(crate) fn feed(record: &FeedState) -> Fields {
+    Fields::new()
+        .with("open", record.open)
+        .with("live_environments", record.live_environments)
+        .with("live_filters", record.live_filters)
+        .with("environments", record.environments)
+        .with("filters", record.filters)
+        .with("listed", record.listed)
+}
+
+/// A set of roles.
+pub(crate) fn roles(roles: Roles) -> Fields {
+    let names: Vec<Value> = roles.iter().map(|role| role.name().into()).collect();
+    Fields::new().with("roles", names)
+}
+
+/// The global record.
+pub(crate) fn global(record: &Global) -> Fields {
+    let Params { max_due_per_block, breaker_rollbacks, breaker_window } = record.params;
+    let breaker = record.breaker.map(|breaker| {
+        Fields::new()
+            .with("draining", breaker.draining)
+            .with("since", breaker.since)
+            .with("until", breaker.until)
+            .text("reason", breaker.reason)
+            .text("actor", breaker.actor)
+    });
+    Fields::new()
+        .with("chain", record.chain.as_str())
+        .with("admins", record.admins)
+        .with("breaker", breaker)
+        .with("next_schedule_id", record.next_schedule_id)
+        .with("rollback_window_start", record.rollback_window_start)
+        .with("rollbacks_in_window", record.rollbacks_in_window)
+        .with("max_due_per_block", max_due_per_block)
+        .with("breaker_rollbacks", breaker_rollbacks)
+        .with("breaker_window", breaker_window)
+}
+
+/// An entry of the schedule.
+pub(crate) fn scheduled(record: &Scheduled) -> Fields {
+    let commands: Vec<Value> = record.commands.iter().map(|of| command(of).into()).collect();
+    Fields::new().text("actor", record.actor).with("commands", commands)
+}
+
+/// A key and its value: what it stands for and what it says, or the hex of what does not decode.
+pub(crate) fn entry(bytes: &[u8], value: Option<&[u8]>) -> (Fields, Option<Fields>) {
+    let decoded = Key::from_bytes(bytes).ok();
+    let what = match &decoded {
+        Some(decoded) => key(decoded),
+        None => Fields::new().with("record", "unknown").with("key", hex::encode(bytes)),
+    };
+    let fields = value.map(|value| {
+        let raw = || Fields::new().with("undecodable", hex::encode(value));
+        decoded.as_ref().and_then(|decoded| record(decoded, value).ok()).unwrap_or_else(raw)
+    });
+    (what, fields)
+}
