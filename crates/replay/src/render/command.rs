@@ -21,6 +21,17 @@ pub(super) fn command(command: &Command) -> Fields {
             op.text("name", name).text("user", user).with("enabled", *enabled)
         }
         Command::ClearOverride { name, user } => op.text("name", name).text("user", user),
+        Command::Deploy { plugin, version, strategy: of, terms: on } => {
+            op.text("plugin", plugin).text("version", version).and(plugin::strategy(of)).and(plugin::terms(on))
+        }
+        Command::Pause { plugin }
+        | Command::Resume { plugin }
+        | Command::Promote { plugin }
+        | Command::RollbackDeployment { plugin }
+        | Command::Revert { plugin }
+        | Command::Load { plugin } => op.text("plugin", plugin),
+        Command::RetireVersion { plugin, version } => op.text("plugin", plugin).text("version", version),
+        Command::Unload { plugin, force } => op.text("plugin", plugin).with("force", *force),
         Command::CreateFeature { .. }
         | Command::ConfigureFeature { .. }
         | Command::Report { .. }
@@ -38,17 +49,8 @@ pub(super) fn command(command: &Command) -> Fields {
         | Command::ReportVersion { .. }
         | Command::AttestHealth { .. }
         | Command::ReportLoad { .. }
-        | Command::ReportUnload { .. } => op,
-        Command::Deploy { .. }
-        | Command::Pause { .. }
-        | Command::Resume { .. }
-        | Command::Promote { .. }
-        | Command::RollbackDeployment { .. }
-        | Command::Revert { .. }
-        | Command::RetireVersion { .. }
-        | Command::Load { .. }
-        | Command::Unload { .. } => plugin::command(op, command),
-        Command::FeedPut { .. }
+        | Command::ReportUnload { .. }
+        | Command::FeedPut { .. }
         | Command::FeedPatch { .. }
         | Command::FeedDelete { .. }
         | Command::FeedForget { .. } => op,

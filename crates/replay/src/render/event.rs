@@ -1,9 +1,8 @@
 //! Events, receipts, and what is told of transactions and answers.
 
-use coalmine_core::{Address, Event, Name, Note, Receipt, Reject, Verdict, Why};
+use coalmine_core::{Address, Event, Evidence, Name, Note, Receipt, Reject, Verdict, Why};
 
 use super::fields::Fields;
-use super::plugin;
 
 /// The fields of an event, without its name.
 pub(crate) fn event(event: &Event) -> Fields {
@@ -50,29 +49,63 @@ pub(crate) fn event(event: &Event) -> Fields {
         Event::RoleGranted { address, role } | Event::RoleRevoked { address, role } => {
             fields.text("address", address).with("role", role.name())
         }
-        Event::VersionRegistered { .. }
-        | Event::VersionEvicted { .. }
-        | Event::Deployed { .. }
-        | Event::Staged { .. }
-        | Event::StageHeld { .. }
-        | Event::Waiting { .. }
-        | Event::Paused { .. }
-        | Event::Resumed { .. }
-        | Event::Promoted { .. }
-        | Event::DeploymentRolledBack { .. }
-        | Event::Reverted { .. }
-        | Event::Concluded { .. }
-        | Event::VersionRetired { .. }
-        | Event::HealthAttested { .. }
-        | Event::LoadPlanned { .. }
-        | Event::Loaded { .. }
-        | Event::LoadFailed { .. }
-        | Event::LoadDisputed { .. }
-        | Event::Unloaded { .. } => plugin::event(event),
+        Event::VersionRegistered { plugin, version }
+        | Event::VersionEvicted { plugin, version }
+        | Event::VersionRetired { plugin, version }
+        | Event::Loaded { plugin, version }
+        | Event::Unloaded { plugin, version } => fields.text("plugin", plugin).text("version", version),
+        Event::Deployed { plugin, version, strategy } => {
+            fields.text("plugin", plugin).text("version", version).text("strategy", strategy)
+        }
+        Event::Staged { plugin, stage, share } => {
+            fields.text("plugin", plugin).with("stage", *stage).with("share_bps", share.get())
+        }
+        Event::StageHeld { plugin, reason, requests, errors } => {
+            fields.text("plugin", plugin).text("reason", reason).with("requests", *requests).with("errors", *errors)
+        }
+        Event::Waiting { plugin, hold } => fields.text("plugin", plugin).text("hold", hold),
+        Event::Paused { plugin, reason, evidence: of } => {
+            fields.text("plugin", plugin).text("reason", reason).and(evidence(of))
+        }
+        Event::Resumed { plugin } => fields.text("plugin", plugin),
+        Event::Promoted { plugin, from, to } | Event::Reverted { plugin, from, to } => {
+            fields.text("plugin", plugin).text("from", from).text("to", to)
+        }
+        Event::DeploymentRolledBack { plugin, version, reason, evidence: of, actor } => fields
+            .text("plugin", plugin)
+            .text("version", version)
+            .text("reason", reason)
+            .and(evidence(of))
+            .text("actor", actor),
+        Event::Concluded { plugin, version, winner, evidence: of } => {
+            fields.text("plugin", plugin).text("version", version).text("winner", winner).and(evidence(of))
+        }
+        Event::HealthAttested { plugin, version, healthy } => {
+            fields.text("plugin", plugin).text("version", version).with("healthy", *healthy)
+        }
+        Event::LoadPlanned { plugin, version, state } => {
+            fields.text("plugin", plugin).text("version", version).text("load_state", state)
+        }
+        Event::LoadFailed { plugin, version, code } => {
+            let why = Reject::from_code(*code).map_or("load_error", Reject::name);
+            fields.text("plugin", plugin).text("version", version).with("why", why)
+        }
+        Event::LoadDisputed { plugin, version, ok } => {
+            fields.text("plugin", plugin).text("version", version).with("ok", *ok)
+        }
         Event::FeedInsert { kind, id, version }
         | Event::FeedUpdated { kind, id, version }
         | Event::FeedDelete { kind, id, version } => fields.text("kind", kind).text("id", id).with("version", *version),
     }
+}
+
+fn evidence(evidence: &Evidence) -> Fields {
+    Fields::new()
+        .with("requests", evidence.requests)
+        .with("errors", evidence.errors)
+        .with("production_requests", evidence.production_requests)
+        .with("production_errors", evidence.production_errors)
+        .with("threshold", evidence.threshold)
 }
 
 /// A note on a transaction.

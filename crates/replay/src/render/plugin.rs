@@ -1,8 +1,8 @@
 //! What there is to print of plugins.
 
 use coalmine_core::{
-    Command, Counts, Deployment, Event, Evidence, Lack, Name, Plan, Plugin, PluginChange, PluginVersion, Registry,
-    Reject, Stage, Standing, Strategy, Terms, Version,
+    Counts, Deployment, Lack, Name, Plan, Plugin, PluginChange, PluginVersion, Registry, Stage, Standing, Strategy,
+    Terms, Version,
 };
 
 use super::fields::{Fields, Value};
@@ -130,7 +130,7 @@ fn stages(stages: &[Stage]) -> Vec<Value> {
     stages.iter().map(stage).collect()
 }
 
-fn terms(terms: &Terms) -> Fields {
+pub(super) fn terms(terms: &Terms) -> Fields {
     Fields::new()
         .with("error_threshold_bps", terms.error_threshold_bps)
         .with("success_threshold_bps", terms.success_threshold_bps)
@@ -141,7 +141,7 @@ fn terms(terms: &Terms) -> Fields {
         .with("regression_z_centi", terms.regression_z_centi)
 }
 
-fn strategy(strategy: &Strategy) -> Fields {
+pub(super) fn strategy(strategy: &Strategy) -> Fields {
     let fields = Fields::new().text("strategy", strategy.kind());
     match strategy {
         Strategy::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => fields
@@ -176,85 +176,4 @@ pub(crate) fn change(record: &PluginChange) -> Fields {
         .with("duration", record.duration)
         .text("reason", record.reason)
         .text("actor", record.actor)
-}
-
-/// The fields of a command on plugins that can be scheduled, behind its name.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the caller has every other variant itself")]
-pub(super) fn command(op: Fields, command: &Command) -> Fields {
-    match command {
-        Command::Deploy { plugin, version, strategy: of, terms: on } => {
-            op.text("plugin", plugin).text("version", version).and(strategy(of)).and(terms(on))
-        }
-        Command::Pause { plugin }
-        | Command::Resume { plugin }
-        | Command::Promote { plugin }
-        | Command::RollbackDeployment { plugin }
-        | Command::Revert { plugin }
-        | Command::Load { plugin } => op.text("plugin", plugin),
-        Command::RetireVersion { plugin, version } => op.text("plugin", plugin).text("version", version),
-        Command::Unload { plugin, force } => op.text("plugin", plugin).with("force", *force),
-        _ => op,
-    }
-}
-
-fn evidence(evidence: &Evidence) -> Fields {
-    Fields::new()
-        .with("requests", evidence.requests)
-        .with("errors", evidence.errors)
-        .with("production_requests", evidence.production_requests)
-        .with("production_errors", evidence.production_errors)
-        .with("threshold", evidence.threshold)
-}
-
-/// The fields of an event of plugins, without its name.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the caller has every other variant itself")]
-pub(super) fn event(event: &Event) -> Fields {
-    let fields = Fields::new();
-    match event {
-        Event::VersionRegistered { plugin, version }
-        | Event::VersionEvicted { plugin, version }
-        | Event::VersionRetired { plugin, version }
-        | Event::Loaded { plugin, version }
-        | Event::Unloaded { plugin, version } => fields.text("plugin", plugin).text("version", version),
-        Event::Deployed { plugin, version, strategy } => {
-            fields.text("plugin", plugin).text("version", version).text("strategy", strategy)
-        }
-        Event::Staged { plugin, stage, share } => {
-            fields.text("plugin", plugin).with("stage", *stage).with("share_bps", share.get())
-        }
-        Event::StageHeld { plugin, reason, requests, errors } => {
-            fields.text("plugin", plugin).text("reason", reason).with("requests", *requests).with("errors", *errors)
-        }
-        Event::Waiting { plugin, hold } => fields.text("plugin", plugin).text("hold", hold),
-        Event::Paused { plugin, reason, evidence: of } => {
-            fields.text("plugin", plugin).text("reason", reason).and(evidence(of))
-        }
-        Event::Resumed { plugin } => fields.text("plugin", plugin),
-        Event::Promoted { plugin, from, to } | Event::Reverted { plugin, from, to } => {
-            fields.text("plugin", plugin).text("from", from).text("to", to)
-        }
-        Event::DeploymentRolledBack { plugin, version, reason, evidence: of, actor } => fields
-            .text("plugin", plugin)
-            .text("version", version)
-            .text("reason", reason)
-            .and(evidence(of))
-            .text("actor", actor),
-        Event::Concluded { plugin, version, winner, evidence: of } => {
-            fields.text("plugin", plugin).text("version", version).text("winner", winner).and(evidence(of))
-        }
-        Event::HealthAttested { plugin, version, healthy } => {
-            fields.text("plugin", plugin).text("version", version).with("healthy", *healthy)
-        }
-        Event::LoadPlanned { plugin, version, state } => {
-            fields.text("plugin", plugin).text("version", version).text("load_state", state)
-        }
-        Event::LoadFailed { plugin, version, code } => {
-            let why = Reject::from_code(*code).map_or("load_error", Reject::name);
-            fields.text("plugin", plugin).text("version", version).with("why", why)
-        }
-        Event::LoadDisputed { plugin, version, ok } => {
-            fields.text("plugin", plugin).text("version", version).with("ok", *ok)
-        }
-        _ => fields,
-    }
 }
