@@ -14,7 +14,8 @@
 //! sound, but a standard client refuses them, as it does a proof of absence with such a key for a
 //! neighbour. [`verify`] takes them.
 //!
-//! Deciding what a set of proven keys means is not here.
+//! SHA-256 is the only hash function that is linked. Deciding what a set of proven keys means is not
+//! here.
 //!
 //! ```
 //! use coalmine_core::tree::Tree;
@@ -24,7 +25,11 @@
 //! assert_eq!(coalmine_proof::verify(&tree.root(), b"name", &proof)?, Some(b"value".to_vec()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![no_std]
+
+extern crate alloc;
 
 mod proof;
+mod sha256;
 
 pub use proof::{PROOF_SIZE_MAX, ProofError, absence, existence, prove, spec, verify};

@@ -1,14 +1,18 @@
 //! The proof of one key: its encoding in ICS-23, and its verification.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use coalmine_core::tree::{Branch, DEPTH_MAX, EMPTY_ROOT, Hash32, Proof, Sibling, Side, Tree, TreeError};
 use ics23::commitment_proof::Proof as Kind;
 use ics23::{
-    CommitmentProof, ExistenceProof, HashOp, HostFunctionsManager, HostFunctionsProvider, InnerOp, InnerSpec, LeafOp,
-    LengthOp, NonExistenceProof, ProofSpec,
+    CommitmentProof, ExistenceProof, HashOp, InnerOp, InnerSpec, LeafOp, LengthOp, NonExistenceProof, ProofSpec,
 };
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use thiserror::Error;
+
+use crate::sha256::{Sha256Only, sha256};
 
 /// The greatest size of an encoded proof in bytes; [`verify`] looks at nothing longer.
 pub const PROOF_SIZE_MAX: usize = 65_536;
@@ -186,13 +190,8 @@ fn verify_existence(root: &Hash32, key: &[u8], mut exist: ExistenceProof) -> Res
     hash_value(&mut exist)?;
     let value_hash = exist.value.clone();
     let proof = CommitmentProof { proof: Some(Kind::Exist(exist)) };
-    let holds = ics23::verify_membership::<HostFunctionsManager>(
-        &proof,
-        &spec_of_value_hashes(),
-        &root.to_vec(),
-        key,
-        &value_hash,
-    );
+    let holds =
+        ics23::verify_membership::<Sha256Only>(&proof, &spec_of_value_hashes(), &root.to_vec(), key, &value_hash);
     if holds { Ok(value) } else { Err(ProofError::DoesNotHold) }
 }
 
@@ -209,7 +208,7 @@ fn verify_absence(root: &Hash32, key: &[u8], mut nonexist: NonExistenceProof) ->
         (Some(_), _) | (_, Some(_)) => {
             let proof = CommitmentProof { proof: Some(Kind::Nonexist(nonexist)) };
             let spec = spec_of_value_hashes();
-            ics23::verify_non_membership::<HostFunctionsManager>(&proof, &spec, &root.to_vec(), key)
+            ics23::verify_non_membership::<Sha256Only>(&proof, &spec, &root.to_vec(), key)
         }
     };
     if holds { Ok(()) } else { Err(ProofError::DoesNotHold) }
@@ -228,7 +227,7 @@ fn hash_value(exist: &mut ExistenceProof) -> Result<(), ProofError> {
         return Err(ProofError::NotOfThisTree);
     }
     exist.leaf = Some(leaf_op_of_value_hash());
-    exist.value = HostFunctionsManager::sha2_256(&exist.value).to_vec();
+    exist.value = sha256(&exist.value).to_vec();
     Ok(())
 }
 
