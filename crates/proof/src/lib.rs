@@ -21,7 +21,8 @@
 //! use coalmine_core::tree::Tree;
 //!
 //! let tree = Tree::from_entries([(b"name", b"value")])?;
-//! let proof = coalmine_proof::prove(&tree, b"name", |_| Some(b"value".to_vec()))?;
+//! let value_of = |_: &[u8]| Ok::<_, coalmine_proof::ProofError>(Some(b"value".to_vec()));
+//! let proof = coalmine_proof::prove(&tree, b"name", value_of)?;
 //! assert_eq!(coalmine_proof::verify(&tree.root(), b"name", &proof)?, Some(b"value".to_vec()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -79,20 +79,33 @@ pub fn spec() -> ProofSpec {
 /// # Errors
 ///
 /// [`ProofError::ValueMissing`] when `value_of` does not know a key, [`ProofError::Tree`] and
-/// [`ProofError::TooLarge`] when there is no proof to be had.
-pub fn prove(
+/// [`ProofError::TooLarge`] when there is no proof to be had, and whatever `value_of` fails with.
+pub fn prove<E: From<ProofError>>(
     tree: &Tree,
     key: &[u8],
-    mut value_of: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> Result<Vec<u8>, ProofError> {
-    let mut leaf = |branch: Branch| match value_of(&branch.key) {
+    value_of: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Vec<u8>, E> {
+    prove_value(tree, key, value_of).map(|(_, proof)| proof)
+}
+
+/// Does what [`prove`] does, and returns the value of the key as well.
+pub(crate) fn prove_value<E: From<ProofError>>(
+    tree: &Tree,
+    key: &[u8],
+    mut value_of: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
+) -> Result<(Option<Vec<u8>>, Vec<u8>), E> {
+    let mut leaf = |branch: Branch| match value_of(&branch.key)? {
         Some(value) => Ok((branch, value)),
-        None => Err(ProofError::ValueMissing),
+        None => Err(E::from(ProofError::ValueMissing)),
     };
-    match tree.prove(key)? {
-        Proof::Existence(branch) => existence(leaf(branch)?),
+    match tree.prove(key).map_err(ProofError::from)? {
+        Proof::Existence(branch) => {
+            let (branch, value) = leaf(branch)?;
+            Ok((Some(value.clone()), existence((branch, value))?))
+        }
         Proof::Absence { left, right } => {
-            absence(key, left.map(&mut leaf).transpose()?, right.map(&mut leaf).transpose()?)
+            let (left, right) = (left.map(&mut leaf).transpose()?, right.map(&mut leaf).transpose()?);
+            Ok((None, absence(key, left, right)?))
         }
     }
 }

@@ -204,18 +204,7 @@ impl Bundle {
 
 impl Item {
     fn prove(key: &[u8], loaded: &Loaded) -> Result<Self, Error> {
-        let mut fault = None;
-        let value_of = |key: &[u8]| {
-            loaded.get(key).unwrap_or_else(|error| {
-                fault = Some(error);
-                None
-            })
-        };
-        let proof = coalmine_proof::prove(loaded.state().tree(), key, value_of);
-        if let Some(fault) = fault {
-            return Err(fault.into());
-        }
-        let proof = proof?;
+        let proof = coalmine_proof::prove(loaded.state().tree(), key, |key| loaded.get(key).map_err(Error::from))?;
         let value = loaded.get(key)?;
         Ok(Self { key: hex::encode(key), value: value.map(hex::encode), proof: BASE64.encode(proof) })
     }

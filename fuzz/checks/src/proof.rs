@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use coalmine_core::Hash;
 use coalmine_core::tree::{Hash32, Tree};
-use coalmine_proof::{prove, verify};
+use coalmine_proof::{ProofError, prove, verify};
 use coalmine_replay::bundle::{Bundle, Claim};
 
 /// A key, its value if it has one, and its proof.
@@ -61,6 +61,8 @@ fn world(keys: u8) -> World {
     let value_of = |key: &[u8]| entries.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone());
     let absent = (0..6).map(|n| vec![0xd0 + n, 0xff, n]);
     let keys = entries.iter().map(|(key, _)| key.clone()).chain(absent);
-    let proofs = keys.map(|key| (key.clone(), value_of(&key), prove(&tree, &key, value_of).unwrap())).collect();
+    let proofs = keys
+        .map(|key| (key.clone(), value_of(&key), prove::<ProofError>(&tree, &key, |key| Ok(value_of(key))).unwrap()))
+        .collect();
     World { root: tree.root(), proofs }
 }

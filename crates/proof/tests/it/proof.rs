@@ -32,7 +32,7 @@ impl Fixture {
     }
 
     fn prove(&self, key: &[u8]) -> Vec<u8> {
-        prove(&self.tree, key, |key| self.state.get(key).cloned()).unwrap()
+        prove::<ProofError>(&self.tree, key, |key| Ok(self.state.get(key).cloned())).unwrap()
     }
 
     fn decoded(&self, key: &[u8]) -> CommitmentProof {
@@ -339,11 +339,13 @@ fn malformed_proofs_are_refused_by_name() {
 #[test]
 fn what_can_not_be_proven_is_said() {
     let fixture = Fixture::new(State::from([(key_of(1), vec![0; PROOF_SIZE_MAX])]));
-    let prove_with = |key: &[u8], value: Option<Vec<u8>>| prove(&fixture.tree, key, |_| value.clone());
+    let prove_with = |key: &[u8], value: Option<Vec<u8>>| prove(&fixture.tree, key, |_| Ok(value.clone()));
     for key in [key_of(1), key_of(2)] {
         assert_eq!(prove_with(&key, None), Err(ProofError::ValueMissing));
         let error = prove_with(&key, Some(vec![0; PROOF_SIZE_MAX])).unwrap_err();
         assert!(matches!(error, ProofError::TooLarge(size) if size > PROOF_SIZE_MAX));
+        let other = prove(&fixture.tree, &key, |_| Err(ProofError::KindUnsupported));
+        assert_eq!(other, Err(ProofError::KindUnsupported), "an error of the values is passed on");
     }
 }
 
