@@ -7,4 +7,5 @@
     reason = "tests"
 )]
 
+mod answers;
 mod proof;
