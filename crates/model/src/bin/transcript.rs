@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p coalmine-model --bin transcript -- 10000 0 1 2` runs 10 000 blocks of each
 //! of three seeds. The lines are the same on every target, in every profile and every environment:
-//! `scripts/evidence-builds` compares them with `fixtures/transcripts.txt`. Two variables are for that
-//! script: `COALMINE_TRANSCRIPT_BLOCKS` prints a line per block too, to find the first one that
+//! `cargo evidence builds` compares them with `fixtures/transcripts.txt`. Two variables are for that
+//! harness: `COALMINE_TRANSCRIPT_BLOCKS` prints a line per block too, to find the first one that
 //! differs, and `COALMINE_TRANSCRIPT_FAULT` plants a fault, to see that a difference is found.
 
 use std::env;

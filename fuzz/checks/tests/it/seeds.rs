@@ -1,6 +1,6 @@
 //! Every committed seed of every target holds on stable, and so does damage to it.
 //!
-//! The long form is `fuzz/run`. In between, `COALMINE_FUZZ_RUNS` is how many random changes are tried on each
+//! The long form is `cargo evidence fuzz`. In between, `COALMINE_FUZZ_RUNS` is how many random changes are tried on each
 //! target; a failure tells the command that repeats just it.
 
 use std::env;
