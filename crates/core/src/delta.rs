@@ -4,9 +4,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::block::Outcome;
-use crate::feature::record::{Feature, Metrics, Override, Policy};
+use crate::feature::data::FeatureData;
+use crate::feature::record::Override;
 use crate::feed::record::{FeedItem, FeedKey, FeedState};
-use crate::index::{Changes, FeatureId, Presence, Row};
+use crate::index::{Changes, FeatureId, PluginId, Presence, Row};
 use crate::ledger::Global;
 use crate::note::Note;
 use crate::plugin::data::PluginData;
@@ -31,27 +32,40 @@ pub struct Execution {
 /// What a block changes in the decoded state.
 #[derive(Debug, Clone)]
 pub(crate) struct Delta {
-    pub(crate) features: Vec<ChangedFeature>,
+    pub(crate) features: Vec<TouchedFeature>,
     pub(crate) maps: MapChanges,
     pub(crate) global: Global,
     pub(crate) active: Vec<(Name, Presence)>,
     pub(crate) steps: Vec<((Height, Name), Presence)>,
-    pub(crate) plugins: Vec<PluginData>,
+    pub(crate) plugins: Vec<TouchedPlugin>,
     pub(crate) registry: Registry,
     pub(crate) feed: FeedDelta,
 }
 
+/// A feature or a plugin that a block has touched, as the block has left it so far.
 #[derive(Debug, Clone)]
-pub(crate) struct ChangedFeature {
-    pub(crate) id: Option<FeatureId>,
-    pub(crate) feature: Feature,
-    pub(crate) metrics: Metrics,
-    pub(crate) policy: Option<Policy>,
-    pub(crate) depth: u32,
+pub(crate) struct Touched<T, Id> {
+    /// Its place in the state; none if this block created it.
+    pub(crate) id: Option<Id>,
+    pub(crate) data: T,
+    /// How many history entries this block has written for it.
+    pub(crate) seq: u32,
 }
 
+impl<T, Id> Touched<T, Id> {
+    /// The number of the next history entry that this block writes for it.
+    pub(crate) const fn next_seq(&mut self) -> u32 {
+        let seq = self.seq;
+        self.seq = seq.saturating_add(1);
+        seq
+    }
+}
+
+pub(crate) type TouchedFeature = Touched<FeatureData, FeatureId>;
+pub(crate) type TouchedPlugin = Touched<PluginData, PluginId>;
+
 /// Everything that a block has changed in the maps of the state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct MapChanges {
     pub(crate) overrides: Changes<(Name, Address), Override>,
     pub(crate) roles: Changes<Address, Roles>,

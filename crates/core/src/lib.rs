@@ -111,7 +111,6 @@ pub use command::{COMMAND_SIZE_MAX, Command, CommandKind, SCHEDULE_COMMANDS_MAX}
 pub use delta::Execution;
 pub use event::{BreakerClosedBy, Event, EventCode};
 pub use execute::BlockError;
-pub use execute::loading::{LoadRefusal, PlannedLoad};
 pub use feature::decide::{Facts, Lookup, Verdict, Why, decide};
 pub use feature::guard::RollbackRule;
 pub use feature::lifecycle::{Progress, blocks_to_step};
@@ -135,6 +134,7 @@ pub use plugin::record::{
     Counts, DEPENDENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, Plugin, PluginAction,
     PluginChange, PluginReason, PluginVersion, Registry, VersionReport, VersionStatus,
 };
+pub use plugin::requirements::{LoadRefusal, PlannedLoad};
 pub use plugin::version::{Constraint, Version};
 pub use query::{Fault, Read};
 pub use reject::Reject;

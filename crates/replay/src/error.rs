@@ -89,7 +89,7 @@ impl Error {
             Self::Input(_) | Self::File(_) => 2,
             Self::Block(BlockError::Height { .. } | BlockError::NotAbove { .. }) => 2,
             Self::Store(error) | Self::Open(OpenError::Store(error)) => store_code(error),
-            Self::Block(BlockError::Tree(_) | BlockError::Due(_))
+            Self::Block(BlockError::Tree(_) | BlockError::Broken(_))
             | Self::Open(_)
             | Self::Commit(_)
             | Self::Fault(_)

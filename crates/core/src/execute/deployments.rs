@@ -1,21 +1,39 @@
-//! The commands on deployments, and what happens to deployments by themselves.
+//! The commands on deployments, and what is due for them.
 
+use alloc::sync::Arc;
+
+use crate::delta::TouchedPlugin;
 use crate::event::Event;
-use crate::execute::Budget;
-use crate::execute::versions::set_status;
+use crate::execute::executor::{Budget, Executor, Output};
 use crate::feature::record::Reason;
-use crate::overlay::Overlay;
 use crate::plugin::data::PluginData;
 use crate::plugin::deployment::{Deployment, Hold};
-use crate::plugin::engine;
-use crate::plugin::engine::{Finding, Look, Verdict};
+use crate::plugin::engine::{self, Finding, Look, Verdict};
 use crate::plugin::plan::{OnComplete, Plan, Strategy, Terms};
 use crate::plugin::record::{Evidence, PluginAction, PluginReason, VersionStatus};
+use crate::plugin::requirements::check_current;
 use crate::plugin::version::Version;
 use crate::reject::Reject;
 use crate::values::{Address, Height, Name};
 
-impl Overlay<'_> {
+const NO_DEPLOYMENT: &str = "a deployment that a guard or an index has found is not there";
+const NO_VERSION: &str = "a version that its plugin or deployment names is not registered";
+
+/// What follows at the end of a stage.
+enum StageEnd {
+    NextStage,
+    /// Wait for the command promote.
+    Complete,
+    /// Promote, unless that would break something; after a verdict if the plan ends with one.
+    Promote {
+        verdict: Option<Verdict>,
+        blocked: Option<Reject>,
+    },
+    /// The new version has not won.
+    Conclude(Verdict),
+}
+
+impl Executor<'_> {
     pub(super) fn deploy(
         &mut self,
         signer: &Address,
@@ -24,11 +42,11 @@ impl Overlay<'_> {
         strategy: &Strategy,
         terms: &Terms,
     ) -> Result<(), Reject> {
-        let height = self.height;
         let plan = Plan::compile(strategy, terms)?;
-        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        let record = data.versions.get(version).ok_or(Reject::VersionNotFound)?;
-        if self.global.breaker.is_some() {
+        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let data = &mut touched.data;
+        let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
+        if self.overlay.global.breaker.is_some() {
             return Err(Reject::CircuitOpen);
         }
         if data.deployment.is_some() {
@@ -40,271 +58,316 @@ impl Overlay<'_> {
             VersionStatus::Loading | VersionStatus::Deprecated => {}
         }
         let number = data.plugin.deployments.checked_add(1).ok_or(Reject::LimitExceeded)?;
+        // From here on the command succeeds.
+        record.status = VersionStatus::Canary;
         let (old, new) = (data.plugin.current.clone(), record.version.clone());
-        let copy = self.plugins.get_mut(plugin)?;
-        set_status(&mut copy.data, &new, VersionStatus::Canary)?;
-        copy.data.plugin.deployments = number;
-        copy.data.plugin.previous.take_if(|previous| previous.is_same(&new));
+        data.plugin.deployments = number;
+        data.plugin.previous.take_if(|previous| previous.is_same(&new));
         let strategy = strategy.kind();
-        copy.data.deployment = Some(engine::start(strategy, plan, old, new.clone(), number, height));
-        let entry = copy.entry(height, PluginAction::Deployed, &new, PluginReason::Manual, signer);
-        self.plugin_history.push(entry);
-        self.events.push(Event::Deployed { plugin: *plugin, version: new, strategy });
+        data.deployment = Some(engine::start(strategy, Arc::new(plan), old, new.clone(), number, self.height));
+        let (action, reason) = (PluginAction::Deployed, PluginReason::Manual);
+        self.out.plugin_change(self.height, touched, action, &new, reason, signer);
+        self.out.event(Event::Deployed { plugin: *plugin, version: new, strategy });
         Ok(())
     }
 
     pub(super) fn pause(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
-        let height = self.height;
-        let copy = self.plugins.get_mut(plugin)?;
-        let deployment = copy.data.deployment_mut()?;
-        engine::pause(deployment)?;
-        let new = deployment.new.clone();
-        let reason = PluginReason::Manual;
-        let entry = copy.entry(height, PluginAction::Paused, &new, reason, signer);
-        self.plugin_history.push(entry);
-        self.events.push(Event::Paused { plugin: *plugin, reason, evidence: Evidence::default() });
+        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let deployment = touched.data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
+        match deployment.hold {
+            Hold::Paused | Hold::PausedByRule => return Err(Reject::InvalidTransition),
+            Hold::Running | Hold::ManualGate | Hold::Completed | Hold::Dependents => {}
+        }
+        // From here on the command succeeds.
+        let finding = Finding { reason: PluginReason::Manual, evidence: Evidence::default() };
+        pause(touched, &mut self.out, self.height, Hold::Paused, finding, signer);
         Ok(())
     }
 
     pub(super) fn resume(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
-        let height = self.height;
-        let hold = self.deployment_for_command(plugin)?.hold;
+        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        if self.overlay.global.breaker.is_some() {
+            return Err(Reject::CircuitOpen);
+        }
+        let deployment = touched.data.deployment.as_mut().ok_or(Reject::NoDeployment)?;
+        let hold = deployment.hold;
         match hold {
             Hold::Running | Hold::Completed => return Err(Reject::NotWaiting),
             Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Dependents => {}
         }
-        let copy = self.plugins.get_mut(plugin)?;
-        let deployment = copy.data.deployment_mut()?;
-        engine::run(deployment, height);
-        let overdue = engine::overdue(deployment, height);
+        // From here on the command succeeds.
+        engine::run(deployment, self.height);
+        let overdue = engine::overdue(deployment, self.height);
         let new = deployment.new.clone();
-        let entry = copy.entry(height, PluginAction::Resumed, &new, PluginReason::Manual, signer);
-        self.plugin_history.push(entry);
-        self.events.push(Event::Resumed { plugin: *plugin });
-        match (hold, overdue) {
-            (Hold::ManualGate, Some(finding)) => self.roll_back_automatically(plugin, finding),
-            (Hold::ManualGate, None) => self.leave_stage(plugin, PluginReason::Manual, signer),
-            _ => Ok(()),
+        let (action, reason) = (PluginAction::Resumed, PluginReason::Manual);
+        self.out.plugin_change(self.height, touched, action, &new, reason, signer);
+        self.out.event(Event::Resumed { plugin: *plugin });
+        if hold == Hold::ManualGate {
+            // A resume at the gate is a look at the stage, and there the deadline comes first.
+            match overdue {
+                Some(finding) => {
+                    roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
+                    self.count_rollback(breaker_reason(finding.reason));
+                }
+                None => self.leave_stage(plugin, PluginReason::Manual, signer),
+            }
         }
+        Ok(())
     }
 
     pub(super) fn promote(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
-        let deployment = self.deployment_for_command(plugin)?;
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        if self.overlay.global.breaker.is_some() {
+            return Err(Reject::CircuitOpen);
+        }
+        let deployment = data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
         if engine::is_at_closed_health_gate(deployment) {
             return Err(Reject::NotWaiting);
         }
-        self.check_current(plugin, &deployment.new)?;
-        self.make_promotion(plugin, PluginReason::Manual, signer)
+        check_current(&self.overlay, data, &deployment.new)?;
+        // From here on the command succeeds.
+        self.make_promotion(plugin, PluginReason::Manual, signer);
+        Ok(())
     }
 
     pub(super) fn rollback_deployment(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
-        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        let deployment = data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
+        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let deployment = touched.data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
+        // From here on the command succeeds.
         let finding = engine::finding(deployment, PluginReason::Manual, 0);
-        self.roll_deployment_back(plugin, finding, signer)
+        roll_back(touched, &mut self.out, self.height, finding, signer);
+        Ok(())
     }
 
     pub(super) fn revert(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
-        let height = self.height;
-        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
         if data.deployment.is_some() {
             return Err(Reject::DeploymentInProgress);
         }
         let to = data.plugin.previous.clone().ok_or(Reject::NoPreviousVersion)?;
-        self.check_current(plugin, &to)?;
-        let copy = self.plugins.get_mut(plugin)?;
-        let from = core::mem::replace(&mut copy.data.plugin.current, to.clone());
-        copy.data.plugin.previous = None;
-        set_status(&mut copy.data, &from, VersionStatus::Failed)?;
-        set_status(&mut copy.data, &to, VersionStatus::Active)?;
-        let entry = copy.entry(height, PluginAction::Reverted, &to, PluginReason::Manual, signer);
-        self.plugin_history.push(entry);
-        self.events.push(Event::Reverted { plugin: *plugin, from: from.clone(), to });
-        self.switch_loaded(plugin, &from)
+        check_current(&self.overlay, data, &to)?;
+        // From here on the command succeeds.
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            self.out.broken(NO_VERSION);
+            return Ok(());
+        };
+        let from = core::mem::replace(&mut touched.data.plugin.current, to.clone());
+        touched.data.plugin.previous = None;
+        set_status(&mut touched.data, &mut self.out, &from, VersionStatus::Failed);
+        set_status(&mut touched.data, &mut self.out, &to, VersionStatus::Active);
+        let (action, reason) = (PluginAction::Reverted, PluginReason::Manual);
+        self.out.plugin_change(self.height, touched, action, &to, reason, signer);
+        self.out.event(Event::Reverted { plugin: *plugin, from: from.clone(), to });
+        self.switch_loaded(plugin, &from);
+        Ok(())
     }
 
-    /// The deployment of a plugin, for a command that an open breaker stops.
-    fn deployment_for_command(&self, plugin: &Name) -> Result<&Deployment, Reject> {
-        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        if self.global.breaker.is_some() {
-            return Err(Reject::CircuitOpen);
-        }
-        data.deployment.as_ref().ok_or(Reject::NoDeployment)
-    }
+    // What follows.
 
-    // What happens by itself.
-
-    /// Looks at the deployment that the index has at `at`, unless this block has removed or moved it.
-    pub(super) fn look_if_due(&mut self, plugin: &Name, at: Height) -> Result<bool, Reject> {
-        let height = self.height;
-        if self.plugins.get(plugin).and_then(PluginData::look_due) != Some(at) {
-            return Ok(false);
+    /// A rule is broken: rolled back at once, or paused where the plan says so.
+    pub(super) fn break_rule(&mut self, plugin: &Name, finding: Finding) {
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        let Some(deployment) = touched.data.deployment.as_ref() else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        if deployment.plan.terms().auto_rollback {
+            roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
+            self.count_rollback(breaker_reason(finding.reason));
+        } else if deployment.hold != Hold::PausedByRule {
+            pause(touched, &mut self.out, self.height, Hold::PausedByRule, finding, &Address::ZERO);
         }
-        let deployment = self.plugins.get_mut(plugin)?.data.deployment_mut()?;
-        match engine::look(deployment, height) {
-            Look::Stay => engine::look_later(deployment, height),
-            Look::RollBack(finding) => self.roll_back_automatically(plugin, finding)?,
-            Look::Lacks(untold) => {
-                let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
-                engine::hold_stage(deployment, &untold);
-                let held = |reason| Event::StageHeld { plugin: *plugin, reason, requests, errors };
-                self.events.extend(untold.into_iter().map(held));
-            }
-            Look::Wait => {
-                engine::hold(deployment, Hold::ManualGate);
-                self.events.push(Event::Waiting { plugin: *plugin, hold: Hold::ManualGate });
-            }
-            Look::Leave => self.leave_stage(plugin, PluginReason::None, &Address::ZERO)?,
-        }
-        Ok(true)
-    }
-
-    /// Rolls back deployments, in name order; tells whether none is left.
-    pub(super) fn drain_deployments(&mut self, budget: &mut Budget) -> Result<bool, Reject> {
-        let base = self.base;
-        // While the breaker is open nothing is deployed, so the index of the state has them all.
-        for plugin in &base.plugin_states().deployments {
-            let Some(deployment) = self.plugins.get(plugin).and_then(|data| data.deployment.as_ref()) else { continue };
-            if budget.is_spent() {
-                return Ok(false);
-            }
-            budget.spend();
-            let finding = engine::finding(deployment, PluginReason::CircuitBreaker, 0);
-            self.roll_deployment_back(plugin, finding, &Address::ZERO)?;
-        }
-        Ok(true)
     }
 
     /// A stage is done: the next one, or what the end of the plan does.
-    fn leave_stage(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) -> Result<(), Reject> {
-        let height = self.height;
-        let copy = self.plugins.get_mut(plugin)?;
-        let deployment = copy.data.deployment_mut()?;
-        let new = deployment.new.clone();
-        if engine::next_stage(deployment, height) {
-            self.events.push(Event::Staged { plugin: *plugin, stage: deployment.stage, share: deployment.share() });
-            let entry = copy.entry(height, PluginAction::Staged, &new, reason, actor);
-            self.plugin_history.push(entry);
-            return Ok(());
+    fn leave_stage(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) {
+        let Some(end) = self.stage_end(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        let Some(deployment) = touched.data.deployment.as_mut() else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        match end {
+            StageEnd::NextStage => {
+                engine::next_stage(deployment, self.height);
+                let (stage, share, new) = (deployment.stage, deployment.share(), deployment.new.clone());
+                self.out.event(Event::Staged { plugin: *plugin, stage, share });
+                self.out.plugin_change(self.height, touched, PluginAction::Staged, &new, reason, actor);
+            }
+            StageEnd::Complete => {
+                engine::hold(deployment, Hold::Completed);
+                self.out.event(Event::Waiting { plugin: *plugin, hold: Hold::Completed });
+            }
+            StageEnd::Promote { verdict: _, blocked: Some(reject) } => {
+                let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
+                let finding = Finding { reason: PluginReason::Dependents, evidence };
+                pause(touched, &mut self.out, self.height, Hold::Dependents, finding, actor);
+            }
+            StageEnd::Promote { verdict, blocked: None } => {
+                if let Some(verdict) = verdict {
+                    conclude(touched, &mut self.out, self.height, verdict, actor);
+                }
+                self.make_promotion(plugin, reason, actor);
+            }
+            StageEnd::Conclude(verdict) => {
+                conclude(touched, &mut self.out, self.height, verdict, actor);
+                end_deployment(touched, &mut self.out, VersionStatus::Loading);
+            }
+        }
+    }
+
+    /// What the end of the stage brings, decided before anything is written: whether a promotion breaks
+    /// something depends on other plugins too.
+    fn stage_end(&self, plugin: &Name) -> Option<StageEnd> {
+        let data = self.overlay.plugins.get(plugin)?;
+        let deployment = data.deployment.as_ref()?;
+        if !deployment.is_in_last_stage() {
+            return Some(StageEnd::NextStage);
         }
         let promotes = deployment.plan.terms().auto_promote;
-        match deployment.plan.on_complete() {
-            OnComplete::Promote if promotes => self.promote_at_end(plugin, &new, None, reason, actor),
-            OnComplete::Promote => {
-                engine::hold(deployment, Hold::Completed);
-                self.events.push(Event::Waiting { plugin: *plugin, hold: Hold::Completed });
-                Ok(())
+        let verdict = match deployment.plan.on_complete() {
+            OnComplete::Promote => None,
+            OnComplete::Conclude => Some(engine::conclude(deployment)),
+        };
+        Some(match verdict {
+            None if !promotes => StageEnd::Complete,
+            Some(verdict) if !promotes || verdict.winner != PluginReason::Canary => StageEnd::Conclude(verdict),
+            verdict => {
+                let blocked = check_current(&self.overlay, data, &deployment.new).err();
+                StageEnd::Promote { verdict, blocked }
             }
-            OnComplete::Conclude => {
-                let verdict = engine::conclude(deployment);
-                if promotes && verdict.winner == PluginReason::Canary {
-                    self.promote_at_end(plugin, &new, Some(verdict), reason, actor)
-                } else {
-                    self.tell_verdict(plugin, verdict, actor)?;
-                    self.end_deployment(plugin, VersionStatus::Loading)
-                }
-            }
-        }
-    }
-
-    /// Promotes at the end of a plan, unless that would break something.
-    fn promote_at_end(
-        &mut self,
-        plugin: &Name,
-        new: &Version,
-        verdict: Option<Verdict>,
-        reason: PluginReason,
-        actor: &Address,
-    ) -> Result<(), Reject> {
-        if let Err(reject) = self.check_current(plugin, new) {
-            let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
-            let finding = Finding { reason: PluginReason::Dependents, evidence };
-            return self.pause_by(plugin, Hold::Dependents, finding, actor);
-        }
-        if let Some(verdict) = verdict {
-            self.tell_verdict(plugin, verdict, actor)?;
-        }
-        self.make_promotion(plugin, reason, actor)
-    }
-
-    fn tell_verdict(&mut self, plugin: &Name, verdict: Verdict, actor: &Address) -> Result<(), Reject> {
-        let height = self.height;
-        let Verdict { winner, evidence } = verdict;
-        let copy = self.plugins.get_mut(plugin)?;
-        let version = copy.data.deployment_mut()?.new.clone();
-        let entry = copy.entry(height, PluginAction::Concluded, &version, winner, actor);
-        self.plugin_history.push(entry);
-        self.events.push(Event::Concluded { plugin: *plugin, version, winner, evidence });
-        Ok(())
+        })
     }
 
     /// Makes the new version current. That it breaks nothing has been checked.
-    fn make_promotion(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) -> Result<(), Reject> {
-        let height = self.height;
-        let copy = self.plugins.get_mut(plugin)?;
-        let Deployment { old, new, .. } = copy.data.deployment_mut()?.clone();
-        let entry = copy.entry(height, PluginAction::Promoted, &new, reason, actor);
-        self.plugin_history.push(entry);
-        copy.data.deployment = None;
-        copy.data.plugin.current = new.clone();
-        copy.data.plugin.previous = Some(old.clone());
-        set_status(&mut copy.data, &old, VersionStatus::Deprecated)?;
-        set_status(&mut copy.data, &new, VersionStatus::Active)?;
-        self.events.push(Event::Promoted { plugin: *plugin, from: old.clone(), to: new });
-        self.switch_loaded(plugin, &old)
+    fn make_promotion(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) {
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        let Some(deployment) = touched.data.deployment.as_ref() else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        let (old, new) = (deployment.old.clone(), deployment.new.clone());
+        // The entry tells the share and age of the deployment, so it comes before the end of it.
+        self.out.plugin_change(self.height, touched, PluginAction::Promoted, &new, reason, actor);
+        let data = &mut touched.data;
+        data.deployment = None;
+        data.plugin.current = new.clone();
+        data.plugin.previous = Some(old.clone());
+        set_status(data, &mut self.out, &old, VersionStatus::Deprecated);
+        set_status(data, &mut self.out, &new, VersionStatus::Active);
+        self.out.event(Event::Promoted { plugin: *plugin, from: old.clone(), to: new });
+        self.switch_loaded(plugin, &old);
     }
 
-    /// A rule is broken: rolled back at once, or paused where the plan says so.
-    pub(crate) fn break_rule(&mut self, plugin: &Name, finding: Finding) -> Result<(), Reject> {
-        let deployment = self.plugins.get_mut(plugin)?.data.deployment_mut()?;
-        if deployment.plan.terms().auto_rollback {
-            return self.roll_back_automatically(plugin, finding);
+    // Due work.
+
+    /// Looks at the deployment that the index has at `at`, unless this block has removed or moved it.
+    pub(super) fn look_if_due(&mut self, plugin: &Name, at: Height) -> bool {
+        if self.overlay.plugins.get(plugin).and_then(PluginData::look_due) != Some(at) {
+            return false;
         }
-        if deployment.hold == Hold::PausedByRule {
-            return Ok(());
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            self.out.broken(NO_DEPLOYMENT);
+            return false;
+        };
+        let Some(deployment) = touched.data.deployment.as_mut() else {
+            self.out.broken(NO_DEPLOYMENT);
+            return false;
+        };
+        match engine::look(deployment, self.height) {
+            Look::Stay => engine::look_later(deployment, self.height),
+            Look::RollBack(finding) => {
+                roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
+                self.count_rollback(breaker_reason(finding.reason));
+            }
+            Look::Lacks(untold) => {
+                let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
+                engine::hold_stage(deployment, &untold);
+                for reason in untold {
+                    self.out.event(Event::StageHeld { plugin: *plugin, reason, requests, errors });
+                }
+            }
+            Look::Wait => {
+                engine::hold(deployment, Hold::ManualGate);
+                self.out.event(Event::Waiting { plugin: *plugin, hold: Hold::ManualGate });
+            }
+            Look::Leave => self.leave_stage(plugin, PluginReason::None, &Address::ZERO),
         }
-        self.pause_by(plugin, Hold::PausedByRule, finding, &Address::ZERO)
+        true
     }
 
-    fn pause_by(&mut self, plugin: &Name, hold: Hold, finding: Finding, actor: &Address) -> Result<(), Reject> {
-        let height = self.height;
-        let Finding { reason, evidence } = finding;
-        let copy = self.plugins.get_mut(plugin)?;
-        let deployment = copy.data.deployment_mut()?;
-        engine::hold(deployment, hold);
-        let new = deployment.new.clone();
-        let entry = copy.entry(height, PluginAction::Paused, &new, reason, actor);
-        self.plugin_history.push(entry);
-        self.events.push(Event::Paused { plugin: *plugin, reason, evidence });
-        Ok(())
+    /// Rolls back deployments, in name order; returns whether none is left.
+    pub(super) fn drain_deployments(&mut self, budget: &mut Budget) -> bool {
+        // While the breaker is open nothing is deployed, so the index of the state has them all.
+        for plugin in &self.overlay.base.plugin_states().deployments {
+            if self.overlay.plugins.get(plugin).is_none_or(|data| data.deployment.is_none()) {
+                continue;
+            }
+            if budget.is_spent() {
+                return false;
+            }
+            budget.spend();
+            let Some(touched) = self.overlay.plugins.get_mut(plugin) else { continue };
+            let Some(deployment) = touched.data.deployment.as_ref() else { continue };
+            let finding = engine::finding(deployment, PluginReason::CircuitBreaker, 0);
+            roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
+        }
+        true
     }
+}
 
-    fn roll_back_automatically(&mut self, plugin: &Name, finding: Finding) -> Result<(), Reject> {
-        self.roll_deployment_back(plugin, finding, &Address::ZERO)?;
-        self.count_rollback(breaker_reason(finding.reason));
-        Ok(())
+fn set_status(data: &mut PluginData, out: &mut Output, version: &Version, status: VersionStatus) {
+    match data.versions.get_mut(version) {
+        Some(record) => record.status = status,
+        None => out.broken(NO_VERSION),
     }
+}
 
-    /// Nothing stops a rollback.
-    fn roll_deployment_back(&mut self, plugin: &Name, finding: Finding, actor: &Address) -> Result<(), Reject> {
-        let height = self.height;
-        let Finding { reason, evidence } = finding;
-        let copy = self.plugins.get_mut(plugin)?;
-        let version = copy.data.deployment_mut()?.new.clone();
-        let entry = copy.entry(height, PluginAction::RolledBack, &version, reason, actor);
-        self.plugin_history.push(entry);
-        self.end_deployment(plugin, VersionStatus::Failed)?;
-        let actor = *actor;
-        self.events.push(Event::DeploymentRolledBack { plugin: *plugin, version, reason, evidence, actor });
-        Ok(())
-    }
+fn pause(touched: &mut TouchedPlugin, out: &mut Output, height: Height, hold: Hold, finding: Finding, actor: &Address) {
+    let Some(deployment) = touched.data.deployment.as_mut() else {
+        return out.broken(NO_DEPLOYMENT);
+    };
+    engine::hold(deployment, hold);
+    let new = deployment.new.clone();
+    let Finding { reason, evidence } = finding;
+    out.plugin_change(height, touched, PluginAction::Paused, &new, reason, actor);
+    out.event(Event::Paused { plugin: touched.data.name, reason, evidence });
+}
 
-    /// Removes the record of a deployment whose new version did not become current.
-    fn end_deployment(&mut self, plugin: &Name, status: VersionStatus) -> Result<(), Reject> {
-        let copy = self.plugins.get_mut(plugin)?;
-        let deployment = copy.data.deployment.take().ok_or(Reject::NoDeployment)?;
-        set_status(&mut copy.data, &deployment.new, status)
+/// Nothing stops a rollback.
+fn roll_back(touched: &mut TouchedPlugin, out: &mut Output, height: Height, finding: Finding, actor: &Address) {
+    let Some(deployment) = &touched.data.deployment else {
+        return out.broken(NO_DEPLOYMENT);
+    };
+    let version = deployment.new.clone();
+    let Finding { reason, evidence } = finding;
+    out.plugin_change(height, touched, PluginAction::RolledBack, &version, reason, actor);
+    end_deployment(touched, out, VersionStatus::Failed);
+    let (plugin, actor) = (touched.data.name, *actor);
+    out.event(Event::DeploymentRolledBack { plugin, version, reason, evidence, actor });
+}
+
+/// Removes the record of a deployment whose new version did not become current.
+fn end_deployment(touched: &mut TouchedPlugin, out: &mut Output, status: VersionStatus) {
+    match touched.data.deployment.take() {
+        Some(deployment) => set_status(&mut touched.data, out, &deployment.new, status),
+        None => out.broken(NO_DEPLOYMENT),
     }
+}
+
+fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdict: Verdict, actor: &Address) {
+    let Some(deployment) = &touched.data.deployment else {
+        return out.broken(NO_DEPLOYMENT);
+    };
+    let version = deployment.new.clone();
+    let Verdict { winner, evidence } = verdict;
+    out.plugin_change(height, touched, PluginAction::Concluded, &version, winner, actor);
+    out.event(Event::Concluded { plugin: touched.data.name, version, winner, evidence });
 }
 
 /// The reason of a breaker that opens because of a deployment.

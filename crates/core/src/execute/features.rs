@@ -1,21 +1,21 @@
-//! The commands on features, and what happens to them by themselves.
+//! The commands on features, and what is due for them.
 
-use alloc::borrow::Cow;
-
+use crate::delta::{Touched, TouchedFeature};
 use crate::event::Event;
-use crate::execute::Budget;
-use crate::feature::guard::{Finding, RollbackRule};
-use crate::feature::lifecycle::{Step, Transition, automatic_step_due, step_due};
+use crate::execute::executor::{Budget, Executor, Output};
+use crate::feature::data::FeatureData;
+use crate::feature::guard::{self, Finding, RollbackRule};
+use crate::feature::lifecycle::{self, Step, Transition, step_due};
 use crate::feature::record::{
     Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Reason, Report, Status,
 };
-use crate::feature::{guard, lifecycle};
-use crate::overlay::Overlay;
-use crate::overlay::copies::{HistoryEntry, Working};
 use crate::reject::Reject;
 use crate::values::{Address, Description, Height, Name, Percent};
 
-impl<'a> Overlay<'a> {
+/// A name that has just been looked up, or that an index of the state has.
+const NO_FEATURE: &str = "a feature that an index or a guard has found is not there";
+
+impl Executor<'_> {
     pub(super) fn create_feature(
         &mut self,
         signer: &Address,
@@ -23,18 +23,19 @@ impl<'a> Overlay<'a> {
         description: &Description,
         changes: &FeatureChanges,
     ) -> Result<(), Reject> {
-        if self.features.glance(&name).is_some() {
+        if self.overlay.features.get(&name).is_some() {
             return Err(Reject::FeatureAlreadyExists);
         }
         let policy = changes.policy.clone().unwrap_or_default();
         let depth = self.depth_above(&name, &policy)?;
+        // From here on the command succeeds.
         let mut feature = lifecycle::create(name, description.clone(), *signer);
         lifecycle::configure(&mut feature, changes);
-        let metrics = Metrics::default();
-        let mut working = Working { id: None, feature, metrics, policy: Cow::Owned(policy), depth, seq: 0 };
-        self.history.push(working.entry(Cause::Created, Reason::Manual, *signer));
-        self.features.create(working);
-        self.events.push(Event::FeatureCreated { name });
+        let data = FeatureData { feature, metrics: Metrics::default(), policy, depth };
+        let mut touched = Touched { id: None, data, seq: 0 };
+        self.out.change(&mut touched, Cause::Created, Reason::Manual, *signer);
+        self.overlay.features.create(touched);
+        self.out.event(Event::FeatureCreated { name });
         Ok(())
     }
 
@@ -45,7 +46,7 @@ impl<'a> Overlay<'a> {
             if prerequisite == name {
                 return Err(Reject::PrerequisiteCycle);
             }
-            let (_, below) = self.features.glance(prerequisite).ok_or(Reject::PrerequisiteNotFound)?;
+            let below = self.overlay.features.get(prerequisite).ok_or(Reject::PrerequisiteNotFound)?.depth;
             depth = depth.max(below.saturating_add(1));
         }
         if depth > PREREQUISITE_DEPTH_MAX { Err(Reject::LimitExceeded) } else { Ok(depth) }
@@ -57,118 +58,123 @@ impl<'a> Overlay<'a> {
         description: Option<&Description>,
         changes: &FeatureChanges,
     ) -> Result<(), Reject> {
-        let working = self.features.get_mut(name)?;
-        Transition::Configure.check(working.feature.status)?;
-        if changes.policy.as_ref().is_some_and(|policy| policy.prerequisites != working.policy.prerequisites) {
+        let data = &mut self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?.data;
+        Transition::Configure.check(data.feature.status)?;
+        // The depths of all features above this one would change with its prerequisites.
+        if changes.policy.as_ref().is_some_and(|policy| policy.prerequisites != data.policy.prerequisites) {
             return Err(Reject::InvalidParameter);
         }
+        // From here on the command succeeds.
         if let Some(description) = description {
-            working.feature.description = description.clone();
+            data.feature.description = description.clone();
         }
-        lifecycle::configure(&mut working.feature, changes);
+        lifecycle::configure(&mut data.feature, changes);
         if let Some(policy) = &changes.policy {
-            working.policy = Cow::Owned(policy.clone());
+            data.policy = policy.clone();
         }
-        self.events.push(Event::FeatureConfigured { name: *name });
+        self.out.event(Event::FeatureConfigured { name: *name });
         Ok(())
     }
 
     pub(super) fn start_canary(&mut self, signer: &Address, name: &Name, percent: Percent) -> Result<(), Reject> {
+        self.check_startable(name, Transition::StartCanary)?;
+        // From here on the command succeeds.
         let height = self.height;
-        let working = self.startable(name, Transition::StartCanary)?;
-        let from = working.feature.status;
-        lifecycle::start_canary(&mut working.feature, &mut working.metrics, percent, height);
-        let event = status_changed(working, from, Cause::CanaryStarted, signer);
-        let entry = working.entry(Cause::CanaryStarted, Reason::Manual, *signer);
-        self.changed(event, entry)
+        self.set_status(name, Cause::CanaryStarted, signer, |data| {
+            lifecycle::start_canary(&mut data.feature, &mut data.metrics, percent, height);
+        });
+        Ok(())
     }
 
     pub(super) fn start_rollout(&mut self, signer: &Address, name: &Name, target: Percent) -> Result<(), Reject> {
+        let data = self.check_startable(name, Transition::StartRollout)?;
+        lifecycle::check_rollout(&data.feature, target)?;
+        // From here on the command succeeds.
         let height = self.height;
-        let working = self.startable(name, Transition::StartRollout)?;
-        lifecycle::check_rollout(&working.feature, target)?;
-        let from = working.feature.status;
-        lifecycle::start_rollout(&mut working.feature, target, height);
-        let event = status_changed(working, from, Cause::RolloutStarted, signer);
-        let entry = working.entry(Cause::RolloutStarted, Reason::Manual, *signer);
-        self.changed(event, entry)
+        self.set_status(name, Cause::RolloutStarted, signer, |data| {
+            lifecycle::start_rollout(&mut data.feature, target, height);
+        });
+        Ok(())
     }
 
     pub(super) fn advance_rollout(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
-        let height = self.height;
-        let working = self.startable(name, Transition::Advance)?;
-        if step_due(&working.feature).is_none_or(|due| height < due) {
+        let data = self.check_startable(name, Transition::Advance)?;
+        if step_due(&data.feature).is_none_or(|due| self.height < due) {
             return Err(Reject::NotDue);
         }
-        let (events, entry) = make_step(working, height, *signer);
-        self.history.extend(entry);
-        self.events.extend(events.into_iter().flatten());
+        // From here on the command succeeds.
+        match self.overlay.features.get_mut(name) {
+            Some(touched) => make_step(touched, &mut self.out, self.height, *signer),
+            None => self.out.broken(NO_FEATURE),
+        }
         Ok(())
     }
 
     pub(super) fn enable(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
-        let working = self.startable(name, Transition::Enable)?;
-        let from = working.feature.status;
-        lifecycle::enable(&mut working.feature, &mut working.metrics);
-        let event = status_changed(working, from, Cause::Enabled, signer);
-        let entry = working.entry(Cause::Enabled, Reason::Manual, *signer);
-        self.changed(event, entry)
+        self.check_startable(name, Transition::Enable)?;
+        // From here on the command succeeds.
+        self.set_status(name, Cause::Enabled, signer, |data| {
+            lifecycle::enable(&mut data.feature, &mut data.metrics);
+        });
+        Ok(())
     }
 
     pub(super) fn disable(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
-        let working = self.features.get_mut(name)?;
-        let from = working.feature.status;
-        Transition::Disable.check(from)?;
-        lifecycle::disable(&mut working.feature);
-        let event = status_changed(working, from, Cause::Disabled, signer);
-        let entry = working.entry(Cause::Disabled, Reason::Manual, *signer);
-        self.changed(event, entry)
+        let data = self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?;
+        Transition::Disable.check(data.feature.status)?;
+        // From here on the command succeeds.
+        self.set_status(name, Cause::Disabled, signer, |data| lifecycle::disable(&mut data.feature));
+        Ok(())
     }
 
     pub(super) fn rollback(&mut self, signer: &Address, name: &Name, reason: Reason) -> Result<(), Reject> {
-        let working = self.features.get_mut(name)?;
-        Transition::Rollback.check(working.feature.status)?;
-        let plain = plain_finding(RollbackRule::Command, reason, &working.feature);
-        let (event, entry) = roll_back(working, &plain, *signer);
-        self.changed(event, entry)
+        let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
+        Transition::Rollback.check(touched.data.feature.status)?;
+        // From here on the command succeeds.
+        let finding = plain_finding(RollbackRule::Command, reason, &touched.data.feature);
+        roll_back(touched, &mut self.out, &finding, *signer);
+        Ok(())
     }
 
     pub(super) fn report(&mut self, name: &Name, report: &Report) -> Result<(), Reject> {
-        let height = self.height;
-        let working = self.features.get_mut(name)?;
-        Transition::Report.check(working.feature.status)?;
-        guard::add_report(&mut working.feature, &mut working.metrics, &working.policy, report, height);
-        let Some(finding) = guard::judge(&working.feature, &working.metrics, &working.policy) else {
-            return Ok(());
-        };
-        let (event, entry) = roll_back(working, &finding, Address::ZERO);
-        self.history.push(entry);
-        self.events.push(event);
-        self.count_rollback(finding.reason);
+        let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
+        let data = &mut touched.data;
+        Transition::Report.check(data.feature.status)?;
+        // From here on the command succeeds.
+        guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, report, self.height);
+        if let Some(finding) = guard::judge(&data.feature, &data.metrics, &data.policy) {
+            // The event of the rollback comes before that of a breaker which it opens.
+            roll_back(touched, &mut self.out, &finding, Address::ZERO);
+            self.count_rollback(finding.reason);
+        }
         Ok(())
     }
 
-    /// The feature, if there is one, the breaker is closed, its status allows the transition and
-    /// its prerequisites are on.
-    fn startable(&mut self, name: &Name, transition: Transition) -> Result<&mut Working<'a>, Reject> {
-        let (status, _) = self.features.glance(name).ok_or(Reject::FeatureNotFound)?;
-        if self.global.breaker.is_some() {
+    /// The feature, if there is one, the breaker is closed, its status allows the transition and its
+    /// prerequisites are on.
+    fn check_startable(&self, name: &Name, transition: Transition) -> Result<&FeatureData, Reject> {
+        let data = self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?;
+        if self.overlay.global.breaker.is_some() {
             return Err(Reject::CircuitOpen);
         }
-        transition.check(status)?;
-        let prerequisites = self.features.get_mut(name)?.policy.prerequisites.clone();
-        for prerequisite in &prerequisites {
-            if !self.features.glance(prerequisite).is_some_and(|(status, _)| status.is_on()) {
+        transition.check(data.feature.status)?;
+        for prerequisite in &data.policy.prerequisites {
+            if !self.overlay.features.get(prerequisite).is_some_and(|data| data.feature.status.is_on()) {
                 return Err(Reject::PrerequisiteNotActive);
             }
         }
-        self.features.get_mut(name)
+        Ok(data)
     }
 
-    fn changed(&mut self, event: Event, entry: HistoryEntry) -> Result<(), Reject> {
-        self.history.push(entry);
-        self.events.push(event);
-        Ok(())
+    /// Changes the status or percent of a feature that the guards have found.
+    fn set_status(&mut self, name: &Name, cause: Cause, signer: &Address, write: impl FnOnce(&mut FeatureData)) {
+        let Some(touched) = self.overlay.features.get_mut(name) else {
+            return self.out.broken(NO_FEATURE);
+        };
+        let from = touched.data.feature.status;
+        write(&mut touched.data);
+        self.out.event(status_changed(&touched.data.feature, from, cause, signer));
+        self.out.change(touched, cause, Reason::Manual, *signer);
     }
 
     pub(super) fn set_user(
@@ -178,88 +184,95 @@ impl<'a> Overlay<'a> {
         user: Address,
         enabled: bool,
     ) -> Result<(), Reject> {
-        if self.features.glance(&name).is_none() {
+        if self.overlay.features.get(&name).is_none() {
             return Err(Reject::FeatureNotFound);
         }
-        self.set_override(name, user, Some(Override { enabled, since: self.height, actor: *signer }));
-        self.events.push(Event::OverrideSet { name, user, enabled });
+        // From here on the command succeeds.
+        self.overlay.set_override(name, user, Some(Override { enabled, since: self.height, actor: *signer }));
+        self.out.event(Event::OverrideSet { name, user, enabled });
         Ok(())
     }
 
     pub(super) fn clear_user(&mut self, name: Name, user: Address) -> Result<(), Reject> {
-        if self.features.glance(&name).is_none() {
+        if self.overlay.features.get(&name).is_none() {
             return Err(Reject::FeatureNotFound);
         }
-        if self.override_of(&name, &user).is_none() {
+        if self.overlay.override_of(&name, &user).is_none() {
             return Err(Reject::OverrideNotFound);
         }
-        self.set_override(name, user, None);
-        self.events.push(Event::OverrideCleared { name, user });
+        // From here on the command succeeds.
+        self.overlay.set_override(name, user, None);
+        self.out.event(Event::OverrideCleared { name, user });
         Ok(())
     }
 
+    // Due work.
+
     /// Makes the step that the index has at `at`, unless this block has removed or moved it.
-    pub(super) fn step_if_due(&mut self, name: &Name, at: Height) -> Result<bool, Reject> {
-        let height = self.height;
-        let working = self.features.get_mut(name)?;
-        if automatic_step_due(&working.feature, &working.policy) != Some(at) {
-            return Ok(false);
+    pub(super) fn step_if_due(&mut self, name: &Name, at: Height) -> bool {
+        let Some(touched) = self.overlay.features.get_mut(name) else {
+            self.out.broken(NO_FEATURE);
+            return false;
+        };
+        if touched.data.automatic_step_due() != Some(at) {
+            return false;
         }
-        let (events, entry) = make_step(working, height, Address::ZERO);
-        self.history.extend(entry);
-        self.events.extend(events.into_iter().flatten());
-        Ok(true)
+        make_step(touched, &mut self.out, self.height, Address::ZERO);
+        true
     }
 
-    /// Rolls back active features, in name order; tells whether none is left.
-    pub(super) fn drain_features(&mut self, budget: &mut Budget) -> Result<bool, Reject> {
+    /// Rolls back active features, in name order; returns whether none is left.
+    pub(super) fn drain_features(&mut self, budget: &mut Budget) -> bool {
         // While the breaker is open nothing becomes active, so the index of the state has them all.
-        for name in self.base.active() {
-            let working = self.features.get_mut(name)?;
-            if !working.feature.status.is_active() {
+        for name in self.overlay.base.active() {
+            let Some(touched) = self.overlay.features.get_mut(name) else {
+                self.out.broken(NO_FEATURE);
+                return false;
+            };
+            if !touched.data.feature.status.is_active() {
                 continue;
             }
             if budget.is_spent() {
-                return Ok(false);
+                return false;
             }
             budget.spend();
-            let plain = plain_finding(RollbackRule::Breaker, Reason::CircuitBreaker, &working.feature);
-            let (event, entry) = roll_back(working, &plain, Address::ZERO);
-            self.history.push(entry);
-            self.events.push(event);
+            let finding = plain_finding(RollbackRule::Breaker, Reason::CircuitBreaker, &touched.data.feature);
+            roll_back(touched, &mut self.out, &finding, Address::ZERO);
         }
-        Ok(true)
+        true
     }
 }
 
-fn status_changed(working: &Working<'_>, from: Status, cause: Cause, actor: &Address) -> Event {
-    let Feature { name, status: to, rollout_percent: percent, .. } = working.feature;
+const fn status_changed(feature: &Feature, from: Status, cause: Cause, actor: &Address) -> Event {
+    let Feature { name, status: to, rollout_percent: percent, .. } = *feature;
     Event::StatusChanged { name, from, to, percent, cause, actor: *actor }
 }
 
 /// A rollback that no rule decided: the counts of the trial, nothing compared.
-fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> Finding {
+const fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> Finding {
     Finding { rule, reason, errors: feature.error_count, successes: feature.success_count, value: 0, threshold: 0 }
 }
 
-fn roll_back(working: &mut Working<'_>, finding: &Finding, actor: Address) -> (Event, HistoryEntry) {
+fn roll_back(touched: &mut TouchedFeature, out: &mut Output, finding: &Finding, actor: Address) {
     let Finding { rule, reason, errors, successes, value, threshold } = *finding;
-    lifecycle::roll_back(&mut working.feature, reason);
-    let name = working.feature.name;
-    let event = Event::RolledBack { name, rule, reason, errors, successes, value, threshold, actor };
-    (event, working.entry(Cause::RolledBack, reason, actor))
+    lifecycle::roll_back(&mut touched.data.feature, reason);
+    out.change(touched, Cause::RolledBack, reason, actor);
+    let name = touched.data.feature.name;
+    out.event(Event::RolledBack { name, rule, reason, errors, successes, value, threshold, actor });
 }
 
-/// Makes a due step: the events, and the history entry unless it was held.
-fn make_step(working: &mut Working<'_>, height: Height, actor: Address) -> ([Option<Event>; 2], Option<HistoryEntry>) {
-    let name = working.feature.name;
-    let status = working.feature.status;
-    match lifecycle::step(&mut working.feature, &mut working.metrics, &working.policy, height) {
-        Step::Held { operations, needed } => ([Some(Event::StepHeld { name, operations, needed }), None], None),
+/// Makes a due step, or notes why it is held; a held step leaves no trace in the history.
+fn make_step(touched: &mut TouchedFeature, out: &mut Output, height: Height, actor: Address) {
+    let FeatureData { feature, metrics, policy, depth: _ } = &mut touched.data;
+    let (name, status) = (feature.name, feature.status);
+    match lifecycle::step(feature, metrics, policy, height) {
+        Step::Held { operations, needed } => out.event(Event::StepHeld { name, operations, needed }),
         Step::Made { from, cause } => {
-            let stepped = Event::Stepped { name, from_percent: from, to_percent: working.feature.rollout_percent };
-            let reached = (cause == Cause::TargetReached).then(|| status_changed(working, status, cause, &actor));
-            ([Some(stepped), reached], Some(working.entry(cause, Reason::Manual, actor)))
+            out.event(Event::Stepped { name, from_percent: from, to_percent: feature.rollout_percent });
+            if cause == Cause::TargetReached {
+                out.event(status_changed(feature, status, cause, &actor));
+            }
+            out.change(touched, cause, Reason::Manual, actor);
         }
     }
 }

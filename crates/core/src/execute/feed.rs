@@ -5,27 +5,27 @@
 use alloc::vec::Vec;
 
 use crate::event::Event;
+use crate::execute::executor::Executor;
 use crate::feed;
 use crate::feed::record::{FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FeedBody, FeedEntry, FeedId, FeedKey, FeedKind, FeedPart};
 use crate::feed::{FeedAction, Transition};
 use crate::note::Note;
-use crate::overlay::Overlay;
 use crate::reject::Reject;
 
 const _: () = assert!(FEED_PUT_IDS_MAX <= FEED_LIVE_MAX, "what a put retains may be live");
 
-impl Overlay<'_> {
+impl Executor<'_> {
     /// Upserts what a put or a part of it lists; what no part has listed is forgotten at its end.
-    pub(crate) fn feed_put(
+    pub(super) fn feed_put(
         &mut self,
         part: FeedPart,
         environments: &[FeedEntry],
         filters: &[FeedEntry],
     ) -> Result<(), Reject> {
-        if !part.is_begin() && !self.feed.state.open {
+        if !part.is_begin() && !self.overlay.feed.state.open {
             return Err(Reject::FeedPutNotOpen);
         }
-        let mut totals = self.feed.state;
+        let mut totals = self.overlay.feed.state;
         totals.open = true;
         if part.is_begin() {
             totals.listed = 0;
@@ -36,10 +36,10 @@ impl Overlay<'_> {
             lists.into_iter().flat_map(|(kind, entries)| entries.iter().map(move |entry| (kind, entry)))
         {
             let key = FeedKey { kind, id: *id };
-            let stored = self.feed.item(&key);
+            let stored = self.overlay.feed.item(&key);
             let transition = feed::upsert_in_put(kind, stored, *version, body);
             totals.count(kind, stored, transition.item.as_ref().or(stored));
-            let is_listed = !part.is_begin() && self.feed.is_listed(&key);
+            let is_listed = !part.is_begin() && self.overlay.feed.is_listed(&key);
             totals.listed = totals.listed.saturating_add(u32::from(!is_listed));
             upserts.push((key, transition));
         }
@@ -48,12 +48,13 @@ impl Overlay<'_> {
         if !totals.is_within_limits() {
             return Err(Reject::FeedTooManyItems);
         }
+        // From here on the command succeeds.
         if part.is_begin() {
-            self.feed.clear_listed();
+            self.overlay.feed.clear_listed();
         }
-        self.feed.state.open = true;
+        self.overlay.feed.state.open = true;
         for (key, transition) in upserts {
-            self.feed.list(key);
+            self.overlay.feed.list(key);
             self.receive(key, transition);
         }
         if part.is_end() {
@@ -63,20 +64,20 @@ impl Overlay<'_> {
     }
 
     fn end_put(&mut self) {
-        for (key, Transition { item, action }) in self.feed.unlisted() {
-            let version = self.feed.store(key, item);
+        for (key, Transition { item, action }) in self.overlay.feed.unlisted() {
+            let version = self.overlay.feed.store(key, item);
             // A mark on what was deleted already is no news to anybody, and no message was about it.
             if action != FeedAction::Noop {
                 self.tell(key, version, action);
             }
         }
-        self.feed.clear_listed();
-        self.feed.state.open = false;
-        self.events.push(Event::FeedReceivedAll);
+        self.overlay.feed.clear_listed();
+        self.overlay.feed.state.open = false;
+        self.out.event(Event::FeedReceivedAll);
     }
 
     /// Upserts one item. An open put retains it: it may be newer than what the put will list.
-    pub(crate) fn feed_patch(
+    pub(super) fn feed_patch(
         &mut self,
         kind: FeedKind,
         id: FeedId,
@@ -84,33 +85,35 @@ impl Overlay<'_> {
         body: &FeedBody,
     ) -> Result<(), Reject> {
         let key = FeedKey { kind, id };
-        let transition = feed::upsert(kind, self.feed.item(&key), version, body);
-        let is_retained = self.feed.state.open && transition.item.is_some();
-        let is_new = is_retained && !self.feed.is_listed(&key);
+        let transition = feed::upsert(kind, self.overlay.feed.item(&key), version, body);
+        let is_retained = self.overlay.feed.state.open && transition.item.is_some();
+        let is_new = is_retained && !self.overlay.feed.is_listed(&key);
         self.check_totals(&key, &transition, u32::from(is_new))?;
+        // From here on the command succeeds.
         if is_retained {
-            self.feed.list(key);
+            self.overlay.feed.list(key);
         }
         self.receive(key, transition);
         Ok(())
     }
 
     /// Deletes one item, seen or not.
-    pub(crate) fn feed_delete(&mut self, kind: FeedKind, id: FeedId, version: u64) -> Result<(), Reject> {
+    pub(super) fn feed_delete(&mut self, kind: FeedKind, id: FeedId, version: u64) -> Result<(), Reject> {
         let key = FeedKey { kind, id };
-        let transition = feed::delete(self.feed.item(&key), version);
+        let transition = feed::delete(self.overlay.feed.item(&key), version);
         self.check_totals(&key, &transition, 0)?;
+        // From here on the command succeeds.
         self.receive(key, transition);
         Ok(())
     }
 
     /// Erases the records of items: the only way in which a mark goes.
-    pub(crate) fn feed_forget(&mut self, kind: FeedKind, ids: &[FeedId]) -> Result<(), Reject> {
+    pub(super) fn feed_forget(&mut self, kind: FeedKind, ids: &[FeedId]) -> Result<(), Reject> {
         for id in ids {
             let key = FeedKey { kind, id: *id };
-            let stored = self.feed.item(&key);
+            let stored = self.overlay.feed.item(&key);
             let (version, action) = (stored.map(|item| item.version).unwrap_or_default(), feed::forget(stored));
-            self.feed.set_item(key, None);
+            self.overlay.feed.set_item(key, None);
             self.tell(key, version, action);
         }
         Ok(())
@@ -118,25 +121,25 @@ impl Overlay<'_> {
 
     /// Whether the totals stay within their limits by a transition and ids that the open put retains by it.
     fn check_totals(&self, key: &FeedKey, transition: &Transition, listed: u32) -> Result<(), Reject> {
-        let mut totals = self.feed.state;
-        let stored = self.feed.item(key);
+        let mut totals = self.overlay.feed.state;
+        let stored = self.overlay.feed.item(key);
         totals.count(key.kind, stored, transition.item.as_ref().or(stored));
         totals.listed = totals.listed.saturating_add(listed);
         if totals.is_within_limits() { Ok(()) } else { Err(Reject::FeedTooManyItems) }
     }
 
     fn receive(&mut self, key: FeedKey, Transition { item, action }: Transition) {
-        let version = self.feed.store(key, item);
+        let version = self.overlay.feed.store(key, item);
         self.tell(key, version, action);
     }
 
     /// An event for what concerns others, a note for what does not.
     fn tell(&mut self, FeedKey { kind, id }: FeedKey, version: u64, action: FeedAction) {
         match action {
-            FeedAction::Insert => self.events.push(Event::FeedInsert { kind, id, version }),
-            FeedAction::Updated => self.events.push(Event::FeedUpdated { kind, id, version }),
-            FeedAction::Delete => self.events.push(Event::FeedDelete { kind, id, version }),
-            FeedAction::Noop => self.note(Note::Feed { kind, id, action }),
+            FeedAction::Insert => self.out.event(Event::FeedInsert { kind, id, version }),
+            FeedAction::Updated => self.out.event(Event::FeedUpdated { kind, id, version }),
+            FeedAction::Delete => self.out.event(Event::FeedDelete { kind, id, version }),
+            FeedAction::Noop => self.out.note(Note::Feed { kind, id, action }),
         }
     }
 }

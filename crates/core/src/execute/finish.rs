@@ -1,118 +1,114 @@
 //! The end of a block: each changed record is encoded once, and the indexes follow from the records.
 
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::block::{Outcome, Receipt};
 use crate::codec::Encode;
-use crate::delta::{ChangedFeature, Delta, Execution};
+use crate::delta::{Delta, Execution, TouchedFeature, TouchedPlugin};
 use crate::execute::BlockError;
-use crate::feature::lifecycle::automatic_step_due;
+use crate::execute::executor::{Executor, Output};
+use crate::feature::data::FeatureData;
 use crate::feature::record::Policy;
 use crate::index::Presence;
 use crate::key::Key;
 use crate::overlay::Overlay;
-use crate::overlay::copies::{PluginCopy, Working};
 use crate::plugin::data::PluginData;
 use crate::plugin::record::{PluginVersion, Registry};
 use crate::state::State;
 use crate::values::{Hash, Height, Name};
 use crate::writes::{WriteSet, write_change, write_index, write_index_change};
 
-impl Overlay<'_> {
+impl Executor<'_> {
     pub(super) fn finish(self, receipts: Vec<Receipt>) -> Result<Execution, BlockError> {
-        let base = self.base;
-        let height = self.height;
+        let Self { height, overlay, out } = self;
+        let Output { events, history, plugin_history, tx: _, notes, broken } = out;
+        if let Some(invariant) = broken {
+            return Err(BlockError::Broken(invariant));
+        }
+        let Overlay { base, features, plugins, global, registry, feed, maps, .. } = overlay;
         let mut writes = WriteSet::default();
         let mut delta = DeltaBuilder::default();
-        for working in self.features.touched() {
-            delta.add(base, working, &mut writes);
+        for touched in features.into_touched() {
+            delta.add(base, touched, &mut writes);
         }
-        for entry in &self.history {
+        for entry in &history {
             let key = Key::Change { name: entry.name, height, seq: entry.seq };
             writes.put(&key, |out| entry.change.encode(out));
         }
-        for ((name, user), change) in self.override_changes() {
+        for ((name, user), change) in &maps.overrides {
             let key = Key::Override { name: *name, user: *user };
             write_change(&mut writes, &key, change.as_ref(), base.override_record(name, user));
         }
-        for (address, change) in self.role_changes() {
+        for (address, change) in &maps.roles {
             write_change(&mut writes, &Key::Roles(*address), change.as_ref(), base.roles_record(address));
         }
-        for ((at, id), change) in self.schedule_changes() {
+        for ((at, id), change) in &maps.schedule {
             let key = Key::Schedule { at: *at, id: *id };
             write_change(&mut writes, &key, change.as_ref(), base.scheduled(*at, *id));
         }
-        for copy in self.plugins.touched() {
-            delta.add_plugin(base, copy, &mut writes);
+        for touched in plugins.into_touched() {
+            delta.add_plugin(base, touched, &mut writes);
         }
-        for entry in &self.plugin_history {
+        for entry in &plugin_history {
             let key = Key::PluginChange { plugin: entry.name, height, seq: entry.seq };
             writes.put(&key, |out| entry.change.encode(out));
         }
-        for ((dependency, dependent), change) in self.row_changes() {
+        for ((dependency, dependent), change) in &maps.rows {
             let key = Key::Dependent { dependency: *dependency, dependent: *dependent };
             write_index_change(&mut writes, &key, *change, base.plugin_states().has_row(&(*dependency, *dependent)));
         }
-        for ((at, plugin), change) in self.queue_changes() {
+        for ((at, plugin), change) in &maps.queue {
             let key = Key::LoadDue { at: *at, plugin: *plugin };
             write_index_change(&mut writes, &key, *change, base.plugin_states().queue.contains(&(*at, *plugin)));
         }
-        if self.registry != base.plugin_states().registry {
+        if registry != base.plugin_states().registry {
             let stored = |registry: &'_ Registry| (*registry != Registry::default()).then(|| registry.clone());
-            let (now, before) = (stored(&self.registry), stored(&base.plugin_states().registry));
+            let (now, before) = (stored(&registry), stored(&base.plugin_states().registry));
             write_change(&mut writes, &Key::Registry, now.as_ref(), before.as_ref());
         }
-        self.feed.write(&mut writes);
-        if self.global != *base.global() {
-            writes.put(&Key::Global, |out| self.global.encode(out));
+        feed.write(&mut writes);
+        if global != *base.global() {
+            writes.put(&Key::Global, |out| global.encode(out));
         }
         let patch = base.tree().prepare(&writes.tree_changes())?;
         let root = Hash(patch.root());
-        let mut this = self;
-        let events = core::mem::take(&mut this.events);
-        let notes = core::mem::take(&mut this.notes);
         let DeltaBuilder { features, active, steps, plugins } = delta;
-        let (maps, feed, global, registry) = this.into_changes();
-        let delta = Delta { features, maps, global, active, steps, plugins, registry, feed };
+        let delta = Delta { features, maps, global, active, steps, plugins, registry, feed: feed.into_delta() };
         Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, notes, delta, patch })
     }
 }
 
 #[derive(Default)]
 struct DeltaBuilder {
-    features: Vec<ChangedFeature>,
+    features: Vec<TouchedFeature>,
     active: Vec<(Name, Presence)>,
     steps: Vec<((Height, Name), Presence)>,
-    plugins: Vec<PluginData>,
+    plugins: Vec<TouchedPlugin>,
 }
 
 impl DeltaBuilder {
     /// Writes what has changed of a feature: record, metrics, policy, and the indexes that follow from them.
-    fn add(&mut self, base: &State, working: &Working<'_>, writes: &mut WriteSet) {
-        let Working { id, feature, metrics, policy, depth, seq: _ } = working;
+    fn add(&mut self, base: &State, touched: TouchedFeature, writes: &mut WriteSet) {
+        let entry = touched.id.and_then(|id| base.entry(id));
+        let before = entry.map(|entry| &entry.data);
+        let FeatureData { feature, metrics, policy, depth: _ } = &touched.data;
         let name = feature.name;
-        let before = id.and_then(|id| base.entry(id));
         let feature_changed = before.is_none_or(|before| before.feature != *feature);
         let metrics_changed = before.is_none_or(|before| before.metrics != *metrics);
-        let new_policy = match policy {
-            Cow::Owned(policy) if before.is_none_or(|before| before.policy != *policy) => Some(policy),
-            Cow::Owned(_) | Cow::Borrowed(_) => None,
-        };
-        if !feature_changed && !metrics_changed && new_policy.is_none() {
+        let policy_changed = before.is_none_or(|before| before.policy != *policy);
+        if !feature_changed && !metrics_changed && !policy_changed {
             return;
         }
         if feature_changed {
-            writes.put_with_path(before.map(|before| before.feature_path), &Key::Feature(name), |out| {
-                feature.encode(out)
-            });
+            writes.put_with_path(entry.map(|entry| entry.feature_path), &Key::Feature(name), |out| feature.encode(out));
         }
         if metrics_changed {
-            writes.put_with_path(before.map(|before| before.metrics_path), &Key::Metrics(name), |out| {
+            writes.put_with_path(entry.map(|entry| entry.metrics_path), &Key::Metrics(name), |out| {
                 metrics.encode(&name, out)
             });
         }
-        if let Some(policy) = new_policy {
+        if policy_changed {
+            // The default policy is stored as nothing.
             let stored = |policy: &Policy| *policy != Policy::default();
             if stored(policy) {
                 writes.put(&Key::Policy(name), |out| policy.encode(out));
@@ -126,8 +122,8 @@ impl DeltaBuilder {
             write_index(writes, &Key::Active(name), presence);
             self.active.push((name, presence));
         }
-        let was_due = before.and_then(|before| automatic_step_due(&before.feature, &before.policy));
-        let due = automatic_step_due(feature, policy);
+        let was_due = before.and_then(FeatureData::automatic_step_due);
+        let due = touched.data.automatic_step_due();
         if was_due != due {
             for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
                 if let Some(at) = at {
@@ -136,19 +132,13 @@ impl DeltaBuilder {
                 }
             }
         }
-        self.features.push(ChangedFeature {
-            id: *id,
-            feature: feature.clone(),
-            metrics: *metrics,
-            policy: new_policy.cloned(),
-            depth: *depth,
-        });
+        self.features.push(touched);
     }
 
     /// Writes what has changed of a plugin: record, versions, deployment, and when that is looked at.
-    fn add_plugin(&mut self, base: &State, copy: &PluginCopy, writes: &mut WriteSet) {
-        let PluginCopy { id, data, seq: _ } = copy;
-        let before = id.and_then(|id| base.plugin_states().data(id));
+    fn add_plugin(&mut self, base: &State, touched: TouchedPlugin, writes: &mut WriteSet) {
+        let data = &touched.data;
+        let before = touched.id.and_then(|id| base.plugin_states().data(id));
         if before == Some(data) {
             return;
         }
@@ -174,6 +164,6 @@ impl DeltaBuilder {
                 }
             }
         }
-        self.plugins.push(data.clone());
+        self.plugins.push(touched);
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::command::Command;
 use crate::event::{BreakerClosedBy, Event};
+use crate::execute::executor::Executor;
 use crate::feature::record::Reason;
 use crate::ledger::{OpenBreaker, Params};
-use crate::overlay::Overlay;
 use crate::reject::Reject;
 use crate::schedule::Scheduled;
 use crate::values::{Address, Height, Role, Roles};
 
-impl Overlay<'_> {
+impl Executor<'_> {
     // The breaker.
 
     pub(super) fn trip_breaker(
@@ -19,38 +19,40 @@ impl Overlay<'_> {
         until: Height,
         drain: bool,
     ) -> Result<(), Reject> {
-        if self.global.breaker.is_some() {
+        if self.overlay.global.breaker.is_some() {
             return Err(Reject::InvalidTransition);
         }
         if until != 0 && until <= self.height {
             return Err(Reject::HeightInPast);
         }
+        // From here on the command succeeds.
         self.open_breaker(OpenBreaker { draining: drain, since: self.height, until, reason, actor: *signer });
         Ok(())
     }
 
     fn open_breaker(&mut self, breaker: OpenBreaker) {
         let OpenBreaker { draining, since: _, until, reason, actor } = breaker;
-        self.global.breaker = Some(breaker);
-        self.events.push(Event::BreakerTripped { reason, until, draining, actor });
+        self.overlay.global.breaker = Some(breaker);
+        self.out.event(Event::BreakerTripped { reason, until, draining, actor });
     }
 
     pub(super) fn reset_breaker(&mut self) -> Result<(), Reject> {
-        if self.global.breaker.is_none() {
+        if self.overlay.global.breaker.is_none() {
             return Err(Reject::InvalidTransition);
         }
-        self.global.breaker = None;
-        self.events.push(Event::BreakerClosed { by: BreakerClosedBy::Reset });
+        // From here on the command succeeds.
+        self.overlay.global.breaker = None;
+        self.out.event(Event::BreakerClosed { by: BreakerClosedBy::Reset });
         Ok(())
     }
 
     /// Counts a rollback by the guard, or of a deployment by itself; enough of them within the window open the breaker.
     pub(super) fn count_rollback(&mut self, reason: Reason) {
-        let Params { breaker_rollbacks, breaker_window, .. } = self.global.params;
+        let Params { breaker_rollbacks, breaker_window, .. } = self.overlay.global.params;
         if breaker_rollbacks == 0 {
             return;
         }
-        let global = &mut self.global;
+        let global = &mut self.overlay.global;
         let elapsed = self.height.saturating_sub(global.rollback_window_start);
         if global.rollbacks_in_window == 0 || elapsed >= breaker_window {
             global.rollback_window_start = self.height;
@@ -69,44 +71,49 @@ impl Overlay<'_> {
         if at <= self.height {
             return Err(Reject::HeightInPast);
         }
-        let id = self.global.next_schedule_id;
-        self.global.next_schedule_id = id.checked_add(1).ok_or(Reject::LimitExceeded)?;
-        self.set_scheduled(at, id, Some(Scheduled { actor: *signer, commands: commands.into() }));
-        self.events.push(Event::Scheduled { id, at });
+        let id = self.overlay.global.next_schedule_id;
+        let next_id = id.checked_add(1).ok_or(Reject::LimitExceeded)?;
+        // From here on the command succeeds.
+        self.overlay.global.next_schedule_id = next_id;
+        self.overlay.set_scheduled(at, id, Some(Scheduled { actor: *signer, commands: commands.into() }));
+        self.out.event(Event::Scheduled { id, at });
         Ok(())
     }
 
     pub(super) fn cancel_schedule(&mut self, at: Height, id: u64) -> Result<(), Reject> {
-        if !self.is_scheduled(at, id) {
+        if !self.overlay.is_scheduled(at, id) {
             return Err(Reject::ScheduleNotFound);
         }
-        self.set_scheduled(at, id, None);
-        self.events.push(Event::ScheduleCancelled { id });
+        // From here on the command succeeds.
+        self.overlay.set_scheduled(at, id, None);
+        self.out.event(Event::ScheduleCancelled { id });
         Ok(())
     }
 
     pub(super) fn grant_role(&mut self, address: Address, role: Role) -> Result<(), Reject> {
-        let held = self.roles_of(&address);
+        let held = self.overlay.roles_of(&address);
         let admins = u32::from(role == Role::Admin && !held.holds(role));
-        self.global.admins = self.global.admins.checked_add(admins).ok_or(Reject::LimitExceeded)?;
-        self.set_roles(address, held.with(role));
-        self.events.push(Event::RoleGranted { address, role });
+        let admins = self.overlay.global.admins.checked_add(admins).ok_or(Reject::LimitExceeded)?;
+        // From here on the command succeeds.
+        self.overlay.global.admins = admins;
+        self.overlay.set_roles(address, held.with(role));
+        self.out.event(Event::RoleGranted { address, role });
         Ok(())
     }
 
     pub(super) fn revoke_role(&mut self, address: Address, role: Role) -> Result<(), Reject> {
-        let held: Roles = self.roles_of(&address);
+        let held: Roles = self.overlay.roles_of(&address);
         if !held.holds(role) {
             return Err(Reject::RoleNotFound);
         }
-        if role == Role::Admin {
-            if self.global.admins <= 1 {
-                return Err(Reject::LastAdmin);
-            }
-            self.global.admins = self.global.admins.saturating_sub(1);
+        if role == Role::Admin && self.overlay.global.admins <= 1 {
+            return Err(Reject::LastAdmin);
         }
-        self.set_roles(address, held.without(role));
-        self.events.push(Event::RoleRevoked { address, role });
+        // From here on the command succeeds.
+        let admins = u32::from(role == Role::Admin);
+        self.overlay.global.admins = self.overlay.global.admins.saturating_sub(admins);
+        self.overlay.set_roles(address, held.without(role));
+        self.out.event(Event::RoleRevoked { address, role });
         Ok(())
     }
 
@@ -114,8 +121,9 @@ impl Overlay<'_> {
         if !params.is_valid() {
             return Err(Reject::InvalidParameter);
         }
-        self.global.params = params;
-        self.events.push(Event::ParamsSet);
+        // From here on the command succeeds.
+        self.overlay.global.params = params;
+        self.out.event(Event::ParamsSet);
         Ok(())
     }
 }

@@ -5,11 +5,12 @@
 //! existence, breaker, status, prerequisites, data.
 
 mod deployments;
+mod executor;
 mod features;
 mod feed;
 mod finish;
 mod ledger;
-pub(crate) mod loading;
+mod loading;
 mod versions;
 
 use alloc::collections::BTreeSet;
@@ -19,7 +20,7 @@ use crate::command::tx::TxCommand;
 use crate::command::{Command, CommandKind};
 use crate::delta::Execution;
 use crate::event::{BreakerClosedBy, Event};
-use crate::execute::loading::LoadRefusal;
+use crate::execute::executor::{Budget, Executor, Output, Refusal};
 use crate::ledger::{OpenBreaker, Params};
 use crate::note::Note;
 use crate::overlay::Overlay;
@@ -51,16 +52,16 @@ pub enum BlockError {
     /// A fault of the tree: the node must stop.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// What happens by itself is refused, so the state in memory is damaged: the node must stop.
-    #[error("what is due at this height is refused as {0}: the state in memory is damaged")]
-    Due(Reject),
+    /// An invariant of the state does not hold, which only corrupt memory or a bug can cause. The node must stop.
+    #[error("the state in memory is damaged: {0}; load it from the store again")]
+    Broken(&'static str),
 }
 
 impl State {
     /// Executes the block after the tip and changes nothing.
     ///
     /// # Errors
-    /// [`BlockError::Height`] for any other height; [`BlockError::Tree`] and [`BlockError::Due`] when the
+    /// [`BlockError::Height`] for any other height; [`BlockError::Tree`] and [`BlockError::Broken`] when the
     /// node must stop.
     pub fn execute(&self, block: &Block) -> Result<Execution, BlockError> {
         if let Some(tip) = self.tip() {
@@ -80,7 +81,7 @@ impl State {
     ///
     /// # Errors
     /// [`BlockError::NotAbove`] when `to` is not above the tip; [`BlockError::Tree`] and
-    /// [`BlockError::Due`] when the node must stop.
+    /// [`BlockError::Broken`] when the node must stop.
     pub fn advance(&self, to: Height) -> Result<Execution, BlockError> {
         let next = match self.tip() {
             Some(tip) if tip >= to => return Err(BlockError::NotAbove { tip, to }),
@@ -103,153 +104,142 @@ impl State {
         due.into_iter().flatten().min().map(|height| height.max(next))
     }
 
-    fn run(&self, input: &Block) -> Result<Execution, BlockError> {
-        let mut block = Overlay::new(self, input.height());
-        block.expire_breaker();
-        let mut budget = Budget(block.global.params.max_due_per_block);
+    fn run(&self, block: &Block) -> Result<Execution, BlockError> {
+        let mut executor = Executor { height: block.height(), overlay: Overlay::new(self), out: Output::default() };
+        executor.expire_breaker();
+        let mut budget = Budget(self.global().params.max_due_per_block);
         // A breaker that opens in this block drains from the next one on.
-        let is_draining = block.global.breaker.is_some_and(|breaker| breaker.draining);
-        block.run_due(&mut budget).map_err(BlockError::Due)?;
+        let is_draining = executor.overlay.global.breaker.is_some_and(|breaker| breaker.draining);
+        executor.run_due(&mut budget);
         if is_draining {
-            block.drain(budget).map_err(BlockError::Due)?;
+            executor.drain(budget);
         }
-        let receipts = input.payloads().enumerate().map(|(tx, payload)| block.run_payload(tx, &payload)).collect();
-        block.finish(receipts)
+        let payloads = block.payloads().enumerate();
+        let receipts = payloads.map(|(tx, payload)| executor.run_payload(tx, &payload)).collect();
+        executor.finish(receipts)
     }
 }
 
-/// How much due work the block may still do.
-pub(crate) struct Budget(u32);
-
-impl Budget {
-    const fn is_spent(&self) -> bool {
-        self.0 == 0
-    }
-
-    const fn spend(&mut self) {
-        self.0 = self.0.saturating_sub(1);
-    }
-}
-
-impl Overlay<'_> {
-    // What happens by itself.
+impl Executor<'_> {
+    // Due work.
 
     fn expire_breaker(&mut self) {
-        let expired = |breaker: &OpenBreaker| breaker.until != 0 && self.height >= breaker.until && !breaker.draining;
-        if self.global.breaker.as_ref().is_some_and(expired) {
-            self.global.breaker = None;
-            self.events.push(Event::BreakerClosed { by: BreakerClosedBy::Expiry });
+        let height = self.height;
+        let expired = |breaker: &OpenBreaker| breaker.until != 0 && height >= breaker.until && !breaker.draining;
+        if self.overlay.global.breaker.as_ref().is_some_and(expired) {
+            self.overlay.global.breaker = None;
+            self.out.event(Event::BreakerClosed { by: BreakerClosedBy::Expiry });
         }
     }
 
-    /// Does what is due, kind by kind, as far as the budget goes.
+    /// Does what is due, kind by kind, as far as the budget goes. The order of the kinds is consensus.
     ///
     /// Scheduled commands, steps and turns in the load queue that this block adds are due after it, and
     /// nothing that is due takes away another's entry or turn, so it is enough to look at those of the state.
-    fn run_due(&mut self, budget: &mut Budget) -> Result<(), Reject> {
-        for (at, id, entry) in self.base.scheduled_until(self.height) {
+    fn run_due(&mut self, budget: &mut Budget) {
+        let base = self.overlay.base;
+        for (at, id, entry) in base.scheduled_until(self.height) {
             if budget.is_spent() {
-                return Ok(());
+                return;
             }
             self.run_scheduled(at, id, entry);
             budget.spend();
         }
-        for (at, name) in self.base.steps_until(self.height) {
-            if budget.is_spent() || self.global.breaker.is_some() {
-                return Ok(());
+        for (at, name) in base.steps_until(self.height) {
+            // Due work itself may open the breaker, which stops the rest of it.
+            if budget.is_spent() || self.overlay.global.breaker.is_some() {
+                return;
             }
-            if self.step_if_due(&name, at)? {
+            if self.step_if_due(&name, at) {
                 budget.spend();
             }
         }
-        let base = self.base;
         // A command that was due may have moved a look to a height that has come already.
-        let moved = self.plugins.touched().filter_map(|copy| Some((copy.data.look_due()?, copy.data.name)));
+        let moved = self.overlay.plugins.touched().filter_map(|copy| Some((copy.data.look_due()?, copy.data.name)));
         let moved = moved.filter(|(at, _)| *at <= self.height);
         let looks: BTreeSet<(Height, Name)> = base.looks_until(self.height).chain(moved).collect();
         for (at, plugin) in looks {
-            if budget.is_spent() || self.global.breaker.is_some() {
-                return Ok(());
+            if budget.is_spent() || self.overlay.global.breaker.is_some() {
+                return;
             }
-            if self.look_if_due(&plugin, at)? {
+            if self.look_if_due(&plugin, at) {
                 budget.spend();
             }
         }
         for (at, plugin) in base.queued_until(self.height) {
-            if budget.is_spent() || self.global.breaker.is_some() {
-                return Ok(());
+            if budget.is_spent() || self.overlay.global.breaker.is_some() {
+                return;
             }
-            self.take_load_turn(&plugin, at)?;
+            self.take_load_turn(&plugin, at);
             budget.spend();
         }
-        Ok(())
     }
 
     fn run_scheduled(&mut self, at: Height, id: u64, entry: &Scheduled) {
-        self.set_scheduled(at, id, None);
-        let receipt = self.run_commands(&entry.actor, entry.commands.iter().map(Ok));
-        self.refused = None;
-        self.events.push(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
+        self.overlay.set_scheduled(at, id, None);
+        let (receipt, _) = self.run_commands(&entry.actor, entry.commands.iter().map(Ok));
+        self.out.event(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
     }
 
     /// Rolls back what is under way while the breaker drains, with what the due work has left of the limit.
-    fn drain(&mut self, mut budget: Budget) -> Result<(), Reject> {
-        if self.drain_features(&mut budget)? && self.drain_deployments(&mut budget)? {
-            self.global.breaker = self.global.breaker.map(|breaker| OpenBreaker { draining: false, ..breaker });
-            self.events.push(Event::BreakerDrained);
+    fn drain(&mut self, mut budget: Budget) {
+        if self.drain_features(&mut budget) && self.drain_deployments(&mut budget) {
+            let breaker = &mut self.overlay.global.breaker;
+            *breaker = breaker.map(|breaker| OpenBreaker { draining: false, ..breaker });
+            self.out.event(Event::BreakerDrained);
         }
-        Ok(())
     }
 
     // Transactions.
 
     fn run_payload(&mut self, tx: usize, payload: &Payload) -> Receipt {
-        self.tx = tx;
+        self.out.tx = tx;
         match payload {
             Payload::Malformed(_) => Receipt::Rejected { reject: Reject::Malformed, index: 0 },
             Payload::Transaction(tx) => {
-                let receipt = self.run_commands(tx.signer(), tx.commands().iter().map(checked));
-                let refused = self.refused.take().map(|plugin| Note::Refused { plugin });
-                self.notes.extend(refused.map(|note| (self.tx, note)));
+                let (receipt, refused) = self.run_commands(tx.signer(), tx.commands().iter().map(checked));
+                if let Some(plugin) = refused {
+                    self.out.note(Note::Refused { plugin });
+                }
                 receipt
             }
         }
     }
 
-    /// Runs the commands of one atomic transaction.
+    /// Runs the commands of one atomic transaction: the receipt, and the plugin at which a refused load failed.
     fn run_commands<'c>(
         &mut self,
         signer: &Address,
         commands: impl ExactSizeIterator<Item = Result<&'c Command, (CommandKind, Reject)>>,
-    ) -> Receipt {
+    ) -> (Receipt, Option<Name>) {
         // A single command changes nothing before it is certain to succeed.
-        let mark = (commands.len() > 1).then(|| self.begin());
+        let start = (commands.len() > 1).then(|| self.begin());
         for (index, command) in (0..=u8::MAX).zip(commands) {
-            if let Err(reject) = self.run_command(signer, command) {
-                if let Some(mark) = mark {
-                    self.undo(mark);
+            if let Err(Refusal { reject, plugin }) = self.run_command(signer, command) {
+                if let Some(start) = start {
+                    self.undo(start);
                 }
-                return Receipt::Rejected { reject, index };
+                return (Receipt::Rejected { reject, index }, plugin);
             }
         }
-        self.keep();
-        Receipt::Ok
+        self.overlay.keep();
+        (Receipt::Ok, None)
     }
 
     fn run_command(
         &mut self,
         signer: &Address,
         command: Result<&Command, (CommandKind, Reject)>,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Refusal> {
         let kind = match &command {
             Ok(command) => command.kind(),
             Err((kind, _)) => *kind,
         };
-        let roles = self.roles_of(signer);
+        let roles = self.overlay.roles_of(signer);
         if !kind.roles().iter().any(|role| roles.allows(*role)) {
-            return Err(Reject::Unauthorized);
+            return Err(Reject::Unauthorized.into());
         }
-        match command.map_err(|(_, reject)| reject)? {
+        let done = match command.map_err(|(_, reject)| reject)? {
             Command::CreateFeature { name, description, changes } => {
                 self.create_feature(signer, *name, description, changes)
             }
@@ -272,7 +262,7 @@ impl Overlay<'_> {
             Command::GrantRole { address, role } => self.grant_role(*address, *role),
             Command::RevokeRole { address, role } => self.revoke_role(*address, *role),
             Command::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
-                let old = self.global.params;
+                let old = self.overlay.global.params;
                 self.set_params(Params {
                     max_due_per_block: max_due_per_block.unwrap_or(old.max_due_per_block),
                     breaker_rollbacks: breaker_rollbacks.unwrap_or(old.breaker_rollbacks),
@@ -301,17 +291,15 @@ impl Overlay<'_> {
                 self.set_registry_params(*max_versions, *auto_load);
                 Ok(())
             }
-            Command::Load { plugin } => self.load(plugin).map_err(|LoadRefusal { reject, plugin }| {
-                self.refused = Some(plugin);
-                reject
-            }),
+            Command::Load { plugin } => return self.load(plugin),
             Command::Unload { plugin, force: false } => self.unload(plugin),
             Command::Unload { plugin, force: true } => self.unload_forced(plugin),
             Command::ReportVersion { plugin, version, report } => self.report_version(plugin, version, report),
             Command::AttestHealth { plugin, version, healthy } => self.attest_health(plugin, version, *healthy),
             Command::ReportLoad { plugin, version, ok } => self.report_load(signer, plugin, version, *ok),
             Command::ReportUnload { plugin, version, ok } => self.report_unload(signer, plugin, version, *ok),
-        }
+        };
+        done.map_err(Refusal::from)
     }
 }
 

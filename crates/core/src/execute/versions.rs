@@ -1,66 +1,23 @@
-//! The commands on versions, and on what holds for all of them.
+//! The commands on versions, and on the settings that all plugins share.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::delta::Touched;
 use crate::event::Event;
-use crate::overlay::Overlay;
-use crate::overlay::copies::{PluginCopy, PluginHistoryEntry};
+use crate::execute::executor::Executor;
 use crate::plugin::data::{PluginData, Versions};
-use crate::plugin::deployment::Deployment;
 use crate::plugin::engine;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{
-    Counts, LoadState, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, VersionReport, VersionStatus,
+    Counts, LoadState, Plugin, PluginAction, PluginReason, PluginVersion, VersionReport, VersionStatus,
 };
+use crate::plugin::requirements::{View, allows};
 use crate::plugin::version::{Constraint, Version};
 use crate::reject::Reject;
-use crate::values::{Address, Height, Name};
+use crate::values::{Address, Name};
 
-impl PluginCopy {
-    /// The history entry for what happens to a version now.
-    pub(super) fn entry(
-        &mut self,
-        height: Height,
-        action: PluginAction,
-        version: &Version,
-        reason: PluginReason,
-        actor: &Address,
-    ) -> PluginHistoryEntry {
-        let seq = self.seq;
-        self.seq = seq.saturating_add(1);
-        let deployment = self.data.deployment.as_ref();
-        let change = PluginChange {
-            action,
-            version: version.clone(),
-            success: is_success(action, reason),
-            share: deployment.map(Deployment::share).unwrap_or_default(),
-            duration: deployment.map_or(0, |deployment| height.saturating_sub(deployment.start)),
-            reason,
-            actor: *actor,
-        };
-        PluginHistoryEntry { name: self.data.name, seq, change }
-    }
-}
-
-/// Whether an action did what it was meant for.
-fn is_success(action: PluginAction, reason: PluginReason) -> bool {
-    match action {
-        PluginAction::RolledBack | PluginAction::Reverted | PluginAction::LoadFailed => false,
-        PluginAction::Paused => reason == PluginReason::Manual,
-        PluginAction::Concluded => reason == PluginReason::Canary,
-        PluginAction::Registered
-        | PluginAction::Deployed
-        | PluginAction::Staged
-        | PluginAction::Resumed
-        | PluginAction::Promoted
-        | PluginAction::Retired
-        | PluginAction::Loaded
-        | PluginAction::Unloaded => true,
-    }
-}
-
-impl Overlay<'_> {
+impl Executor<'_> {
     pub(super) fn register_version(
         &mut self,
         signer: &Address,
@@ -68,56 +25,60 @@ impl Overlay<'_> {
         version: &Version,
         manifest: &Arc<Manifest>,
     ) -> Result<(), Reject> {
-        let evicted = match self.plugins.get(&plugin) {
+        let known = self.overlay.plugins.get(&plugin);
+        let evicted = match known {
             None => Vec::new(),
             Some(data) => match data.versions.get(version) {
                 Some(old) if old.status != VersionStatus::Failed || old.manifest.code_hash != manifest.code_hash => {
                     return Err(Reject::VersionAlreadyExists);
                 }
                 Some(_) => Vec::new(),
-                None => make_room(data, self.registry.max_versions)?,
+                None => make_room(data, self.overlay.registry.max_versions)?,
             },
         };
-        let is_first = self.plugins.get(&plugin).is_none();
+        // From here on the command succeeds.
+        let is_first = known.is_none();
         if is_first {
-            let dependents = self.dependents_of(Some(plugin)).len();
-            self.plugins.create(PluginData {
-                name: plugin,
-                plugin: Plugin {
-                    current: version.clone(),
-                    previous: None,
-                    rule: None,
-                    load_state: LoadState::Unloaded,
-                    loaded: None,
-                    versions: 0,
-                    deployments: 0,
-                    dependents: u16::try_from(dependents).unwrap_or(u16::MAX),
-                },
-                versions: Versions::default(),
-                deployment: None,
-                is_waiting: false,
-            });
+            // Plugins may wait for this one already.
+            let dependents = u16::try_from(self.overlay.dependents_of(Some(plugin)).len());
+            debug_assert!(dependents.is_ok(), "at most DEPENDENTS_MAX plugins wait for one that is not there");
+            let record = Plugin {
+                current: version.clone(),
+                previous: None,
+                rule: None,
+                load_state: LoadState::Unloaded,
+                loaded: None,
+                versions: 0,
+                deployments: 0,
+                dependents: dependents.unwrap_or(u16::MAX),
+            };
+            let versions = Versions::default();
+            let data = PluginData { name: plugin, plugin: record, versions, deployment: None, is_waiting: false };
+            self.overlay.plugins.create(Touched { id: None, data, seq: 0 });
         }
-        let height = self.height;
-        let copy = self.plugins.get_mut(&plugin)?;
+        let Some(touched) = self.overlay.plugins.get_mut(&plugin) else {
+            self.out.broken("a plugin that was just found or created is not there");
+            return Ok(());
+        };
+        let data = &mut touched.data;
         for version in evicted {
-            copy.data.versions.remove(&version);
-            self.events.push(Event::VersionEvicted { plugin, version });
+            data.versions.remove(&version);
+            self.out.event(Event::VersionEvicted { plugin, version });
         }
-        copy.data.versions.put(PluginVersion {
+        data.versions.put(PluginVersion {
             version: version.clone(),
             status: if is_first { VersionStatus::Active } else { VersionStatus::Loading },
-            registered: height,
+            registered: self.height,
             reported: 0,
             counts: Counts::default(),
             manifest: Arc::clone(manifest),
         });
-        copy.data.plugin.versions = u16::try_from(copy.data.versions.len()).unwrap_or(u16::MAX);
-        let is_unloaded = copy.data.plugin.load_state == LoadState::Unloaded;
-        let entry = copy.entry(height, PluginAction::Registered, version, PluginReason::None, signer);
-        self.plugin_history.push(entry);
-        self.events.push(Event::VersionRegistered { plugin, version: version.clone() });
-        if is_unloaded && self.registry.auto_load {
+        data.plugin.versions = data.versions.count();
+        let is_unloaded = data.plugin.load_state == LoadState::Unloaded;
+        let (action, reason) = (PluginAction::Registered, PluginReason::None);
+        self.out.plugin_change(self.height, touched, action, version, reason, signer);
+        self.out.event(Event::VersionRegistered { plugin, version: version.clone() });
+        if is_unloaded && self.overlay.registry.auto_load {
             self.queue_load(plugin);
         }
         if is_first {
@@ -127,21 +88,20 @@ impl Overlay<'_> {
     }
 
     pub(super) fn retire_version(&mut self, signer: &Address, plugin: &Name, version: &Version) -> Result<(), Reject> {
-        let height = self.height;
-        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        let record = data.versions.get(version).ok_or(Reject::VersionNotFound)?;
+        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let record = touched.data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
         match record.status {
             VersionStatus::Active | VersionStatus::Canary => return Err(Reject::VersionInUse),
             VersionStatus::Retired => return Err(Reject::InvalidTransition),
             VersionStatus::Loading | VersionStatus::Deprecated | VersionStatus::Failed => {}
         }
+        // From here on the command succeeds.
+        record.status = VersionStatus::Retired;
         let version = record.version.clone();
-        let copy = self.plugins.get_mut(plugin)?;
-        set_status(&mut copy.data, &version, VersionStatus::Retired)?;
-        copy.data.plugin.previous.take_if(|previous| previous.is_same(&version));
-        let entry = copy.entry(height, PluginAction::Retired, &version, PluginReason::Manual, signer);
-        self.plugin_history.push(entry);
-        self.events.push(Event::VersionRetired { plugin: *plugin, version });
+        touched.data.plugin.previous.take_if(|previous| previous.is_same(&version));
+        let (action, reason) = (PluginAction::Retired, PluginReason::Manual);
+        self.out.plugin_change(self.height, touched, action, &version, reason, signer);
+        self.out.event(Event::VersionRetired { plugin: *plugin, version });
         Ok(())
     }
 
@@ -151,110 +111,77 @@ impl Overlay<'_> {
         version: &Version,
         report: &VersionReport,
     ) -> Result<(), Reject> {
-        let height = self.height;
-        let data = &mut self.plugins.get_mut(plugin)?.data;
+        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
+        let data = &mut touched.data;
         let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
-        let mut finding = None;
-        if let Some(deployment) = &mut data.deployment
-            && let Some(arm) = engine::arm_of(deployment, version)
-        {
-            engine::add_report(deployment, arm, report, height)?;
-            finding = engine::judge(deployment);
+        let deployment = data.deployment.as_mut();
+        let arm = deployment.and_then(|deployment| Some((engine::arm_of(deployment, version)?, deployment)));
+        if let Some((arm, deployment)) = &arm {
+            engine::check_report(deployment, *arm, report)?;
         }
+        // From here on the command succeeds.
         record.counts = record.counts.with(report);
-        record.reported = height;
-        match finding {
-            Some(finding) => self.break_rule(plugin, finding),
-            None => Ok(()),
+        record.reported = self.height;
+        let Some((arm, deployment)) = arm else { return Ok(()) };
+        engine::add_report(deployment, arm, report, self.height);
+        if let Some(finding) = engine::judge(deployment) {
+            self.break_rule(plugin, finding);
         }
+        Ok(())
     }
 
     pub(super) fn attest_health(&mut self, plugin: &Name, version: &Version, healthy: bool) -> Result<(), Reject> {
-        let height = self.height;
-        let data = &mut self.plugins.get_mut(plugin)?.data;
+        let data = &mut self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?.data;
         if data.versions.get(version).is_none() {
             return Err(Reject::VersionNotFound);
         }
         let deployment = data.deployment.as_mut().filter(|deployment| deployment.new.is_same(version));
         let deployment = deployment.ok_or(Reject::NoDeployment)?;
+        // From here on the command succeeds.
         let version = deployment.new.clone();
-        self.events.push(Event::HealthAttested { plugin: *plugin, version, healthy });
+        self.out.event(Event::HealthAttested { plugin: *plugin, version, healthy });
         if healthy {
-            engine::open_health_gate(deployment, height);
-            return Ok(());
+            engine::open_health_gate(deployment, self.height);
+        } else {
+            deployment.healthy = false;
+            let finding = engine::finding(deployment, PluginReason::Unhealthy, 0);
+            self.break_rule(plugin, finding);
         }
-        deployment.healthy = false;
-        let finding = engine::finding(deployment, PluginReason::Unhealthy, 0);
-        self.break_rule(plugin, finding)
+        Ok(())
     }
 
     pub(super) fn set_rule(&mut self, plugin: &Name, rule: Option<&Constraint>) -> Result<(), Reject> {
-        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        let is_unloaded = data.plugin.load_state == LoadState::Unloaded;
-        if !is_unloaded && !allows(rule, &data.plugin.current) {
+        let record = &mut self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?.data.plugin;
+        let is_unloaded = record.load_state == LoadState::Unloaded;
+        if !is_unloaded && !allows(rule, &record.current) {
             return Err(Reject::RuleViolated);
         }
-        let copy = self.plugins.get_mut(plugin)?;
-        copy.data.plugin.rule = rule.cloned();
+        // From here on the command succeeds.
+        record.rule = rule.cloned();
         Ok(())
     }
 
     pub(super) fn set_host_version(&mut self, version: &Version) -> Result<(), Reject> {
-        for plugin in self.dependents_of(None) {
-            let manifest = self.plugins.get(&plugin).and_then(|data| data.manifest(&data.plugin.current));
+        for plugin in self.overlay.dependents_of(None) {
+            let manifest = self.overlay.plugins.get(&plugin).and_then(|data| data.manifest(&data.plugin.current));
             if !manifest.is_some_and(|manifest| allows(manifest.host.as_ref(), version)) {
                 return Err(Reject::HostTooOld);
             }
         }
-        self.registry.host_version = version.clone();
+        // From here on the command succeeds.
+        self.overlay.registry.host_version = version.clone();
         Ok(())
     }
 
     pub(super) fn set_registry_params(&mut self, max_versions: Option<u16>, auto_load: Option<bool>) {
-        self.registry.max_versions = max_versions.unwrap_or(self.registry.max_versions);
-        self.registry.auto_load = auto_load.unwrap_or(self.registry.auto_load);
-    }
-
-    /// Whether a version may be current: the rule, the host, and, while the plugin is not Unloaded,
-    /// what it requires and what requires it.
-    pub(crate) fn check_current(&self, plugin: &Name, version: &Version) -> Result<(), Reject> {
-        let data = self.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        let manifest = data.manifest(version).ok_or(Reject::VersionNotFound)?;
-        self.check_rule_and_host(data, version, manifest)?;
-        if data.plugin.load_state.holds_requirements() {
-            self.check_dependencies(data, version, manifest)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn check_rule_and_host(
-        &self,
-        data: &PluginData,
-        version: &Version,
-        manifest: &Manifest,
-    ) -> Result<(), Reject> {
-        if !allows(data.plugin.rule.as_ref(), version) {
-            return Err(Reject::RuleViolated);
-        }
-        if !allows(manifest.host.as_ref(), &self.registry.host_version) {
-            return Err(Reject::HostTooOld);
-        }
-        Ok(())
+        let registry = &mut self.overlay.registry;
+        registry.max_versions = max_versions.unwrap_or(registry.max_versions);
+        registry.auto_load = auto_load.unwrap_or(registry.auto_load);
     }
 }
 
-/// No constraint allows all.
-fn allows(constraint: Option<&Constraint>, version: &Version) -> bool {
-    constraint.is_none_or(|constraint| constraint.allows(version))
-}
-
-pub(crate) fn set_status(data: &mut PluginData, version: &Version, status: VersionStatus) -> Result<(), Reject> {
-    data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?.status = status;
-    Ok(())
-}
-
-/// The versions that give way to one more: those out of use that were reported, registered and
-/// precede first.
+/// The versions to evict for one more: unused ones, those reported least recently first, then those registered
+/// least recently, then those of the lowest precedence.
 fn make_room(data: &PluginData, max_versions: u16) -> Result<Vec<Version>, Reject> {
     let excess = data.versions.len().saturating_add(1).saturating_sub(usize::from(max_versions));
     let is_spare = |record: &&PluginVersion| match record.status {

@@ -7,7 +7,6 @@ use crate::plugin::deployment::Deployment;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{Plugin, PluginVersion};
 use crate::plugin::version::Version;
-use crate::reject::Reject;
 use crate::values::{Height, Name};
 
 /// The versions of a plugin, by precedence, each once.
@@ -54,6 +53,13 @@ impl Versions {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// How many there are, as the record of the plugin has it.
+    pub(crate) fn count(&self) -> u16 {
+        let count = u16::try_from(self.len());
+        debug_assert!(count.is_ok(), "a registry keeps at most 64 versions of a plugin");
+        count.unwrap_or(u16::MAX)
+    }
 }
 
 /// Everything about a plugin but its history.
@@ -81,11 +87,6 @@ impl PluginData {
     /// Whether it is Pending, Loading, Loaded or Unloading.
     pub(crate) const fn holds_requirements(&self) -> bool {
         self.plugin.load_state.holds_requirements()
-    }
-
-    /// The deployment, for a change to it.
-    pub(crate) fn deployment_mut(&mut self) -> Result<&mut Deployment, Reject> {
-        self.deployment.as_mut().ok_or(Reject::NoDeployment)
     }
 
     /// When its deployment is looked at next.

@@ -51,7 +51,7 @@ pub(crate) struct Verdict {
 /// A deployment that starts at `height`.
 pub(crate) fn start(
     strategy: StrategyKind,
-    plan: Plan,
+    plan: Arc<Plan>,
     old: Version,
     new: Version,
     number: u32,
@@ -69,7 +69,7 @@ pub(crate) fn start(
         start: height,
         due: 0,
         salt: salt(height, number),
-        plan: Arc::new(plan),
+        plan,
         canary: Counts::default(),
         production: Counts::default(),
         stage_requests: 0,
@@ -125,27 +125,14 @@ pub(crate) fn look_later(deployment: &mut Deployment, height: Height) {
     }
 }
 
-/// Pauses it, unless it is paused already.
-pub(crate) fn pause(deployment: &mut Deployment) -> Result<(), Reject> {
-    match deployment.hold {
-        Hold::Paused | Hold::PausedByRule => Err(Reject::InvalidTransition),
-        Hold::Running | Hold::ManualGate | Hold::Completed | Hold::Dependents => {
-            hold(deployment, Hold::Paused);
-            Ok(())
-        }
-    }
-}
-
 /// Whether the health gate of its stage is closed.
 pub(crate) fn is_at_closed_health_gate(deployment: &Deployment) -> bool {
     !deployment.healthy && deployment.current_stage().is_some_and(|stage| stage.gate == Gate::Health)
 }
 
-/// Goes to the next stage at `height`; tells whether there was one.
-pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) -> bool {
-    if deployment.is_in_last_stage() {
-        return false;
-    }
+/// Goes to the next stage at `height`. There is one.
+pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
+    debug_assert!(!deployment.is_in_last_stage(), "the caller has looked");
     deployment.stage = deployment.stage.saturating_add(1);
     deployment.stage_height = height;
     deployment.stage_requests = 0;
@@ -153,7 +140,6 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) -> bool {
     deployment.held = Held::default();
     deployment.healthy = false;
     run(deployment, height);
-    true
 }
 
 /// The missed deadline, once it has passed.
@@ -243,22 +229,29 @@ pub(crate) fn arm_of(deployment: &Deployment, version: &Version) -> Option<Arm> 
     }
 }
 
-/// Adds a report of block `height` to an arm.
-pub(crate) fn add_report(
-    deployment: &mut Deployment,
-    arm: Arm,
-    report: &VersionReport,
-    height: Height,
-) -> Result<(), Reject> {
+impl Arm {
+    const fn counts(self, deployment: &Deployment) -> &Counts {
+        match self {
+            Self::Canary => &deployment.canary,
+            Self::Production => &deployment.production,
+        }
+    }
+}
+
+/// Whether an arm has room for a report: the regression test must fit 256 bits.
+pub(crate) fn check_report(deployment: &Deployment, arm: Arm, report: &VersionReport) -> Result<(), Reject> {
+    let sum = arm.counts(deployment).with(report);
+    if sum.requests > ARM_REQUESTS_MAX { Err(Reject::LimitExceeded) } else { Ok(()) }
+}
+
+/// Adds a report of block `height` to an arm, which has room for it.
+pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &VersionReport, height: Height) {
     let counts = match arm {
         Arm::Canary => &mut deployment.canary,
         Arm::Production => &mut deployment.production,
     };
-    let sum = counts.with(report);
-    if sum.requests > ARM_REQUESTS_MAX {
-        return Err(Reject::LimitExceeded);
-    }
-    *counts = sum;
+    *counts = counts.with(report);
+    debug_assert!(counts.requests <= ARM_REQUESTS_MAX, "the caller has checked");
     if arm == Arm::Canary {
         deployment.stage_requests = deployment.stage_requests.saturating_add(report.requests.into());
         deployment.stage_errors = deployment.stage_errors.saturating_add(report.errors.into());
@@ -266,7 +259,6 @@ pub(crate) fn add_report(
             look_at(deployment, height.checked_add(1));
         }
     }
-    Ok(())
 }
 
 /// Opens the health gate of the stage, if it has one; it is left in the block after `height`.
@@ -347,7 +339,7 @@ mod tests {
         let plan = Plan::compile(&strategy, &terms).unwrap();
         let versions = ["1.0.0", "2.0.0"].map(|text| text.parse().unwrap());
         let [old, new]: [Version; 2] = versions;
-        start(strategy.kind(), plan, old, new, 1, 100)
+        start(strategy.kind(), Arc::new(plan), old, new, 1, 100)
     }
 
     /// A look may come before anything is due: a store may say so.

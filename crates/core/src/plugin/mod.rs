@@ -7,4 +7,5 @@ pub(crate) mod engine;
 pub(crate) mod manifest;
 pub(crate) mod plan;
 pub(crate) mod record;
+pub(crate) mod requirements;
 pub(crate) mod version;

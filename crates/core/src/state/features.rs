@@ -5,48 +5,49 @@ use alloc::collections::BTreeMap;
 
 use crate::bucket::BucketPrefix;
 use crate::codec::Encode;
+use crate::feature::data::FeatureData;
 use crate::feature::decide::Facts;
-use crate::feature::record::{Feature, Metrics, Override, Policy};
+use crate::feature::record::Override;
 use crate::key::Key;
 use crate::tree::Path;
 use crate::values::{Address, ChainId};
 
-/// Everything about a feature but its history.
+/// A feature, its overrides, and what follows from them.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureEntry {
-    pub(crate) feature: Feature,
-    pub(crate) metrics: Metrics,
-    pub(crate) policy: Policy,
+    pub(crate) data: FeatureData,
     pub(crate) overrides: BTreeMap<Address, Override>,
-    /// Follows from the policy.
-    pub(crate) bucket: BucketPrefix,
-    /// The longest path of prerequisites below it, in edges.
-    pub(crate) depth: u32,
+    bucket: BucketPrefix,
     pub(crate) feature_path: Path,
     pub(crate) metrics_path: Path,
 }
 
 impl FeatureEntry {
-    pub(crate) fn new(chain: &ChainId, feature: Feature, metrics: Metrics, policy: Policy, depth: u32) -> Self {
-        let name = feature.name;
+    pub(crate) fn new(chain: &ChainId, data: FeatureData) -> Self {
+        let name = data.feature.name;
         let path = |key: Key| Path::of(&key.to_bytes());
         Self {
-            bucket: BucketPrefix::of_feature(chain, &name, policy.salt),
-            feature,
-            metrics,
-            policy,
+            bucket: BucketPrefix::of_feature(chain, &name, data.policy.salt),
+            data,
             overrides: BTreeMap::new(),
-            depth,
             feature_path: path(Key::Feature(name)),
             metrics_path: path(Key::Metrics(name)),
         }
     }
 
+    /// Takes over what a block has left of the feature.
+    pub(crate) fn set(&mut self, chain: &ChainId, data: FeatureData) {
+        if data.policy.salt != self.data.policy.salt {
+            self.bucket = BucketPrefix::of_feature(chain, &data.feature.name, data.policy.salt);
+        }
+        self.data = data;
+    }
+
     pub(crate) fn facts(&self, user: &Address) -> Facts<'_> {
         Facts {
-            status: self.feature.status,
-            percent: self.feature.rollout_percent,
-            policy: Cow::Borrowed(&self.policy),
+            status: self.data.feature.status,
+            percent: self.data.feature.rollout_percent,
+            policy: Cow::Borrowed(&self.data.policy),
             user: self.overrides.get(user).map(|record| record.enabled),
             prefix: Some(&self.bucket),
         }

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
 use crate::fault::Fault;
-use crate::feature::lifecycle::{automatic_step_due, steps_down};
+use crate::feature::data::FeatureData;
+use crate::feature::lifecycle::steps_down;
 use crate::feature::record::{Change, Feature, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy};
 use crate::feed::record::{FeedItem, FeedState};
 use crate::key::Key;
@@ -187,15 +188,16 @@ impl Loader {
             let metrics = self.metrics.remove(&name).ok_or_else(|| mismatch(Key::Metrics(name)))?;
             let policy = self.policies.remove(&name).unwrap_or_default();
             let depth = depths.get(&name).copied().unwrap_or_default();
-            if feature.status.is_active() {
+            let data = FeatureData { feature, metrics, policy, depth };
+            if data.feature.status.is_active() {
                 state.active.insert(name);
             }
-            if let Some(at) = automatic_step_due(&feature, &policy) {
+            if let Some(at) = data.automatic_step_due() {
                 state.steps.insert((at, name));
             }
-            let mut entry = FeatureEntry::new(&state.global.chain, feature, metrics, policy, depth);
+            let mut entry = FeatureEntry::new(&state.global.chain, data);
             entry.overrides = self.overrides.remove(&name).unwrap_or_default();
-            state.add_feature(name, entry);
+            state.add_feature(entry);
         }
         // What is left belongs to no feature, and the indexes must be what the features say.
         let orphan = [

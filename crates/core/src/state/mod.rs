@@ -13,9 +13,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
-use crate::bucket::BucketPrefix;
 use crate::codec::Encode;
-use crate::delta::{Delta, Execution, MapChanges};
+use crate::delta::{Delta, Execution, MapChanges, Touched};
 use crate::feature::decide::{Facts, Lookup, Verdict, decide, decide_from};
 use crate::feature::record::{Feature, Metrics, Override, Policy};
 use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
@@ -25,6 +24,7 @@ use crate::key::Key;
 use crate::ledger::Global;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginVersion, Registry};
+use crate::plugin::requirements::{LoadRefusal, PlannedLoad, plan_load};
 use crate::plugin::version::Version;
 use crate::schedule::Scheduled;
 use crate::state::features::FeatureEntry;
@@ -118,27 +118,14 @@ impl State {
         self.tip = Some(height);
         let Delta { features, maps, global, active, steps, plugins, registry, feed } = execution.delta;
         self.global = global;
-        for changed in features {
-            let name = changed.feature.name;
-            match changed.id.and_then(|FeatureId(id)| self.features.get_mut(usize::try_from(id).ok()?)) {
-                Some(entry) => {
-                    entry.feature = changed.feature;
-                    entry.metrics = changed.metrics;
-                    if let Some(policy) = changed.policy {
-                        entry.bucket = BucketPrefix::of_feature(&self.global.chain, &name, policy.salt);
-                        entry.policy = policy;
-                    }
-                }
-                None => {
-                    let policy = changed.policy.unwrap_or_default();
-                    let entry =
-                        FeatureEntry::new(&self.global.chain, changed.feature, changed.metrics, policy, changed.depth);
-                    self.add_feature(name, entry);
-                }
+        for Touched { id, data, seq: _ } in features {
+            match id.and_then(|FeatureId(id)| self.features.get_mut(usize::try_from(id).ok()?)) {
+                Some(entry) => entry.set(&self.global.chain, data),
+                None => self.add_feature(FeatureEntry::new(&self.global.chain, data)),
             }
         }
         self.plugins.registry = registry;
-        plugins.into_iter().for_each(|data| self.plugins.put(&self.global.chain, data));
+        plugins.into_iter().for_each(|touched| self.plugins.put(&self.global.chain, touched.data));
         let MapChanges { overrides, roles, schedule, rows, queue } = maps;
         rows.into_iter().for_each(|(row, presence)| self.plugins.set_row(row, presence));
         queue.into_iter().for_each(|(entry, presence)| index(&mut self.plugins.queue, entry, presence));
@@ -161,11 +148,11 @@ impl State {
         self.tree.accepts(&execution.patch)
     }
 
-    fn add_feature(&mut self, name: Name, entry: FeatureEntry) {
-        // The tree is full long before the ids are: each feature has two keys at least.
-        let id = FeatureId(u32::try_from(self.features.len()).unwrap_or(u32::MAX));
+    fn add_feature(&mut self, entry: FeatureEntry) {
+        let id = u32::try_from(self.features.len());
+        debug_assert!(id.is_ok(), "the tree is full long before the ids are: each feature has two keys at least");
+        self.names.insert(entry.data.feature.name, FeatureId(id.unwrap_or(u32::MAX)));
         self.features.push(entry);
-        self.names.insert(name, id);
     }
 
     /// The height of the last block; none before the first.
@@ -207,24 +194,24 @@ impl State {
     /// A feature.
     #[must_use]
     pub fn feature(&self, name: &Name) -> Option<&Feature> {
-        self.entry_of(name).map(|entry| &entry.feature)
+        self.entry_of(name).map(|entry| &entry.data.feature)
     }
 
     /// The metrics of a feature.
     #[must_use]
     pub fn metrics(&self, name: &Name) -> Option<&Metrics> {
-        self.entry_of(name).map(|entry| &entry.metrics)
+        self.entry_of(name).map(|entry| &entry.data.metrics)
     }
 
     /// The policy of a feature, the default one included.
     #[must_use]
     pub fn policy(&self, name: &Name) -> Option<&Policy> {
-        self.entry_of(name).map(|entry| &entry.policy)
+        self.entry_of(name).map(|entry| &entry.data.policy)
     }
 
     /// The features in name order.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
-        self.names.values().filter_map(|id| self.entry(*id)).map(|entry| &entry.feature)
+        self.names.values().filter_map(|id| self.entry(*id)).map(|entry| &entry.data.feature)
     }
 
     /// The totals of the feed.
@@ -260,7 +247,7 @@ impl State {
     #[must_use]
     pub fn is_enabled_at(&self, Handle(id): Handle, user: &Address) -> bool {
         let Some(entry) = self.entry(id) else { return false };
-        match decide_from(self, &entry.feature.name, &entry.facts(user), user) {
+        match decide_from(self, &entry.data.feature.name, &entry.facts(user), user) {
             Ok(verdict) => verdict.on,
             Err(never) => match never {},
         }
@@ -331,6 +318,14 @@ impl State {
     #[must_use]
     pub fn route_at(&self, PluginHandle(id): PluginHandle, unit: &[u8]) -> Option<&Version> {
         self.plugins.route(id, unit)
+    }
+
+    /// What a load of a plugin would do in the next block, in order.
+    ///
+    /// # Errors
+    /// What the command would meet, and at which plugin.
+    pub fn plan_load(&self, name: &Name) -> Result<Vec<PlannedLoad>, LoadRefusal> {
+        plan_load(&self.plugins, name)
     }
 
     // What execution reads.
@@ -428,32 +423,27 @@ mod tests {
     use crate::execute::BlockError;
     use crate::feature::record::Reason;
     use crate::ledger::OpenBreaker;
-    use crate::reject::Reject;
 
     /// An index that leads nowhere: no stored state loads with one.
     #[test]
-    fn what_is_due_and_refused_stops_the_node() {
+    fn a_damaged_index_stops_the_node() {
         type Damage = fn(&mut State, Name);
         let name: Name = "f".parse().unwrap();
-        let rows: [(&str, Damage, Reject); 3] = [
-            ("step", |state, name| state.steps = [(1, name)].into(), Reject::FeatureNotFound),
-            ("load queue", |state, name| state.plugins.queue = [(1, name)].into(), Reject::PluginNotFound),
-            (
-                "active",
-                |state, name| {
-                    let (since, until, reason, actor) = (0, 0, Reason::Manual, Address::ZERO);
-                    state.global.breaker = Some(OpenBreaker { draining: true, since, until, reason, actor });
-                    state.active = [name].into();
-                },
-                Reject::FeatureNotFound,
-            ),
+        let rows: [(&str, Damage); 3] = [
+            ("step", |state, name| state.steps = [(1, name)].into()),
+            ("load queue", |state, name| state.plugins.queue = [(1, name)].into()),
+            ("active", |state, name| {
+                let (since, until, reason, actor) = (0, 0, Reason::Manual, Address::ZERO);
+                state.global.breaker = Some(OpenBreaker { draining: true, since, until, reason, actor });
+                state.active = [name].into();
+            }),
         ];
         let genesis = Genesis::new("c", [(Address::ZERO, Role::Admin.into())]).unwrap();
-        for (index, damage, reject) in rows {
+        for (index, damage) in rows {
             let (mut state, _) = State::genesis(&genesis).unwrap();
             damage(&mut state, name);
             let found = state.execute(&Block::empty(1)).map(|_| ());
-            assert_eq!(found, Err(BlockError::Due(reject)), "{index}");
+            assert!(matches!(found, Err(BlockError::Broken(_))), "{index}: {found:?}");
         }
     }
 }

@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 
 use crate::bucket::BucketPrefix;
 use crate::graph::{Graph, in_order};
-use crate::index::{PluginId, Presence, index};
+use crate::index::{PluginId, Presence, Row, index};
 use crate::key::Key;
 use crate::plugin::data::{PluginData, Versions};
 use crate::plugin::deployment::Deployment;
 use crate::plugin::engine::{is_reachable, salt};
 use crate::plugin::record::{DEPENDENTS_MAX, LOADED_MAX, LoadState, Plugin, Registry, VersionStatus};
+use crate::plugin::requirements::View;
 use crate::plugin::version::Version;
 use crate::values::{ChainId, Height, Name};
 
@@ -98,10 +99,13 @@ impl Plugins {
         match self.id(&name).and_then(|PluginId(id)| self.entries.get_mut(usize::try_from(id).ok()?)) {
             Some(old) => *old = entry,
             None => {
-                // The tree is full long before the ids are: each plugin has two keys at least.
-                let id = PluginId(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+                let id = u32::try_from(self.entries.len());
+                debug_assert!(
+                    id.is_ok(),
+                    "the tree is full long before the ids are: each plugin has two keys at least"
+                );
                 self.entries.push(entry);
-                self.names.insert(name, id);
+                self.names.insert(name, PluginId(id.unwrap_or(u32::MAX)));
             }
         }
     }
@@ -126,6 +130,28 @@ impl Plugins {
 
     fn entry(&self, PluginId(id): PluginId) -> Option<&PluginEntry> {
         self.entries.get(usize::try_from(id).ok()?)
+    }
+}
+
+impl View for Plugins {
+    fn plugin(&self, name: &Name) -> Option<&PluginData> {
+        self.get(name)
+    }
+
+    fn host_version(&self) -> &Version {
+        &self.registry.host_version
+    }
+
+    fn host_rows(&self) -> usize {
+        self.row_count(&None)
+    }
+
+    fn has_row(&self, row: &Row) -> bool {
+        Self::has_row(self, row)
+    }
+
+    fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name> {
+        self.dependents.get(&dependency).cloned().unwrap_or_default()
     }
 }
 
