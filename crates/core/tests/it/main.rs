@@ -17,6 +17,7 @@
 
 mod common;
 
+mod architecture;
 mod bounds;
 mod buckets;
 mod edges;
