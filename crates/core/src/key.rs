@@ -3,7 +3,6 @@
 //! A prefix is never reused. Ranges of one feature never hold a key of another, whatever their
 //! names: where something follows the name, the name is length-prefixed.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
@@ -263,7 +262,7 @@ impl Encode for Key {
             Self::LoadDue { at, plugin } => due(out, DueKind::Load, *at, plugin),
             Self::PluginVersion { plugin, version } => {
                 out.name(plugin);
-                out.raw(version.without_build().to_string().as_bytes());
+                out.raw(version.precedence().as_bytes());
             }
             Self::Dependent { dependency, dependent } => {
                 out.lp8(dependency.as_ref().map_or(&[], Name::as_bytes));

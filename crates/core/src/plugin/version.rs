@@ -1,21 +1,33 @@
-//! Versions and constraints: strict SemVer 2.0, as the pinned `semver` crate reads it.
+//! Versions and constraints: strict SemVer 2.0, and the comparators of Cargo.
 //!
-//! The answers of that crate are part of the rules, so its version in Cargo.toml is exact.
-//! Precedence ignores build metadata: two versions that differ in it alone are one version, and
-//! commands may name either.
+//! Both are rules of the ledger, so they are written here and not asked of a dependency, whose next release could
+//! answer otherwise. The answers are those of the crate `semver` 1.0.28, the oracle of the tests. Precedence ignores
+//! build metadata: two versions that differ in it alone are one version, and commands may name either.
 
-use alloc::string::ToString;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use crate::codec::{DecodeError, DecodeErrorKind, Reader, Writer};
 use crate::values::ValueError;
 
 /// A version of a plugin. Equal is spelled alike; [`Version::is_same`] compares by precedence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version(semver::Version);
+///
+/// The order is that of precedence; between versions that are the same one, build metadata decides, so that no two
+/// versions are level unless they are equal.
+#[derive(Clone)]
+pub struct Version {
+    text: Arc<str>,
+    /// Major, minor, patch.
+    numbers: [u64; 3],
+    /// The length of the numbers in the text.
+    numbers_len: u8,
+    /// The length of the text without build metadata.
+    precedence_len: u8,
+}
 
 impl Version {
     /// The longest version, in bytes.
@@ -26,35 +38,49 @@ impl Version {
     /// # Errors
     /// [`ValueError::Version`] for anything that is not SemVer 2.0, or is too long.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
-        if bytes.len() > Self::LEN_MAX {
-            return Err(ValueError::Version);
-        }
-        let text = core::str::from_utf8(bytes).map_err(|_| ValueError::Version)?;
-        semver::Version::parse(text).map(Self).map_err(|_| ValueError::Version)
+        text_within(bytes, Self::LEN_MAX).and_then(Self::parse).ok_or(ValueError::Version)
     }
 
-    /// 0.0.0: the version of a host that has told none.
+    fn parse(text: &str) -> Option<Self> {
+        let parts = Parts::of(text)?;
+        let mut numbers = parts.numbers.split('.').map(number);
+        let version = Self {
+            numbers: [numbers.next()??, numbers.next()??, numbers.next()??],
+            numbers_len: u8::try_from(parts.numbers.len()).ok()?,
+            precedence_len: u8::try_from(parts.precedence.len()).ok()?,
+            text: text.into(),
+        };
+        numbers.next().is_none().then_some(version)
+    }
+
+    /// 0.0.0: the version of a host that has reported none.
     #[must_use]
-    pub const fn zero() -> Self {
-        Self(semver::Version::new(0, 0, 0))
+    pub fn zero() -> Self {
+        Self { text: "0.0.0".into(), numbers: [0; 3], numbers_len: 5, precedence_len: 5 }
+    }
+
+    /// The version as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The version without its build metadata: what a key holds.
     #[must_use]
     pub fn without_build(&self) -> Self {
-        Self(semver::Version { build: semver::BuildMetadata::EMPTY, ..self.0.clone() })
+        if self.has_no_build() { self.clone() } else { Self { text: self.precedence().into(), ..self.clone() } }
     }
 
     /// Whether it has no build metadata.
     #[must_use]
     pub fn has_no_build(&self) -> bool {
-        self.0.build.is_empty()
+        self.text.len() == usize::from(self.precedence_len)
     }
 
     /// The order of precedence.
     #[must_use]
     pub fn cmp_precedence(&self, other: &Self) -> Ordering {
-        self.0.cmp_precedence(&other.0)
+        self.numbers.cmp(&other.numbers).then_with(|| cmp_pre_releases(self.pre_release(), other.pre_release()))
     }
 
     /// Whether two versions are the same one: they differ in build metadata at most.
@@ -63,8 +89,25 @@ impl Version {
         self.cmp_precedence(other).is_eq()
     }
 
+    /// The text without build metadata.
+    pub(crate) fn precedence(&self) -> &str {
+        self.text.get(..usize::from(self.precedence_len)).unwrap_or_default()
+    }
+
+    /// The identifiers behind the hyphen; empty for a release.
+    fn pre_release(&self) -> &str {
+        let from_hyphen = self.precedence().get(usize::from(self.numbers_len)..).unwrap_or_default();
+        from_hyphen.strip_prefix('-').unwrap_or_default()
+    }
+
+    /// The identifiers behind the plus sign; empty if there is none.
+    fn build(&self) -> &str {
+        let from_plus = self.text.get(usize::from(self.precedence_len)..).unwrap_or_default();
+        from_plus.strip_prefix('+').unwrap_or_default()
+    }
+
     pub(crate) fn encode(&self, out: &mut Writer) {
-        out.lp8(self.0.to_string().as_bytes());
+        out.lp8(self.text.as_bytes());
     }
 
     pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -88,9 +131,41 @@ impl Version {
     }
 }
 
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Version {}
+
+impl Hash for Version {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.cmp_precedence(other).then_with(|| cmp_identifiers(self.build(), other.build()))
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
     }
 }
 
@@ -102,34 +177,49 @@ impl FromStr for Version {
     }
 }
 
-/// Which versions will do: comparators of the `semver` crate, kept as they were given.
+/// Which versions will do: comparators that must all be satisfied, kept as they were given.
 #[derive(Debug, Clone)]
 pub struct Constraint {
     text: Arc<str>,
-    parsed: Arc<semver::VersionReq>,
+    /// None for a wildcard alone.
+    comparators: Arc<[Comparator]>,
 }
 
 impl Constraint {
     /// The longest constraint, in bytes.
     pub const LEN_MAX: usize = 128;
+    /// The most comparators of a constraint.
+    pub const COMPARATORS_MAX: usize = 32;
 
     /// Reads a constraint.
     ///
     /// # Errors
     /// [`ValueError::Constraint`] for anything that does not parse, or is too long.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
-        if bytes.len() > Self::LEN_MAX {
-            return Err(ValueError::Constraint);
+        text_within(bytes, Self::LEN_MAX).and_then(Self::parse).ok_or(ValueError::Constraint)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if is_wildcard(text.trim_matches(' ')) {
+            return Some(Self { text: text.into(), comparators: Arc::default() });
         }
-        let text = core::str::from_utf8(bytes).map_err(|_| ValueError::Constraint)?;
-        let parsed = semver::VersionReq::parse(text).map_err(|_| ValueError::Constraint)?;
-        Ok(Self { text: text.into(), parsed: Arc::new(parsed) })
+        let list = text.split(',');
+        if list.clone().count() > Self::COMPARATORS_MAX {
+            return None;
+        }
+        let comparators = list.map(|comparator| Comparator::parse(comparator.trim_matches(' ')));
+        Some(Self { text: text.into(), comparators: comparators.collect::<Option<_>>()? })
     }
 
     /// Whether a version will do.
+    ///
+    /// A pre-release must be asked for: besides satisfying all comparators, it needs one that names a pre-release of
+    /// the same major, minor and patch.
     #[must_use]
     pub fn allows(&self, version: &Version) -> bool {
-        self.parsed.matches(&version.0)
+        let all_satisfied = self.comparators.iter().all(|comparator| comparator.is_satisfied_by(version));
+        let is_asked_for = || self.comparators.iter().any(|comparator| comparator.asks_for_pre_release_of(version));
+        all_satisfied && (version.pre_release().is_empty() || is_asked_for())
     }
 
     /// The constraint as it was given.
@@ -176,8 +266,220 @@ impl FromStr for Constraint {
     }
 }
 
+/// An operator, and the version or the front part of one that it compares with.
+#[derive(Debug)]
+struct Comparator {
+    operator: Operator,
+    /// Major, minor, patch; those that are not given are 0.
+    numbers: [u64; 3],
+    /// How many of the numbers are given: 1 to 3.
+    given: usize,
+    /// Empty for a release, and where not all numbers are given.
+    pre_release: Box<str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Exact,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    /// Not less, and of the same minor.
+    Tilde,
+    /// Not less, and the same up to the first number that is not 0.
+    Caret,
+}
+
+impl Operator {
+    /// Every operator by its sign; a sign that begins with another one comes first.
+    const SIGNS: [(&str, Self); 7] = [
+        (">=", Self::GreaterOrEqual),
+        ("<=", Self::LessOrEqual),
+        ("=", Self::Exact),
+        (">", Self::Greater),
+        ("<", Self::Less),
+        ("~", Self::Tilde),
+        ("^", Self::Caret),
+    ];
+
+    /// The operator in front of a text, if there is one, and what is behind it.
+    fn split(text: &str) -> (Option<Self>, &str) {
+        let mut found =
+            Self::SIGNS.into_iter().filter_map(|(sign, operator)| Some((operator, text.strip_prefix(sign)?)));
+        found.next().map_or((None, text), |(operator, rest)| (Some(operator), rest))
+    }
+}
+
+impl Comparator {
+    fn parse(text: &str) -> Option<Self> {
+        let (operator, text) = Operator::split(text);
+        let text = text.trim_start_matches(' ');
+        let parts = Parts::of(text)?;
+        let mut numbers = parts.numbers.split('.');
+        let major = number(numbers.next()?)?;
+        let minor = numbers.next().map_or(Some(None), number_or_wildcard)?;
+        let patch = numbers.next().map_or(Some(None), number_or_wildcard)?;
+        if numbers.next().is_some() {
+            return None;
+        }
+        let (numbers, given) = match (minor, patch) {
+            (Some(minor), Some(patch)) => ([major, minor, patch], 3),
+            // Pre-releases and build metadata are those of whole versions.
+            _ if text != parts.numbers => return None,
+            (Some(minor), None) => ([major, minor, 0], 2),
+            (None, None) => ([major, 0, 0], 1),
+            (None, Some(_)) => return None,
+        };
+        let default = if parts.numbers.ends_with(['*', 'x', 'X']) { Operator::Exact } else { Operator::Caret };
+        Some(Self { operator: operator.unwrap_or(default), numbers, given, pre_release: parts.pre_release.into() })
+    }
+
+    /// Whether the version satisfies it, pre-releases that are not asked for included.
+    fn is_satisfied_by(&self, version: &Version) -> bool {
+        let order = self.order_of(version);
+        // A front part stands for its releases.
+        let is_equal = order.is_eq() && (self.is_whole() || version.pre_release().is_empty());
+        match self.operator {
+            Operator::Exact => is_equal,
+            Operator::Greater => order.is_gt(),
+            Operator::GreaterOrEqual => order.is_gt() || is_equal,
+            Operator::Less => order.is_lt(),
+            Operator::LessOrEqual => order.is_lt() || is_equal,
+            Operator::Tilde => is_equal || order.is_gt() && self.shares_numbers(version, 2),
+            // Of a front part, pre-releases are not less either.
+            Operator::Caret => order.is_ge() && self.shares_numbers(version, self.first_not_zero()),
+        }
+    }
+
+    /// Whether it names a pre-release of the same numbers as the version's.
+    fn asks_for_pre_release_of(&self, version: &Version) -> bool {
+        !self.pre_release.is_empty() && self.numbers == version.numbers
+    }
+
+    /// How the version compares in what is given.
+    fn order_of(&self, version: &Version) -> Ordering {
+        let numbers = version.numbers.iter().take(self.given).cmp(self.numbers.iter().take(self.given));
+        if self.is_whole() {
+            numbers.then_with(|| cmp_pre_releases(version.pre_release(), &self.pre_release))
+        } else {
+            numbers
+        }
+    }
+
+    /// Whether all numbers are given.
+    fn is_whole(&self) -> bool {
+        self.given == self.numbers.len()
+    }
+
+    /// Whether the first `count` numbers are the version's.
+    fn shares_numbers(&self, version: &Version, count: usize) -> bool {
+        self.numbers.iter().take(count).eq(version.numbers.iter().take(count))
+    }
+
+    /// How many numbers there are up to the first that is not 0, or to the last that is given.
+    fn first_not_zero(&self) -> usize {
+        let zeros = self.numbers.iter().take_while(|number| **number == 0).count();
+        zeros.saturating_add(1).min(self.given)
+    }
+}
+
+fn is_wildcard(text: &str) -> bool {
+    matches!(text, "*" | "x" | "X")
+}
+
+/// The number, or none for a wildcard; no answer for anything else.
+fn number_or_wildcard(text: &str) -> Option<Option<u64>> {
+    if is_wildcard(text) { Some(None) } else { number(text).map(Some) }
+}
+
+/// A version, or the front part of one, by its punctuation; the numbers are not read yet.
+struct Parts<'a> {
+    numbers: &'a str,
+    /// Valid identifiers; empty if there is no hyphen.
+    pre_release: &'a str,
+    /// The text up to the build metadata, which is valid.
+    precedence: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let (precedence, build) = split_once(text, '+');
+        let (numbers, pre_release) = split_once(precedence, '-');
+        let is_valid = build.is_none_or(|build| build.split('.').all(is_identifier))
+            && pre_release.is_none_or(|pre_release| pre_release.split('.').all(is_pre_release_identifier));
+        is_valid.then_some(Self { numbers, pre_release: pre_release.unwrap_or_default(), precedence })
+    }
+}
+
+fn split_once(text: &str, separator: char) -> (&str, Option<&str>) {
+    text.split_once(separator).map_or((text, None), |(front, back)| (front, Some(back)))
+}
+
+/// The bytes as text if they are not too long.
+fn text_within(bytes: &[u8], len_max: usize) -> Option<&str> {
+    if bytes.len() > len_max { None } else { core::str::from_utf8(bytes).ok() }
+}
+
+/// A decimal number without leading zeros.
+fn number(text: &str) -> Option<u64> {
+    // A sign is what parse would take beyond digits.
+    if !is_numeric(text) || has_leading_zero(text) { None } else { text.parse().ok() }
+}
+
+fn is_identifier(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn is_pre_release_identifier(text: &str) -> bool {
+    is_identifier(text) && !(is_numeric(text) && has_leading_zero(text))
+}
+
+fn is_numeric(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn has_leading_zero(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0')
+}
+
+/// A pre-release comes before its release.
+fn cmp_pre_releases(a: &str, b: &str) -> Ordering {
+    a.is_empty().cmp(&b.is_empty()).then_with(|| cmp_identifiers(a, b))
+}
+
+/// Identifier by identifier; of two lists that begin alike, the longer one is larger.
+fn cmp_identifiers(a: &str, b: &str) -> Ordering {
+    a.split('.').map(Identifier::of).cmp(b.split('.').map(Identifier::of))
+}
+
+/// What stands between two dots; numbers are less than texts.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Identifier<'a> {
+    /// Of two numbers without leading zeros the longer one is larger. Build metadata may have such zeros: of the same
+    /// number, the one with more of them is larger.
+    Number {
+        significant_len: usize,
+        significant: &'a str,
+        len: usize,
+    },
+    Text(&'a str),
+}
+
+impl<'a> Identifier<'a> {
+    fn of(text: &'a str) -> Self {
+        if !is_numeric(text) {
+            return Self::Text(text);
+        }
+        let significant = text.trim_start_matches('0');
+        Self::Number { significant_len: significant.len(), significant, len: text.len() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
@@ -204,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn constraints_follow_the_crate() {
+    fn constraints_allow_versions() {
         for (constraint, version, allows) in [
             ("1.0.0", "1.9.0", true),
             ("1.0.0", "2.0.0", false),

@@ -205,6 +205,7 @@ fn limits_and_defaults_are_those_of_the_code() {
         ("PREREQUISITE_DEPTH_MAX", PREREQUISITE_DEPTH_MAX.into()),
         ("VERSION_LEN_MAX", size(Version::LEN_MAX)),
         ("CONSTRAINT_LEN_MAX", size(Constraint::LEN_MAX)),
+        ("COMPARATORS_MAX", size(Constraint::COMPARATORS_MAX)),
         ("VERSIONS_MIN", (*Registry::MAX_VERSIONS.start()).into()),
         ("VERSIONS_MAX", (*Registry::MAX_VERSIONS.end()).into()),
         ("REQUIREMENTS_MAX", size(REQUIREMENTS_MAX)),

@@ -36,3 +36,4 @@ mod rules;
 mod search;
 mod tree;
 mod vectors;
+mod versions;
