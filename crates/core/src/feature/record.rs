@@ -475,7 +475,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    const VERSION: u8 = 1;
+    /// The first byte of the encoding.
+    pub const VERSION: u8 = 1;
 
     /// Whether the policy has an encoding: at most 16 prerequisites, strictly ascending.
     #[must_use]

@@ -237,8 +237,10 @@ impl Strategy {
             Self::Custom { on_complete, .. } => *on_complete,
         }
     }
+}
 
-    pub(crate) fn encode(&self, out: &mut Writer) {
+impl Encode for Strategy {
+    fn encode(&self, out: &mut Writer) {
         self.kind().encode(out);
         match self {
             Self::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => {
@@ -267,12 +269,11 @@ impl Strategy {
             }
         }
     }
+}
 
-    /// Reads a strategy: widths and tags only. Whether it makes a plan is for [`Plan::compile`].
-    ///
-    /// # Errors
-    /// What is wrong with the bytes.
-    pub fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+/// Widths and tags only. Whether a strategy makes a plan is for [`Plan::compile`].
+impl Decode for Strategy {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match StrategyKind::decode(input)? {
             StrategyKind::Canary => Self::Canary {
                 initial_bps: input.u16()?,
