@@ -8,17 +8,13 @@ use std::collections::BTreeMap;
 
 use coalmine_core::{
     Address, Advance, Bucketing, CommandKind, Decode, Encode, FeedKind, FeedPart, Gate, Hash, Lifetime, OnComplete,
-    Payload, Reader, Reason, Role, Strategy, StrategyKind, Writer,
+    Payload, Policy, Reader, Reason, Role, Strategy, StrategyKind, Writer,
 };
 
 use super::json::{Entry, Object, Problem, Val, quoted};
 
 /// The deepest schedule inside a schedule that has a JSON form.
 const SCHEDULE_DEPTH_MAX: usize = 8;
-/// The version byte in front of a policy.
-const POLICY_VERSION: u8 = 1;
-/// Shorthands for a report.
-const SUGAR: [&str; 3] = ["record_success", "record_error", "record_invariant"];
 
 /// The names of an enum and the bytes that stand for them.
 #[derive(Debug)]
@@ -111,8 +107,8 @@ enum Absent {
     Default(&'static str),
     /// This value, in JSON; the writer leaves it out too.
     Silent(&'static str),
-    /// The deadline that follows from the strategy in the bytes so far; the writer names it all the same.
-    Deadline,
+    /// The value that core's default of this record has there; the writer names it all the same.
+    Standard,
 }
 
 #[derive(Debug)]
@@ -134,6 +130,10 @@ const fn default(key: &'static str, kind: Kind, value: &'static str) -> Field {
     Field { key, kind, absent: Absent::Default(value) }
 }
 
+const fn standard(key: &'static str, kind: Kind) -> Field {
+    Field { key, kind, absent: Absent::Standard }
+}
+
 const fn silent(key: &'static str, kind: Kind, value: &'static str) -> Field {
     Field { key, kind, absent: Absent::Silent(value) }
 }
@@ -149,74 +149,70 @@ const STAGE: &[Field] = &[
     default("gate", Kind::Tag(GATE), "\"time\""),
 ];
 
-/// The fields of a deploy: those of its strategy, and the terms with the defaults of the strategy.
-macro_rules! deploy {
-    ([$($own:expr,)*], success $success:literal, error $error:literal, min_requests $min:literal, promote $promote:literal) => {
-        const {
-            &[
-                PLUGIN,
-                VERSION,
-                required("strategy", Kind::Tag(STRATEGY)),
-                $($own,)*
-                default("error_threshold_bps", Kind::U16, $error),
-                default("success_threshold_bps", Kind::U16, $success),
-                default("min_requests", Kind::U64, $min),
-                Field { key: "max_blocks", kind: Kind::U32, absent: Absent::Deadline },
-                default("auto_promote", Kind::Bool, $promote),
-                default("auto_rollback", Kind::Bool, "true"),
-                default("regression_z_centi", Kind::U16, "0"),
-            ]
-        }
-    };
-}
+/// The fields of a deploy in front of those of its strategy.
+const DEPLOY: &[Field] = &[PLUGIN, VERSION, required("strategy", Kind::Tag(STRATEGY))];
 
-const fn deploy_fields(strategy: StrategyKind) -> &'static [Field] {
-    match strategy {
-        StrategyKind::Canary => deploy!(
-            [
-                default("initial_bps", Kind::U16, "500"),
-                default("increment_bps", Kind::U16, "500"),
-                default("increment_blocks", Kind::U32, "60"),
-                default("max_bps", Kind::U16, "5000"),
-                default("observation_blocks", Kind::U32, "180"),
-            ],
-            success "9900", error "100", min_requests "100", promote "true"
-        ),
-        StrategyKind::Rolling => deploy!(
-            [
-                default("initial_bps", Kind::U16, "1000"),
-                default("increment_bps", Kind::U16, "1000"),
-                default("increment_blocks", Kind::U32, "30"),
-            ],
-            success "9500", error "500", min_requests "50", promote "true"
-        ),
-        StrategyKind::BlueGreen => deploy!(
-            [default("health_blocks", Kind::U32, "60"), default("bake_blocks", Kind::U32, "60"),],
-            success "0", error "500", min_requests "50", promote "true"
-        ),
-        StrategyKind::AbTest => deploy!(
-            [default("share_bps", Kind::U16, "5000"), default("duration_blocks", Kind::U32, "8640"),],
-            success "9500", error "500", min_requests "1000", promote "false"
-        ),
-        StrategyKind::Custom => deploy!(
-            [default("on_complete", Kind::Tag(ON_COMPLETE), "\"promote\""), required("stages", Kind::Stages),],
-            success "9500", error "500", min_requests "100", promote "true"
-        ),
+/// The fields of a strategy behind its tag. Their defaults are those of [`Strategy::with_defaults`].
+///
+/// [`Strategy::with_defaults`]: coalmine_core::Strategy::with_defaults
+const fn strategy_fields(kind: StrategyKind) -> &'static [Field] {
+    match kind {
+        StrategyKind::Canary => {
+            const {
+                &[
+                    standard("initial_bps", Kind::U16),
+                    standard("increment_bps", Kind::U16),
+                    standard("increment_blocks", Kind::U32),
+                    standard("max_bps", Kind::U16),
+                    standard("observation_blocks", Kind::U32),
+                ]
+            }
+        }
+        StrategyKind::Rolling => {
+            const {
+                &[
+                    standard("initial_bps", Kind::U16),
+                    standard("increment_bps", Kind::U16),
+                    standard("increment_blocks", Kind::U32),
+                ]
+            }
+        }
+        StrategyKind::BlueGreen => {
+            const { &[standard("health_blocks", Kind::U32), standard("bake_blocks", Kind::U32)] }
+        }
+        StrategyKind::AbTest => const { &[standard("share_bps", Kind::U16), standard("duration_blocks", Kind::U32)] },
+        StrategyKind::Custom => {
+            const { &[standard("on_complete", Kind::Tag(ON_COMPLETE)), required("stages", Kind::Stages)] }
+        }
     }
 }
 
+/// The terms of a deploy. Their defaults are those of [`Strategy::default_terms`].
+///
+/// [`Strategy::default_terms`]: coalmine_core::Strategy::default_terms
+const TERMS: &[Field] = &[
+    standard("error_threshold_bps", Kind::U16),
+    standard("success_threshold_bps", Kind::U16),
+    standard("min_requests", Kind::U64),
+    standard("max_blocks", Kind::U32),
+    standard("auto_promote", Kind::Bool),
+    standard("auto_rollback", Kind::Bool),
+    standard("regression_z_centi", Kind::U16),
+];
+
+/// The fields of a policy behind its version. Their defaults are those of `Policy::default()`.
 const POLICY: &[Field] = &[
-    default("bucketing", Kind::Tag(BUCKETING), "\"sha256\""),
-    default("advance", Kind::Tag(ADVANCE), "\"automatic\""),
-    default("salt", Kind::U64, "0"),
-    default("min_samples", Kind::U32, "10"),
-    default("window_blocks", Kind::U32, "0"),
-    default("step_min_operations", Kind::U64, "0"),
-    default("max_invariant_failures", Kind::U64, "0"),
-    default("max_latency", Kind::U64, "0"),
-    default("lifetime", Kind::Tag(LIFETIME), "\"permanent\""),
-    default("expires_at", Kind::U32, "0"),
-    default("prerequisites", Kind::Names, "[]"),
+    standard("bucketing", Kind::Tag(BUCKETING)),
+    standard("advance", Kind::Tag(ADVANCE)),
+    standard("salt", Kind::U64),
+    standard("min_samples", Kind::U32),
+    standard("window_blocks", Kind::U32),
+    standard("step_min_operations", Kind::U64),
+    standard("max_invariant_failures", Kind::U64),
+    standard("max_latency", Kind::U64),
+    standard("lifetime", Kind::Tag(LIFETIME)),
+    standard("expires_at", Kind::U32),
+    standard("prerequisites", Kind::Names),
 ];
 
 /// An item of the feed behind its id.
@@ -301,8 +297,8 @@ const fn fields(kind: CommandKind) -> &'static [Field] {
                 ]
             }
         }
-        // What follows depends on the strategy.
-        CommandKind::Deploy => const { &[PLUGIN, VERSION, required("strategy", Kind::Tag(STRATEGY))] },
+        // The fields of its strategy follow, and its terms.
+        CommandKind::Deploy => DEPLOY,
         CommandKind::Pause
         | CommandKind::Resume
         | CommandKind::Promote
@@ -355,41 +351,10 @@ const fn fields(kind: CommandKind) -> &'static [Field] {
     }
 }
 
-/// The fields of the command in this object.
-fn fields_of_object(kind: CommandKind, command: &Object<'_>) -> Result<&'static [Field], Problem> {
-    if kind != CommandKind::Deploy {
-        return Ok(fields(kind));
-    }
-    let names = || StrategyKind::ALL.iter().map(|strategy| strategy.name()).collect();
-    let strategy = command.need("strategy").map_err(|problem| problem.in_key(kind.name()))?;
-    let strategy = strategy.one_of("strategy", StrategyKind::from_name, names);
-    Ok(deploy_fields(strategy.map_err(|problem| problem.in_key("strategy"))?))
-}
-
-/// The fields of the command in these bytes, behind its tag.
-fn fields_of_bytes(kind: CommandKind, input: &Reader<'_>) -> Option<&'static [Field]> {
-    if kind != CommandKind::Deploy {
-        return Some(fields(kind));
-    }
-    let mut input = input.clone();
-    input.lp8().ok()?;
-    input.lp8().ok()?;
-    Some(deploy_fields(StrategyKind::decode(&mut input).ok()?))
-}
-
-/// The default deadline of the deploy in these bytes.
-fn deadline(bytes: &[u8]) -> u32 {
-    let mut input = Reader::new(bytes);
-    let mut strategy = || {
-        input.u8()?;
-        input.lp8()?;
-        input.lp8()?;
-        Strategy::decode(&mut input)
-    };
-    strategy().map_or(0, |strategy| strategy.default_terms().max_blocks)
-}
-
 // JSON to bytes.
+
+/// Shorthands for a report.
+const SUGAR: [&str; 3] = ["record_success", "record_error", "record_invariant"];
 
 /// The bytes of an entry of `txs`, and how many times they stand there.
 pub(super) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> Result<(Vec<u8>, u32), Problem> {
@@ -450,14 +415,18 @@ fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Ve
         let names = || CommandKind::ALL.iter().map(|kind| kind.name()).chain(SUGAR).collect();
         let kind = op.one_of("op", CommandKind::from_name, names)?;
         out.u8(kind.tag());
-        let fields = fields_of_object(kind, command)?;
-        object_bytes(command, kind.name(), fields, &[&["op"], also].concat(), depth, &mut out)?;
+        let also = [&["op"], also].concat();
+        if kind == CommandKind::Deploy {
+            deploy_bytes(command, kind.name(), &also, depth, &mut out)?;
+        } else {
+            object_bytes(command, kind.name(), fields(kind), &also, depth, &mut out)?;
+        }
     }
     fits("a command", out.len(), u16::MAX.into()).map_err(|message| command.problem(message))?;
     Ok(out.into_bytes())
 }
 
-/// The fields of an object that is `what`, in the order of the table.
+/// An object that is `what`, all of whose fields are in one list and none has a default of core.
 fn object_bytes(
     object: &Object<'_>,
     what: &str,
@@ -467,22 +436,59 @@ fn object_bytes(
     out: &mut Writer,
 ) -> Result<(), Problem> {
     object.only(what, also.iter().copied().chain(fields.iter().map(|field| field.key)))?;
+    fields_bytes(object, what, fields, &[], depth, out)
+}
+
+/// A deploy: its strategy says which fields it has and which defaults its terms have.
+fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, out: &mut Writer) -> Result<(), Problem> {
+    let names = || StrategyKind::ALL.iter().map(|strategy| strategy.name()).collect();
+    let kind = object.need("strategy").map_err(|problem| problem.in_key(what))?;
+    let kind = kind.one_of("strategy", StrategyKind::from_name, names).map_err(|problem| problem.in_key("strategy"))?;
+    let own = strategy_fields(kind);
+    object.only(what, also.iter().copied().chain([DEPLOY, own, TERMS].into_iter().flatten().map(|field| field.key)))?;
+
+    fields_bytes(object, what, DEPLOY, &[], depth, out)?;
+    let standard = Strategy::with_defaults(kind);
+    let mut strategy = Writer::default();
+    kind.encode(&mut strategy);
+    let tag_len = strategy.len();
+    fields_bytes(object, what, own, standard.to_bytes().get(tag_len..).unwrap_or_default(), depth, &mut strategy)?;
+    out.raw(strategy.as_bytes().get(tag_len..).unwrap_or_default());
+    // The deadline depends on the stages; of a strategy that cannot be read, the defaults have to do.
+    let strategy = Strategy::from_bytes(strategy.as_bytes()).unwrap_or(standard);
+    fields_bytes(object, what, TERMS, &strategy.default_terms().to_bytes(), depth, out)
+}
+
+/// Some fields of an object, in the order of the table. `standard` has core's default of every field that needs one,
+/// behind each other.
+fn fields_bytes(
+    object: &Object<'_>,
+    what: &str,
+    fields: &[Field],
+    standard: &[u8],
+    depth: usize,
+    out: &mut Writer,
+) -> Result<(), Problem> {
+    let mut standard = Reader::new(standard);
     for Field { key, kind, absent } in fields {
+        // Read even where the object has the field, as the default of the next one stands behind it.
+        let mut default = String::new();
+        if matches!(absent, Absent::Standard) {
+            let is_read = kind.json(&mut standard, depth, &mut default).is_some();
+            debug_assert!(is_read, "the table and the encoding of core have the same fields");
+        }
         let value = match (object.get(key), absent) {
             (Some(value), Absent::Flag) => {
                 out.bool(true);
                 value
             }
-            (Some(value), Absent::Error | Absent::Default(_) | Absent::Silent(_) | Absent::Deadline) => value,
+            (Some(value), Absent::Error | Absent::Default(_) | Absent::Silent(_) | Absent::Standard) => value,
             (None, Absent::Flag) => {
                 out.bool(false);
                 continue;
             }
             (None, Absent::Default(value) | Absent::Silent(value)) => Val::document(value),
-            (None, Absent::Deadline) => {
-                out.u32(deadline(out.as_bytes()));
-                continue;
-            }
+            (None, Absent::Standard) => Val::document(&default),
             (None, Absent::Error) => object.need(key).map_err(|problem| problem.in_key(what))?,
         };
         kind.bytes(value, depth, out).map_err(|problem| problem.in_key(key))?;
@@ -594,8 +600,11 @@ impl Kind {
                 out.raw(list.as_bytes());
             }
             Self::Policy => {
-                out.u8(POLICY_VERSION);
-                object_bytes(&value.object()?, "policy", POLICY, &[], depth, out)?;
+                let (what, object) = ("policy", value.object()?);
+                object.only(what, POLICY.iter().map(|field| field.key))?;
+                out.u8(Policy::VERSION);
+                let standard = Policy::default().to_bytes();
+                fields_bytes(&object, what, POLICY, standard.get(1..).unwrap_or_default(), depth, out)?;
             }
             Self::Commands => commands_bytes(value, depth.saturating_add(1), out)?,
             Self::FeedItems => {
@@ -634,6 +643,7 @@ pub(super) fn transaction_json(payload: &Payload, signer: &Address) -> String {
     if is_written { out } else { format!("{{\"raw\":\"{}\"", hex::encode(&bytes)) }
 }
 
+/// Writes the fields of a transaction, without the closing brace.
 fn transaction_fields(bytes: &[u8], default: &Address, out: &mut String) -> Option<()> {
     let mut input = Reader::new(bytes);
     out.push('{');
@@ -671,8 +681,20 @@ fn command_fields(bytes: &[u8], depth: usize, out: &mut String) -> Option<()> {
     let kind = CommandKind::decode(&mut input).ok()?;
     push_key(out, "op");
     out.push_str(&quoted(kind.name()));
-    object_fields(fields_of_bytes(kind, &input)?, &mut input, depth, out)?;
+    if kind == CommandKind::Deploy {
+        deploy_fields(&mut input, depth, out)?;
+    } else {
+        object_fields(fields(kind), &mut input, depth, out)?;
+    }
     input.finish().ok()
+}
+
+fn deploy_fields(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
+    let mut ahead = input.clone();
+    ahead.lp8().ok()?;
+    ahead.lp8().ok()?;
+    let own = strategy_fields(StrategyKind::decode(&mut ahead).ok()?);
+    [DEPLOY, own, TERMS].into_iter().try_for_each(|fields| object_fields(fields, input, depth, out))
 }
 
 fn object_fields(fields: &[Field], input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
@@ -742,7 +764,7 @@ impl Kind {
                 out.push(']');
             }
             Self::Policy => {
-                if input.u8().ok()? != POLICY_VERSION {
+                if input.u8().ok()? != Policy::VERSION {
                     return None;
                 }
                 out.push('{');
