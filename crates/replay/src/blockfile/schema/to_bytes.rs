@@ -1,0 +1,285 @@
+//! JSON to bytes.
+
+use std::collections::BTreeMap;
+
+use coalmine_core::{Address, CommandKind, Decode, Encode, Hash, Policy, Reader, Strategy, StrategyKind, Writer};
+
+use super::table::{
+    Absent, DEPLOY, FEED_ITEM, Field, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, TERMS, fields, strategy_fields,
+};
+use crate::blockfile::json::{Entry, Object, Problem, Val};
+
+/// Shorthands for a report.
+const SUGAR: [&str; 3] = ["record_success", "record_error", "record_invariant"];
+
+/// The bytes of an entry of `txs`, and how many times they stand there.
+pub(in crate::blockfile) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> Result<(Vec<u8>, u32), Problem> {
+    const REPEAT: &str = "repeat";
+    const SIGNER: &str = "signer";
+    const COMMANDS: &str = "commands";
+    const RAW: &str = "raw";
+
+    let tx = tx.object()?;
+    let repeat = tx.get(REPEAT).map_or(Ok(1), |repeat| repeat.u32().map_err(|problem| problem.in_key(REPEAT)))?;
+    if let Some(raw) = tx.get(RAW) {
+        tx.only("a raw transaction", [RAW, REPEAT].into_iter())?;
+        return raw.hex().map(|bytes| (bytes, repeat)).map_err(|problem| problem.in_key(RAW));
+    }
+    let signer = match tx.get(SIGNER) {
+        Some(signer) => signer.parse().map_err(|problem| problem.in_key(SIGNER))?,
+        None => *signer,
+    };
+    let mut out = Writer::default();
+    out.address(&signer);
+    if tx.get("op").is_some() {
+        out.u8(1);
+        out.lp16(&command_bytes(&tx, &[SIGNER, REPEAT], 0)?);
+    } else if let Some(commands) = tx.get(COMMANDS) {
+        tx.only("a transaction without \"op\"", [SIGNER, COMMANDS, REPEAT].into_iter())?;
+        commands_bytes(commands, 0, &mut out).map_err(|problem| problem.in_key(COMMANDS))?;
+    } else {
+        return Err(tx.problem("a transaction needs \"op\", \"commands\" or \"raw\""));
+    }
+    Ok((out.into_bytes(), repeat))
+}
+
+/// A count, then each command behind its length.
+fn commands_bytes(commands: Val<'_>, depth: usize, out: &mut Writer) -> Result<(), Problem> {
+    let mut count: u8 = 0;
+    let mut list = Writer::default();
+    for command in commands.elements()? {
+        let command = command?;
+        count = count.checked_add(1).ok_or_else(|| command.problem("the count of commands has room for 255"))?;
+        list.lp16(&command_bytes(&command.object()?, &[], depth)?);
+    }
+    out.u8(count);
+    out.raw(list.as_bytes());
+    Ok(())
+}
+
+/// The bytes of a command. `also` are keys of the transaction that stand beside its own.
+fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Vec<u8>, Problem> {
+    if depth > SCHEDULE_DEPTH_MAX {
+        return Err(command.problem(format!("schedules are nested more than {SCHEDULE_DEPTH_MAX} deep")));
+    }
+    let op = command.need("op")?;
+    let name = op.string()?;
+    let mut out = Writer::default();
+    if SUGAR.contains(&&*name) {
+        sugar_bytes(&name, command, also, &mut out)?;
+    } else {
+        let names = || CommandKind::ALL.iter().map(|kind| kind.name()).chain(SUGAR).collect();
+        let kind = op.one_of("op", CommandKind::from_name, names)?;
+        out.u8(kind.tag());
+        let also = [&["op"], also].concat();
+        if kind == CommandKind::Deploy {
+            deploy_bytes(command, kind.name(), &also, depth, &mut out)?;
+        } else {
+            object_bytes(command, kind.name(), fields(kind), &also, depth, &mut out)?;
+        }
+    }
+    fits("a command", out.len(), u16::MAX.into()).map_err(|message| command.problem(message))?;
+    Ok(out.into_bytes())
+}
+
+/// An object that is `what`, all of whose fields are in one list and none has a default of core.
+fn object_bytes(
+    object: &Object<'_>,
+    what: &str,
+    fields: &[Field],
+    also: &[&str],
+    depth: usize,
+    out: &mut Writer,
+) -> Result<(), Problem> {
+    object.only(what, also.iter().copied().chain(fields.iter().map(|field| field.key)))?;
+    fields_bytes(object, what, fields, &[], depth, out)
+}
+
+/// A deploy: its strategy says which fields it has and which defaults its terms have.
+fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, out: &mut Writer) -> Result<(), Problem> {
+    let names = || StrategyKind::ALL.iter().map(|strategy| strategy.name()).collect();
+    let kind = object.need("strategy").map_err(|problem| problem.in_key(what))?;
+    let kind = kind.one_of("strategy", StrategyKind::from_name, names).map_err(|problem| problem.in_key("strategy"))?;
+    let own = strategy_fields(kind);
+    object.only(what, also.iter().copied().chain([DEPLOY, own, TERMS].into_iter().flatten().map(|field| field.key)))?;
+
+    fields_bytes(object, what, DEPLOY, &[], depth, out)?;
+    let standard = Strategy::with_defaults(kind);
+    let mut strategy = Writer::default();
+    kind.encode(&mut strategy);
+    let tag_len = strategy.len();
+    fields_bytes(object, what, own, standard.to_bytes().get(tag_len..).unwrap_or_default(), depth, &mut strategy)?;
+    out.raw(strategy.as_bytes().get(tag_len..).unwrap_or_default());
+    // The deadline depends on the stages; of a strategy that cannot be read, the defaults have to do.
+    let strategy = Strategy::from_bytes(strategy.as_bytes()).unwrap_or(standard);
+    fields_bytes(object, what, TERMS, &strategy.default_terms().to_bytes(), depth, out)
+}
+
+/// Some fields of an object, in the order of the table. `standard` has core's default of every field that needs one,
+/// behind each other.
+fn fields_bytes(
+    object: &Object<'_>,
+    what: &str,
+    fields: &[Field],
+    standard: &[u8],
+    depth: usize,
+    out: &mut Writer,
+) -> Result<(), Problem> {
+    let mut standard = Reader::new(standard);
+    for Field { key, kind, absent } in fields {
+        // Read even where the object has the field, as the default of the next one stands behind it.
+        let mut default = String::new();
+        if matches!(absent, Absent::Standard) {
+            let is_read = kind.json(&mut standard, depth, &mut default).is_some();
+            debug_assert!(is_read, "the table and the encoding of core have the same fields");
+        }
+        let value = match (object.get(key), absent) {
+            (Some(value), Absent::Flag) => {
+                out.bool(true);
+                value
+            }
+            (Some(value), Absent::Error | Absent::Default(_) | Absent::Silent(_) | Absent::Standard) => value,
+            (None, Absent::Flag) => {
+                out.bool(false);
+                continue;
+            }
+            (None, Absent::Default(value) | Absent::Silent(value)) => Val::document(value),
+            (None, Absent::Standard) => Val::document(&default),
+            (None, Absent::Error) => object.need(key).map_err(|problem| problem.in_key(what))?,
+        };
+        kind.bytes(value, depth, out).map_err(|problem| problem.in_key(key))?;
+    }
+    Ok(())
+}
+
+/// A report from one of its shorthands.
+fn sugar_bytes(name: &str, command: &Object<'_>, also: &[&str], out: &mut Writer) -> Result<(), Problem> {
+    let is_invariant = name == "record_invariant";
+    let own = if is_invariant { ["op", "name", "ok", "count"] } else { ["op", "name", "count", "latency"] };
+    command.only(name, own.into_iter().chain(also.iter().copied()))?;
+
+    let feature = command.need("name").map_err(|problem| problem.in_key(name))?;
+    let count = command.get("count").map_or(Ok(1), |count| count.u32().map_err(|problem| problem.in_key("count")))?;
+    let ok = match name {
+        "record_success" => true,
+        "record_error" => false,
+        _ => {
+            let ok = command.need("ok").map_err(|problem| problem.in_key(name))?;
+            ok.bool().map_err(|problem| problem.in_key("ok"))?
+        }
+    };
+    let mut latencies = (0, 0);
+    if let Some(latency) = command.get("latency") {
+        let peak = latency.integer(u64::MAX).map_err(|problem| problem.in_key("latency"))?;
+        let total = u64::from(count).checked_mul(peak).ok_or_else(|| {
+            let max = u64::MAX;
+            latency.problem(format!("latency: {count} times {peak} is out of range; the total must be 0 to {max}"))
+        })?;
+        latencies = (total, if count > 0 { peak } else { 0 });
+    }
+
+    out.u8(CommandKind::Report.tag());
+    Kind::Name.bytes(feature, 0, out).map_err(|problem| problem.in_key("name"))?;
+    let of = |counted: bool| if counted { count } else { 0 };
+    out.u32(of(!is_invariant && ok));
+    out.u32(of(!is_invariant && !ok));
+    out.u64(latencies.0);
+    out.u64(latencies.1);
+    out.u32(of(is_invariant));
+    out.u32(of(is_invariant && !ok));
+    Ok(())
+}
+
+fn fits(what: &str, len: usize, max: usize) -> Result<(), String> {
+    if len > max { Err(format!("{len} bytes; the length of {what} has room for {max}")) } else { Ok(()) }
+}
+
+impl Kind {
+    fn bytes(self, value: Val<'_>, depth: usize, out: &mut Writer) -> Result<(), Problem> {
+        match self {
+            Self::Name => {
+                let text = value.string()?;
+                fits("a name", text.len(), u8::MAX.into()).map_err(|message| value.problem(message))?;
+                out.lp8(text.as_bytes());
+            }
+            Self::Text => {
+                let text = value.string()?;
+                fits("a text", text.len(), u16::MAX.into()).map_err(|message| value.problem(message))?;
+                out.lp16(text.as_bytes());
+            }
+            Self::U8 => out.u8(value.u8()?),
+            Self::U16 => out.u16(value.u16()?),
+            Self::Hash => out.hash(&value.parse::<Hash>()?),
+            Self::Bytes => {
+                let bytes = value.hex()?;
+                fits("bytes", bytes.len(), u16::MAX.into()).map_err(|message| value.problem(message))?;
+                out.lp16(&bytes);
+            }
+            Self::Pairs => {
+                let object = value.object()?;
+                let count = u8::try_from(object.len());
+                out.u8(count.map_err(|_| value.problem("the count of pairs has room for 255"))?);
+                let mut entries: Vec<Entry<'_>> = object.entries().collect();
+                entries.sort_by(|a, b| a.key.cmp(&b.key));
+                for entry in entries {
+                    fits("a name", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
+                    out.lp8(entry.key.as_bytes());
+                    Self::Name.bytes(entry.value, depth, out).map_err(|problem| problem.in_key(&entry.key))?;
+                }
+            }
+            Self::Stages => {
+                let mut count: u8 = 0;
+                let mut list = Writer::default();
+                for stage in value.elements()? {
+                    let stage = stage?;
+                    count =
+                        count.checked_add(1).ok_or_else(|| stage.problem("the count of stages has room for 255"))?;
+                    object_bytes(&stage.object()?, "a stage", STAGE, &[], depth, &mut list)?;
+                }
+                out.u8(count);
+                out.raw(list.as_bytes());
+            }
+            Self::U32 => out.u32(value.u32()?),
+            Self::U64 => out.u64(value.integer(u64::MAX)?),
+            Self::Bool => out.bool(value.bool()?),
+            Self::Address => out.address(&value.parse()?),
+            Self::Tag(tags) => out.u8(tags.read(value)?),
+            Self::Names => {
+                let mut count: u8 = 0;
+                let mut list = Writer::default();
+                for name in value.elements()? {
+                    let name = name?;
+                    count = count.checked_add(1).ok_or_else(|| name.problem("the count of names has room for 255"))?;
+                    Self::Name.bytes(name, depth, &mut list)?;
+                }
+                out.u8(count);
+                out.raw(list.as_bytes());
+            }
+            Self::Policy => {
+                let (what, object) = ("policy", value.object()?);
+                object.only(what, POLICY.iter().map(|field| field.key))?;
+                out.u8(Policy::VERSION);
+                let standard = Policy::default().to_bytes();
+                fields_bytes(&object, what, POLICY, standard.get(1..).unwrap_or_default(), depth, out)?;
+            }
+            Self::Commands => commands_bytes(value, depth.saturating_add(1), out)?,
+            Self::FeedItems => {
+                let mut items = BTreeMap::new();
+                for entry in value.object()?.entries() {
+                    fits("an id", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
+                    let mut item = Writer::default();
+                    item.lp8(entry.key.as_bytes());
+                    let fields = entry.value.object().map_err(|problem| problem.in_key(&entry.key))?;
+                    object_bytes(&fields, "an item", FEED_ITEM, &[], depth, &mut item)
+                        .map_err(|problem| problem.in_key(&entry.key))?;
+                    items.insert(entry.key, item);
+                }
+                let count = u16::try_from(items.len())
+                    .map_err(|_| value.problem(format!("the count of items has room for {}", u16::MAX)))?;
+                out.u16(count);
+                items.values().for_each(|item| out.raw(item.as_bytes()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Bytes to JSON. `None` is what JSON cannot express.
+
+use coalmine_core::{Address, CommandKind, Decode, Policy, Reader, StrategyKind};
+
+use super::table::{
+    Absent, DEPLOY, FEED_ITEM, Field, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, TERMS, fields, strategy_fields,
+};
+use crate::blockfile::json::quoted;
+
+/// Writes the fields of a transaction, without the closing brace.
+pub(super) fn transaction_fields(bytes: &[u8], default: &Address, out: &mut String) -> Option<()> {
+    let mut input = Reader::new(bytes);
+    out.push('{');
+    let signer = input.address().ok()?;
+    if signer != *default {
+        push_key(out, "signer");
+        out.push_str(&quoted(&signer.to_string()));
+    }
+    if bytes.get(Address::LEN) == Some(&1) {
+        input.u8().ok()?;
+        command_fields(input.lp16().ok()?, 0, out)?;
+    } else {
+        push_key(out, "commands");
+        commands_json(&mut input, 0, out)?;
+    }
+    input.finish().ok()
+}
+
+fn commands_json(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
+    out.push('[');
+    for index in 0..input.u8().ok()? {
+        out.push_str(if index == 0 { "{" } else { ",{" });
+        command_fields(input.lp16().ok()?, depth, out)?;
+        out.push('}');
+    }
+    out.push(']');
+    Some(())
+}
+
+fn command_fields(bytes: &[u8], depth: usize, out: &mut String) -> Option<()> {
+    if depth > SCHEDULE_DEPTH_MAX {
+        return None;
+    }
+    let mut input = Reader::new(bytes);
+    let kind = CommandKind::decode(&mut input).ok()?;
+    push_key(out, "op");
+    out.push_str(&quoted(kind.name()));
+    if kind == CommandKind::Deploy {
+        deploy_fields(&mut input, depth, out)?;
+    } else {
+        object_fields(fields(kind), &mut input, depth, out)?;
+    }
+    input.finish().ok()
+}
+
+fn deploy_fields(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
+    let mut ahead = input.clone();
+    ahead.lp8().ok()?;
+    ahead.lp8().ok()?;
+    let own = strategy_fields(StrategyKind::decode(&mut ahead).ok()?);
+    [DEPLOY, own, TERMS].into_iter().try_for_each(|fields| object_fields(fields, input, depth, out))
+}
+
+fn object_fields(fields: &[Field], input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
+    for Field { key, kind, absent } in fields {
+        if matches!(absent, Absent::Flag) && !input.bool().ok()? {
+            continue;
+        }
+        let before = out.len();
+        push_key(out, key);
+        let start = out.len();
+        kind.json(input, depth, out)?;
+        if matches!(absent, Absent::Silent(value) if out.get(start..) == Some(*value)) {
+            out.truncate(before);
+        }
+    }
+    Some(())
+}
+
+/// Begins an entry of an object.
+fn push_key(out: &mut String, key: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push_str(&quoted(key));
+    out.push(':');
+}
+
+impl Kind {
+    pub(super) fn json(self, input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
+        match self {
+            Self::Name => out.push_str(&quoted(str::from_utf8(input.lp8().ok()?).ok()?)),
+            Self::Text => out.push_str(&quoted(str::from_utf8(input.lp16().ok()?).ok()?)),
+            Self::U8 => out.push_str(&input.u8().ok()?.to_string()),
+            Self::U16 => out.push_str(&input.u16().ok()?.to_string()),
+            Self::Hash => out.push_str(&quoted(&input.hash().ok()?.to_string())),
+            Self::Bytes => out.push_str(&quoted(&hex::encode(input.lp16().ok()?))),
+            Self::Pairs => {
+                out.push('{');
+                for _ in 0..input.u8().ok()? {
+                    push_key(out, str::from_utf8(input.lp8().ok()?).ok()?);
+                    Self::Name.json(input, depth, out)?;
+                }
+                out.push('}');
+            }
+            Self::Stages => {
+                out.push('[');
+                for index in 0..input.u8().ok()? {
+                    out.push_str(if index == 0 { "{" } else { ",{" });
+                    object_fields(STAGE, input, depth, out)?;
+                    out.push('}');
+                }
+                out.push(']');
+            }
+            Self::U32 => out.push_str(&input.u32().ok()?.to_string()),
+            Self::U64 => out.push_str(&input.u64().ok()?.to_string()),
+            Self::Bool => out.push_str(if input.bool().ok()? { "true" } else { "false" }),
+            Self::Address => out.push_str(&quoted(&input.address().ok()?.to_string())),
+            Self::Tag(tags) => out.push_str(&quoted((tags.name)(input.u8().ok()?)?)),
+            Self::Names => {
+                out.push('[');
+                for index in 0..input.u8().ok()? {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    Self::Name.json(input, depth, out)?;
+                }
+                out.push(']');
+            }
+            Self::Policy => {
+                if input.u8().ok()? != Policy::VERSION {
+                    return None;
+                }
+                out.push('{');
+                object_fields(POLICY, input, depth, out)?;
+                out.push('}');
+            }
+            Self::Commands => commands_json(input, depth.saturating_add(1), out)?,
+            Self::FeedItems => {
+                out.push('{');
+                for _ in 0..input.u16().ok()? {
+                    push_key(out, str::from_utf8(input.lp8().ok()?).ok()?);
+                    out.push('{');
+                    object_fields(FEED_ITEM, input, depth, out)?;
+                    out.push('}');
+                }
+                out.push('}');
+            }
+        }
+        Some(())
+    }
+}
