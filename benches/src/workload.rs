@@ -12,33 +12,11 @@ use coalmine_core::{
     OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Terms, Transaction, Version,
     VersionReport,
 };
+use coalmine_model::support::Random;
 
 pub(crate) const ADMIN: Address = Address([0xad; 20]);
 pub(crate) const OPERATOR: Address = Address([0x0b; 20]);
 pub(crate) const REPORTER: Address = Address([0x4e; 20]);
-
-/// SplitMix64.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let words = (0..len.div_ceil(8)).flat_map(|_| self.next().to_be_bytes());
-        words.take(len).collect()
-    }
-}
 
 /// The size of a ledger: how much of each thing it holds before it is measured.
 #[derive(Debug, Clone, Copy)]

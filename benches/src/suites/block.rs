@@ -11,11 +11,12 @@ use std::hint::black_box;
 use std::rc::Rc;
 
 use coalmine_core::{Block, Decode, Encode};
+use coalmine_model::support::Random;
 use coalmine_store::{Ledger, MemoryStore, Store};
 
 use crate::case::{Case, Goal, Runner, Suite, feed};
 use crate::clock::Clock;
-use crate::workload::{Random, Size, Traffic, block, commit, filled, filling, genesis, report};
+use crate::workload::{Size, Traffic, block, commit, filled, filling, genesis, report};
 
 pub(super) const FEATURES: u64 = 1_000;
 pub(super) const BLOCK_SIZES: [(usize, &str); 2] = [(1_000, "1 000"), (65_536, "65 536")];

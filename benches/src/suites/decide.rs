@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use coalmine_core::{Address, Handle, Name, State};
+use coalmine_model::support::Random;
 use sha2::{Digest, Sha256};
 
 use super::{Shared, shared};
 use crate::case::{Case, Goal, Ratio, Runner, Suite};
 use crate::clock::Clock;
-use crate::workload::{Random, Size, commit, filled, genesis, name, overrides, user};
+use crate::workload::{Size, commit, filled, genesis, name, overrides, user};
 
 /// Enough questions to leave the first caches behind.
 const QUESTIONS: u64 = 8_192;

@@ -8,12 +8,13 @@ use std::cell::{LazyCell, RefCell};
 use std::hint::black_box;
 
 use coalmine_core::{Block, Payload, State};
+use coalmine_model::support::Random;
 
 use super::single::prepare_root;
 use super::{Shared, shared};
 use crate::case::{Case, Ratio, Runner, Suite, feed, repeat};
 use crate::clock::Clock;
-use crate::workload::{Random, Size, block, commit, filled, report};
+use crate::workload::{Size, block, commit, filled, report};
 
 const FEATURES: u64 = 100;
 /// How much larger than at the smallest size a figure may be.

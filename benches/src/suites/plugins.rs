@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use coalmine_core::{Address, Block, Name, PluginHandle, State};
+use coalmine_model::support::Random;
 use sha2::{Digest, Sha256};
 
 use super::{Shared, shared};
 use crate::case::{Case, Goal, Ratio, Runner, Suite, feed};
 use crate::clock::Clock;
-use crate::workload::{Random, Size, block, commit, filled, genesis, plugin, report_version, user};
+use crate::workload::{Size, block, commit, filled, genesis, plugin, report_version, user};
 
 /// Enough questions to leave the first caches behind.
 const QUESTIONS: u64 = 8_192;

@@ -5,6 +5,7 @@
 //! here, and the disk moves it: compare only what the same run has measured side by side.
 
 use coalmine_core::{Hash, Height};
+use coalmine_model::support::Random;
 use coalmine_store::{Durability, RocksStore};
 use coalmine_store::{Store, Tip};
 use rocksdb::{DB, Options, WriteBatch, WriteOptions};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use super::block::{BLOCK_SIZES, FEATURES, blocks_at_once, commit_to, filled_ledger};
 use crate::case::{Case, Ratio, Suite, feed};
 use crate::clock::Clock;
-use crate::workload::{Random, Traffic};
+use crate::workload::Traffic;
 
 const RECORDS: u64 = 1_000;
 const VALUE_SIZE: usize = 150;

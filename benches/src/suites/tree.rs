@@ -6,13 +6,13 @@
 use std::mem;
 
 use coalmine_core::tree::{Change, Path, Tree};
+use coalmine_model::support::Random;
 use jmt::mock::MockTreeStore;
 use jmt::storage::TreeWriter;
 use jmt::{KeyHash, Sha256Jmt};
 
 use crate::case::{Case, Goal, Ratio, Suite, feed};
 use crate::clock::Clock;
-use crate::workload::Random;
 
 const KEYS: u64 = 100_000;
 const CHANGED: u64 = 1_000;

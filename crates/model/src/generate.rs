@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use coalmine_core::{Address, Block, Decode, Encode, Genesis, Payload, Status};
 
 use crate::raw::{self, Changes, Command, FeedEntry, Policy, Report, Transaction};
+use crate::support::Random;
 use crate::{ADMIN, FEEDER, Feature, GUARDIAN, Model, OPERATOR, REPORTER, authority};
 
 mod plugins;
@@ -97,7 +98,7 @@ impl World {
     /// The world of a seed.
     #[must_use]
     pub fn of_seed(mix: Mix, seed: u64, blocks: usize) -> Self {
-        Generator::world(mix, Choices::Seed(seed), blocks)
+        Generator::world(mix, Choices::Seed(Random(seed)), blocks)
     }
 
     /// The world of a fuzzer's bytes: it ends where they end.
@@ -165,7 +166,7 @@ fn smaller_blocks(block: &Block) -> Vec<Block> {
 
 /// Where the generator gets its decisions from.
 enum Choices<'a> {
-    Seed(u64),
+    Seed(Random),
     Bytes(&'a [u8]),
 }
 
@@ -178,14 +179,7 @@ impl Choices<'_> {
     /// A number below `n`, which is at most 65 536.
     fn below(&mut self, n: usize) -> usize {
         match self {
-            // SplitMix64. The remainder is taken of 64 bits, so that a seed is the same world on every target.
-            Self::Seed(seed) => {
-                *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut z = *seed;
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                ((z ^ (z >> 31)) % n as u64) as usize
-            }
+            Self::Seed(random) => random.below(n as u64) as usize,
             Self::Bytes(bytes) => {
                 let (head, tail) = bytes.split_at(bytes.len().min(if n > 256 { 2 } else { 1 }));
                 *bytes = tail;

@@ -31,6 +31,7 @@ mod plugins;
 pub mod raw;
 mod records;
 mod root;
+pub mod support;
 
 pub use plugins::{PluginAnswer, PluginChange};
 pub use root::root;

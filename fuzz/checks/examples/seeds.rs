@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coalmine_model::support::Random;
 use coalmine_replay::blockfile::Header;
 use coalmine_replay::blockfile::{BlockReader, BlockWriter, Form, Limits};
 use coalmine_replay::generate::{Generator, Workload};
@@ -145,17 +146,10 @@ fn vectors(file: &Path) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-/// SplitMix64, byte by byte.
+/// The first byte of each of so many numbers.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).to_be_bytes()[0]
-    };
-    (0..len).map(|_| next()).collect()
+    let mut random = Random(seed);
+    (0..len).map(|_| random.next().to_be_bytes()[0]).collect()
 }
 
 fn generated(form: Form) -> Vec<u8> {

@@ -13,6 +13,7 @@ use coalmine_core::{
     OnComplete, Percent, Policy, Receipt, Role, Stage, State, Strategy, Transaction, Version, bucket_first_byte,
     bucket_of_unit, bucket_sha256,
 };
+use coalmine_model::support::Random;
 
 const PERCENTS: [u8; 6] = [0, 1, 10, 50, 99, 100];
 const SIGMA_MAX: u128 = 4;
@@ -48,12 +49,8 @@ fn subject(index: usize) -> (Name, u64) {
 
 /// The address of a unit: mixed, so that the first byte alone has a fair chance, and never one twice.
 fn address(unit: u64) -> Address {
-    // SplitMix64.
-    let mut z = unit.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let mut address = Address::ZERO;
-    address.0[..8].copy_from_slice(&(z ^ (z >> 31)).to_be_bytes());
+    address.0[..8].copy_from_slice(&Random::at(unit).to_be_bytes());
     address.0[12..].copy_from_slice(&unit.to_be_bytes());
     address
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use coalmine_core::{Decode, DecodeError, Encode, OnComplete, Reader, Writer};
 use coalmine_fuzz_checks::{Check, TARGETS, round_trip};
+use coalmine_model::support::Random;
 
 /// A panic names the seed.
 fn check(check: Check, seed: &Path, what: &str, bytes: &[u8]) {
@@ -59,39 +60,32 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) >> 8).unwrap() % n.max(1)
-    }
+/// A number below `n`, of the upper bits.
+fn below(random: &mut Random, n: usize) -> usize {
+    usize::try_from(random.next() >> 8).unwrap() % n.max(1)
 }
 
 /// One of the seeds with up to eight changes: bits flipped, bytes set to the edges of a number, parts cut out,
 /// doubled, or taken from another seed.
 fn changed(seeds: &[Vec<u8>], seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
-    let mut bytes = seeds[random.below(seeds.len())].clone();
-    for _ in 0..=random.below(8) {
-        let at = random.below(bytes.len());
-        let end = (at + 1 + random.below(16)).min(bytes.len());
-        match random.below(5) {
+    let mut below = |n| below(&mut random, n);
+    let mut bytes = seeds[below(seeds.len())].clone();
+    for _ in 0..=below(8) {
+        let at = below(bytes.len());
+        let end = (at + 1 + below(16)).min(bytes.len());
+        match below(5) {
             _ if bytes.is_empty() => bytes.push(0),
-            0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'{', b','][random.below(8)],
+            0 => bytes[at] ^= 1 << below(8),
+            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'{', b','][below(8)],
             2 => drop(bytes.drain(at..end)),
             3 => {
                 let part = bytes[at..end].to_vec();
                 bytes.splice(at..at, part);
             }
             _ => {
-                let other = &seeds[random.below(seeds.len())];
-                let from = random.below(other.len());
+                let other = &seeds[below(seeds.len())];
+                let from = below(other.len());
                 bytes.splice(at..end, other[from..(from + 16).min(other.len())].iter().copied());
             }
         }

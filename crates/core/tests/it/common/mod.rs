@@ -21,6 +21,8 @@ use coalmine_core::{
 };
 use serde_json::Value;
 
+pub(crate) use coalmine_model::support::Random;
+
 // Golden rows.
 
 /// The files of `fixtures/vectors`.
@@ -615,34 +617,9 @@ pub(crate) fn refused(reject: Reject) -> Receipt {
     Receipt::Rejected { reject, index: 0 }
 }
 
-// Chance, and what the environment asks for.
+// What the environment asks for.
 
 /// A number from the environment.
 pub(crate) fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
-}
-
-/// A sequence of numbers that look random and are the same in every run (SplitMix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, count: u64) -> u64 {
-        self.next() % count
-    }
-
-    pub(crate) fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-
-    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        let count = u64::try_from(from.len()).unwrap();
-        from[usize::try_from(self.below(count)).unwrap()].clone()
-    }
 }

@@ -7,9 +7,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use coalmine_model::support::Random;
+
 use crate::durability::child::{Conduct, Running, command};
 use crate::durability::story::{Story, copy, judge};
-use crate::durability::{Random, variable};
+use crate::durability::variable;
 
 const KILLS: usize = 40;
 

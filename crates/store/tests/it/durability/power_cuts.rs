@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use coalmine_model::support::Random;
 use tempfile::TempDir;
 
 use crate::durability::child::{Conduct, Running, command};
 use crate::durability::story::{BLOCKS, Story, copy, judge};
-use crate::durability::{Random, skipped, variable};
+use crate::durability::{skipped, variable};
 
 const CUTS: usize = 8;
 
