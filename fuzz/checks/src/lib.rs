@@ -18,7 +18,6 @@ mod execute;
 mod feed;
 mod load;
 mod proof;
-mod records;
 mod restore;
 mod worlds;
 

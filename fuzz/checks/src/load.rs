@@ -6,8 +6,8 @@
 use coalmine_core::{Block, Event, Execution, Fault, FeedId, FeedKind, Name, State, query};
 use coalmine_model::generate::{ADDRESSES, FEED_IDS, NAMES, PLUGINS};
 
-use crate::records::Records;
 use crate::worlds::lived;
+use coalmine_model::support::Records;
 
 const EDITS: usize = 4;
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use coalmine_core::{Block, State};
 use coalmine_model::generate::{Mix, World};
 
-use crate::records::Records;
+use coalmine_model::support::Records;
 
 const BLOCKS: usize = 4;
 /// From this seed on the worlds are about plugins too, and longer: until something is deployed.

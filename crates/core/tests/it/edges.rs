@@ -20,7 +20,8 @@ use coalmine_core::{
 };
 use coalmine_model::Planted;
 
-use crate::common::lockstep::Lockstep;
+use coalmine_model::support::Lockstep;
+
 use crate::common::plugins::*;
 use crate::common::*;
 

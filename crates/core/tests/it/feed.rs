@@ -17,6 +17,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert
 use proptest::sample::subsequence;
 
 use crate::common::*;
+
 use FeedAction::{Delete, Insert, Noop, Updated};
 use FeedKind::{Environment, Filter};
 use FeedPart::{First, Last, More, Only};

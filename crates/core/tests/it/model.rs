@@ -14,15 +14,13 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use crate::common::lockstep::Lockstep;
-use crate::common::variable;
-use coalmine_core::{
-    Block, BlockError, EventCode, Execution, FeedBody, FeedId, FeedItem, FeedKind, Name, Outcome, Receipt, Reject,
-    Standing, State, Version, query,
-};
-use coalmine_model::generate::{ADDRESSES, FEED_IDS, Mix, NAMES, PLUGINS, World};
+use coalmine_core::{Block, BlockError, EventCode, Outcome, Receipt, Reject};
+use coalmine_model::generate::{Mix, World};
+use coalmine_model::support::{Lockstep, assert_same};
 use coalmine_model::{Model, Planted};
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
+
+use crate::common::variable;
 
 /// Seeds that are run when nothing else is said.
 const WORLDS: u64 = 300;
@@ -39,145 +37,32 @@ struct Steps {
     transactions: usize,
 }
 
-impl Lockstep {
-    /// Feeds a block to both, and to an equal state from its records.
-    fn feed(&mut self, block: &Block) -> Outcome {
-        let before = (block.height().is_multiple_of(8)).then(|| format!("{:?}", self.state));
-        let root_before = self.state.root();
-        let execution = self.state.execute(block).unwrap();
-        same(&execution, &self.state.execute(block).unwrap());
-        same(&execution, &self.reloaded().execute(block).unwrap());
-        assert_eq!(self.state.root(), root_before, "execute changed the root");
-        if let Some(before) = before {
-            assert!(format!("{:?}", self.state) == before, "execute changed the state");
-        }
-        self.commit_alike(execution, block)
+/// Feeds a block to both, and to an equal state from its records.
+fn feed(both: &mut Lockstep, block: &Block) -> Outcome {
+    let before = (block.height().is_multiple_of(8)).then(|| format!("{:?}", both.state));
+    let root_before = both.state.root();
+    let execution = both.state.execute(block).unwrap();
+    assert_same(&execution, &both.state.execute(block).unwrap());
+    assert_same(&execution, &both.reloaded().execute(block).unwrap());
+    assert_eq!(both.state.root(), root_before, "execute changed the root");
+    if let Some(before) = before {
+        assert!(format!("{:?}", both.state) == before, "execute changed the state");
     }
-
-    fn commit_alike(&mut self, execution: Execution, block: &Block) -> Outcome {
-        let agreed = self.compare(execution, block).unwrap_or_else(|difference| panic!("{difference}"));
-        let outcome = agreed.outcome().clone();
-        self.commit(agreed);
-        outcome
-    }
-
-    /// Advances the state machine, and feeds the model every empty block.
-    fn advance(&mut self, to: u32) {
-        let mut walked = self.state.clone();
-        while self.state.tip().unwrap() < to {
-            let execution = self.state.advance(to).unwrap();
-            let height = execution.height();
-            assert!(height <= to, "advance to {to} reaches {height}");
-            for empty in self.state.tip().unwrap() + 1..height {
-                let unchanged = self.model.execute(&Block::empty(empty)).unwrap();
-                assert_eq!(unchanged, Outcome::default(), "advance skips {empty}");
-                let execution = walked.execute(&Block::empty(empty)).unwrap();
-                assert!(execution.writes().is_empty(), "advance skips the writes of {empty}");
-                walked.apply(execution).unwrap();
-            }
-            let empty = Block::empty(height);
-            let walk = walked.execute(&empty).unwrap();
-            same(&execution, &walk);
-            walked.apply(walk).unwrap();
-            self.commit_alike(execution, &empty);
-        }
-    }
-
-    fn agree_on_answers(&self) {
-        let reloaded = self.reloaded();
-        for text in NAMES.into_iter().chain(["unknown"]) {
-            let name: Name = text.parse().unwrap();
-            for user in &ADDRESSES {
-                let want = self.model.is_enabled(text.as_bytes(), user);
-                let at = || format!("is {text} on for {user}");
-                assert_eq!(self.state.is_enabled(&name, user), want, "{}", at());
-                let handle = self.state.resolve(&name);
-                assert_eq!(handle.is_some_and(|handle| self.state.is_enabled_at(handle, user)), want, "{}", at());
-                assert_eq!(self.state.check(&name, user).on, want, "{}", at());
-                assert_eq!(query::check(&self.records, &name, user).unwrap().on, want, "{}", at());
-                assert_eq!(reloaded.is_enabled(&name, user), want, "{}", at());
-            }
-            self.agree_on_history(text, &name);
-        }
-        self.agree_on_plugins(&reloaded);
-        for (kind, id) in FeedKind::ALL.iter().flat_map(|kind| FEED_IDS.iter().map(move |id| (*kind, *id))) {
-            let want = self.model.feed_item(kind.tag(), id);
-            let id = FeedId::new(id).unwrap();
-            let stored = query::feed_item(&self.records, kind, &id).unwrap();
-            for got in [self.state.feed_item(kind, &id), reloaded.feed_item(kind, &id), stored.as_ref()] {
-                let body = |item: &FeedItem| item.body().map_or(Vec::new(), |body| FeedBody::as_bytes(body).into());
-                let got = got.map(|item| (item.version, item.state.tag(), body(item)));
-                let want = want.map(|(version, tag, body)| (version, tag, body.to_vec()));
-                assert_eq!(got, want, "{kind} {id}");
-            }
-        }
-    }
-
-    fn agree_on_plugins(&self, reloaded: &State) {
-        for text in PLUGINS.into_iter().chain(["unknown"]) {
-            let name: Name = text.parse().unwrap();
-            for unit in UNITS {
-                let want = self.model.route(text.as_bytes(), unit);
-                let handle = self.state.resolve_plugin(&name);
-                let stored = query::route(&self.records, &name, unit).unwrap();
-                for got in [
-                    self.state.route(&name, unit),
-                    handle.and_then(|handle| self.state.route_at(handle, unit)),
-                    reloaded.route(&name, unit),
-                    stored.as_ref(),
-                ] {
-                    assert_eq!(got.map(Version::to_string), want, "{text} for {unit:02x?}");
-                }
-            }
-            let want = self.model.plugin_answer(text.as_bytes());
-            assert_eq!(self.state.plugin(&name).is_some(), want.is_some(), "{text}");
-            let Some(want) = want else { continue };
-            let Standing { status, canary, paused, waiting, share, stage } = Standing::of(self.state.deployment(&name));
-            let got = (status.name(), canary.map(|version| version.to_string()), paused, waiting);
-            assert_eq!(got, (want.status, want.canary, want.paused, want.waiting), "{text}");
-            assert_eq!((share.get(), usize::from(stage)), (want.share_bps, want.stage), "{text}");
-            for version in self.state.plugin_versions(&name) {
-                let want = self.model.health_score(text.as_bytes(), version.version.to_string().as_bytes());
-                assert_eq!(Some(version.counts.health_score().get()), want, "{text} {}", version.version);
-            }
-        }
-    }
-
-    fn agree_on_history(&self, text: &str, name: &Name) {
-        let want = self.model.history(text.as_bytes());
-        let got = query::history(&self.records, name, None, usize::MAX).unwrap();
-        let got: Vec<_> =
-            got.iter().map(|entry| (entry.height, entry.change.status, entry.change.percent.get())).collect();
-        assert_eq!(got, want, "history of {text}");
-        let heights =
-            want.iter().flat_map(|(height, ..)| [height.saturating_sub(1), *height, height.saturating_add(1)]);
-        for height in heights.chain([0, u32::MAX]) {
-            let got = query::feature_at(&self.records, name, height).unwrap();
-            let want = self.model.feature_at(text.as_bytes(), height);
-            assert_eq!(got.map(|(status, percent)| (status, percent.get())), want, "{text} at {height}");
-        }
-    }
-
-    fn refuses_other_heights(&self) {
-        let tip = self.state.tip().unwrap();
-        for height in [Some(tip), tip.checked_sub(1), tip.checked_add(2), Some(u32::MAX)].into_iter().flatten() {
-            if Some(height) != tip.checked_add(1) {
-                let refused = matches!(
-                    self.state.execute(&Block::empty(height)),
-                    Err(BlockError::Height { .. } | BlockError::NotAbove { .. })
-                );
-                assert!(refused, "block {height} after {tip}");
-                assert!(self.model.clone().execute(&Block::empty(height)).is_err(), "block {height} after {tip}");
-            }
-        }
-    }
+    both.commit_alike(execution, block)
 }
 
-fn same(one: &Execution, other: &Execution) {
-    assert_eq!(one.height(), other.height());
-    assert_eq!(one.outcome(), other.outcome());
-    assert_eq!(one.root(), other.root());
-    assert!(one.writes().iter().eq(other.writes().iter()), "write sets differ");
+fn refuses_other_heights(both: &Lockstep) {
+    let tip = both.state.tip().unwrap();
+    for height in [Some(tip), tip.checked_sub(1), tip.checked_add(2), Some(u32::MAX)].into_iter().flatten() {
+        if Some(height) != tip.checked_add(1) {
+            let refused = matches!(
+                both.state.execute(&Block::empty(height)),
+                Err(BlockError::Height { .. } | BlockError::NotAbove { .. })
+            );
+            assert!(refused, "block {height} after {tip}");
+            assert!(both.model.clone().execute(&Block::empty(height)).is_err(), "block {height} after {tip}");
+        }
+    }
 }
 
 /// Runs a world through both.
@@ -189,10 +74,10 @@ fn agree(world: &World, planted: Option<Planted>) -> Steps {
             both.advance(block.height() - 1);
             steps.blocks += usize::try_from(block.height() - 1 - tip).unwrap();
         }
-        steps.transactions += both.feed(block).receipts.len();
+        steps.transactions += feed(&mut both, block).receipts.len();
         steps.blocks += 1;
-        both.agree_on_answers();
-        both.refuses_other_heights();
+        both.agree_on_answers(&UNITS);
+        refuses_other_heights(&both);
     }
     steps
 }

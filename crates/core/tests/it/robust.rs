@@ -210,7 +210,7 @@ fn every_byte_of_a_small_field_is_tried() {
     let (flag, any): (Vec<u8>, Vec<u8>) = ((0..=1).collect(), (0..=u8::MAX).collect());
     let step: Vec<u8> = (1..=100).collect();
     let one_role = vec![1, 2, 4, 8, 16];
-    let feature = World::new_with_feature().records.0[&Key::Feature(name("f")).to_bytes()].clone();
+    let feature = world_with_feature().records.0[&Key::Feature(name("f")).to_bytes()].clone();
     // lp32 name of 1 byte, lp32 empty description, then the status.
     let status = 4 + 1 + 4;
     let change = Change {
@@ -341,12 +341,10 @@ fn steps_of(increment: u8) -> FeatureChanges {
     FeatureChanges { increment_percent: Some(percent(increment)), ..FeatureChanges::default() }
 }
 
-impl World {
-    fn new_with_feature() -> Self {
-        let mut world = Self::new();
-        world.run(1, ADMIN, &[create("f")]);
-        world
-    }
+fn world_with_feature() -> World {
+    let mut world = World::new();
+    world.run(1, ADMIN, &[create("f")]);
+    world
 }
 
 #[test]

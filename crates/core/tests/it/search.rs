@@ -23,9 +23,9 @@ use coalmine_core::{
     Params, Payload, Policy, Receipt, Role, Roles, Stage, Strategy, Terms,
 };
 use coalmine_model::Planted;
+use coalmine_model::support::{Agreed, Lockstep};
 use sha2::{Digest, Sha256};
 
-use crate::common::lockstep::{Agreed, Lockstep};
 use crate::common::plugins::*;
 use crate::common::*;
 
@@ -410,7 +410,7 @@ impl Space {
             let (mut seen, mut next) = (BTreeSet::new(), Vec::new());
             for Reached { both, path } in level {
                 let text = format!("{:?}", both.state);
-                both.reloaded();
+                drop(both.reloaded());
                 agree_on_answers(&both).map_err(|why| self.told(&why, &path))?;
                 let empty = attempt(&both, None, None).map_err(|why| self.told(&why, &path))?;
                 for index in 0..=letters.len() {

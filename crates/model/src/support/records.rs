@@ -3,20 +3,48 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use coalmine_core::query::{Entry, Visit};
-use coalmine_core::{Fault, Read, WriteSet};
+use coalmine_core::query::{self, Entry, Visit};
+use coalmine_core::tree::Tree;
+use coalmine_core::{Decode, Fault, Feature, Hash, Height, Key, KeyPrefix, Read, State, WriteSet};
 
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Records(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
+/// Records by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records(pub BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Records {
-    pub(crate) fn write(&mut self, writes: &WriteSet) {
+    /// Writes what a block has written. What it deletes must be there.
+    pub fn write(&mut self, writes: &WriteSet) {
         for (key, value) in writes.iter() {
             match value {
                 Some(value) => drop(self.0.insert(key.into(), value.into())),
                 None => assert!(self.0.remove(key).is_some(), "deletes {key:02x?}, which is not there"),
             }
         }
+    }
+
+    /// The root, of a tree that is built from nothing.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        Hash(Tree::from_entries(&self.0).unwrap().root())
+    }
+
+    /// The state that they make.
+    ///
+    /// # Errors
+    /// That of [`State::load`].
+    pub fn load(&self, tip: Option<Height>) -> Result<State, Fault> {
+        State::load(self.0.iter().map(Ok), tip)
+    }
+
+    /// The keys with a prefix, decoded.
+    pub fn keys(&self, prefix: KeyPrefix) -> impl Iterator<Item = Key> {
+        self.0.keys().filter(move |key| key[0] == prefix.byte()).map(|key| Key::from_bytes(key).unwrap())
+    }
+
+    /// The features, by name.
+    #[must_use]
+    pub fn features(&self) -> Vec<Feature> {
+        query::features(self, None, usize::MAX).unwrap()
     }
 
     fn range(&self, start: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &Vec<u8>)> {

@@ -5,60 +5,61 @@ use std::sync::Arc;
 
 use coalmine_core::query;
 use coalmine_core::{
-    Command, Constraint, Deployment, Event, Evidence, Gate, Hash, Height, Hold, Key, KeyPrefix, LoadState, Manifest,
-    OnComplete, Outcome, Payload, Plugin, PluginAction, PluginReason, Receipt, Requirement, Role, Stage, Strategy,
-    Terms, Version, VersionReport, VersionStatus,
+    Address, Command, Constraint, Deployment, Event, Evidence, Gate, Hash, Height, Hold, Key, KeyPrefix, LoadState,
+    Manifest, OnComplete, Outcome, Payload, Plugin, PluginAction, PluginReason, Receipt, Requirement, Role, Stage,
+    Strategy, Terms, Version, VersionReport, VersionStatus,
 };
 
-use super::{ADMIN, Address, GUARDIAN, OPERATOR, REPORTER, World, name, tx};
+use crate::support::World;
+use crate::support::commands::{ADMIN, GUARDIAN, OPERATOR, REPORTER, name, tx};
 
-pub(crate) fn version(text: &str) -> Version {
+pub fn version(text: &str) -> Version {
     text.parse().unwrap_or_else(|_| panic!("{text} is no version"))
 }
 
-pub(crate) fn constraint(text: &str) -> Constraint {
+pub fn constraint(text: &str) -> Constraint {
     text.parse().unwrap_or_else(|_| panic!("{text} is no constraint"))
 }
 
 // Commands in short.
 
 /// A manifest with these requirements, by name.
-pub(crate) fn manifest(requirements: &[(&str, &str)]) -> Manifest {
+pub fn manifest(requirements: &[(&str, &str)]) -> Manifest {
     let ordered: BTreeMap<_, _> = requirements.iter().copied().collect();
     let requirement = |(plugin, text)| Requirement { plugin: name(plugin), constraint: constraint(text) };
     Manifest { requirements: ordered.into_iter().map(requirement).collect(), ..Manifest::of_code(Hash([0xc0; 32])) }
 }
 
-pub(crate) fn register_with(plugin: &str, text: &str, manifest: Manifest) -> Command {
+pub fn register_with(plugin: &str, text: &str, manifest: Manifest) -> Command {
     Command::RegisterVersion { plugin: name(plugin), version: version(text), manifest: Arc::new(manifest) }
 }
 
-pub(crate) fn register(plugin: &str, version: &str) -> Command {
+pub fn register(plugin: &str, version: &str) -> Command {
     register_with(plugin, version, manifest(&[]))
 }
 
-pub(crate) fn register_on(plugin: &str, version: &str, requirements: &[(&str, &str)]) -> Command {
+pub fn register_on(plugin: &str, version: &str, requirements: &[(&str, &str)]) -> Command {
     register_with(plugin, version, manifest(requirements))
 }
 
-pub(crate) fn register_for_host(plugin: &str, version: &str, host: &str) -> Command {
+pub fn register_for_host(plugin: &str, version: &str, host: &str) -> Command {
     register_with(plugin, version, Manifest { host: Some(constraint(host)), ..manifest(&[]) })
 }
 
-pub(crate) fn stage(share_bps: u16, blocks: u32) -> Stage {
+pub fn stage(share_bps: u16, blocks: u32) -> Stage {
     Stage { share_bps, blocks, min_requests: 0, gate: Gate::Time }
 }
 
-pub(crate) fn custom(stages: &[Stage]) -> Strategy {
+pub fn custom(stages: &[Stage]) -> Strategy {
     Strategy::Custom { on_complete: OnComplete::Promote, stages: stages.into() }
 }
 
-pub(crate) fn concluding(stages: &[Stage]) -> Strategy {
+pub fn concluding(stages: &[Stage]) -> Strategy {
     Strategy::Custom { on_complete: OnComplete::Conclude, stages: stages.into() }
 }
 
 /// Terms that let everything pass.
-pub(crate) const EASY: Terms = Terms {
+pub const EASY: Terms = Terms {
     error_threshold_bps: 10_000,
     success_threshold_bps: 0,
     min_requests: 0,
@@ -68,86 +69,86 @@ pub(crate) const EASY: Terms = Terms {
     regression_z_centi: 0,
 };
 
-pub(crate) fn deploy(plugin: &str, text: &str, strategy: Strategy, terms: Terms) -> Command {
+pub fn deploy(plugin: &str, text: &str, strategy: Strategy, terms: Terms) -> Command {
     Command::Deploy { plugin: name(plugin), version: version(text), strategy, terms }
 }
 
 /// A deployment that stays in its stage for long.
-pub(crate) fn deploy_slowly(plugin: &str, version: &str) -> Command {
+pub fn deploy_slowly(plugin: &str, version: &str) -> Command {
     deploy(plugin, version, custom(&[stage(1_000, 1_000_000)]), EASY)
 }
 
-pub(crate) fn pause(plugin: &str) -> Command {
+pub fn pause(plugin: &str) -> Command {
     Command::Pause { plugin: name(plugin) }
 }
 
-pub(crate) fn resume(plugin: &str) -> Command {
+pub fn resume(plugin: &str) -> Command {
     Command::Resume { plugin: name(plugin) }
 }
 
-pub(crate) fn promote(plugin: &str) -> Command {
+pub fn promote(plugin: &str) -> Command {
     Command::Promote { plugin: name(plugin) }
 }
 
-pub(crate) fn roll_back(plugin: &str) -> Command {
+pub fn roll_back(plugin: &str) -> Command {
     Command::RollbackDeployment { plugin: name(plugin) }
 }
 
-pub(crate) fn revert(plugin: &str) -> Command {
+pub fn revert(plugin: &str) -> Command {
     Command::Revert { plugin: name(plugin) }
 }
 
-pub(crate) fn retire(plugin: &str, text: &str) -> Command {
+pub fn retire(plugin: &str, text: &str) -> Command {
     Command::RetireVersion { plugin: name(plugin), version: version(text) }
 }
 
-pub(crate) fn set_rule(plugin: &str, rule: Option<&str>) -> Command {
+pub fn set_rule(plugin: &str, rule: Option<&str>) -> Command {
     Command::SetRule { plugin: name(plugin), constraint: rule.map(constraint) }
 }
 
-pub(crate) fn set_host(text: &str) -> Command {
+pub fn set_host(text: &str) -> Command {
     Command::SetHostVersion { version: version(text) }
 }
 
-pub(crate) fn max_versions(max: u16) -> Command {
+pub fn max_versions(max: u16) -> Command {
     Command::SetRegistryParams { max_versions: Some(max), auto_load: None }
 }
 
-pub(crate) fn auto_load(on: bool) -> Command {
+pub fn auto_load(on: bool) -> Command {
     Command::SetRegistryParams { max_versions: None, auto_load: Some(on) }
 }
 
-pub(crate) fn load(plugin: &str) -> Command {
+pub fn load(plugin: &str) -> Command {
     Command::Load { plugin: name(plugin) }
 }
 
-pub(crate) fn unload(plugin: &str) -> Command {
+pub fn unload(plugin: &str) -> Command {
     Command::Unload { plugin: name(plugin), force: false }
 }
 
-pub(crate) fn unload_force(plugin: &str) -> Command {
+pub fn unload_force(plugin: &str) -> Command {
     Command::Unload { plugin: name(plugin), force: true }
 }
 
-pub(crate) fn tell_version(plugin: &str, text: &str, requests: u32, errors: u32) -> Command {
+pub fn tell_version(plugin: &str, text: &str, requests: u32, errors: u32) -> Command {
     let report = VersionReport { requests, errors, latency_total: 0 };
     Command::ReportVersion { plugin: name(plugin), version: version(text), report }
 }
 
-pub(crate) fn attest(plugin: &str, text: &str, healthy: bool) -> Command {
+pub fn attest(plugin: &str, text: &str, healthy: bool) -> Command {
     Command::AttestHealth { plugin: name(plugin), version: version(text), healthy }
 }
 
-pub(crate) fn loaded(plugin: &str, text: &str, ok: bool) -> Command {
+pub fn loaded(plugin: &str, text: &str, ok: bool) -> Command {
     Command::ReportLoad { plugin: name(plugin), version: version(text), ok }
 }
 
-pub(crate) fn unloaded(plugin: &str, text: &str, ok: bool) -> Command {
+pub fn unloaded(plugin: &str, text: &str, ok: bool) -> Command {
     Command::ReportUnload { plugin: name(plugin), version: version(text), ok }
 }
 
 /// The signer that may give a command and no more than it must.
-pub(crate) fn signer_of(command: &Command) -> Address {
+pub fn signer_of(command: &Command) -> Address {
     match command.kind().roles()[0] {
         Role::Admin => ADMIN,
         Role::Operator => OPERATOR,
@@ -158,7 +159,7 @@ pub(crate) fn signer_of(command: &Command) -> Address {
 }
 
 /// A transaction of one command by one who may give it.
-pub(crate) fn give(command: Command) -> Payload {
+pub fn give(command: Command) -> Payload {
     tx(signer_of(&command), &[command])
 }
 
@@ -166,7 +167,7 @@ pub(crate) fn give(command: Command) -> Payload {
 
 /// An event of plugins in one line: the plugin, what happened, and its fields. Evidence is
 /// `errors/requests` of the new version, of the old one, and the threshold.
-pub(crate) fn line(event: &Event) -> String {
+pub fn line(event: &Event) -> String {
     let what = event.code().name();
     let figures = |evidence: &Evidence| {
         let Evidence { requests, errors, production_requests, production_errors, threshold } = evidence;
@@ -206,26 +207,26 @@ pub(crate) fn line(event: &Event) -> String {
     }
 }
 
-pub(crate) fn lines(outcome: &Outcome) -> Vec<String> {
+pub fn lines(outcome: &Outcome) -> Vec<String> {
     outcome.events.iter().map(line).collect()
 }
 
 // A world with plugins.
 
 /// One entry of a history: height, action, version, reason, success, share, duration, actor.
-pub(crate) type Entry = (Height, PluginAction, String, PluginReason, bool, u16, u32, Address);
+pub type Entry = (Height, PluginAction, String, PluginReason, bool, u16, u32, Address);
 
 impl World {
     /// Runs each command in its own transaction, all in the next block, and all must succeed.
     #[track_caller]
-    pub(crate) fn next(&mut self, commands: &[Command]) -> Vec<String> {
+    pub fn next(&mut self, commands: &[Command]) -> Vec<String> {
         let height = self.state.tip().map_or(1, |tip| tip + 1);
         self.all_at(height, commands)
     }
 
     /// The same at a height, with empty blocks before it.
     #[track_caller]
-    pub(crate) fn all_at(&mut self, height: Height, commands: &[Command]) -> Vec<String> {
+    pub fn all_at(&mut self, height: Height, commands: &[Command]) -> Vec<String> {
         let outcome = self.at(height, commands.iter().cloned().map(give).collect());
         for (command, receipt) in commands.iter().zip(&outcome.receipts) {
             assert_eq!(*receipt, Receipt::Ok, "at {height}: {command:?}");
@@ -235,38 +236,38 @@ impl World {
 
     /// What a command would get in the next block by one who may give it.
     #[track_caller]
-    pub(crate) fn try_next(&self, command: &Command) -> Receipt {
+    pub fn try_next(&self, command: &Command) -> Receipt {
         self.probe(&give(command.clone()))
     }
 
-    pub(crate) fn plugin(&self, plugin: &str) -> &Plugin {
+    pub fn plugin(&self, plugin: &str) -> &Plugin {
         self.state.plugin(&name(plugin)).unwrap_or_else(|| panic!("no plugin {plugin}"))
     }
 
-    pub(crate) fn deployment(&self, plugin: &str) -> Option<&Deployment> {
+    pub fn deployment(&self, plugin: &str) -> Option<&Deployment> {
         self.state.deployment(&name(plugin))
     }
 
-    pub(crate) fn hold(&self, plugin: &str) -> Option<Hold> {
+    pub fn hold(&self, plugin: &str) -> Option<Hold> {
         self.deployment(plugin).map(|deployment| deployment.hold)
     }
 
-    pub(crate) fn load_state(&self, plugin: &str) -> LoadState {
+    pub fn load_state(&self, plugin: &str) -> LoadState {
         self.plugin(plugin).load_state
     }
 
-    pub(crate) fn version_status(&self, plugin: &str, text: &str) -> Option<VersionStatus> {
+    pub fn version_status(&self, plugin: &str, text: &str) -> Option<VersionStatus> {
         self.state.plugin_version(&name(plugin), &version(text)).map(|record| record.status)
     }
 
     /// The versions of a plugin by precedence, each with its status.
-    pub(crate) fn versions(&self, plugin: &str) -> Vec<(String, VersionStatus)> {
+    pub fn versions(&self, plugin: &str) -> Vec<(String, VersionStatus)> {
         let plugin = name(plugin);
         let versions = self.state.plugin_versions(&plugin);
         versions.map(|record| (record.version.to_string(), record.status)).collect()
     }
 
-    pub(crate) fn plugin_history(&self, plugin: &str) -> Vec<Entry> {
+    pub fn plugin_history(&self, plugin: &str) -> Vec<Entry> {
         let history = query::plugin_history(&self.records, &name(plugin), None, usize::MAX).unwrap();
         let entry = |entry: query::PluginHistoryEntry| {
             let change = entry.change;
@@ -278,7 +279,7 @@ impl World {
     }
 
     /// The events of plugins from a height on, each behind its height.
-    pub(crate) fn lines_from(&self, height: Height) -> Vec<String> {
+    pub fn lines_from(&self, height: Height) -> Vec<String> {
         let since = self.events.iter().filter(|(at, _)| *at >= height);
         since.map(|(at, event)| format!("{at} {}", line(event))).collect()
     }
