@@ -1,5 +1,6 @@
 //! The suites. One that builds something large frees it with its cases, so take them one by one.
 
+mod ask;
 mod block;
 mod decide;
 mod files;

@@ -7,28 +7,18 @@
 //! which nothing is due asks two indexes for their first entry, whatever there is.
 
 use std::cell::{LazyCell, RefCell};
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use coalmine_core::{Address, Block, Name, PluginHandle, State};
 use coalmine_model::support::Random;
-use sha2::{Digest, Sha256};
 
+use super::ask::{Asked, QUESTIONS, SIZES, ask, ask_bare, message};
 use super::{Shared, shared};
-use crate::case::{Case, Goal, Ratio, Runner, Suite, feed};
+use crate::case::{Case, Ratio, Suite, feed};
 use crate::clock::Clock;
-use crate::workload::{Size, block, commit, filled, genesis, plugin, report_version, user};
+use crate::workload::{Size, block, commit, filled, plugin, report_version, user};
 
-/// Enough questions to leave the first caches behind.
-const QUESTIONS: u64 = 8_192;
-const SIZES: [u64; 3] = [1, 1_000, 100_000];
 const REPORTS: usize = 1_000;
-
-struct World {
-    state: State,
-    bare: BTreeMap<Name, u64>,
-    questions: Vec<Question>,
-}
 
 struct Question {
     plugin: Name,
@@ -38,81 +28,38 @@ struct Question {
     message: Vec<u8>,
 }
 
-impl World {
-    fn new(plugins: u64) -> Self {
-        let state = filled(Size::plugins(plugins));
-        let mut random = Random(7);
-        let question = |_| {
-            let (plugin, unit) = (plugin(random.below(plugins)), user(random.next()));
-            let (chain, text) = (genesis().chain().as_bytes().to_vec(), plugin.as_bytes());
-            let salt = state.deployment(&plugin).unwrap().salt;
-            let message = [
-                b"coalmine/route/1".as_slice(),
-                &[chain.len() as u8],
-                &chain,
-                &[text.len() as u8],
-                text,
-                &salt.to_be_bytes(),
-                &unit.0,
-            ]
-            .concat();
-            Question { plugin, handle: state.resolve_plugin(&plugin).unwrap(), unit, message }
-        };
-        let questions = (0..QUESTIONS).map(question).collect();
-        let bare = (0..plugins).map(|number| (plugin(number), number)).collect();
-        Self { state, bare, questions }
-    }
+fn asked(plugins: u64) -> Asked<Question> {
+    let state = filled(Size::plugins(plugins));
+    let mut random = Random(7);
+    let question = |_| {
+        let (plugin, unit) = (plugin(random.below(plugins)), user(random.next()));
+        let salt = state.deployment(&plugin).unwrap().salt;
+        let message = message(b"coalmine/route/1", &plugin, salt, &unit);
+        Question { plugin, handle: state.resolve_plugin(&plugin).unwrap(), unit, message }
+    };
+    let questions = (0..QUESTIONS).map(question).collect();
+    let bare = (0..plugins).map(|number| (plugin(number), number)).collect();
+    Asked { state, bare, questions }
 }
 
 pub(super) fn route() -> Suite {
     let cases = SIZES.into_iter().flat_map(|plugins| {
-        let world = shared(move || World::new(plugins));
+        let world = shared(move || asked(plugins));
         [
-            ask(&world, plugins, "name", |world, question| {
+            ask(&world, label(plugins, "name"), |world, question| {
                 black_box(world.state.route(&question.plugin, &question.unit.0)).is_some()
             }),
-            ask(&world, plugins, "handle", |world, question| {
+            ask(&world, label(plugins, "handle"), |world, question| {
                 black_box(world.state.route_at(question.handle, &question.unit.0)).is_some()
             }),
-            ask(&world, plugins, "bare lookup and hash", |world, question| {
-                let found = world.bare.contains_key(&question.plugin);
-                let [first, ..]: [u8; 32] = Sha256::digest(&question.message).into();
-                found & (first < 128)
-            }),
+            ask_bare(&world, label, plugins, |question| (&question.plugin, &question.message)),
         ]
     });
-    let ratio = |plugins: u64| {
-        let of = |what: &str| label(plugins, what);
-        Ratio::new(of("name : bare lookup and hash"), &[&of("name")], &[&of("bare lookup and hash")], None)
-    };
-    let ratios = SIZES.into_iter().map(ratio).collect();
-    let mut cases: Vec<Case> = cases.collect();
-    for case in cases.iter_mut().filter(|case| case.name == label(1_000, "name")) {
-        case.goal = Some(Goal::Nanoseconds(150.0));
-    }
-    Suite { name: "route", unit: "answer", cases, ratios }
+    super::ask::suite("route", cases.collect(), label, "name")
 }
 
 fn label(plugins: u64, what: &str) -> String {
     format!("{plugins} plugin{}, {what}", if plugins == 1 { "" } else { "s" })
-}
-
-fn ask(world: &Shared<World>, plugins: u64, what: &str, answer: impl Fn(&World, &Question) -> bool + 'static) -> Case {
-    let world = world.clone();
-    Case::new(label(plugins, what), Clock::Thread, 1, move || -> Runner {
-        LazyCell::force(&world);
-        let mut next = 0;
-        Box::new(move |times| {
-            let world: &World = &world;
-            Clock::Thread.time(|| {
-                for _ in 0..times {
-                    let question = &world.questions[next];
-                    black_box(answer(world, black_box(question)));
-                    next = if next + 1 == world.questions.len() { 0 } else { next + 1 };
-                }
-            })
-        })
-    })
 }
 
 pub(super) fn reports() -> Suite {
@@ -161,12 +108,14 @@ pub(super) fn growth() -> Suite {
 #[cfg(test)]
 mod tests {
     use coalmine_core::{Receipt, bucket_of_unit};
+    use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::workload::genesis;
 
     #[test]
     fn the_baseline_hashes_what_decides() {
-        let world = World::new(10);
+        let world = asked(10);
         for Question { plugin, handle, unit, message } in &world.questions {
             let hash: [u8; 32] = Sha256::digest(message).into();
             let head = u64::from_be_bytes(*hash.first_chunk().unwrap());
