@@ -1,40 +1,30 @@
 //! A genesis and a few blocks that put, replace and delete records of every kind.
 
-use coalmine_core::{Address, Block, Command, Genesis, Height, Name, Percent, Reason, Report, Role, Transaction};
+use coalmine_core::{Block, Command, Genesis, Height, Reason, Role, Transaction};
+use coalmine_model::support::commands::{canary, clear_override, enable, grant, report, revoke, rollout, set_override};
 
-pub(crate) const ADMIN: Address = Address([0x11; 20]);
-pub(crate) const USER: Address = Address([0xee; 20]);
+pub(crate) use coalmine_model::support::commands::{ADMIN, USER, name};
+
 pub(crate) const FIRST: Height = 100;
 
 pub(crate) fn genesis() -> Genesis {
     Genesis::new("example-1", [(ADMIN, Role::Admin.into())]).unwrap()
 }
 
-pub(crate) fn name(text: &str) -> Name {
-    text.parse().unwrap()
-}
-
-fn report(name: Name, successes: u32, errors: u32) -> Command {
-    let report =
-        Report { successes, errors, latency_total: 0, latency_peak: 0, invariant_checks: 0, invariant_failures: 0 };
-    Command::Report { name, report }
-}
-
 /// One transaction a block, from [`FIRST`] on.
 pub(crate) fn blocks() -> Vec<Block> {
-    let (a, ab) = (name("a"), name("a.b"));
-    let percent = |percent| Percent::new(percent).unwrap();
-    let create = |name| Command::create_feature(name, "made by hand").unwrap();
+    let create = |feature| Command::create_feature(name(feature), "made by hand").unwrap();
+    let rollback = Command::Rollback { name: name("a"), reason: Reason::Manual };
     let txs = [
-        vec![create(a), create(ab), Command::StartCanary { name: a, percent: percent(5) }],
-        vec![Command::SetOverride { name: a, user: USER, enabled: true }, report(a, 500, 1)],
-        vec![Command::StartRollout { name: a, target_percent: percent(100) }],
-        vec![Command::Schedule { at: FIRST + 5, commands: vec![Command::Enable { name: ab }] }],
-        vec![Command::ClearOverride { name: a, user: USER }],
-        vec![Command::GrantRole { address: USER, role: Role::Guardian }],
-        vec![Command::Rollback { name: a, reason: Reason::Manual }],
-        vec![Command::StartCanary { name: a, percent: percent(50) }, report(a, 0, 1_000)],
-        vec![Command::RevokeRole { address: USER, role: Role::Guardian }],
+        vec![create("a"), create("a.b"), canary("a", 5)],
+        vec![set_override("a", USER, true), report("a", 500, 1)],
+        vec![rollout("a", 100)],
+        vec![Command::Schedule { at: FIRST + 5, commands: vec![enable("a.b")] }],
+        vec![clear_override("a", USER)],
+        vec![grant(USER, Role::Guardian)],
+        vec![rollback],
+        vec![canary("a", 50), report("a", 0, 1_000)],
+        vec![revoke(USER, Role::Guardian)],
     ];
     let block = |(height, commands)| Block::new(height, vec![Transaction::new(ADMIN, commands).unwrap()]).unwrap();
     (FIRST..).zip(txs).map(block).collect()
