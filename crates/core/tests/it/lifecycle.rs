@@ -62,34 +62,10 @@ fn row(kind: CommandKind) -> Option<(Address, Command, [Then; STATUSES])> {
         CommandKind::SetOverride => (OPERATOR, set_override("f", USER, false), [Stays; STATUSES]),
         CommandKind::ClearOverride => (OPERATOR, clear_override("f", USER), [Stays; STATUSES]),
         CommandKind::Report => (REPORTER, report("f", 1, 0), [off, Stays, Stays, Stays, off]),
-        CommandKind::TripBreaker
-        | CommandKind::ResetBreaker
-        | CommandKind::Schedule
-        | CommandKind::CancelSchedule
-        | CommandKind::GrantRole
-        | CommandKind::RevokeRole
-        | CommandKind::SetParams
-        | CommandKind::FeedPut
-        | CommandKind::FeedPatch
-        | CommandKind::FeedDelete
-        | CommandKind::FeedForget
-        | CommandKind::RegisterVersion
-        | CommandKind::Deploy
-        | CommandKind::Pause
-        | CommandKind::Resume
-        | CommandKind::Promote
-        | CommandKind::RollbackDeployment
-        | CommandKind::Revert
-        | CommandKind::RetireVersion
-        | CommandKind::SetRule
-        | CommandKind::SetHostVersion
-        | CommandKind::SetRegistryParams
-        | CommandKind::Load
-        | CommandKind::Unload
-        | CommandKind::ReportVersion
-        | CommandKind::AttestHealth
-        | CommandKind::ReportLoad
-        | CommandKind::ReportUnload => return None,
+        kind => {
+            assert_ne!(subject(kind), Subject::Feature, "{kind} has no row");
+            return None;
+        }
     })
 }
 

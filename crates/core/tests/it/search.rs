@@ -42,7 +42,7 @@ struct Space {
     /// The test of this space.
     test: &'static str,
     /// What its commands are about.
-    about: About,
+    about: Subject,
     /// What its commands schedule; none where the ledger itself is left out.
     scheduled: Option<fn() -> [Vec<Command>; 2]>,
     /// The blocks that lead to each start.
@@ -51,101 +51,82 @@ struct Space {
 
 // The commands. A new kind does not compile before it has its rows here.
 
-/// What a command is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
-    /// `f`, and `g` that rests on it.
-    Features,
-    /// `p` requires `lib`.
-    Plugins,
-    /// Environments `a` and `b`, and a filter `a`.
-    Feed,
-    /// The ledger itself.
-    Ledger,
-}
-
-/// The transactions that are tried at a height, of a kind of command; what is scheduled is given.
-fn commands(kind: CommandKind, height: Height, [next, after]: [Vec<Command>; 2]) -> (About, Vec<Command>) {
+/// The transactions that are tried at a height, of a kind of command; what is scheduled is given. They are about
+/// `f`, and `g` that rests on it; about `p`, which requires `lib`; about the environments `a` and `b`, and a filter `a`.
+fn commands(kind: CommandKind, height: Height, [next, after]: [Vec<Command>; 2]) -> Vec<Command> {
     use FeedKind::{Environment, Filter};
-    let features = |commands: &[Command]| (About::Features, commands.to_vec());
-    let plugins = |commands: &[Command]| (About::Plugins, commands.to_vec());
-    let feed = |commands: &[Command]| (About::Feed, commands.to_vec());
-    let ledger = |commands: &[Command]| (About::Ledger, commands.to_vec());
     match kind {
-        CommandKind::CreateFeature => features(&[create_with("f", plain()), create_with("g", resting())]),
-        CommandKind::ConfigureFeature => features(&[configure("f", steps_every(1)), configure("g", manual(resting()))]),
-        CommandKind::StartCanary => features(&[canary("f", 50), canary("g", 50)]),
-        CommandKind::StartRollout => features(&[rollout("f", 100), rollout("g", 60)]),
-        CommandKind::AdvanceRollout => features(&[advance("f"), advance("g")]),
-        CommandKind::Enable => features(&[enable("f"), enable("g")]),
-        CommandKind::Disable => features(&[disable("f"), disable("g")]),
-        CommandKind::Rollback => features(&[rollback("f"), rollback("g")]),
-        CommandKind::SetOverride => features(&[set_override("f", USER, true), set_override("g", USER, false)]),
-        CommandKind::ClearOverride => features(&[clear_override("f", USER), clear_override("g", USER)]),
+        CommandKind::CreateFeature => vec![create_with("f", plain()), create_with("g", resting())],
+        CommandKind::ConfigureFeature => vec![configure("f", steps_every(1)), configure("g", manual(resting()))],
+        CommandKind::StartCanary => vec![canary("f", 50), canary("g", 50)],
+        CommandKind::StartRollout => vec![rollout("f", 100), rollout("g", 60)],
+        CommandKind::AdvanceRollout => vec![advance("f"), advance("g")],
+        CommandKind::Enable => vec![enable("f"), enable("g")],
+        CommandKind::Disable => vec![disable("f"), disable("g")],
+        CommandKind::Rollback => vec![rollback("f"), rollback("g")],
+        CommandKind::SetOverride => vec![set_override("f", USER, true), set_override("g", USER, false)],
+        CommandKind::ClearOverride => vec![clear_override("f", USER), clear_override("g", USER)],
         // Below the threshold, at it and above it.
         CommandKind::Report => {
-            features(&[report("f", 2, 1), report("f", 1, 1), report("f", 0, 2), report("g", 0, 1), report("g", 0, 2)])
+            vec![report("f", 2, 1), report("f", 1, 1), report("f", 0, 2), report("g", 0, 1), report("g", 0, 2)]
         }
         CommandKind::RegisterVersion => {
-            plugins(&[register_on("p", "2.0.0", &[("lib", "^1")]), register_for_host("lib", "2.0.0", "^1")])
+            vec![register_on("p", "2.0.0", &[("lib", "^1")]), register_for_host("lib", "2.0.0", "^1")]
         }
-        CommandKind::Deploy => plugins(&[deploy_p(), deploy_lib()]),
-        CommandKind::Pause => plugins(&[pause("p"), pause("lib")]),
-        CommandKind::Resume => plugins(&[resume("p"), resume("lib")]),
-        CommandKind::Promote => plugins(&[promote("p"), promote("lib")]),
-        CommandKind::RollbackDeployment => plugins(&[roll_back("p"), roll_back("lib")]),
-        CommandKind::Revert => plugins(&[revert("p"), revert("lib")]),
-        CommandKind::RetireVersion => plugins(&[retire("p", "1.0.0"), retire("lib", "2.0.0")]),
-        CommandKind::SetRule => plugins(&[set_rule("p", Some("^1")), set_rule("lib", None)]),
-        CommandKind::SetHostVersion => plugins(&[set_host("1.0.0")]),
-        CommandKind::SetRegistryParams => plugins(&[auto_load(true)]),
-        CommandKind::Load => plugins(&[load("p"), load("lib")]),
-        CommandKind::Unload => plugins(&[unload("p"), unload("lib"), unload_force("lib")]),
-        CommandKind::ReportVersion => plugins(&[
+        CommandKind::Deploy => vec![deploy_p(), deploy_lib()],
+        CommandKind::Pause => vec![pause("p"), pause("lib")],
+        CommandKind::Resume => vec![resume("p"), resume("lib")],
+        CommandKind::Promote => vec![promote("p"), promote("lib")],
+        CommandKind::RollbackDeployment => vec![roll_back("p"), roll_back("lib")],
+        CommandKind::Revert => vec![revert("p"), revert("lib")],
+        CommandKind::RetireVersion => vec![retire("p", "1.0.0"), retire("lib", "2.0.0")],
+        CommandKind::SetRule => vec![set_rule("p", Some("^1")), set_rule("lib", None)],
+        CommandKind::SetHostVersion => vec![set_host("1.0.0")],
+        CommandKind::SetRegistryParams => vec![auto_load(true)],
+        CommandKind::Load => vec![load("p"), load("lib")],
+        CommandKind::Unload => vec![unload("p"), unload("lib"), unload_force("lib")],
+        CommandKind::ReportVersion => vec![
             tell_version("p", "1.0.0", 2, 0),
             tell_version("p", "2.0.0", 2, 1),
             tell_version("p", "2.0.0", 2, 2),
             tell_version("lib", "2.0.0", 2, 2),
-        ]),
+        ],
         CommandKind::AttestHealth => {
-            plugins(&[attest("p", "2.0.0", false), attest("lib", "2.0.0", true), attest("lib", "2.0.0", false)])
+            vec![attest("p", "2.0.0", false), attest("lib", "2.0.0", true), attest("lib", "2.0.0", false)]
         }
-        CommandKind::ReportLoad => plugins(&[
+        CommandKind::ReportLoad => vec![
             loaded("p", "1.0.0", true),
             loaded("p", "2.0.0", true),
             loaded("lib", "1.0.0", true),
             loaded("lib", "1.0.0", false),
-        ]),
+        ],
         CommandKind::ReportUnload => {
-            plugins(&[unloaded("p", "1.0.0", true), unloaded("lib", "1.0.0", true), unloaded("lib", "1.0.0", false)])
+            vec![unloaded("p", "1.0.0", true), unloaded("lib", "1.0.0", true), unloaded("lib", "1.0.0", false)]
         }
-        CommandKind::FeedPut => feed(&[
+        CommandKind::FeedPut => vec![
             put(FeedPart::Only, &[("a", 2)], &[("a", 1)]),
             put(FeedPart::First, &[("a", 1)], &[]),
             put(FeedPart::More, &[("b", 1)], &[("a", 2)]),
             put(FeedPart::Last, &[], &[("a", 3)]),
-        ]),
-        CommandKind::FeedPatch => feed(&[
+        ],
+        CommandKind::FeedPatch => vec![
             patch(Environment, "a", 1, b"1"),
             patch(Environment, "a", 2, b"2"),
             patch(Environment, "b", 3, b"3"),
             patch(Filter, "a", 2, b""),
-        ]),
-        CommandKind::FeedDelete => feed(&[
-            gone(Environment, "a", 2),
-            gone(Environment, "a", 3),
-            gone(Environment, "b", 1),
-            gone(Filter, "a", 2),
-        ]),
-        CommandKind::FeedForget => feed(&[forget(Environment, &["a", "b"]), forget(Filter, &["a"])]),
-        CommandKind::TripBreaker => ledger(&[trip(0, true), trip(height + 1, false), trip(height, false)]),
-        CommandKind::ResetBreaker => ledger(&[Command::ResetBreaker]),
-        CommandKind::Schedule => ledger(&[schedule(height + 1, next), schedule(height + 2, after)]),
+        ],
+        CommandKind::FeedDelete => {
+            vec![gone(Environment, "a", 2), gone(Environment, "a", 3), gone(Environment, "b", 1), gone(Filter, "a", 2)]
+        }
+        CommandKind::FeedForget => vec![forget(Environment, &["a", "b"]), forget(Filter, &["a"])],
+        CommandKind::TripBreaker => vec![trip(0, true), trip(height + 1, false), trip(height, false)],
+        CommandKind::ResetBreaker => vec![Command::ResetBreaker],
+        CommandKind::Schedule => vec![schedule(height + 1, next), schedule(height + 2, after)],
         // What the block before has scheduled for two blocks later.
-        CommandKind::CancelSchedule => ledger(&[cancel(height + 1, 1)]),
-        CommandKind::GrantRole => ledger(&[grant(GUARDIAN, Role::Operator)]),
-        CommandKind::RevokeRole => ledger(&[revoke(OPERATOR, Role::Operator), revoke(ADMIN, Role::Admin)]),
-        CommandKind::SetParams => ledger(&[set_params(Some(1), Some(1), Some(2))]),
+        CommandKind::CancelSchedule => vec![cancel(height + 1, 1)],
+        CommandKind::GrantRole => vec![grant(GUARDIAN, Role::Operator)],
+        CommandKind::RevokeRole => vec![revoke(OPERATOR, Role::Operator), revoke(ADMIN, Role::Admin)],
+        CommandKind::SetParams => vec![set_params(Some(1), Some(1), Some(2))],
     }
 }
 
@@ -182,7 +163,7 @@ fn deploy_lib() -> Command {
 
 const FEATURES: Space = Space {
     test: "features_by_every_command",
-    about: About::Features,
+    about: Subject::Feature,
     scheduled: Some(|| [vec![enable("g")], vec![rollback("f"), canary("f", 50)]]),
     starts: || {
         let both = [create_with("f", manual(plain())), create_with("g", resting())];
@@ -202,7 +183,7 @@ const FEATURES: Space = Space {
 
 const PLUGINS: Space = Space {
     test: "plugins_by_every_command",
-    about: About::Plugins,
+    about: Subject::Plugin,
     scheduled: Some(|| [vec![promote("p")], vec![roll_back("p"), load("p")]]),
     starts: || {
         let first = [register_on("p", "1.0.0", &[("lib", "*")]), register("lib", "1.0.0")];
@@ -224,7 +205,7 @@ const PLUGINS: Space = Space {
 
 const FEED: Space = Space {
     test: "feed_by_every_command",
-    about: About::Feed,
+    about: Subject::Feed,
     scheduled: None,
     starts: || vec![vec![], vec![(1, vec![put(FeedPart::Only, &[("a", 1), ("b", 1)], &[("a", 1)])])]],
 };
@@ -242,9 +223,9 @@ impl Space {
     /// The transactions that are tried at a height, of a kind of command.
     fn commands(&self, kind: CommandKind, height: Height) -> Vec<Command> {
         let scheduled = self.scheduled.map_or_else(Default::default, |scheduled| scheduled());
-        let (about, commands) = commands(kind, height, scheduled);
-        let is_tried = about == self.about || (about == About::Ledger && self.scheduled.is_some());
-        if is_tried { commands } else { Vec::new() }
+        let about = subject(kind);
+        let is_tried = about == self.about || (about == Subject::Ledger && self.scheduled.is_some());
+        if is_tried { commands(kind, height, scheduled) } else { Vec::new() }
     }
 
     /// All that is tried at a height, besides the empty block. A guardian gives what it may, and what it

@@ -1,7 +1,9 @@
-//! What the tests of core share beside the support of the model crate: golden rows.
+//! What the tests of core share beside the support of the model crate: golden rows, and what kinds of command are
+//! about.
 
 pub(crate) mod document;
 
+use coalmine_core::CommandKind;
 use serde_json::Value;
 
 pub(crate) use coalmine_model::support::commands::*;
@@ -50,6 +52,62 @@ pub(crate) fn rows(file: &str) -> Vec<Row> {
         whole,
     };
     rows.into_iter().map(row).collect()
+}
+
+// Kinds of command.
+
+/// What a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The ledger itself: breaker, schedule, roles, parameters.
+    Ledger,
+    Feature,
+    Plugin,
+    Feed,
+}
+
+/// What the commands of a kind are about. A new kind gets its place here first.
+pub(crate) fn subject(kind: CommandKind) -> Subject {
+    match kind {
+        CommandKind::CreateFeature
+        | CommandKind::ConfigureFeature
+        | CommandKind::StartCanary
+        | CommandKind::StartRollout
+        | CommandKind::AdvanceRollout
+        | CommandKind::Enable
+        | CommandKind::Disable
+        | CommandKind::Rollback
+        | CommandKind::SetOverride
+        | CommandKind::ClearOverride
+        | CommandKind::Report => Subject::Feature,
+        CommandKind::TripBreaker
+        | CommandKind::ResetBreaker
+        | CommandKind::Schedule
+        | CommandKind::CancelSchedule
+        | CommandKind::GrantRole
+        | CommandKind::RevokeRole
+        | CommandKind::SetParams => Subject::Ledger,
+        CommandKind::RegisterVersion
+        | CommandKind::Deploy
+        | CommandKind::Pause
+        | CommandKind::Resume
+        | CommandKind::Promote
+        | CommandKind::RollbackDeployment
+        | CommandKind::Revert
+        | CommandKind::RetireVersion
+        | CommandKind::SetRule
+        | CommandKind::SetHostVersion
+        | CommandKind::SetRegistryParams
+        | CommandKind::Load
+        | CommandKind::Unload
+        | CommandKind::ReportVersion
+        | CommandKind::AttestHealth
+        | CommandKind::ReportLoad
+        | CommandKind::ReportUnload => Subject::Plugin,
+        CommandKind::FeedPut | CommandKind::FeedPatch | CommandKind::FeedDelete | CommandKind::FeedForget => {
+            Subject::Feed
+        }
+    }
 }
 
 // What the environment asks for.
