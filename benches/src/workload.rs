@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use coalmine_core::{
     Address, BLOCK_TXS_MAX, Block, Command, Description, FeatureChanges, Gate, Genesis, Hash, Height, Manifest, Name,
-    OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Terms, Transaction, Version,
+    OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Terms, Transaction, Valid, Version,
     VersionReport,
 };
 use coalmine_model::support::Random;
@@ -76,7 +76,7 @@ pub(crate) fn report(feature: u64, successes: u32, errors: u32) -> Payload {
     let latency_total = u64::from(successes + errors) * 120;
     let report =
         Report { successes, errors, latency_total, latency_peak: 120, invariant_checks: 0, invariant_failures: 0 };
-    payload(REPORTER, vec![Command::Report { name: name(feature), report }])
+    payload(REPORTER, vec![Command::Report { name: name(feature), report: Valid::new(report).unwrap() }])
 }
 
 fn invariant(feature: u64) -> Payload {
@@ -88,7 +88,7 @@ fn invariant(feature: u64) -> Payload {
         invariant_checks: 1,
         invariant_failures: 0,
     };
-    payload(REPORTER, vec![Command::Report { name: name(feature), report }])
+    payload(REPORTER, vec![Command::Report { name: name(feature), report: Valid::new(report).unwrap() }])
 }
 
 fn set_override(feature: u64, user: Address) -> Payload {
@@ -104,7 +104,10 @@ fn create(feature: u64) -> Payload {
         ..FeatureChanges::default()
     };
     let description = Description::new("a feature of the benchmark").expect("the text is short");
-    payload(ADMIN, vec![Command::CreateFeature { name: name(feature), description, changes }])
+    payload(
+        ADMIN,
+        vec![Command::CreateFeature { name: name(feature), description, changes: Valid::new(changes).unwrap() }],
+    )
 }
 
 /// A plugin whose second version serves half of the units for ever, whatever is reported of it.
@@ -113,12 +116,12 @@ fn deploy(number: u64) -> Payload {
     let register = |version: &Version| Command::RegisterVersion {
         plugin,
         version: version.clone(),
-        manifest: Arc::new(Manifest::of_code(Hash([0xc0; 32]))),
+        manifest: Valid::new(Arc::new(Manifest::of_code(Hash([0xc0; 32])))).unwrap(),
     };
     let stage = Stage { share_bps: 5_000, blocks: u32::MAX / 2, min_requests: 0, gate: Gate::Time };
     let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage] };
     let terms = Terms { error_threshold_bps: 10_000, max_blocks: 0, ..strategy.default_terms() };
-    let deploy = Command::Deploy { plugin, version: new.clone(), strategy, terms };
+    let deploy = Command::deploy(plugin, new.clone(), strategy, &terms).unwrap();
     payload(ADMIN, vec![register(&old), register(&new), deploy])
 }
 
@@ -130,7 +133,10 @@ fn versions() -> [Version; 2] {
 pub(crate) fn report_version(number: u64, requests: u32, errors: u32) -> Payload {
     let [_, version] = versions();
     let report = VersionReport { requests, errors, latency_total: u64::from(requests) * 120 };
-    payload(REPORTER, vec![Command::ReportVersion { plugin: plugin(number), version, report }])
+    payload(
+        REPORTER,
+        vec![Command::ReportVersion { plugin: plugin(number), version, report: Valid::new(report).unwrap() }],
+    )
 }
 
 /// The blocks that fill an empty ledger: every feature ends as a canary, every other one rolling out.
@@ -218,7 +224,10 @@ impl Traffic {
             98..99 => {
                 let user = user(self.random.next());
                 let nested = Command::SetOverride { name: name(feature), user, enabled: false };
-                payload(OPERATOR, vec![Command::Schedule { at: self.height + 1, commands: vec![nested] }])
+                payload(
+                    OPERATOR,
+                    vec![Command::Schedule { at: self.height + 1, commands: Valid::new(vec![nested]).unwrap() }],
+                )
             }
             _ => report(feature, 500, 2),
         }

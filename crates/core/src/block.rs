@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::command::Command;
 use crate::command::tx::TxCommand;
+use crate::command::{COMMAND_SIZE_MAX, Command};
 use crate::event::Event;
 use crate::reject::Reject;
 use crate::values::{Address, Height};
@@ -19,6 +19,31 @@ pub const BLOCK_SIZE_MAX: usize = 16 * 1_024 * 1_024;
 /// The same without height and count.
 const PAYLOADS_SIZE_MAX: usize = BLOCK_SIZE_MAX - 8;
 
+/// Why a transaction or a block cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// No command, or too many.
+    #[error("a transaction holds 1 to {TX_COMMANDS_MAX} commands, not {count}")]
+    Commands {
+        /// How many there are.
+        count: usize,
+    },
+    /// A command that is too long.
+    #[error("command {index} takes {size} bytes; a command takes at most {COMMAND_SIZE_MAX}")]
+    CommandSize {
+        /// Which command, from 0.
+        index: usize,
+        /// Its bytes.
+        size: usize,
+    },
+    /// Too many transactions.
+    #[error("a block holds at most {BLOCK_TXS_MAX} transactions; put the rest into the next one")]
+    Transactions,
+    /// Transactions that are too long together.
+    #[error("a block takes at most {BLOCK_SIZE_MAX} bytes; put the rest into the next one")]
+    BlockSize,
+}
+
 /// One signer's commands: all of them, or none. The host has authenticated the signer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
@@ -30,16 +55,18 @@ impl Transaction {
     /// A transaction of these commands.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::TooLarge`] for no or more than 16 commands, or one that is longer than 8 KiB,
-    /// and [`DecodeErrorKind::Unsorted`] or another kind for a command without a canonical encoding
-    /// (a policy whose prerequisites are not sorted, a report that contradicts itself).
-    pub fn new(signer: Address, commands: Vec<Command>) -> Result<Self, DecodeError> {
+    /// [`LimitError`] for no or more than 16 commands, or one that takes more than 8 KiB.
+    pub fn new(signer: Address, commands: Vec<Command>) -> Result<Self, LimitError> {
         if commands.is_empty() || commands.len() > TX_COMMANDS_MAX {
-            return Err(DecodeError::whole(DecodeErrorKind::TooLarge));
+            return Err(LimitError::Commands { count: commands.len() });
         }
-        let commands =
-            commands.iter().map(|command| TxCommand::from_bytes(&command.to_bytes())).collect::<Result<_, _>>()?;
-        Ok(Self { signer, commands })
+        for (index, command) in commands.iter().enumerate() {
+            let size = command.to_bytes().len();
+            if size > COMMAND_SIZE_MAX {
+                return Err(LimitError::CommandSize { index, size });
+            }
+        }
+        Ok(Self { signer, commands: commands.into_iter().map(TxCommand::Valid).collect() })
     }
 
     /// Who signed.
@@ -58,7 +85,7 @@ impl Transaction {
 impl Encode for Transaction {
     fn encode(&self, out: &mut Writer) {
         out.address(&self.signer);
-        out.u8(u8::try_from(self.commands.len()).unwrap_or(u8::MAX));
+        out.count_u8(self.commands.len());
         self.commands.iter().for_each(|command| out.lp16(&command.to_bytes()));
     }
 }
@@ -121,7 +148,7 @@ impl Block {
     ///
     /// # Errors
     /// As for [`Block::from_encoded`].
-    pub fn new(height: Height, txs: Vec<Transaction>) -> Result<Self, DecodeError> {
+    pub fn new(height: Height, txs: Vec<Transaction>) -> Result<Self, LimitError> {
         Self::from_encoded(height, txs.iter().map(Transaction::to_bytes))
     }
 
@@ -129,25 +156,28 @@ impl Block {
     ///
     /// # Errors
     /// As for [`Block::from_encoded`].
-    pub fn from_payloads(height: Height, payloads: Vec<Payload>) -> Result<Self, DecodeError> {
+    pub fn from_payloads(height: Height, payloads: Vec<Payload>) -> Result<Self, LimitError> {
         Self::from_encoded(height, payloads.iter().map(Payload::to_bytes))
     }
 
     /// A block of payloads that are encoded already.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::TooLarge`] for more than 65 536 of them, or more than 16 MiB encoded.
+    /// [`LimitError`] for more than 65 536 of them, or more than 16 MiB encoded.
     pub fn from_encoded<P: AsRef<[u8]>>(
         height: Height,
         payloads: impl IntoIterator<Item = P>,
-    ) -> Result<Self, DecodeError> {
+    ) -> Result<Self, LimitError> {
         let mut out = Writer::default();
         let mut count: u32 = 0;
         for payload in payloads {
             out.lp32(payload.as_ref());
             count = count.saturating_add(1);
-            if usize::try_from(count).unwrap_or(usize::MAX) > BLOCK_TXS_MAX || out.len() > PAYLOADS_SIZE_MAX {
-                return Err(DecodeError::whole(DecodeErrorKind::TooLarge));
+            if usize::try_from(count).unwrap_or(usize::MAX) > BLOCK_TXS_MAX {
+                return Err(LimitError::Transactions);
+            }
+            if out.len() > PAYLOADS_SIZE_MAX {
+                return Err(LimitError::BlockSize);
             }
         }
         Ok(Self { height, count, payloads: out.into_bytes() })
@@ -286,9 +316,9 @@ pub struct Outcome {
 
 impl Encode for Outcome {
     fn encode(&self, out: &mut Writer) {
-        out.u32(u32::try_from(self.receipts.len()).unwrap_or(u32::MAX));
+        out.count_u32(self.receipts.len());
         self.receipts.iter().for_each(|receipt| receipt.encode(out));
-        out.u32(u32::try_from(self.events.len()).unwrap_or(u32::MAX));
+        out.count_u32(self.events.len());
         self.events.iter().for_each(|event| out.lp16(&event.to_bytes()));
     }
 }

@@ -6,9 +6,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use byteorder::{BigEndian, ByteOrder};
-
 use crate::values::{Address, Hash, Name};
+
+use byteorder::{BigEndian, ByteOrder};
 
 /// What is wrong with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +132,24 @@ impl Writer {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// A count of at most 255.
+    pub(crate) fn count_u8(&mut self, count: usize) {
+        debug_assert!(u8::try_from(count).is_ok(), "a list of {count} is longer than its limit");
+        self.u8(u8::try_from(count).unwrap_or(u8::MAX));
+    }
+
+    /// A count of at most 65 535.
+    pub(crate) fn count_u16(&mut self, count: usize) {
+        debug_assert!(u16::try_from(count).is_ok(), "a list of {count} is longer than its limit");
+        self.u16(u16::try_from(count).unwrap_or(u16::MAX));
+    }
+
+    /// A count of at most 4 294 967 295.
+    pub(crate) fn count_u32(&mut self, count: usize) {
+        debug_assert!(u32::try_from(count).is_ok(), "a list of {count} is longer than its limit");
+        self.u32(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// One byte.

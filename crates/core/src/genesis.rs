@@ -90,7 +90,7 @@ impl Genesis {
 impl Encode for Genesis {
     fn encode(&self, out: &mut Writer) {
         out.lp8(self.chain.as_bytes());
-        out.u16(u16::try_from(self.roles.len()).unwrap_or(u16::MAX));
+        out.count_u16(self.roles.len());
         for (address, roles) in &self.roles {
             out.address(address);
             roles.encode(out);

@@ -45,15 +45,13 @@
 //! let (old, new): (Version, Version) = ("1.0.0".parse()?, "2.0.0".parse()?);
 //!
 //! // The first version of a plugin is current. The second one gets 5 % of the units for 60 blocks, then 10 %, …
-//! let register = |version: &Version, code| Command::RegisterVersion {
-//!     plugin,
-//!     version: version.clone(),
-//!     manifest: Manifest::of_code(Hash([code; 32])).into(),
+//! let register = |version: &Version, code| {
+//!     Command::register_version(plugin, version.clone(), Manifest::of_code(Hash([code; 32])))
 //! };
 //! let strategy = Strategy::with_defaults(StrategyKind::Canary);
 //! let terms = strategy.default_terms();
-//! let deploy = Command::Deploy { plugin, version: new.clone(), strategy, terms };
-//! let tx = Transaction::new(admin, vec![register(&old, 1), register(&new, 2), deploy])?;
+//! let deploy = Command::deploy(plugin, new.clone(), strategy, &terms)?;
+//! let tx = Transaction::new(admin, vec![register(&old, 1)?, register(&new, 2)?, deploy])?;
 //! let execution = state.execute(&Block::new(100, vec![tx])?)?;
 //! state.apply(execution)?;
 //!
@@ -63,7 +61,7 @@
 //!
 //! // 2 % of errors are more than the 1 % that a canary bears: it is rolled back in this very block.
 //! let report = VersionReport { requests: 1_000, errors: 20, latency_total: 9_000 };
-//! let report = Command::ReportVersion { plugin, version: new, report };
+//! let report = Command::report_version(plugin, new, report)?;
 //! let execution = state.execute(&Block::new(101, vec![Transaction::new(admin, vec![report])?])?)?;
 //! state.apply(execution)?;
 //! assert_eq!(state.route(&plugin, &unit), Some(&old));
@@ -100,13 +98,16 @@ mod schedule;
 mod state;
 mod tags;
 pub mod tree;
+mod valid;
 mod values;
 mod writes;
 
-pub use block::{BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, Outcome, Payload, Receipt, TX_COMMANDS_MAX, Transaction};
+pub use block::{
+    BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, LimitError, Outcome, Payload, Receipt, TX_COMMANDS_MAX, Transaction,
+};
 pub use bucket::{BUCKETS, bucket_first_byte, bucket_of_unit, bucket_sha256};
 pub use codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-pub use command::tx::TxCommand;
+pub use command::tx::{CommandError, TxCommand};
 pub use command::{COMMAND_SIZE_MAX, Command, CommandKind, SCHEDULE_COMMANDS_MAX};
 pub use delta::Execution;
 pub use event::{BreakerClosedBy, Event, EventCode};
@@ -129,10 +130,10 @@ pub use ledger::{Global, OpenBreaker, Params};
 pub use note::Note;
 pub use plugin::deployment::{ARM_REQUESTS_MAX, Deployment, DeploymentStatus, Held, Hold, Lack, Standing};
 pub use plugin::manifest::{CONFIG_SIZE_MAX, METADATA_MAX, Manifest, REQUIREMENTS_MAX, Requirement};
-pub use plugin::plan::{Gate, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind, Terms};
+pub use plugin::plan::{CompiledStrategy, Gate, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind, Terms};
 pub use plugin::record::{
-    Counts, DEPENDENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, Plugin, PluginAction,
-    PluginChange, PluginReason, PluginVersion, Registry, VersionReport, VersionStatus,
+    Counts, DEPENDENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, MaxVersions, Plugin,
+    PluginAction, PluginChange, PluginReason, PluginVersion, Registry, VersionReport, VersionStatus,
 };
 pub use plugin::requirements::{LoadRefusal, PlannedLoad};
 pub use plugin::version::{Constraint, Version};
@@ -140,6 +141,7 @@ pub use query::{Fault, Read};
 pub use reject::Reject;
 pub use schedule::Scheduled;
 pub use state::{Handle, PluginHandle, StaleExecution, State};
+pub use valid::{Valid, Validate};
 pub use values::{
     Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, RULES, Role, Roles, ValueError,
 };

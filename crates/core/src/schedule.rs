@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::command::tx::TxCommand;
 use crate::command::{Command, SCHEDULE_COMMANDS_MAX};
+use crate::valid::Valid;
 use crate::values::Address;
 
 /// Commands that run by themselves at the start of a block: the value of a D7 entry of kind 0.
@@ -13,7 +14,7 @@ pub struct Scheduled {
     /// Who scheduled them, and whose roles count when they run.
     pub actor: Address,
     /// One atomic transaction of 1 to 16 commands.
-    pub commands: Vec<Command>,
+    pub commands: Valid<Vec<Command>>,
 }
 
 impl Encode for Scheduled {
@@ -33,10 +34,11 @@ impl Decode for Scheduled {
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
             match TxCommand::from_bytes(input.lp16()?)? {
-                TxCommand::Valid(command) if command.kind().is_schedulable() => commands.push(command),
-                TxCommand::Valid(_) | TxCommand::Invalid { .. } => return Err(input.error(DecodeErrorKind::OutOfRange)),
+                TxCommand::Valid(command) => commands.push(command),
+                TxCommand::Invalid { .. } => return Err(input.error(DecodeErrorKind::OutOfRange)),
             }
         }
+        let commands = Valid::new(commands).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
         Ok(Self { actor, commands })
     }
 }

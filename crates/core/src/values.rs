@@ -63,6 +63,12 @@ pub enum ValueError {
     /// Longer than 4 096 bytes.
     #[error("the body of an item of the feed has at most 4096 bytes")]
     FeedBody,
+    /// A schedule that breaks its rules.
+    #[error("a scheduled entry holds 1 to 16 commands of kinds that may be scheduled")]
+    Schedule,
+    /// A list that is not sorted, or too long.
+    #[error("a list is strictly ascending and not longer than its limit")]
+    List,
     /// A number outside the range of its field.
     #[error("a parameter is out of its range")]
     Parameter,
@@ -79,9 +85,13 @@ impl From<ValueError> for Reject {
             ValueError::Plan => Reject::InvalidPlan,
             ValueError::FeedId => Reject::InvalidFeedId,
             ValueError::FeedBody => Reject::FeedItemTooLarge,
-            ValueError::Address | ValueError::Hash | ValueError::ChainId | ValueError::Bps | ValueError::Parameter => {
-                Reject::InvalidParameter
-            }
+            ValueError::Address
+            | ValueError::Hash
+            | ValueError::ChainId
+            | ValueError::Bps
+            | ValueError::Schedule
+            | ValueError::List
+            | ValueError::Parameter => Reject::InvalidParameter,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use coalmine_core::{
-    Address, Block, Command, DecodeError, Execution, Genesis, Height, Receipt, State, TX_COMMANDS_MAX, Transaction,
+    Address, Block, Command, Execution, Genesis, Height, LimitError, Receipt, State, TX_COMMANDS_MAX, Transaction,
 };
 use coalmine_replay::blockfile::{BlockWriter, Form, Header};
 use coalmine_replay::error::Error;
@@ -37,7 +37,7 @@ impl Pending {
     }
 
     /// Takes the commands of one message. As many of them as fit go into one transaction, all or nothing.
-    pub(crate) fn push(&mut self, commands: &[Command]) -> Result<(), DecodeError> {
+    pub(crate) fn push(&mut self, commands: &[Command]) -> Result<(), LimitError> {
         for commands in commands.chunks(TX_COMMANDS_MAX) {
             self.transactions.push_back(Transaction::new(self.signer, commands.to_vec())?);
         }
@@ -45,7 +45,7 @@ impl Pending {
     }
 
     /// The block of a height; none when nothing waits.
-    pub(crate) fn take(&mut self, height: Height) -> Result<Option<Block>, DecodeError> {
+    pub(crate) fn take(&mut self, height: Height) -> Result<Option<Block>, LimitError> {
         let count = self.transactions.len().min(BLOCK_TXS);
         let transactions: Vec<Transaction> = self.transactions.drain(..count).collect();
         if transactions.is_empty() { Ok(None) } else { Block::new(height, transactions).map(Some) }

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use clap::Parser;
-use coalmine_core::{Address, Block, Command, DecodeError, Genesis, Height, Role};
+use coalmine_core::{Address, Block, Command, Genesis, Height, LimitError, Role};
 use coalmine_replay::blockfile::{BlockReader, Limits as FileLimits};
 use coalmine_replay::error::Error;
 use coalmine_replay::tool::run_tool;
@@ -261,6 +261,6 @@ fn unusable(error: impl std::fmt::Display) -> Error {
 }
 
 /// The manager only makes commands that the ledger can encode, so this is a mistake of ours.
-fn unencodable(error: DecodeError) -> Error {
+fn unencodable(error: LimitError) -> Error {
     Error::Input(format!("a message makes no transaction: {error}"))
 }

@@ -1,6 +1,6 @@
 //! How the items of a put become commands of the ledger: one, or the parts that a large put takes.
 
-use coalmine_core::{COMMAND_SIZE_MAX, Command, FeedEntry, FeedKind, FeedPart};
+use coalmine_core::{COMMAND_SIZE_MAX, Command, FeedEntry, FeedKind, FeedPart, Valid, ValueError};
 
 /// What a put takes in bytes before its first item: its tag, its part and two counts.
 const PUT_SIZE: usize = 6;
@@ -8,8 +8,10 @@ const PUT_SIZE: usize = 6;
 const ENTRY_SIZE: usize = 11;
 
 /// A put as one command, or as the parts that it takes: each is full, and no item is torn.
-#[must_use]
-pub fn put(environments: Vec<FeedEntry>, filters: Vec<FeedEntry>) -> Vec<Command> {
+///
+/// # Errors
+/// [`ValueError::List`] if the ids of a list do not ascend.
+pub fn put(environments: Vec<FeedEntry>, filters: Vec<FeedEntry>) -> Result<Vec<Command>, ValueError> {
     let mut parts = vec![(Vec::new(), Vec::new())];
     let mut size = PUT_SIZE;
     let environments = environments.into_iter().map(|entry| (FeedKind::Environment, entry));
@@ -38,6 +40,9 @@ pub fn put(environments: Vec<FeedEntry>, filters: Vec<FeedEntry>) -> Vec<Command
     };
     let parts = parts.into_iter().enumerate();
     parts
-        .map(|(index, (environments, filters))| Command::FeedPut { part: part(index), environments, filters })
+        .map(|(index, (environments, filters))| {
+            let (environments, filters) = (Valid::new(environments)?, Valid::new(filters)?);
+            Ok(Command::FeedPut { part: part(index), environments, filters })
+        })
         .collect()
 }

@@ -183,7 +183,10 @@ impl Manager {
             let text = "it was not sent since the start, so it cannot be retained: the ledger forgets it";
             log(Level::Error, "not_retained", format!("{place}: {}: {text}{}", items.first, items.more()))
         }));
-        actions.push(Action::Emit(command::put(environments, filters)));
+        actions.push(match command::put(environments, filters) {
+            Ok(commands) => Action::Emit(commands),
+            Err(error) => log(Level::Error, "malformed", format!("{place}: {error}")),
+        });
         actions
     }
 

@@ -9,9 +9,9 @@ use std::iter;
 use std::str::FromStr;
 
 use coalmine_core::{
-    Address, Block, Command, DecodeError, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Hash, Height,
-    Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Terms, Transaction, ValueError,
-    Version, VersionReport,
+    Address, Block, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Hash, Height, LimitError,
+    Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Terms, Transaction, Valid,
+    ValueError, Version, VersionReport,
 };
 
 /// Gives everything, creates the features and registers the versions of plugins.
@@ -211,8 +211,8 @@ pub struct Workload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateError {
     /// A block that is too large.
-    #[error("a block does not hold that many transactions: {0}")]
-    Block(#[from] DecodeError),
+    #[error(transparent)]
+    Block(#[from] LimitError),
     /// A value outside its rule.
     #[error(transparent)]
     Value(#[from] ValueError),
@@ -318,7 +318,7 @@ impl Generator {
             };
             let mut create = Command::create_feature(name, "generated")?;
             if let Command::CreateFeature { changes: given, .. } = &mut create {
-                *given = changes;
+                *given = Valid::new(changes)?;
             }
             commands.extend([create, Command::StartCanary { name, percent: self.random.percent(CANARY_PERCENT_MAX) }]);
             if commands.len() >= TX_COMMANDS_MAX || number.saturating_add(1) == end {
@@ -333,7 +333,7 @@ impl Generator {
         let end = self.registered.saturating_add(PLUGINS_PER_BLOCK).min(self.workload.features);
         let transaction = |number| {
             let plugin = Self::plugin(number)?;
-            let versions = VERSIONS.iter().map(|version| version.parse().map(|version| register(plugin, version)));
+            let versions = VERSIONS.iter().map(|version| register(plugin, version.parse()?));
             Ok(Transaction::new(ADMIN, versions.collect::<Result<_, ValueError>>()?)?)
         };
         let txs = (self.registered..end).map(transaction).collect::<Result<_, GenerateError>>()?;
@@ -349,7 +349,7 @@ impl Generator {
     /// A report of ten requests.
     fn report_version(&mut self, plugin: Name, errors: u32) -> Result<Command, ValueError> {
         let report = VersionReport { requests: 10, errors, latency_total: self.random.below(1_000) };
-        Ok(Command::ReportVersion { plugin, version: self.version()?, report })
+        Ok(Command::ReportVersion { plugin, version: self.version()?, report: Valid::new(report)? })
     }
 
     /// A strategy of which each stage takes a few blocks.
@@ -396,10 +396,12 @@ impl Generator {
         let report_of = |report| (REPORTER, Command::Report { name, report });
         let (signer, command) = match kind {
             Kind::Success => {
-                report_of(Report { successes: 1, latency_total: latency, latency_peak: latency, ..report })
+                report_of(Valid::new(Report { successes: 1, latency_total: latency, latency_peak: latency, ..report })?)
             }
-            Kind::Error => report_of(Report { errors: 1, latency_total: latency, latency_peak: latency, ..report }),
-            Kind::Invariant => report_of(Report { invariant_checks: 1, ..report }),
+            Kind::Error => {
+                report_of(Valid::new(Report { errors: 1, latency_total: latency, latency_peak: latency, ..report })?)
+            }
+            Kind::Invariant => report_of(Valid::new(Report { invariant_checks: 1, ..report })?),
             Kind::Canary => (OPERATOR, Command::StartCanary { name, percent: self.random.percent(CANARY_PERCENT_MAX) }),
             Kind::Rollout => (OPERATOR, Command::StartRollout { name, target_percent: Percent::FULL }),
             Kind::Advance => (OPERATOR, Command::AdvanceRollout { name }),
@@ -409,7 +411,7 @@ impl Generator {
             Kind::Override => (OPERATOR, Command::SetOverride { name, user, enabled: self.random.below(2) == 0 }),
             Kind::Schedule => {
                 let at = self.height.saturating_add(self.random.index(50)).saturating_add(1);
-                (OPERATOR, Command::Schedule { at, commands: vec![Command::Enable { name }] })
+                (OPERATOR, Command::Schedule { at, commands: Valid::new(vec![Command::Enable { name }])? })
             }
             Kind::Malformed => return Ok(Payload::from_bytes(&user.0)),
             Kind::Feed => (ADMIN, self.message()?),
@@ -418,9 +420,9 @@ impl Generator {
             Kind::Deploy => {
                 let (version, strategy) = (self.version()?, self.strategy());
                 let terms = Terms { min_requests: 10, ..strategy.default_terms() };
-                (OPERATOR, Command::Deploy { plugin: Self::plugin(number)?, version, strategy, terms })
+                (OPERATOR, Command::deploy(Self::plugin(number)?, version, strategy, &terms)?)
             }
-            Kind::Register => (ADMIN, register(Self::plugin(number)?, self.version()?)),
+            Kind::Register => (ADMIN, register(Self::plugin(number)?, self.version()?)?),
             Kind::Health => {
                 let version = self.version()?;
                 (REPORTER, Command::AttestHealth { plugin: Self::plugin(number)?, version, healthy: true })
@@ -445,8 +447,8 @@ impl Generator {
 }
 
 /// Registers a version, always of the same code, so that a failed one can be registered again.
-fn register(plugin: Name, version: Version) -> Command {
-    Command::RegisterVersion { plugin, version, manifest: Manifest::of_code(Hash([0xc0; Hash::LEN])).into() }
+fn register(plugin: Name, version: Version) -> Result<Command, ValueError> {
+    Command::register_version(plugin, version, Manifest::of_code(Hash([0xc0; Hash::LEN])))
 }
 
 impl Iterator for Generator {

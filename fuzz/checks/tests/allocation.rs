@@ -10,7 +10,7 @@ use std::path::Path;
 
 use coalmine_core::{
     Block, Command, CommandKind, Decode, Encode, FeedBody, FeedEntry, FeedId, FeedPart, Genesis, Reader, Role, Roles,
-    Writer,
+    Valid, Writer,
 };
 use coalmine_feed::message::{Environment, Filter, Message};
 use coalmine_feed::secret::Salt;
@@ -82,8 +82,8 @@ fn small_items() -> Vec<u8> {
         version: 1,
         body: FeedBody::new(b"").unwrap(),
     };
-    let environments = (0..585).map(entry).collect();
-    Command::FeedPut { part: FeedPart::Only, environments, filters: Vec::new() }.to_bytes()
+    let environments = Valid::new((0..585).map(entry).collect()).unwrap();
+    Command::FeedPut { part: FeedPart::Only, environments, filters: Valid::new(Vec::new()).unwrap() }.to_bytes()
 }
 
 /// A manifest whose constraints are of as many comparators as they can have.

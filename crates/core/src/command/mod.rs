@@ -8,14 +8,16 @@ pub(crate) mod wire;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use crate::feature::record::{FeatureChanges, Reason, Report};
 use crate::feed::record::{FeedBody, FeedEntry, FeedId, FeedKind, FeedPart};
 use crate::plugin::manifest::Manifest;
-use crate::plugin::plan::{Strategy, Terms};
-use crate::plugin::record::VersionReport;
+use crate::plugin::plan::{CompiledStrategy, Strategy, Terms};
+use crate::plugin::record::{MaxVersions, VersionReport};
 use crate::plugin::version::{Constraint, Version};
 use crate::tags::tags;
+use crate::valid::{Valid, Validate};
 use crate::values::{Address, Description, Height, Name, Percent, Role, ValueError};
 
 /// The longest encoded command, in bytes.
@@ -206,7 +208,7 @@ pub enum Command {
         /// A free text.
         description: Description,
         /// Settings other than the defaults.
-        changes: FeatureChanges,
+        changes: Valid<FeatureChanges>,
     },
     /// Changes the settings of a feature that is Disabled or RolledBack.
     ConfigureFeature {
@@ -215,7 +217,7 @@ pub enum Command {
         /// A new text.
         description: Option<Description>,
         /// New settings; a policy replaces the whole policy.
-        changes: FeatureChanges,
+        changes: Valid<FeatureChanges>,
     },
     /// Turns a feature on for a fixed percent.
     StartCanary {
@@ -274,7 +276,7 @@ pub enum Command {
         /// The feature.
         name: Name,
         /// The results.
-        report: Report,
+        report: Valid<Report>,
     },
     /// Opens the circuit breaker.
     TripBreaker {
@@ -292,7 +294,7 @@ pub enum Command {
         /// The height.
         at: Height,
         /// 1 to 16 schedulable commands.
-        commands: Vec<Command>,
+        commands: Valid<Vec<Command>>,
     },
     /// Removes a scheduled entry.
     CancelSchedule {
@@ -318,7 +320,7 @@ pub enum Command {
     /// Changes the parameters that are given.
     SetParams {
         /// At least 1.
-        max_due_per_block: Option<u32>,
+        max_due_per_block: Option<NonZeroU32>,
         /// 0 = off.
         breaker_rollbacks: Option<u32>,
         /// Not 0 while `breaker_rollbacks` is on.
@@ -331,7 +333,7 @@ pub enum Command {
         /// The version.
         version: Version,
         /// What it is made of.
-        manifest: Arc<Manifest>,
+        manifest: Valid<Arc<Manifest>>,
     },
     /// Starts a deployment of a version.
     Deploy {
@@ -339,10 +341,8 @@ pub enum Command {
         plugin: Name,
         /// The version.
         version: Version,
-        /// How its share grows.
-        strategy: Strategy,
-        /// What every strategy takes.
-        terms: Terms,
+        /// How its share grows, and what makes it stop.
+        strategy: CompiledStrategy,
     },
     /// Holds a deployment in its stage.
     Pause {
@@ -391,7 +391,7 @@ pub enum Command {
     /// Changes what holds for all plugins.
     SetRegistryParams {
         /// How many versions a plugin keeps, 3 to 64.
-        max_versions: Option<u16>,
+        max_versions: Option<MaxVersions>,
         /// Whether plugins are loaded by themselves once they are registered.
         auto_load: Option<bool>,
     },
@@ -414,7 +414,7 @@ pub enum Command {
         /// The version.
         version: Version,
         /// The results.
-        report: VersionReport,
+        report: Valid<VersionReport>,
     },
     /// Attests the health of the new version of a deployment.
     AttestHealth {
@@ -448,9 +448,9 @@ pub enum Command {
         /// Which part.
         part: FeedPart,
         /// Environments, ids strictly ascending.
-        environments: Vec<FeedEntry>,
+        environments: Valid<Vec<FeedEntry>>,
         /// Filters, ids strictly ascending.
-        filters: Vec<FeedEntry>,
+        filters: Valid<Vec<FeedEntry>>,
     },
     /// Tells one item of the feed.
     FeedPatch {
@@ -477,7 +477,7 @@ pub enum Command {
         /// What they are.
         kind: FeedKind,
         /// 1 to 32 ids, strictly ascending.
-        ids: Vec<FeedId>,
+        ids: Valid<Vec<FeedId>>,
     },
 }
 
@@ -488,7 +488,40 @@ impl Command {
     /// [`ValueError::Description`] for a description that is too long.
     pub fn create_feature(name: Name, description: &str) -> Result<Self, ValueError> {
         let description = Description::new(description)?;
-        Ok(Self::CreateFeature { name, description, changes: FeatureChanges::default() })
+        Ok(Self::CreateFeature { name, description, changes: Valid::default() })
+    }
+
+    /// Registers a version.
+    ///
+    /// # Errors
+    /// [`ValueError::List`] or [`ValueError::Config`] for a manifest that is over a limit or not sorted.
+    pub fn register_version(plugin: Name, version: Version, manifest: Manifest) -> Result<Self, ValueError> {
+        Ok(Self::RegisterVersion { plugin, version, manifest: Valid::new(Arc::new(manifest))? })
+    }
+
+    /// A deploy of this strategy and these terms.
+    ///
+    /// # Errors
+    /// [`ValueError::Plan`] if they make no plan.
+    pub fn deploy(plugin: Name, version: Version, strategy: Strategy, terms: &Terms) -> Result<Self, ValueError> {
+        let strategy = CompiledStrategy::new(strategy, terms)?;
+        Ok(Self::Deploy { plugin, version, strategy })
+    }
+
+    /// A report of a feature.
+    ///
+    /// # Errors
+    /// [`ValueError::Parameter`] if the numbers contradict each other.
+    pub fn report(name: Name, report: Report) -> Result<Self, ValueError> {
+        Ok(Self::Report { name, report: Valid::new(report)? })
+    }
+
+    /// A report of a version of a plugin.
+    ///
+    /// # Errors
+    /// [`ValueError::Parameter`] if the numbers contradict each other.
+    pub fn report_version(plugin: Name, version: Version, report: VersionReport) -> Result<Self, ValueError> {
+        Ok(Self::ReportVersion { plugin, version, report: Valid::new(report)? })
     }
 
     /// The kind of the command.
@@ -535,5 +568,14 @@ impl Command {
             Self::FeedDelete { .. } => CommandKind::FeedDelete,
             Self::FeedForget { .. } => CommandKind::FeedForget,
         }
+    }
+}
+
+impl Validate for Vec<Command> {
+    /// 1 to 16 commands of kinds that may be scheduled.
+    fn validate(&self) -> Result<(), ValueError> {
+        let has_length = !self.is_empty() && self.len() <= SCHEDULE_COMMANDS_MAX;
+        let is_schedulable = self.iter().all(|command| command.kind().is_schedulable());
+        if has_length && is_schedulable { Ok(()) } else { Err(ValueError::Schedule) }
     }
 }

@@ -50,3 +50,27 @@ impl Encode for TxCommand {
         }
     }
 }
+
+/// Why bytes are no command that could take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// They do not decode.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// They decode, but a value breaks its rule.
+    #[error("a value of the command breaks its rule: {0}")]
+    Invalid(Reject),
+}
+
+impl Command {
+    /// Reads a command from the whole of `bytes`.
+    ///
+    /// # Errors
+    /// [`CommandError`] for bytes that do not decode, and for a command that is refused whoever sends it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CommandError> {
+        match TxCommand::from_bytes(bytes)? {
+            TxCommand::Valid(command) => Ok(command),
+            TxCommand::Invalid { kind: _, reject, bytes: _ } => Err(CommandError::Invalid(reject)),
+        }
+    }
+}

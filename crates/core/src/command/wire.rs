@@ -2,22 +2,24 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::command::{Command, CommandKind, SCHEDULE_COMMANDS_MAX};
 use crate::feature::record::{FeatureChanges, Reason, Report};
 use crate::feed::record::{FeedEntry, FeedKind, FeedPart, body_field, id_field, id_list};
 use crate::plugin::manifest::RawManifest;
-use crate::plugin::plan::{Plan, Strategy, Terms};
-use crate::plugin::record::{Registry, VersionReport};
+use crate::plugin::plan::{Strategy, Terms};
+use crate::plugin::record::{MaxVersions, VersionReport};
 use crate::plugin::version::{Constraint, Version};
 use crate::reject::{Checked, Reject};
+use crate::valid::Valid;
 use crate::values::{Description, Hash, Name, Percent, Role};
 
 impl Command {
     /// A count, then each command behind a u16 length.
     pub(crate) fn encode_list(commands: &[Self], out: &mut Writer) {
-        out.u8(u8::try_from(commands.len()).unwrap_or(u8::MAX));
+        out.count_u8(commands.len());
         commands.iter().for_each(|command| out.lp16(&command.to_bytes()));
     }
 
@@ -69,9 +71,7 @@ impl Command {
                     invariant_checks: input.u32()?,
                     invariant_failures: input.u32()?,
                 };
-                name.and_then(|name| {
-                    if report.is_valid() { Ok(Self::Report { name, report }) } else { Err(Reject::InvalidParameter) }
-                })
+                name.and_then(|name| Ok(Self::report(name, report)?))
             }
             CommandKind::TripBreaker => {
                 Ok(Self::TripBreaker { reason: Reason::decode(input)?, until: input.u32()?, drain: input.bool()? })
@@ -89,10 +89,12 @@ impl Command {
                 let max_due_per_block = input.option(Reader::u32)?;
                 let breaker_rollbacks = input.option(Reader::u32)?;
                 let breaker_window = input.option(Reader::u32)?;
-                if max_due_per_block == Some(0) {
-                    Err(Reject::InvalidParameter)
-                } else {
-                    Ok(Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window })
+                // No due work at all would stop every rollout for ever.
+                match max_due_per_block.map(NonZeroU32::try_from).transpose() {
+                    Ok(max_due_per_block) => {
+                        Ok(Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window })
+                    }
+                    Err(_) => Err(Reject::InvalidParameter),
                 }
             }
             CommandKind::RegisterVersion => {
@@ -102,10 +104,8 @@ impl Command {
             CommandKind::Deploy => {
                 let (name, version) = (name_field(input)?, input.lp8()?);
                 let (strategy, terms) = (Strategy::decode(input)?, Terms::decode(input)?);
-                plugin_and_version(name, version).and_then(|(plugin, version)| {
-                    Plan::compile(&strategy, &terms)?;
-                    Ok(Self::Deploy { plugin, version, strategy, terms })
-                })
+                plugin_and_version(name, version)
+                    .and_then(|(plugin, version)| Ok(Self::deploy(plugin, version, strategy, &terms)?))
             }
             CommandKind::Pause => name_field(input)?.map(|plugin| Self::Pause { plugin }),
             CommandKind::Resume => name_field(input)?.map(|plugin| Self::Resume { plugin }),
@@ -123,11 +123,10 @@ impl Command {
             }
             CommandKind::SetRegistryParams => {
                 let (max_versions, auto_load) = (input.option(Reader::u16)?, input.option(Reader::bool)?);
-                if max_versions.is_some_and(|max| !Registry::MAX_VERSIONS.contains(&max)) {
-                    Err(Reject::InvalidParameter)
-                } else {
-                    Ok(Self::SetRegistryParams { max_versions, auto_load })
-                }
+                let max_versions = max_versions.map(MaxVersions::new).transpose();
+                max_versions
+                    .map(|max_versions| Self::SetRegistryParams { max_versions, auto_load })
+                    .map_err(Reject::from)
             }
             CommandKind::Load => name_field(input)?.map(|plugin| Self::Load { plugin }),
             CommandKind::Unload => {
@@ -138,13 +137,8 @@ impl Command {
                 let (name, version) = (name_field(input)?, input.lp8()?);
                 let report =
                     VersionReport { requests: input.u32()?, errors: input.u32()?, latency_total: input.u64()? };
-                plugin_and_version(name, version).and_then(|(plugin, version)| {
-                    if report.is_valid() {
-                        Ok(Self::ReportVersion { plugin, version, report })
-                    } else {
-                        Err(Reject::InvalidParameter)
-                    }
-                })
+                plugin_and_version(name, version)
+                    .and_then(|(plugin, version)| Ok(Self::report_version(plugin, version, report)?))
             }
             CommandKind::AttestHealth => {
                 let (named, healthy) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
@@ -242,7 +236,7 @@ impl Encode for Command {
                 out.u8(role.mask());
             }
             Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
-                out.option(*max_due_per_block, Writer::u32);
+                out.option(*max_due_per_block, |out, max| out.u32(max.get()));
                 out.option(*breaker_rollbacks, Writer::u32);
                 out.option(*breaker_window, Writer::u32);
             }
@@ -252,11 +246,11 @@ impl Encode for Command {
                 out.hash(&manifest.code_hash);
                 manifest.encode_rest(out);
             }
-            Self::Deploy { plugin, version, strategy, terms } => {
+            Self::Deploy { plugin, version, strategy } => {
                 out.name(plugin);
                 version.encode(out);
-                strategy.encode(out);
-                terms.encode(out);
+                strategy.strategy().encode(out);
+                strategy.plan().terms().encode(out);
             }
             Self::Pause { plugin }
             | Self::Resume { plugin }
@@ -274,7 +268,7 @@ impl Encode for Command {
             }
             Self::SetHostVersion { version } => version.encode(out),
             Self::SetRegistryParams { max_versions, auto_load } => {
-                out.option(*max_versions, Writer::u16);
+                out.option(*max_versions, |out, max| out.u16(max.get()));
                 out.option(*auto_load, Writer::bool);
             }
             Self::Unload { plugin, force } => {
@@ -313,7 +307,7 @@ impl Encode for Command {
             }
             Self::FeedForget { kind, ids } => {
                 kind.encode(out);
-                out.u8(u8::try_from(ids.len()).unwrap_or(u8::MAX));
+                out.count_u8(ids.len());
                 ids.iter().for_each(|id| out.lp8(id.as_bytes()));
             }
         }
@@ -323,7 +317,7 @@ impl Encode for Command {
 fn create(
     name: Checked<Name>,
     description: Checked<Description>,
-    changes: Checked<FeatureChanges>,
+    changes: Checked<Valid<FeatureChanges>>,
 ) -> Checked<Command> {
     Ok(Command::CreateFeature { name: name?, description: description?, changes: changes? })
 }
@@ -331,7 +325,7 @@ fn create(
 fn configure(
     name: Checked<Name>,
     description: Option<Checked<Description>>,
-    changes: Checked<FeatureChanges>,
+    changes: Checked<Valid<FeatureChanges>>,
 ) -> Checked<Command> {
     Ok(Command::ConfigureFeature { name: name?, description: description.transpose()?, changes: changes? })
 }
@@ -355,7 +349,8 @@ fn register(name: Checked<Name>, version: &[u8], code_hash: Hash, raw: RawManife
     let plugin = name?;
     let named = raw.check_names()?;
     let version = Version::new(version)?;
-    Ok(Command::RegisterVersion { plugin, version, manifest: Arc::new(named.check(code_hash)?) })
+    // Counts, order and lengths were checked when the bytes were read.
+    Ok(Command::RegisterVersion { plugin, version, manifest: Valid::trusted(Arc::new(named.check(code_hash)?)) })
 }
 
 fn role_field(input: &mut Reader<'_>) -> Result<Role, DecodeError> {
@@ -364,7 +359,7 @@ fn role_field(input: &mut Reader<'_>) -> Result<Role, DecodeError> {
 }
 
 /// Every nested command must decode; the first that may not be scheduled or breaks a rule decides.
-fn decode_schedule(input: &mut Reader<'_>) -> Result<Checked<Vec<Command>>, DecodeError> {
+fn decode_schedule(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<Command>>>, DecodeError> {
     let mut commands = Ok(Vec::new());
     // A schedule inside a schedule is refused, but what it holds must decode all the same, to any
     // depth: a list of what is left to look at, so that bytes cannot make the decoder recurse.
@@ -379,7 +374,8 @@ fn decode_schedule(input: &mut Reader<'_>) -> Result<Checked<Vec<Command>>, Deco
     while let Some(bytes) = refused.pop() {
         let _refused_already = decode_nested(bytes, &mut refused)?;
     }
-    Ok(commands)
+    // The kinds are checked where each command is read, so that the first that is wrong decides.
+    Ok(commands.map(Valid::trusted))
 }
 
 /// Decodes one command of a schedule, and puts those of a schedule inside it on the list.

@@ -9,7 +9,7 @@ use crate::feature::record::Reason;
 use crate::plugin::data::PluginData;
 use crate::plugin::deployment::{Deployment, Hold};
 use crate::plugin::engine::{self, Finding, Look, Verdict};
-use crate::plugin::plan::{OnComplete, Plan, Strategy, Terms};
+use crate::plugin::plan::{CompiledStrategy, OnComplete};
 use crate::plugin::record::{Evidence, PluginAction, PluginReason, VersionStatus};
 use crate::plugin::requirements::check_current;
 use crate::plugin::version::Version;
@@ -39,10 +39,8 @@ impl Executor<'_> {
         signer: &Address,
         plugin: &Name,
         version: &Version,
-        strategy: &Strategy,
-        terms: &Terms,
+        strategy: &CompiledStrategy,
     ) -> Result<(), Reject> {
-        let plan = Plan::compile(strategy, terms)?;
         let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
         let data = &mut touched.data;
         let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
@@ -63,8 +61,8 @@ impl Executor<'_> {
         let (old, new) = (data.plugin.current.clone(), record.version.clone());
         data.plugin.deployments = number;
         data.plugin.previous.take_if(|previous| previous.is_same(&new));
-        let strategy = strategy.kind();
-        data.deployment = Some(engine::start(strategy, Arc::new(plan), old, new.clone(), number, self.height));
+        let (strategy, plan) = (strategy.strategy().kind(), Arc::clone(strategy.plan()));
+        data.deployment = Some(engine::start(strategy, plan, old, new.clone(), number, self.height));
         let (action, reason) = (PluginAction::Deployed, PluginReason::Manual);
         self.out.plugin_change(self.height, touched, action, &new, reason, signer);
         self.out.event(Event::Deployed { plugin: *plugin, version: new, strategy });

@@ -1,5 +1,7 @@
 //! The circuit breaker, the schedule, roles and parameters.
 
+use alloc::vec::Vec;
+
 use crate::command::Command;
 use crate::event::{BreakerClosedBy, Event};
 use crate::execute::executor::Executor;
@@ -7,6 +9,7 @@ use crate::feature::record::Reason;
 use crate::ledger::{OpenBreaker, Params};
 use crate::reject::Reject;
 use crate::schedule::Scheduled;
+use crate::valid::Valid;
 use crate::values::{Address, Height, Role, Roles};
 
 impl Executor<'_> {
@@ -67,7 +70,12 @@ impl Executor<'_> {
 
     // Schedule, roles, parameters.
 
-    pub(super) fn schedule(&mut self, signer: &Address, at: Height, commands: &[Command]) -> Result<(), Reject> {
+    pub(super) fn schedule(
+        &mut self,
+        signer: &Address,
+        at: Height,
+        commands: &Valid<Vec<Command>>,
+    ) -> Result<(), Reject> {
         if at <= self.height {
             return Err(Reject::HeightInPast);
         }
@@ -75,7 +83,7 @@ impl Executor<'_> {
         let next_id = id.checked_add(1).ok_or(Reject::LimitExceeded)?;
         // From here on the command succeeds.
         self.overlay.global.next_schedule_id = next_id;
-        self.overlay.set_scheduled(at, id, Some(Scheduled { actor: *signer, commands: commands.into() }));
+        self.overlay.set_scheduled(at, id, Some(Scheduled { actor: *signer, commands: commands.clone() }));
         self.out.event(Event::Scheduled { id, at });
         Ok(())
     }

@@ -14,6 +14,7 @@ mod loading;
 mod versions;
 
 use alloc::collections::BTreeSet;
+use core::num::NonZeroU32;
 
 use crate::block::{Block, Payload, Receipt};
 use crate::command::tx::TxCommand;
@@ -264,7 +265,7 @@ impl Executor<'_> {
             Command::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
                 let old = self.overlay.global.params;
                 self.set_params(Params {
-                    max_due_per_block: max_due_per_block.unwrap_or(old.max_due_per_block),
+                    max_due_per_block: max_due_per_block.map_or(old.max_due_per_block, NonZeroU32::get),
                     breaker_rollbacks: breaker_rollbacks.unwrap_or(old.breaker_rollbacks),
                     breaker_window: breaker_window.unwrap_or(old.breaker_window),
                 })
@@ -276,9 +277,7 @@ impl Executor<'_> {
             Command::RegisterVersion { plugin, version, manifest } => {
                 self.register_version(signer, *plugin, version, manifest)
             }
-            Command::Deploy { plugin, version, strategy, terms } => {
-                self.deploy(signer, plugin, version, strategy, terms)
-            }
+            Command::Deploy { plugin, version, strategy } => self.deploy(signer, plugin, version, strategy),
             Command::Pause { plugin } => self.pause(signer, plugin),
             Command::Resume { plugin } => self.resume(signer, plugin),
             Command::Promote { plugin } => self.promote(signer, plugin),

@@ -10,11 +10,12 @@ use crate::plugin::data::{PluginData, Versions};
 use crate::plugin::engine;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{
-    Counts, LoadState, Plugin, PluginAction, PluginReason, PluginVersion, VersionReport, VersionStatus,
+    Counts, LoadState, MaxVersions, Plugin, PluginAction, PluginReason, PluginVersion, VersionReport, VersionStatus,
 };
 use crate::plugin::requirements::{View, allows};
 use crate::plugin::version::{Constraint, Version};
 use crate::reject::Reject;
+use crate::valid::Valid;
 use crate::values::{Address, Name};
 
 impl Executor<'_> {
@@ -23,7 +24,7 @@ impl Executor<'_> {
         signer: &Address,
         plugin: Name,
         version: &Version,
-        manifest: &Arc<Manifest>,
+        manifest: &Valid<Arc<Manifest>>,
     ) -> Result<(), Reject> {
         let known = self.overlay.plugins.get(&plugin);
         let evicted = match known {
@@ -71,7 +72,7 @@ impl Executor<'_> {
             registered: self.height,
             reported: 0,
             counts: Counts::default(),
-            manifest: Arc::clone(manifest),
+            manifest: Arc::clone(&**manifest),
         });
         data.plugin.versions = data.versions.count();
         let is_unloaded = data.plugin.load_state == LoadState::Unloaded;
@@ -173,7 +174,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn set_registry_params(&mut self, max_versions: Option<u16>, auto_load: Option<bool>) {
+    pub(super) fn set_registry_params(&mut self, max_versions: Option<MaxVersions>, auto_load: Option<bool>) {
         let registry = &mut self.overlay.registry;
         registry.max_versions = max_versions.unwrap_or(registry.max_versions);
         registry.auto_load = auto_load.unwrap_or(registry.auto_load);
@@ -182,8 +183,8 @@ impl Executor<'_> {
 
 /// The versions to evict for one more: unused ones, those reported least recently first, then those registered
 /// least recently, then those of the lowest precedence.
-fn make_room(data: &PluginData, max_versions: u16) -> Result<Vec<Version>, Reject> {
-    let excess = data.versions.len().saturating_add(1).saturating_sub(usize::from(max_versions));
+fn make_room(data: &PluginData, max_versions: MaxVersions) -> Result<Vec<Version>, Reject> {
+    let excess = data.versions.len().saturating_add(1).saturating_sub(usize::from(max_versions.get()));
     let is_spare = |record: &&PluginVersion| match record.status {
         VersionStatus::Deprecated | VersionStatus::Failed | VersionStatus::Retired => {
             let is_kept = |kept: &Option<Version>| kept.as_ref().is_some_and(|kept| kept.is_same(&record.version));

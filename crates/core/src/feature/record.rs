@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::reject::{Checked, Reject};
 use crate::tags::tags;
-use crate::values::{Address, Description, Height, Name, Percent};
+use crate::valid::{Valid, Validate};
+use crate::values::{Address, Description, Height, Name, Percent, ValueError};
 
 tags! {
     /// Where a feature stands in its lifecycle.
@@ -477,11 +478,13 @@ impl Default for Policy {
 impl Policy {
     /// The first byte of the encoding.
     pub const VERSION: u8 = 1;
+}
 
-    /// Whether the policy has an encoding: at most 16 prerequisites, strictly ascending.
-    #[must_use]
-    pub fn is_canonical(&self) -> bool {
-        self.prerequisites.len() <= PREREQUISITES_MAX && self.prerequisites.is_sorted_by(|a, b| a < b)
+impl Validate for Policy {
+    /// At most 16 prerequisites, strictly ascending.
+    fn validate(&self) -> Result<(), ValueError> {
+        let is_sorted = self.prerequisites.is_sorted_by(|a, b| a < b);
+        if is_sorted && self.prerequisites.len() <= PREREQUISITES_MAX { Ok(()) } else { Err(ValueError::List) }
     }
 }
 
@@ -498,7 +501,7 @@ impl Encode for Policy {
         out.u64(self.max_latency);
         self.lifetime.encode(out);
         out.u32(self.expires_at);
-        out.u8(u8::try_from(self.prerequisites.len()).unwrap_or(u8::MAX));
+        out.count_u8(self.prerequisites.len());
         self.prerequisites.iter().for_each(|name| out.name(name));
     }
 }
@@ -529,7 +532,7 @@ impl Decode for Policy {
             let name = input.name()?;
             policy.prerequisites.push(name);
         }
-        if policy.is_canonical() { Ok(policy) } else { Err(input.error(DecodeErrorKind::Unsorted)) }
+        policy.validate().map(|()| policy).map_err(|_| input.error(DecodeErrorKind::Unsorted))
     }
 }
 
@@ -548,34 +551,44 @@ pub struct FeatureChanges {
     pub policy: Option<Policy>,
 }
 
-impl FeatureChanges {
-    pub(crate) fn encode(&self, out: &mut Writer) {
+impl Encode for FeatureChanges {
+    fn encode(&self, out: &mut Writer) {
         out.option(self.increment_percent, |out, percent| out.u8(percent.get()));
         out.option(self.increment_blocks, Writer::u32);
         out.option(self.max_error_rate, Writer::u32);
         out.option(self.min_success_count, Writer::u64);
         out.option(self.policy.as_ref(), |out, policy| policy.encode(out));
     }
+}
 
-    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Checked<Self>, DecodeError> {
-        let increment_percent = input.option(Reader::u8)?;
+impl FeatureChanges {
+    /// Reads the settings; those of which one is out of its range are a reject.
+    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Checked<Valid<Self>>, DecodeError> {
+        let increment_percent = input.option(Reader::u8)?.map(Percent::new).transpose();
         let changes = Self {
-            increment_percent: None,
+            increment_percent: increment_percent.unwrap_or_default(),
             increment_blocks: input.option(Reader::u32)?,
             max_error_rate: input.option(Reader::u32)?,
             min_success_count: input.option(Reader::u64)?,
             policy: input.option(Policy::decode)?,
         };
-        Ok(changes.check(increment_percent))
+        if increment_percent.is_err() {
+            return Ok(Err(Reject::InvalidParameter));
+        }
+        Ok(Valid::new(changes).map_err(Reject::from))
     }
+}
 
-    fn check(self, increment_percent: Option<u8>) -> Checked<Self> {
-        let increment_percent =
-            increment_percent.map(Percent::new).transpose().map_err(|_| Reject::InvalidParameter)?;
-        let in_range = increment_percent != Some(Percent::ZERO)
+impl Validate for FeatureChanges {
+    /// Steps of 1 to 100 % and of at least one block, and a rate of at most 10 000.
+    fn validate(&self) -> Result<(), ValueError> {
+        let in_range = self.increment_percent != Some(Percent::ZERO)
             && self.increment_blocks != Some(0)
             && self.max_error_rate.is_none_or(|rate| rate <= 10_000);
-        if in_range { Ok(Self { increment_percent, ..self }) } else { Err(Reject::InvalidParameter) }
+        if !in_range {
+            return Err(ValueError::Parameter);
+        }
+        self.policy.as_ref().map_or(Ok(()), Policy::validate)
     }
 }
 
@@ -602,11 +615,13 @@ impl Report {
     pub fn operations(&self) -> u64 {
         u64::from(self.successes).saturating_add(u64::from(self.errors))
     }
+}
 
-    /// Whether the numbers agree with each other.
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
+impl Validate for Report {
+    /// No more failed checks than checks, and no latency without operations.
+    fn validate(&self) -> Result<(), ValueError> {
         let silent = self.latency_total == 0 && self.latency_peak == 0;
-        self.invariant_failures <= self.invariant_checks && (silent || self.operations() > 0)
+        let is_sound = self.invariant_failures <= self.invariant_checks && (silent || self.operations() > 0);
+        if is_sound { Ok(()) } else { Err(ValueError::Parameter) }
     }
 }

@@ -8,6 +8,7 @@ use core::str::FromStr;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::reject::{Checked, Reject};
 use crate::tags::tags;
+use crate::valid::{Valid, Validate};
 use crate::values::ValueError;
 
 /// The most ids that one put lists, in all its parts.
@@ -181,7 +182,7 @@ impl FeedEntry {
 
     /// A u16 count, then the entries.
     pub(crate) fn encode_list(entries: &[Self], out: &mut Writer) {
-        out.u16(u16::try_from(entries.len()).unwrap_or(u16::MAX));
+        out.count_u16(entries.len());
         for entry in entries {
             out.lp8(entry.id.as_bytes());
             out.u64(entry.version);
@@ -190,7 +191,7 @@ impl FeedEntry {
     }
 
     /// Reads a list whose ids ascend. The first entry that breaks a rule decides: its id, then its body.
-    pub(crate) fn decode_list(input: &mut Reader<'_>) -> Result<Checked<Vec<Self>>, DecodeError> {
+    pub(crate) fn decode_list(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<Self>>>, DecodeError> {
         let count = input.u16()?;
         // Room for no more than the bytes at hand can hold, and made once: what grows takes it three times.
         let room = usize::from(count).min(input.remaining() / Self::SIZE_MIN);
@@ -205,7 +206,23 @@ impl FeedEntry {
                 Ok(entries)
             });
         }
-        Ok(entries)
+        Ok(entries.map(Valid::trusted))
+    }
+}
+
+impl Validate for Vec<FeedEntry> {
+    /// Ids strictly ascending, at most as many as a put lists.
+    fn validate(&self) -> Result<(), ValueError> {
+        let is_short = u16::try_from(self.len()).is_ok();
+        if is_short && self.is_sorted_by(|a, b| a.id < b.id) { Ok(()) } else { Err(ValueError::List) }
+    }
+}
+
+impl Validate for Vec<FeedId> {
+    /// 1 to 32 ids, strictly ascending.
+    fn validate(&self) -> Result<(), ValueError> {
+        let has_length = !self.is_empty() && self.len() <= FEED_FORGET_IDS_MAX;
+        if has_length && self.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(ValueError::List) }
     }
 }
 
@@ -220,7 +237,7 @@ pub(crate) fn body_field(input: &mut Reader<'_>) -> Result<Checked<FeedBody>, De
 }
 
 /// A u8 count from 1 on, then ids that ascend.
-pub(crate) fn id_list(input: &mut Reader<'_>) -> Result<Checked<Vec<FeedId>>, DecodeError> {
+pub(crate) fn id_list(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<FeedId>>>, DecodeError> {
     let count = usize::from(input.u8()?);
     if count == 0 || count > FEED_FORGET_IDS_MAX {
         return Err(input.error(DecodeErrorKind::TooLarge));
@@ -234,7 +251,7 @@ pub(crate) fn id_list(input: &mut Reader<'_>) -> Result<Checked<Vec<FeedId>>, De
             Ok(list)
         });
     }
-    Ok(list)
+    Ok(list.map(Valid::trusted))
 }
 
 /// Ids in strictly ascending order, those that break the rule of ids included.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, DecodeErrorKind, Reader, Writer};
 use crate::plugin::version::Constraint;
+use crate::valid::Validate;
 use crate::values::{Hash, Name, ValueError};
 
 /// The most requirements of a version.
@@ -50,13 +51,13 @@ impl Manifest {
     /// Everything behind the code hash.
     pub(crate) fn encode_rest(&self, out: &mut Writer) {
         Constraint::encode_option(self.host.as_ref(), out);
-        out.u8(u8::try_from(self.requirements.len()).unwrap_or(u8::MAX));
+        out.count_u8(self.requirements.len());
         for Requirement { plugin, constraint } in &self.requirements {
             out.name(plugin);
             out.lp8(constraint.as_str().as_bytes());
         }
         out.lp16(&self.config);
-        out.u8(u8::try_from(self.metadata.len()).unwrap_or(u8::MAX));
+        out.count_u8(self.metadata.len());
         for (key, text) in &self.metadata {
             out.name(key);
             out.lp8(text.as_bytes());
@@ -67,6 +68,21 @@ impl Manifest {
         let raw = RawManifest::decode(input)?;
         let manifest = raw.check_names().and_then(|named| named.check(code_hash));
         manifest.map_err(|_| input.error(DecodeErrorKind::OutOfRange))
+    }
+}
+
+impl Validate for Manifest {
+    fn validate(&self) -> Result<(), ValueError> {
+        let Self { code_hash: _, host: _, requirements, config, metadata } = self;
+        if config.len() > CONFIG_SIZE_MAX {
+            return Err(ValueError::Config);
+        }
+        let is_sound = requirements.len() <= REQUIREMENTS_MAX
+            && requirements.is_sorted_by(|a, b| a.plugin < b.plugin)
+            && metadata.len() <= METADATA_MAX
+            && metadata.is_sorted_by(|(a, _), (b, _)| a < b)
+            && metadata.iter().all(|(_, text)| u8::try_from(text.len()).is_ok());
+        if is_sound { Ok(()) } else { Err(ValueError::List) }
     }
 }
 

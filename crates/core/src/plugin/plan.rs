@@ -1,5 +1,6 @@
 //! Plans: what a strategy compiles to, and the one form in which the engine runs it.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
@@ -323,6 +324,36 @@ impl Ramp {
     }
 }
 
+/// A strategy and the plan that it compiles to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompiledStrategy {
+    strategy: Strategy,
+    plan: Arc<Plan>,
+}
+
+impl CompiledStrategy {
+    /// Compiles a strategy.
+    ///
+    /// # Errors
+    /// [`ValueError::Plan`] for one that makes no plan.
+    pub fn new(strategy: Strategy, terms: &Terms) -> Result<Self, ValueError> {
+        let plan = Arc::new(Plan::compile(&strategy, terms)?);
+        Ok(Self { strategy, plan })
+    }
+
+    /// The strategy.
+    #[must_use]
+    pub const fn strategy(&self) -> &Strategy {
+        &self.strategy
+    }
+
+    /// What the engine runs.
+    #[must_use]
+    pub const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+}
+
 /// What the engine runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -394,8 +425,8 @@ impl Decode for Plan {
 }
 
 fn encode_stages(stages: &[Stage], out: &mut Writer) {
-    out.u8(u8::try_from(stages.len()).unwrap_or(u8::MAX));
-    stages.iter().take(usize::from(u8::MAX)).for_each(|stage| stage.encode(out));
+    out.count_u8(stages.len());
+    stages.iter().for_each(|stage| stage.encode(out));
 }
 
 fn decode_stages(input: &mut Reader<'_>) -> Result<Vec<Stage>, DecodeError> {

@@ -9,7 +9,8 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer}
 use crate::plugin::manifest::Manifest;
 use crate::plugin::version::{Constraint, Version};
 use crate::tags::tags;
-use crate::values::{Address, Bps, Height};
+use crate::valid::Validate;
+use crate::values::{Address, Bps, Height, ValueError};
 
 /// The most plugins that require one plugin, those that wait for it included.
 pub const DEPENDENTS_MAX: usize = 256;
@@ -147,37 +148,62 @@ pub struct Registry {
     /// The version of the host that runs the plugins.
     pub host_version: Version,
     /// How many versions a plugin keeps.
-    pub max_versions: u16,
+    pub max_versions: MaxVersions,
     /// Whether plugins are loaded by themselves once they are registered.
     pub auto_load: bool,
 }
 
-impl Registry {
-    /// What `max_versions` may be.
-    pub const MAX_VERSIONS: core::ops::RangeInclusive<u16> = 3..=64;
+/// How many versions a plugin keeps: 3 to 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MaxVersions(u16);
+
+impl MaxVersions {
+    /// The least: the current version, the previous one and the one that is deployed.
+    pub const MIN: Self = Self(3);
+    /// The most.
+    pub const MAX: Self = Self(64);
+
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// [`ValueError::Parameter`] outside of 3 to 64.
+    pub const fn new(max: u16) -> Result<Self, ValueError> {
+        if max < Self::MIN.0 || max > Self::MAX.0 { Err(ValueError::Parameter) } else { Ok(Self(max)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for MaxVersions {
+    fn default() -> Self {
+        Self(5)
+    }
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { host_version: Version::zero(), max_versions: 5, auto_load: false }
+        Self { host_version: Version::zero(), max_versions: MaxVersions::default(), auto_load: false }
     }
 }
 
 impl Encode for Registry {
     fn encode(&self, out: &mut Writer) {
         self.host_version.encode(out);
-        out.u16(self.max_versions);
+        out.u16(self.max_versions.get());
         out.bool(self.auto_load);
     }
 }
 
 impl Decode for Registry {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let registry =
-            Self { host_version: Version::decode(input)?, max_versions: input.u16()?, auto_load: input.bool()? };
-        if !Self::MAX_VERSIONS.contains(&registry.max_versions) {
-            return Err(input.error(DecodeErrorKind::OutOfRange));
-        }
+        let (host_version, max_versions) = (Version::decode(input)?, input.u16()?);
+        let auto_load = input.bool()?;
+        let max_versions = MaxVersions::new(max_versions).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
+        let registry = Self { host_version, max_versions, auto_load };
         if registry == Self::default() { Err(input.error(DecodeErrorKind::NotCanonical)) } else { Ok(registry) }
     }
 }
@@ -306,11 +332,11 @@ pub struct VersionReport {
     pub latency_total: u64,
 }
 
-impl VersionReport {
-    /// Whether the numbers agree with each other.
-    #[must_use]
-    pub const fn is_valid(&self) -> bool {
-        self.errors <= self.requests && (self.latency_total == 0 || self.requests > 0)
+impl Validate for VersionReport {
+    /// No more errors than requests, and no latency without requests.
+    fn validate(&self) -> Result<(), ValueError> {
+        let is_sound = self.errors <= self.requests && (self.latency_total == 0 || self.requests > 0);
+        if is_sound { Ok(()) } else { Err(ValueError::Parameter) }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode};
 use crate::fault::Fault;
 use crate::key::{Key, KeyPrefix, KeyRange};
 use crate::plugin::deployment::Deployment;
-use crate::plugin::record::{DEPENDENTS_MAX, Plugin, PluginChange, PluginVersion, Registry};
+use crate::plugin::record::{DEPENDENTS_MAX, MaxVersions, Plugin, PluginChange, PluginVersion, Registry};
 use crate::plugin::version::Version;
 use crate::query::source::{Read, corrupt, list, record};
 use crate::values::{Height, Name};
@@ -48,7 +48,7 @@ pub fn plugins(source: &impl Read, after: Option<&Name>, limit: usize) -> Result
 /// # Errors
 /// A fault.
 pub fn plugin_versions(source: &impl Read, plugin: &Name) -> Result<Vec<PluginVersion>, Fault> {
-    let limit = usize::from(*Registry::MAX_VERSIONS.end());
+    let limit = usize::from(MaxVersions::MAX.get());
     let mut versions = list(source, &KeyRange::versions(plugin), limit, |key, value| {
         let record = PluginVersion::from_bytes(value)?;
         let Key::PluginVersion { version, .. } = key else { return Err(MISMATCH) };

@@ -11,7 +11,7 @@ use crate::key::Key;
 use crate::plugin::data::{PluginData, Versions};
 use crate::plugin::deployment::Deployment;
 use crate::plugin::engine::{is_reachable, salt};
-use crate::plugin::record::{DEPENDENTS_MAX, LOADED_MAX, LoadState, Plugin, Registry, VersionStatus};
+use crate::plugin::record::{DEPENDENTS_MAX, LOADED_MAX, LoadState, MaxVersions, Plugin, Registry, VersionStatus};
 use crate::plugin::requirements::View;
 use crate::plugin::version::Version;
 use crate::values::{ChainId, Height, Name};
@@ -276,7 +276,7 @@ fn check_plugin(data: &PluginData) -> Result<(), Box<Key>> {
         |version: &Version| versions.get(version).is_some_and(|record| record.status == VersionStatus::Deprecated);
     let is_sound = is_spelled(&plugin.current)
         && usize::from(plugin.versions) == versions.len()
-        && plugin.versions <= *Registry::MAX_VERSIONS.end()
+        && plugin.versions <= MaxVersions::MAX.get()
         && plugin.previous.as_ref().is_none_or(|previous| is_spelled(previous) && is_deprecated(previous))
         && plugin.loaded.as_ref().is_none_or(is_current);
     if !is_sound {

@@ -20,9 +20,9 @@ use std::sync::Arc;
 use coalmine_core::{
     Address, Advance, Block, COMMAND_SIZE_MAX, ChainId, Command, CommandKind, Constraint, Decode, Description, Encode,
     Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedBody, FeedEntry, FeedId,
-    FeedKey, FeedKind, FeedPart, FeedState, Genesis, Global, Hash, Height, Key, LOADED_MAX, Manifest, Metrics, Name,
-    PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Requirement, Role,
-    STAGES_MAX, State, Terms, Version, Writer,
+    FeedKey, FeedKind, FeedPart, FeedState, Genesis, Global, Hash, Height, Key, LOADED_MAX, Manifest, MaxVersions,
+    Metrics, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Requirement,
+    Role, STAGES_MAX, State, Terms, Valid, Version, Writer,
 };
 
 use crate::common::document::{Document, document};
@@ -234,7 +234,7 @@ fn create_largest(name: Name, advance: Advance) -> Command {
         min_success_count: Some(0),
         policy: Some(Policy { advance, prerequisites: switches(), ..Policy::default() }),
     };
-    Command::CreateFeature { name, description: describe(), changes }
+    Command::CreateFeature { name, description: describe(), changes: Valid::new(changes).unwrap() }
 }
 
 fn describe() -> Description {
@@ -249,7 +249,7 @@ fn register_largest(plugin: Name, version: Version, required: &[Name]) -> Comman
     let register = |manifest: &Manifest| Command::RegisterVersion {
         plugin,
         version: version.clone(),
-        manifest: Arc::new(manifest.clone()),
+        manifest: Valid::new(Arc::new(manifest.clone())).unwrap(),
     };
     let mut rest = COMMAND_SIZE_MAX - register(&manifest).to_bytes().len();
     manifest.config = vec![0xcf; rest.min(coalmine_core::CONFIG_SIZE_MAX)];
@@ -269,16 +269,13 @@ fn deploy_stages(count: usize, plugin: Name, version: Version, terms: Terms) -> 
     let stages: Vec<_> = (0..count).map(|number| stage(share(number), 1)).collect();
     // Not every plan ends alike.
     let strategy = if terms.auto_promote { custom(&stages) } else { concluding(&stages) };
-    Command::Deploy { plugin, version, strategy, terms }
+    Command::deploy(plugin, version, strategy, &terms).unwrap()
 }
 
 /// A schedule that fills its command: plans, the last of them as long as still fits, and a name for the rest.
 fn schedule_largest(at: Height) -> Command {
-    let deploy = |stages: usize| Command::Deploy {
-        plugin: long("plugin", 0),
-        version: long_version(0),
-        strategy: custom(&vec![stage(1, 1); stages]),
-        terms: EASY,
+    let deploy = |stages: usize| {
+        Command::deploy(long("plugin", 0), long_version(0), custom(&vec![stage(1, 1); stages]), &EASY).unwrap()
     };
     let sizes = [1, 2].map(|stages| deploy(stages).to_bytes().len());
     let (stage, head) = (sizes[1] - sizes[0], 2 + 2 * sizes[0] - sizes[1]);
@@ -301,16 +298,20 @@ fn put_largest(part: FeedPart, first: u64) -> Command {
         |number, body: &[u8]| FeedEntry { id: long_id(number), version: number, body: FeedBody::new(body).unwrap() };
     let mut environments = vec![entry(first, &[0xbb; FeedBody::LEN_MAX])];
     environments.extend((first + 1..first + 20).map(|number| entry(number, &[])));
-    Command::FeedPut { part, environments, filters: Vec::new() }
+    Command::FeedPut { part, environments: Valid::new(environments).unwrap(), filters: Valid::new(Vec::new()).unwrap() }
 }
 
 /// Blocks after which there has been the largest record of each kind.
 fn opening() -> Vec<Vec<Command>> {
     let (feature, by_hand, plugin) = (long("feature", 0), long("feature", 1), long("plugin", 0));
     let [old, new] = [0, 1].map(long_version);
-    let create = |name| Command::CreateFeature { name, description: describe(), changes: FeatureChanges::default() };
+    let create = |name| Command::CreateFeature {
+        name,
+        description: describe(),
+        changes: Valid::new(FeatureChanges::default()).unwrap(),
+    };
     let long_host = version(&format!("1.0.0-{:0>58}", "v"));
-    let auto = |on| Command::SetRegistryParams { max_versions: Some(64), auto_load: Some(on) };
+    let auto = |on| Command::SetRegistryParams { max_versions: Some(MaxVersions::MAX), auto_load: Some(on) };
     let required: Vec<Name> = (1..=16).map(|number| long("plugin", number)).collect();
     vec![
         switches().into_iter().map(create).collect(),
@@ -458,7 +459,11 @@ impl Spam {
                     policy: Some(Policy { salt: policy.salt ^ 1, ..policy }),
                     ..FeatureChanges::default()
                 };
-                Command::ConfigureFeature { name: feature, description: Some(describe()), changes }
+                Command::ConfigureFeature {
+                    name: feature,
+                    description: Some(describe()),
+                    changes: Valid::new(changes).unwrap(),
+                }
             }
             CommandKind::StartCanary => Command::StartCanary { name: feature, percent: share },
             CommandKind::StartRollout => Command::StartRollout { name: feature, target_percent: share },
@@ -530,14 +535,19 @@ impl Spam {
             CommandKind::RetireVersion => Command::RetireVersion { plugin, version: self.version(&plugin) },
             CommandKind::SetRule => Command::SetRule { plugin, constraint: on.then(any) },
             CommandKind::SetHostVersion => Command::SetHostVersion { version: long_version(self.next()) },
-            CommandKind::SetRegistryParams => {
-                Command::SetRegistryParams { max_versions: Some(self.random.pick(&[3, 64])), auto_load: Some(on) }
-            }
+            CommandKind::SetRegistryParams => Command::SetRegistryParams {
+                max_versions: Some(self.random.pick(&[MaxVersions::MIN, MaxVersions::MAX])),
+                auto_load: Some(on),
+            },
             CommandKind::Load => Command::Load { plugin },
             CommandKind::Unload => Command::Unload { plugin, force: on },
             CommandKind::ReportVersion => {
                 let report = coalmine_core::VersionReport { requests: 10, errors: u32::from(on), latency_total: 1 };
-                Command::ReportVersion { plugin: deploying, version: self.version_in_use(&deploying), report }
+                Command::ReportVersion {
+                    plugin: deploying,
+                    version: self.version_in_use(&deploying),
+                    report: Valid::new(report).unwrap(),
+                }
             }
             CommandKind::AttestHealth => {
                 Command::AttestHealth { plugin: deploying, version: self.version_in_use(&deploying), healthy: on }
@@ -564,7 +574,7 @@ impl Spam {
                 let first = self.recent();
                 let ids =
                     (0..u64::try_from(FEED_FORGET_IDS_MAX).unwrap()).map(|number| long_id(first + number)).collect();
-                Command::FeedForget { kind: self.feed_kind(), ids }
+                Command::FeedForget { kind: self.feed_kind(), ids: Valid::new(ids).unwrap() }
             }
         }
     }

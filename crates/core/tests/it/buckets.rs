@@ -8,9 +8,11 @@
 //! Everything is decided in integers. The bounds of the two forms are the same in sigma: 4 for the
 //! size of a share, and 5 for a correlation, which is 0.005 for 10^6 units.
 
+use std::sync::Arc;
+
 use coalmine_core::{
     Address, Block, Bps, ChainId, Command, Description, FeatureChanges, Gate, Genesis, Hash, Manifest, Name,
-    OnComplete, Percent, Policy, Receipt, Role, Stage, State, Strategy, Transaction, Version, bucket_first_byte,
+    OnComplete, Percent, Policy, Receipt, Role, Stage, State, Strategy, Transaction, Valid, Version, bucket_first_byte,
     bucket_of_unit, bucket_sha256,
 };
 use coalmine_model::support::Random;
@@ -226,7 +228,11 @@ fn features_are_on_for_whom_the_bucket_says() {
         for salt in [0, 1, u64::MAX] {
             let changes = FeatureChanges { policy: Some(Policy { salt, ..Policy::default() }), ..Default::default() };
             let state = state_after(vec![
-                Command::CreateFeature { name, description: Description::new("").unwrap(), changes },
+                Command::CreateFeature {
+                    name,
+                    description: Description::new("").unwrap(),
+                    changes: Valid::new(changes).unwrap(),
+                },
                 Command::StartCanary { name, percent },
             ]);
             for user in (0..2_000).map(address) {
@@ -253,10 +259,10 @@ fn the_new_version_serves_whom_the_bucket_says() {
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: stages.into() };
         let terms = strategy.default_terms();
         let register = |version: &Version, code| {
-            let manifest = Manifest::of_code(Hash([code; 32])).into();
+            let manifest = Valid::new(Arc::new(Manifest::of_code(Hash([code; 32])))).unwrap();
             Command::RegisterVersion { plugin, version: version.clone(), manifest }
         };
-        let deploy = Command::Deploy { plugin, version: new.clone(), strategy, terms };
+        let deploy = Command::deploy(plugin, new.clone(), strategy, &terms).unwrap();
         let state = state_after(vec![register(&old, 1), register(&new, 2), deploy]);
         let salt = state.deployment(&plugin).unwrap().salt;
         for unit in (0..2_000).map(u64::to_be_bytes) {

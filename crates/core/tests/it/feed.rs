@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 
 use coalmine_core::feed::{self, FeedAction, Receiver, Transition};
 use coalmine_core::{
-    Address, Block, Command, Decode, DecodeErrorKind, Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX,
+    Address, Block, Command, CommandKind, Decode, DecodeErrorKind, Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX,
     FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart, FeedState,
-    ItemState, Key, Note, Payload, Receipt, Reject, Transaction, TxCommand, Writer, query,
+    ItemState, Key, Note, Payload, Receipt, Reject, TxCommand, Valid, Writer, query,
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::subsequence;
@@ -663,6 +663,16 @@ fn ids_of_a_put_and_live_items_at_their_limits() {
     assert_eq!(*world.state.feed(), expected);
 }
 
+/// A feed_forget of any ids.
+fn forget_bytes(ids: &[FeedId]) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::FeedForget.encode(&mut out);
+    Filter.encode(&mut out);
+    out.u8(ids.len().try_into().unwrap());
+    ids.iter().for_each(|id| out.lp8(id.as_bytes()));
+    out.into_bytes()
+}
+
 #[test]
 fn values_at_their_limits() {
     let kind = |bytes: &[u8]| match TxCommand::from_bytes(bytes) {
@@ -686,22 +696,21 @@ fn values_at_their_limits() {
         assert_eq!(kind(&patch_bytes(&[b'e', byte], 0)), Ok(expected), "id e{byte:02x}");
     }
     for count in 0..=40 {
-        let ids = (0..count).map(|n| feed_id(&format!("{n:02}"))).collect();
-        let command = Command::FeedForget { kind: Filter, ids };
+        let ids: Vec<FeedId> = (0..count).map(|n| feed_id(&format!("{n:02}"))).collect();
         let expected =
             if (1..=FEED_FORGET_IDS_MAX).contains(&count) { Ok(None) } else { Err(DecodeErrorKind::TooLarge) };
-        assert_eq!(kind(&command.to_bytes()), expected, "{count} ids");
-        assert_eq!(Transaction::new(ADMIN, vec![command]).is_ok(), expected.is_ok(), "{count} ids");
+        assert_eq!(kind(&forget_bytes(&ids)), expected, "{count} ids");
+        assert_eq!(Valid::new(ids).is_ok(), expected.is_ok(), "{count} ids");
     }
     for (ids, sorted) in [(["a", "b"], true), (["a", "ab"], true), (["b", "a"], false), (["a", "a"], false)] {
         let entries = ids.map(|id| FeedEntry { id: feed_id(id), version: 1, body: body(b"") }).to_vec();
         let expected = if sorted { Ok(None) } else { Err(DecodeErrorKind::Unsorted) };
-        let list = Command::FeedForget { kind: Filter, ids: ids.map(feed_id).to_vec() };
-        let environments = Command::FeedPut { part: Only, environments: entries.clone(), filters: vec![] };
-        let filters = Command::FeedPut { part: Only, environments: vec![], filters: entries };
-        for command in [list, environments, filters] {
-            assert_eq!(kind(&command.to_bytes()), expected, "{command:?}");
+        let ids = ids.map(feed_id).to_vec();
+        let items: Vec<Vec<u8>> = ids.iter().map(|id| entry(id.as_bytes(), 0)).collect();
+        for bytes in [forget_bytes(&ids), put_bytes(0, &items, &[]), put_bytes(0, &[], &items)] {
+            assert_eq!(kind(&bytes), expected, "{ids:?}");
         }
+        assert_eq!((Valid::new(ids).is_ok(), Valid::new(entries).is_ok()), (sorted, sorted));
     }
     // A count that the bytes do not hold.
     assert_eq!(kind(&[80, 0, 0xff, 0xff]), Err(DecodeErrorKind::Short));

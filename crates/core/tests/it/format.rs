@@ -13,17 +13,18 @@ use coalmine_core::{
     DecodeErrorKind, Deployment, Description, DueKind, Encode, Event, EventCode, Evidence, FEED_FORGET_IDS_MAX,
     FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FORMAT, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart,
     FeedState, Gate, Genesis, GenesisError, Global, Hold, ItemState, Key, KeyPrefix, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX,
-    LOADED_MAX, Lack, Lifetime, LoadState, METADATA_MAX, Metrics, Name, OnComplete, Override, PREREQUISITE_DEPTH_MAX,
-    PREREQUISITES_MAX, Params, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy,
-    REQUIREMENTS_MAX, RULES, Reader, Reason, Receipt, Registry, Reject, Role, Roles, RollbackRule,
-    SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Stage, Status, Strategy, StrategyKind, TX_COMMANDS_MAX,
-    Terms, Transaction, TxCommand, ValueError, Version, VersionStatus, Writer, tree,
+    LOADED_MAX, Lack, Lifetime, LoadState, METADATA_MAX, MaxVersions, Metrics, Name, OnComplete, Override,
+    PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Params, Plan, Plugin, PluginAction, PluginChange, PluginReason,
+    PluginVersion, Policy, REQUIREMENTS_MAX, RULES, Reader, Reason, Receipt, Registry, Reject, Role, Roles,
+    RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Stage, Status, Strategy, StrategyKind,
+    TX_COMMANDS_MAX, Terms, Transaction, TxCommand, ValueError, Version, VersionStatus, Writer, tree,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::common::document::{Document, Table, document, unhex};
 use crate::common::{ADMIN, Row, World, create, nested, rows};
+use coalmine_model::support::plugins::deploy_bytes;
 
 impl Document {
     /// The tables of numbers, by name.
@@ -206,8 +207,8 @@ fn limits_and_defaults_are_those_of_the_code() {
         ("VERSION_LEN_MAX", size(Version::LEN_MAX)),
         ("CONSTRAINT_LEN_MAX", size(Constraint::LEN_MAX)),
         ("COMPARATORS_MAX", size(Constraint::COMPARATORS_MAX)),
-        ("VERSIONS_MIN", (*Registry::MAX_VERSIONS.start()).into()),
-        ("VERSIONS_MAX", (*Registry::MAX_VERSIONS.end()).into()),
+        ("VERSIONS_MIN", MaxVersions::MIN.get().into()),
+        ("VERSIONS_MAX", MaxVersions::MAX.get().into()),
         ("REQUIREMENTS_MAX", size(REQUIREMENTS_MAX)),
         ("METADATA_MAX", size(METADATA_MAX)),
         ("CONFIG_SIZE_MAX", size(CONFIG_SIZE_MAX)),
@@ -255,7 +256,7 @@ fn limits_and_defaults_are_those_of_the_code() {
         ("max_due_per_block", params.max_due_per_block.into()),
         ("breaker_rollbacks", params.breaker_rollbacks.into()),
         ("breaker_window", params.breaker_window.into()),
-        ("max_versions", registry.max_versions.into()),
+        ("max_versions", registry.max_versions.get().into()),
         ("auto_load", registry.auto_load.into()),
     ];
     assert_eq!(pairs("default"), expected(&defaults));
@@ -271,8 +272,7 @@ fn defaults_of_a_deploy_are_those_of_the_code() {
     for (column, kind) in StrategyKind::ALL.iter().enumerate() {
         let strategy = Strategy::with_defaults(*kind);
         let terms = strategy.default_terms();
-        let (plugin, version) = ("p".parse().unwrap(), "1.0.0".parse().unwrap());
-        let bytes = Command::Deploy { plugin, version, strategy, terms }.to_bytes();
+        let bytes = deploy_bytes("p", "1.0.0", &strategy, &terms);
         let Value::Object(read) = layouts.whole(&Type::Named("command".into()), &bytes, kind.name()) else { panic!() };
         let figure = |value: &Value| match value {
             Value::Bool(flag) => u64::from(*flag).to_string(),

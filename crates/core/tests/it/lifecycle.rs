@@ -495,7 +495,7 @@ fn rejects_by_rule() {
         [&blocks[..at], &[0; 4], &blocks[at + 4..]].concat()
     };
     let failures_of = |invariant_checks, invariant_failures| Report { invariant_checks, invariant_failures, ..SILENCE };
-    let bad = |report: Report| tell("r", report).to_bytes();
+    let bad = |report: Report| tell_bytes("r", report);
     use Reject::*;
     let rows: Vec<(&str, Address, Vec<u8>, Option<Reject>)> = vec![
         ("configure with other prerequisites", ADMIN, of(needs(&["g"])), Some(InvalidParameter)),
@@ -513,7 +513,7 @@ fn rejects_by_rule() {
         ("nothing told", REPORTER, bad(SILENCE), None),
         ("params: window 0 while off", ADMIN, set_params(None, Some(0), Some(0)).to_bytes(), None),
         ("params: on with a window", ADMIN, set_params(None, Some(1), Some(1)).to_bytes(), None),
-        ("params: no due work", ADMIN, set_params(Some(0), None, None).to_bytes(), Some(InvalidParameter)),
+        ("params: no due work", ADMIN, set_params_bytes(Some(0), None, None), Some(InvalidParameter)),
         ("params: least due work", ADMIN, set_params(Some(1), None, None).to_bytes(), None),
         ("params: nothing given", ADMIN, set_params(None, None, None).to_bytes(), None),
         ("nested name", OPERATOR, nested(99, &with_byte(&enable("f"), 0, b'-')), Some(InvalidName)),
@@ -591,7 +591,7 @@ fn of_two_rejects_the_earlier_check_wins() {
         bytes
     };
     let percent_101 = |command: Command| with_byte(&command, 0, 101);
-    let bad_report = |feature: &str| tell(feature, Report { invariant_failures: 1, ..SILENCE }).to_bytes();
+    let bad_report = |feature: &str| tell_bytes(feature, Report { invariant_failures: 1, ..SILENCE });
     let long = |feature: &str| create_bytes(feature, 1_025);
     let other_policy = policy(Policy { prerequisites: vec![name("on")], ..Policy::default() });
     let mut closed = World::new();

@@ -630,7 +630,9 @@ fn run_canary_op(world: &mut World, seconds: &mut u32, op: &Value) -> Result<(),
                 auto_rollback: config["auto_rollback"].as_bool().unwrap_or(false),
                 regression_z_centi: 0,
             };
-            agree(give_one(world, deploy(plugin, text(op, "version"), custom(&[stage]), terms)))
+            let height = world.tip() + 1;
+            let bytes = deploy_bytes(plugin, text(op, "version"), &custom(&[stage]), &terms);
+            agree(world.block(height, vec![raw_tx(ADMIN, &[bytes])]).receipts[0])
         }
         "record" => {
             let count = u32::try_from(op["count"].as_u64().unwrap()).unwrap();

@@ -350,7 +350,7 @@ fn raw_report(plugin: &str, version: &str, requests: u32, errors: u32, latency_t
 
 /// The rest of a deploy behind plugin and version.
 fn raw_plan(strategy: Strategy, terms: Terms) -> Vec<u8> {
-    let whole = deploy("p", "1.0.0", strategy, terms).to_bytes();
+    let whole = deploy_bytes("p", "1.0.0", &strategy, &terms);
     let head = 1 + (1 + "p".len()) + (1 + "1.0.0".len());
     whole[head..].to_vec()
 }
@@ -557,7 +557,7 @@ fn bad_commands() -> Vec<(&'static str, Address, Vec<u8>, Reject)> {
         rows.push((what, REPORTER, raw_report("p", "1.0.0", requests, errors, latency), InvalidParameter));
     }
     for max in [0, 2, 65, u16::MAX] {
-        rows.push(("max_versions", ADMIN, max_versions(max).to_bytes(), InvalidParameter));
+        rows.push(("max_versions", ADMIN, max_versions_bytes(max), InvalidParameter));
     }
     rows.push(("config", ADMIN, RawRegister { config_len: 4_097, ..RAW }.bytes(), LimitExceeded));
     let order = &[("q", "*"), ("a", "*")][..];
@@ -1869,7 +1869,7 @@ fn plugin_commands_by_schedule() {
     for command in &commands {
         let may = nine.contains(&command.kind());
         let expected = if may { Receipt::Ok } else { refused(Reject::InvalidParameter) };
-        let payload = tx(ADMIN, &[schedule(99, vec![command.clone()])]);
+        let payload = raw_tx(ADMIN, &[schedule_bytes(99, std::slice::from_ref(command))]);
         assert_eq!(world.probe(&payload), expected, "{command:?}");
     }
     // Their own rules are checked at once, everything else when they run.

@@ -5,21 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use coalmine_core::query::{self, Entries, Fault};
 use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy,
     Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Constraint, Counts,
     DEPENDENTS_MAX, Decode, DecodeError, DecodeErrorKind, Deployment, DueKind, Encode, Event, EventCode, Evidence,
-    FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedId, FeedItem, FeedKey, FeedKind, FeedPart, FeedState,
-    Gate, Genesis, GenesisError, Global, Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack, Lifetime,
-    LoadState, METADATA_MAX, Manifest, Metrics, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin,
-    PluginAction, PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt,
-    Registry, Reject, Report, Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS,
-    Scheduled, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Terms, Transaction, TxCommand,
-    ValueError, Version, VersionStatus, Writer,
+    FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart,
+    FeedState, Gate, Genesis, GenesisError, Global, Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack,
+    Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions, Metrics, Name, OnComplete, Override, Params,
+    Payload, Percent, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX,
+    Reader, Reason, Receipt, Registry, Reject, Report, Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX,
+    STAGES_MAX, STATE_KEYS, Scheduled, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Terms,
+    Transaction, TxCommand, Valid, Validate, ValueError, Version, VersionReport, VersionStatus, Writer,
 };
 
+use crate::common::plugins::deploy_bytes;
 use crate::common::*;
 
 // Every golden row.
@@ -409,13 +411,10 @@ fn every_u16_is_tried() {
     let failed = Event::LoadFailed { plugin: name("p"), version: version("1.0.0"), code: 0 }.to_bytes();
     let executed = Event::ScheduleExecuted { id: 0, code: 0, index: 0 }.to_bytes();
     let changed = a_plugin_change().to_bytes();
-    let deploy = Command::Deploy {
-        plugin: name("p"),
-        version: version("1.0.0"),
-        strategy: Strategy::AbTest { share_bps: 1, duration_blocks: 1 },
-        terms: TERMS,
-    }
-    .to_bytes();
+    let deploy =
+        Command::deploy(name("p"), version("1.0.0"), Strategy::AbTest { share_bps: 1, duration_blocks: 1 }, &TERMS)
+            .unwrap()
+            .to_bytes();
     // Tag, lp8 plugin, lp8 version, strategy.
     let (in_strategy, in_terms) = (1 + 2 + 6 + 1, 1 + 2 + 6 + 7);
     let requiring = a_version().to_bytes();
@@ -541,11 +540,83 @@ fn every_u8_length_is_tried() {
     }
 }
 
+// Values whose parts obey a rule together.
+
+#[test]
+fn a_value_that_breaks_its_rule_is_no_valid_one() {
+    fn check<T: Validate + Debug>(what: &str, value: T, expected: Option<ValueError>) {
+        assert_eq!(Valid::new(value).err(), expected, "{what}");
+    }
+    let (parameter, list) = (Some(ValueError::Parameter), Some(ValueError::List));
+    let changes = FeatureChanges::default();
+    check("defaults", changes.clone(), None);
+    check("a step of 0 %", FeatureChanges { increment_percent: Some(Percent::ZERO), ..changes.clone() }, parameter);
+    check("steps of 0 blocks", FeatureChanges { increment_blocks: Some(0), ..changes.clone() }, parameter);
+    check("a rate of 10 000", FeatureChanges { max_error_rate: Some(10_000), ..changes.clone() }, None);
+    check("a rate of 10 001", FeatureChanges { max_error_rate: Some(10_001), ..changes }, parameter);
+
+    let report = Report {
+        successes: 0,
+        errors: 0,
+        latency_total: 0,
+        latency_peak: 0,
+        invariant_checks: 0,
+        invariant_failures: 0,
+    };
+    check("nothing", report, None);
+    check("more failed checks than checks", Report { invariant_failures: 1, ..report }, parameter);
+    check("latency of nothing", Report { latency_total: 1, ..report }, parameter);
+    check("a peak of nothing", Report { latency_peak: 1, ..report }, parameter);
+    let report = VersionReport { requests: 0, errors: 0, latency_total: 0 };
+    check("no request", report, None);
+    check("more errors than requests", VersionReport { errors: 1, ..report }, parameter);
+    check("latency of no request", VersionReport { latency_total: 1, ..report }, parameter);
+
+    let manifest = Manifest::of_code(Hash([7; 32]));
+    let text = |len: usize| vec![(name("k"), "x".repeat(len))];
+    check("a text of 255", Manifest { metadata: text(255), ..manifest.clone() }, None);
+    check("a text of 256", Manifest { metadata: text(256), ..manifest.clone() }, list);
+    check("a long config", Manifest { config: vec![0; CONFIG_SIZE_MAX + 1], ..manifest }, Some(ValueError::Config));
+
+    let schedule = Some(ValueError::Schedule);
+    check("16 commands", vec![enable("f"); 16], None);
+    check("17 commands", vec![enable("f"); 17], schedule);
+    check("no command", Vec::<Command>::new(), schedule);
+    check("one that may not be scheduled", vec![enable("f"), Command::ResetBreaker], schedule);
+}
+
+#[test]
+fn a_transaction_over_a_limit_says_which() {
+    let long = |len: usize| {
+        let config = vec![0; len];
+        let manifest = Manifest { config, ..Manifest::of_code(Hash([7; 32])) };
+        Command::register_version(name("p"), version("1.0.0"), manifest).unwrap()
+    };
+    let entry = |n: usize| FeedEntry { id: feed_id(&format!("e{n:04}")), version: 1, body: body(&[0xbb; 1_000]) };
+    let put = |count: usize| Command::FeedPut {
+        part: FeedPart::Only,
+        environments: Valid::new((0..count).map(entry).collect()).unwrap(),
+        filters: Valid::default(),
+    };
+    let size = put(9).to_bytes().len();
+    for (commands, expected) in [
+        (vec![], Some(LimitError::Commands { count: 0 })),
+        (vec![enable("f"); 16], None),
+        (vec![enable("f"); 17], Some(LimitError::Commands { count: 17 })),
+        (vec![long(4_096)], None),
+        (vec![enable("f"), put(8)], None),
+        (vec![enable("f"), put(9)], Some(LimitError::CommandSize { index: 1, size })),
+    ] {
+        assert_eq!(Transaction::new(ADMIN, commands).err(), expected);
+    }
+    let error = Transaction::new(ADMIN, vec![]).unwrap_err();
+    assert_eq!(error.to_string(), "a transaction holds 1 to 16 commands, not 0");
+}
+
 // Limits.
 
 #[test]
 fn limits_hold_to_the_byte() {
-    let kind = |result: Result<Payload, DecodeError>| result.err().map(|error| error.kind);
     // Commands in a transaction, and in a schedule.
     for count in 0..=255_usize {
         let tx = raw_tx(ADMIN, &vec![enable("f").to_bytes(); count]);
@@ -553,7 +624,7 @@ fn limits_hold_to_the_byte() {
         assert_eq!(matches!(tx, Payload::Transaction(_)), fits, "{count} commands");
         assert_eq!(Transaction::new(ADMIN, vec![enable("f"); count]).is_ok(), fits, "{count} commands");
         let fits = (1..=SCHEDULE_COMMANDS_MAX).contains(&count);
-        let bytes = schedule(9, vec![enable("f"); count]).to_bytes();
+        let bytes = schedule_bytes(9, &vec![enable("f"); count]);
         assert_eq!(TxCommand::from_bytes(&bytes).is_ok(), fits, "{count} scheduled commands");
     }
     // The size of a command. The name is as long as it likes: what is too long breaks a rule, no limit.
@@ -582,20 +653,21 @@ fn limits_hold_to_the_byte() {
     {
         let prerequisites: Vec<Name> = names.iter().map(|text| name(text)).collect();
         let policy = Policy { prerequisites, ..Policy::default() };
-        assert_eq!((policy.is_canonical(), Policy::from_bytes(&policy.to_bytes()).is_ok()), (canonical, canonical));
-        assert_eq!(Transaction::new(ADMIN, vec![create_with("f", crate::common::policy(policy))]).is_ok(), canonical);
+        let (is_valid, decodes) = (policy.validate().is_ok(), Policy::from_bytes(&policy.to_bytes()).is_ok());
+        let changes = FeatureChanges { policy: Some(policy), ..FeatureChanges::default() };
+        assert_eq!((is_valid, decodes, Valid::new(changes).is_ok()), (canonical, canonical, canonical));
     }
     // Transactions in a block, and its size.
-    let block = |payloads| Block::from_payloads(1, payloads).map(|_| Payload::Malformed(Vec::new()));
+    let block = |payloads| Block::from_payloads(1, payloads).err();
     let some = |count: usize, len: usize| vec![Payload::Malformed(vec![0xff; len]); count];
-    assert_eq!(kind(block(some(BLOCK_TXS_MAX, 0))), None);
-    assert_eq!(kind(block(some(BLOCK_TXS_MAX + 1, 0))), Some(DecodeErrorKind::TooLarge));
+    assert_eq!(block(some(BLOCK_TXS_MAX, 0)), None);
+    assert_eq!(block(some(BLOCK_TXS_MAX + 1, 0)), Some(LimitError::Transactions));
     let exactly = (BLOCK_SIZE_MAX - 8) / 256 - 4;
-    assert_eq!(kind(block(some(256, exactly))), None);
-    assert_eq!(kind(block(some(256, exactly + 1))), Some(DecodeErrorKind::TooLarge));
+    assert_eq!(block(some(256, exactly)), None);
+    assert_eq!(block(some(256, exactly + 1)), Some(LimitError::BlockSize));
     let exactly = BLOCK_SIZE_MAX - 8 - 4;
-    assert_eq!(kind(block(some(1, exactly))), None);
-    assert_eq!(kind(block(some(1, exactly + 1))), Some(DecodeErrorKind::TooLarge));
+    assert_eq!(block(some(1, exactly)), None);
+    assert_eq!(block(some(1, exactly + 1)), Some(LimitError::BlockSize));
     // The count is checked against the bytes at hand before anything is made room for.
     for count in [1, u32::MAX] {
         let frame = [1_u32.to_be_bytes(), count.to_be_bytes()].concat();
@@ -704,7 +776,7 @@ fn limits_of_a_manifest_hold_to_the_byte() {
         let stage = Stage { share_bps: 1, blocks: 1, min_requests: 0, gate: Gate::Time };
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage; count] };
         let terms = Terms { max_blocks: 0, ..strategy.default_terms() };
-        let bytes = Command::Deploy { plugin: name("p"), version: version("1.0.0"), strategy, terms }.to_bytes();
+        let bytes = deploy_bytes("p", "1.0.0", &strategy, &terms);
         match TxCommand::from_bytes(&bytes).unwrap() {
             TxCommand::Valid(_) => assert!((1..=STAGES_MAX).contains(&count), "{count} stages"),
             TxCommand::Invalid { reject, .. } => {
@@ -840,12 +912,20 @@ fn what_contradicts_itself_is_refused() {
         &[
             ("auto_load", true, &|_| {}),
             ("the default", false, &|registry| registry.auto_load = false),
-            ("2 versions", false, &|registry| registry.max_versions = 2),
-            ("3 versions", true, &|registry| registry.max_versions = 3),
-            ("64 versions", true, &|registry| registry.max_versions = 64),
-            ("65 versions", false, &|registry| registry.max_versions = 65),
+            ("3 versions", true, &|registry| registry.max_versions = MaxVersions::MIN),
+            ("64 versions", true, &|registry| registry.max_versions = MaxVersions::MAX),
         ],
     );
+    for (max, good) in [(2_u16, false), (3, true), (64, true), (65, false)] {
+        let mut bytes = Registry { max_versions: MaxVersions::MAX, ..Registry::default() }.to_bytes();
+        let at = bytes.len() - 3;
+        bytes[at..at + 2].copy_from_slice(&max.to_be_bytes());
+        assert_eq!(
+            (Registry::from_bytes(&bytes).is_ok(), MaxVersions::new(max).is_ok()),
+            (good, good),
+            "{max} versions"
+        );
+    }
     let plugin = Plugin {
         current: version("1.0.0"),
         previous: None,
@@ -1079,7 +1159,7 @@ fn rich_in_plugins() -> World {
     let deploy = {
         let strategy = Strategy::with_defaults(StrategyKind::AbTest);
         let terms = strategy.default_terms();
-        Command::Deploy { plugin: name("api"), version: version("1.1.0"), strategy, terms }
+        Command::deploy(name("api"), version("1.1.0"), strategy, &terms).unwrap()
     };
     let host = Command::SetHostVersion { version: version("1.4.0") };
     let auto = Command::SetRegistryParams { max_versions: None, auto_load: Some(true) };
@@ -1113,7 +1193,11 @@ fn register(plugin: &str, text: &str, requirements: &[&str]) -> Command {
     let requirement = |plugin: &&str| Requirement { plugin: name(plugin), constraint: constraint("*") };
     let requirements = requirements.iter().map(requirement).collect();
     let manifest = Manifest { requirements, ..Manifest::of_code(Hash([7; 32])) };
-    Command::RegisterVersion { plugin: name(plugin), version: version(text), manifest: manifest.into() }
+    Command::RegisterVersion {
+        plugin: name(plugin),
+        version: version(text),
+        manifest: Valid::new(Arc::new(manifest)).unwrap(),
+    }
 }
 
 /// What a state must be when damaged records load all the same: the state of those records.
@@ -1610,9 +1694,11 @@ fn a_schedule_record_holds_what_can_be_scheduled() {
         (vec![schedule(9, vec![enable("a")])], Err(DecodeErrorKind::OutOfRange)),
     ];
     for (commands, expected) in rows {
-        let what = format!("{commands:?}");
-        let bytes = Scheduled { actor: OPERATOR, commands }.to_bytes();
-        assert_eq!(Scheduled::from_bytes(&bytes).map(|_| ()).map_err(|error| error.kind), expected, "{what}");
+        let mut bytes = OPERATOR.0.to_vec();
+        // What is behind tag and height in a command is behind the actor in the record.
+        bytes.extend(&schedule_bytes(9, &commands)[5..]);
+        let found = Scheduled::from_bytes(&bytes).map(|_| ()).map_err(|error| error.kind);
+        assert_eq!((found, Valid::new(commands.clone()).is_ok()), (expected, expected.is_ok()), "{commands:?}");
     }
 }
 

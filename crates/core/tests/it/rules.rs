@@ -9,10 +9,10 @@ use std::fs;
 use std::sync::OnceLock;
 
 use coalmine_core::{
-    ARM_REQUESTS_MAX, Address, Block, Command, CommandKind, Counts, DEPENDENTS_MAX, Decode, Deployment, Description,
-    Encode, Event, FEED_RECORDS_MAX, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Gate, Global,
-    ItemState, Key, LOAD_PLUGINS_MAX, Outcome, Payload, Plugin, Policy, Receipt, Reject, Report, Role, Stage, State,
-    Status, Terms, Transaction, TxCommand, Writer,
+    ARM_REQUESTS_MAX, Address, Block, Command, CommandKind, Counts, DEPENDENTS_MAX, Decode, Deployment, Encode, Event,
+    FEED_RECORDS_MAX, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Gate, Global, ItemState, Key,
+    LOAD_PLUGINS_MAX, Outcome, Payload, Plugin, Policy, Receipt, Reject, Report, Role, Stage, State, Status, Terms,
+    Transaction, TxCommand, Writer,
 };
 use coalmine_model::generate::{Mix, World as RandomWorld};
 
@@ -354,18 +354,6 @@ fn case(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
     Some(case)
 }
 
-fn a_letter() -> Description {
-    Description::new("d").unwrap()
-}
-
-/// The description is put in the place of one of a byte, which is behind the name and `before` more bytes.
-fn lengthen(bytes: &mut Vec<u8>, before: usize) {
-    let at = 2 + usize::from(bytes[1]) + before;
-    let long = [&1_025_u16.to_be_bytes()[..], &[b'd'; 1_025]].concat();
-    assert_eq!(bytes[at..at + 3], [0, 1, b'd']);
-    bytes.splice(at..at + 3, long);
-}
-
 fn case_of_create(broken: Broken<'_>) -> Option<Case> {
     let target = if broken.is("existence") { "f" } else { "n" };
     let mut prerequisites = Vec::new();
@@ -384,12 +372,9 @@ fn case_of_create(broken: Broken<'_>) -> Option<Case> {
         increment_blocks: broken.is("settings").then_some(0),
         ..policy(Policy { prerequisites, ..Policy::default() })
     };
-    let command = Command::CreateFeature { name: name(target), description: a_letter(), changes };
-    let mut case = Case::new(before, &command);
-    if broken.is("description") {
-        lengthen(&mut case.last, 0);
-    }
-    Some(case)
+    let description = if broken.is("description") { "d".repeat(1_025) } else { "d".into() };
+    let bytes = create_with_bytes(target, &description, &changes);
+    Some(Case::raw(before, CommandKind::CreateFeature, bytes))
 }
 
 fn case_of_feature(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
@@ -444,14 +429,14 @@ fn case_of_feature(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
     }
     let others = policy(Policy::default());
     let command = match kind {
-        K::ConfigureFeature => Command::ConfigureFeature {
-            name: name(target),
-            description: Some(a_letter()),
-            changes: FeatureChanges {
+        K::ConfigureFeature => {
+            let description = if broken.is("description") { "d".repeat(1_025) } else { "d".into() };
+            let changes = FeatureChanges {
                 increment_blocks: broken.is("settings").then_some(0),
                 ..if broken.is("prerequisites") { others } else { FeatureChanges::default() }
-            },
-        },
+            };
+            return Some(Case::raw(before, kind, configure_bytes(target, Some(&description), &changes)));
+        }
         K::StartCanary => canary(target, 7),
         K::StartRollout => rollout(target, if broken.is("target") { 5 } else { 50 }),
         K::AdvanceRollout => advance(target),
@@ -460,14 +445,14 @@ fn case_of_feature(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
         K::Rollback => rollback(target),
         K::SetOverride => set_override(target, USER, true),
         K::ClearOverride => clear_override(target, USER),
-        _ => tell(target, Report { invariant_failures: u32::from(broken.is("figures")), ..SILENCE }),
+        _ => {
+            let report = Report { invariant_failures: u32::from(broken.is("figures")), ..SILENCE };
+            return Some(Case::raw(before, kind, tell_bytes(target, report)));
+        }
     };
     let mut case = Case::new(before, &command);
     if broken.is("percent") {
         *case.last.last_mut().unwrap() = 101;
-    }
-    if broken.is("description") {
-        lengthen(&mut case.last, 1);
     }
     Some(case)
 }
@@ -491,7 +476,7 @@ fn case_of_ledger(kind: CommandKind, broken: Broken<'_>) -> Case {
                 Some(Reject::InvalidName) => bad(enable("f"), 2, b'_'),
                 Some(Reject::InvalidPercent) => with_byte(&canary("f", 5), 0, 101),
                 Some(Reject::InvalidVersion) => bad(retire("p", "1.0.0"), 4, b'x'),
-                Some(Reject::InvalidPlan) => deploy("p", "1.0.0", falling, EASY).to_bytes(),
+                Some(Reject::InvalidPlan) => deploy_bytes("p", "1.0.0", &falling, &EASY),
                 Some(_) => report("f", 1, 0).to_bytes(),
             };
             let edit = if broken.is("ids") { Edit::LastScheduleId } else { Edit::None };
@@ -513,7 +498,7 @@ fn case_of_ledger(kind: CommandKind, broken: Broken<'_>) -> Case {
         ),
         _ => {
             let rollbacks = broken.is("window").then_some(1);
-            Case::new(vec![], &set_params(broken.is("budget").then_some(0), rollbacks, None))
+            Case::raw(vec![], kind, set_params_bytes(broken.is("budget").then_some(0), rollbacks, None))
         }
     }
 }
@@ -562,7 +547,7 @@ fn case_of_deploy(broken: Broken<'_>) -> Option<Case> {
     }
     let strategy = if broken.is("plan") { custom(&[stage(2, 1), stage(1, 1)]) } else { custom(&[stage(1, 1)]) };
     let plugin = if broken.is("plugin") { "none" } else { "p" };
-    let case = Case::new(before, &deploy(plugin, version, strategy, EASY));
+    let case = Case::raw(before, CommandKind::Deploy, deploy_bytes(plugin, version, &strategy, &EASY));
     Some(case.edited(if broken.is("number") { Edit::LastDeployment } else { Edit::None }))
 }
 
@@ -658,12 +643,17 @@ fn case_of_version(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
     let command = match kind {
         K::RetireVersion => retire(plugin, text),
         K::ReportVersion => {
-            let requests = if broken.is("figures") { 1 } else { 9 };
-            tell_version(plugin, text, requests, 2)
+            let mut case = Case::new(before, &tell_version(plugin, text, 9, 2));
+            if broken.is("figures") {
+                // Requests, errors and the latency end the command: 10 errors are more than 9 requests.
+                let at = case.last.len() - 9;
+                case.last[at] = 10;
+            }
+            return Some(case.edited(if broken.is("arm") { Edit::FullArm } else { Edit::None }));
         }
         _ => attest(plugin, text, true),
     };
-    Some(Case::new(before, &command).edited(if broken.is("arm") { Edit::FullArm } else { Edit::None }))
+    Some(Case::new(before, &command))
 }
 
 fn case_of_settings(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
@@ -682,7 +672,7 @@ fn case_of_settings(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
             case
         }
         K::SetHostVersion => Case::new(before, &set_host(if broken.is("plugins") { "1.0.0" } else { "0.1.0" })),
-        _ => Case::new(before, &max_versions(if broken.is("versions") { 2 } else { 3 })),
+        _ => Case::raw(before, kind, max_versions_bytes(if broken.is("versions") { 2 } else { 3 })),
     })
 }
 

@@ -159,7 +159,8 @@ fn check_record(row: &Row) {
         Key::Registry => {
             let Registry { host_version, max_versions, auto_load } = round_trip(row);
             let host_version = host_version.to_string();
-            let fields = json!({ "host_version": host_version, "max_versions": max_versions, "auto_load": auto_load });
+            let fields =
+                json!({ "host_version": host_version, "max_versions": max_versions.get(), "auto_load": auto_load });
             ("registry", fields)
         }
         Key::Plugin(name) => ("plugin", with(plugin_json(&round_trip(row)), "plugin", name)),
@@ -530,9 +531,8 @@ fn check_command(row: &Row) {
         (TxCommand::Valid(command), None) => {
             assert_eq!(command.to_bytes(), bytes, "{id}");
             assert_eq!(command_json(&command), row.fields, "{id}");
-            if let Command::Deploy { strategy, terms, .. } = &command {
-                let plan = Plan::compile(strategy, terms).unwrap_or_else(|error| panic!("{id}: {error}"));
-                assert_eq!(plan.to_bytes(), row.hex("plan"), "{id}");
+            if let Command::Deploy { strategy, .. } = &command {
+                assert_eq!(strategy.plan().to_bytes(), row.hex("plan"), "{id}");
             }
         }
         (TxCommand::Invalid { kind, reject, .. }, Some((_, expected))) => {
@@ -615,7 +615,7 @@ fn command_json(command: &Command) -> Value {
         }
         Command::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => given([
             ("op", Some(op.into())),
-            ("max_due_per_block", max_due_per_block.map(Value::from)),
+            ("max_due_per_block", max_due_per_block.map(|max| Value::from(max.get()))),
             ("breaker_rollbacks", breaker_rollbacks.map(Value::from)),
             ("breaker_window", breaker_window.map(Value::from)),
         ]),
@@ -623,9 +623,9 @@ fn command_json(command: &Command) -> Value {
             let fields = json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string() });
             merged(fields, manifest_json(manifest))
         }
-        Command::Deploy { plugin, version, strategy, terms } => {
+        Command::Deploy { plugin, version, strategy } => {
             let fields = json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string() });
-            merged(merged(fields, strategy_json(strategy)), terms_json(terms))
+            merged(merged(fields, strategy_json(strategy.strategy())), terms_json(strategy.plan().terms()))
         }
         Command::Pause { plugin }
         | Command::Resume { plugin }
@@ -644,7 +644,7 @@ fn command_json(command: &Command) -> Value {
         Command::SetHostVersion { version } => json!({ "op": op, "version": version.to_string() }),
         Command::SetRegistryParams { max_versions, auto_load } => given([
             ("op", Some(op.into())),
-            ("max_versions", max_versions.map(Value::from)),
+            ("max_versions", max_versions.map(|max| Value::from(max.get()))),
             ("auto_load", auto_load.map(Value::from)),
         ]),
         Command::Unload { plugin, force } => json!({ "op": op, "plugin": plugin.as_str(), "force": force }),

@@ -340,7 +340,7 @@ proptest! {
             prop_assert!(command.to_bytes().len() <= COMMAND_SIZE_MAX);
             Transaction::new(Address::ZERO, vec![command.clone()]).unwrap();
             prop_assert!(last == 0 || environments.len() + filters.len() > 0);
-            listed.extend(environments.iter().chain(filters).map(|entry| entry.id.as_str().to_owned()));
+            listed.extend(environments.iter().chain(filters.iter()).map(|entry| entry.id.as_str().to_owned()));
         }
         let ids = |prefix: char, count: usize| (0..count).map(move |n| format!("{prefix}{n:04}"));
         let all: Vec<String> = ids('e', environments.len()).chain(ids('f', filters.len())).collect();

@@ -2,8 +2,9 @@
 
 use coalmine_core::{
     Address, Advance, Command, CommandKind, Encode, FeatureChanges, FeedBody, FeedEntry, FeedId, FeedKind, FeedPart,
-    Height, Name, Payload, Percent, Policy, Reason, Report, Role, Transaction, Writer,
+    Height, Name, Payload, Percent, Policy, Reason, Report, Role, Transaction, Valid, Writer,
 };
+use std::num::NonZeroU32;
 
 // Who is who in a world.
 
@@ -38,7 +39,7 @@ pub fn create(feature: &str) -> Command {
 
 pub fn create_with(feature: &str, changes: FeatureChanges) -> Command {
     let Command::CreateFeature { name, description, .. } = create(feature) else { unreachable!() };
-    Command::CreateFeature { name, description, changes }
+    Command::CreateFeature { name, description, changes: Valid::new(changes).unwrap() }
 }
 
 /// A feature that rests on others.
@@ -62,7 +63,7 @@ pub fn manual(changes: FeatureChanges) -> FeatureChanges {
 }
 
 pub fn configure(feature: &str, changes: FeatureChanges) -> Command {
-    Command::ConfigureFeature { name: name(feature), description: None, changes }
+    Command::ConfigureFeature { name: name(feature), description: None, changes: Valid::new(changes).unwrap() }
 }
 
 pub fn canary(feature: &str, share: u8) -> Command {
@@ -102,7 +103,7 @@ pub const SILENCE: Report =
     Report { successes: 0, errors: 0, latency_total: 0, latency_peak: 0, invariant_checks: 0, invariant_failures: 0 };
 
 pub fn tell(feature: &str, report: Report) -> Command {
-    Command::Report { name: name(feature), report }
+    Command::Report { name: name(feature), report: Valid::new(report).unwrap() }
 }
 
 pub fn report(feature: &str, successes: u32, errors: u32) -> Command {
@@ -119,7 +120,7 @@ pub fn trip(until: Height, drain: bool) -> Command {
 }
 
 pub fn schedule(at: Height, commands: Vec<Command>) -> Command {
-    Command::Schedule { at, commands }
+    Command::Schedule { at, commands: Valid::new(commands).unwrap() }
 }
 
 pub fn cancel(at: Height, id: u64) -> Command {
@@ -135,7 +136,11 @@ pub fn revoke(address: Address, role: Role) -> Command {
 }
 
 pub fn set_params(max_due: Option<u32>, rollbacks: Option<u32>, window: Option<u32>) -> Command {
-    Command::SetParams { max_due_per_block: max_due, breaker_rollbacks: rollbacks, breaker_window: window }
+    Command::SetParams {
+        max_due_per_block: max_due.map(|n| NonZeroU32::new(n).unwrap()),
+        breaker_rollbacks: rollbacks,
+        breaker_window: window,
+    }
 }
 
 // The feed.
@@ -159,7 +164,11 @@ fn entries(items: &[(&str, u64)]) -> Vec<FeedEntry> {
 }
 
 pub fn put(part: FeedPart, environments: &[(&str, u64)], filters: &[(&str, u64)]) -> Command {
-    Command::FeedPut { part, environments: entries(environments), filters: entries(filters) }
+    Command::FeedPut {
+        part,
+        environments: Valid::new(entries(environments)).unwrap(),
+        filters: Valid::new(entries(filters)).unwrap(),
+    }
 }
 
 pub fn patch(kind: FeedKind, id: &str, version: u64, bytes: &[u8]) -> Command {
@@ -171,7 +180,7 @@ pub fn gone(kind: FeedKind, id: &str, version: u64) -> Command {
 }
 
 pub fn forget(kind: FeedKind, ids: &[&str]) -> Command {
-    Command::FeedForget { kind, ids: ids.iter().map(|id| feed_id(id)).collect() }
+    Command::FeedForget { kind, ids: Valid::new(ids.iter().map(|id| feed_id(id)).collect()).unwrap() }
 }
 
 /// The parts of a put of so many environments, from number `first` on; the last part is left to the test.
@@ -226,6 +235,60 @@ pub fn nested(at: Height, command: &[u8]) -> Vec<u8> {
     out.u32(at);
     out.u8(1);
     out.lp16(command);
+    out.into_bytes()
+}
+
+// Commands whose values may break their rules, as bytes.
+
+/// A report, whatever its numbers.
+pub fn tell_bytes(feature: &str, report: Report) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::Report.encode(&mut out);
+    out.name(&name(feature));
+    out.u32(report.successes);
+    out.u32(report.errors);
+    out.u64(report.latency_total);
+    out.u64(report.latency_peak);
+    out.u32(report.invariant_checks);
+    out.u32(report.invariant_failures);
+    out.into_bytes()
+}
+
+/// A create_feature of any settings.
+pub fn create_with_bytes(feature: &str, description: &str, changes: &FeatureChanges) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::CreateFeature.encode(&mut out);
+    out.name(&name(feature));
+    out.lp16(description.as_bytes());
+    changes.encode(&mut out);
+    out.into_bytes()
+}
+
+/// A configure_feature of any settings, with or without a new description.
+pub fn configure_bytes(feature: &str, description: Option<&str>, changes: &FeatureChanges) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::ConfigureFeature.encode(&mut out);
+    out.name(&name(feature));
+    out.option(description, |out, text| out.lp16(text.as_bytes()));
+    changes.encode(&mut out);
+    out.into_bytes()
+}
+
+/// A schedule of any commands.
+pub fn schedule_bytes(at: Height, commands: &[Command]) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::Schedule.encode(&mut out);
+    out.u32(at);
+    out.u8(u8::try_from(commands.len()).unwrap());
+    commands.iter().for_each(|command| out.lp16(&command.to_bytes()));
+    out.into_bytes()
+}
+
+/// A set_params of any numbers.
+pub fn set_params_bytes(max_due: Option<u32>, rollbacks: Option<u32>, window: Option<u32>) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::SetParams.encode(&mut out);
+    [max_due, rollbacks, window].into_iter().for_each(|param| out.option(param, Writer::u32));
     out.into_bytes()
 }
 

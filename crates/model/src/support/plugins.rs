@@ -1,13 +1,13 @@
 //! Plugins for tests: commands in short, events as lines of text, and what must hold after any block.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
+use coalmine_core::MaxVersions;
 use coalmine_core::query;
 use coalmine_core::{
-    Address, Command, Constraint, Deployment, Event, Evidence, Gate, Hash, Height, Hold, Key, KeyPrefix, LoadState,
-    Manifest, OnComplete, Outcome, Payload, Plugin, PluginAction, PluginReason, Receipt, Requirement, Role, Stage,
-    Strategy, Terms, Version, VersionReport, VersionStatus,
+    Address, Command, CommandKind, Constraint, Deployment, Encode, Event, Evidence, Gate, Hash, Height, Hold, Key,
+    KeyPrefix, LoadState, Manifest, OnComplete, Outcome, Payload, Plugin, PluginAction, PluginReason, Receipt,
+    Requirement, Role, Stage, Strategy, Terms, Version, VersionReport, VersionStatus, Writer,
 };
 
 use crate::support::World;
@@ -31,7 +31,7 @@ pub fn manifest(requirements: &[(&str, &str)]) -> Manifest {
 }
 
 pub fn register_with(plugin: &str, text: &str, manifest: Manifest) -> Command {
-    Command::RegisterVersion { plugin: name(plugin), version: version(text), manifest: Arc::new(manifest) }
+    Command::register_version(name(plugin), version(text), manifest).unwrap()
 }
 
 pub fn register(plugin: &str, version: &str) -> Command {
@@ -70,7 +70,7 @@ pub const EASY: Terms = Terms {
 };
 
 pub fn deploy(plugin: &str, text: &str, strategy: Strategy, terms: Terms) -> Command {
-    Command::Deploy { plugin: name(plugin), version: version(text), strategy, terms }
+    Command::deploy(name(plugin), version(text), strategy, &terms).unwrap()
 }
 
 /// A deployment that stays in its stage for long.
@@ -111,7 +111,27 @@ pub fn set_host(text: &str) -> Command {
 }
 
 pub fn max_versions(max: u16) -> Command {
-    Command::SetRegistryParams { max_versions: Some(max), auto_load: None }
+    Command::SetRegistryParams { max_versions: Some(MaxVersions::new(max).unwrap()), auto_load: None }
+}
+
+/// A deploy whose strategy need not make a plan.
+pub fn deploy_bytes(plugin: &str, text: &str, strategy: &Strategy, terms: &Terms) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::Deploy.encode(&mut out);
+    out.lp8(plugin.as_bytes());
+    out.lp8(text.as_bytes());
+    strategy.encode(&mut out);
+    terms.encode(&mut out);
+    out.into_bytes()
+}
+
+/// A set_registry_params of any number of versions.
+pub fn max_versions_bytes(max: u16) -> Vec<u8> {
+    let mut out = Writer::default();
+    CommandKind::SetRegistryParams.encode(&mut out);
+    out.option(Some(max), Writer::u16);
+    out.option(None, Writer::bool);
+    out.into_bytes()
 }
 
 pub fn auto_load(on: bool) -> Command {
@@ -132,7 +152,7 @@ pub fn unload_force(plugin: &str) -> Command {
 
 pub fn tell_version(plugin: &str, text: &str, requests: u32, errors: u32) -> Command {
     let report = VersionReport { requests, errors, latency_total: 0 };
-    Command::ReportVersion { plugin: name(plugin), version: version(text), report }
+    Command::report_version(name(plugin), version(text), report).unwrap()
 }
 
 pub fn attest(plugin: &str, text: &str, healthy: bool) -> Command {

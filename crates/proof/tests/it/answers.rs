@@ -2,7 +2,7 @@
 
 use coalmine_core::{
     Address, Block, ChainId, Command, Description, Encode, FeatureChanges, Genesis, Hash, Key, Manifest, Name, Percent,
-    Policy, Read, Receipt, Role, Strategy, StrategyKind, Transaction, Verdict, Version, Why,
+    Policy, Read, Receipt, Role, Strategy, StrategyKind, Transaction, Valid, Verdict, Version, Why,
 };
 use coalmine_proof::{Bundle, BundleError, Claim, KeyProof, ProofError, ProveError};
 use coalmine_store::{Ledger, MemoryStore};
@@ -53,7 +53,11 @@ impl World {
             prerequisites.sort();
             let policy = (!prerequisites.is_empty()).then(|| Policy { prerequisites, ..Policy::default() });
             let changes = FeatureChanges { policy, ..FeatureChanges::default() };
-            Command::CreateFeature { name: name(text), description: Description::new("").unwrap(), changes }
+            Command::CreateFeature {
+                name: name(text),
+                description: Description::new("").unwrap(),
+                changes: Valid::new(changes).unwrap(),
+            }
         };
         let enable = |text| Command::Enable { name: name(text) };
         let switch = |text, enabled| Command::SetOverride { name: name(text), user: USER, enabled };
@@ -66,12 +70,11 @@ impl World {
         world.run(vec![switch("base", true)]);
         let (old, new) = (version("1.0.0"), version("2.0.0"));
         let register = |plugin, version: &Version| {
-            let manifest = Manifest::of_code(Hash([7; 32])).into();
-            Command::RegisterVersion { plugin: name(plugin), version: version.clone(), manifest }
+            Command::register_version(name(plugin), version.clone(), Manifest::of_code(Hash([7; 32]))).unwrap()
         };
         let strategy = Strategy::with_defaults(StrategyKind::Canary);
         let terms = strategy.default_terms();
-        let deploy = Command::Deploy { plugin: name("api"), version: new.clone(), strategy, terms };
+        let deploy = Command::deploy(name("api"), new.clone(), strategy, &terms).unwrap();
         world.run(vec![register("api", &old), register("api", &new), deploy, register("lib", &old)]);
         world
     }

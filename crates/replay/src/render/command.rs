@@ -21,9 +21,11 @@ pub(super) fn command(command: &Command) -> Fields {
             op.text("name", name).text("user", user).with("enabled", *enabled)
         }
         Command::ClearOverride { name, user } => op.text("name", name).text("user", user),
-        Command::Deploy { plugin, version, strategy: of, terms: on } => {
-            op.text("plugin", plugin).text("version", version).and(plugin::strategy(of)).and(plugin::terms(on))
-        }
+        Command::Deploy { plugin, version, strategy } => op
+            .text("plugin", plugin)
+            .text("version", version)
+            .and(plugin::strategy(strategy.strategy()))
+            .and(plugin::terms(strategy.plan().terms())),
         Command::Pause { plugin }
         | Command::Resume { plugin }
         | Command::Promote { plugin }

@@ -16,7 +16,7 @@ fn optional(version: Option<&Version>) -> Value {
 pub(crate) fn registry(record: &Registry) -> Fields {
     Fields::new()
         .text("host_version", &record.host_version)
-        .with("max_versions", record.max_versions)
+        .with("max_versions", record.max_versions.get())
         .with("auto_load", record.auto_load)
 }
 

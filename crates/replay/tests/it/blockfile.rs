@@ -819,7 +819,9 @@ fn deploy_of(kind: StrategyKind, fields: &Value) -> (Plan, coalmine_core::Terms)
     let payloads = payloads(&command.to_string());
     let [Payload::Transaction(tx)] = &payloads[..] else { panic!("{command} is malformed") };
     match tx.commands() {
-        [coalmine_core::TxCommand::Valid(Command::Deploy { strategy, terms, .. })] => (strategy.clone(), *terms),
+        [coalmine_core::TxCommand::Valid(Command::Deploy { strategy, .. })] => {
+            (strategy.strategy().clone(), *strategy.plan().terms())
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn blocks() -> Vec<Block> {
         vec![create("a"), create("a.b"), canary("a", 5)],
         vec![set_override("a", USER, true), report("a", 500, 1)],
         vec![rollout("a", 100)],
-        vec![Command::Schedule { at: FIRST + 5, commands: vec![enable("a.b")] }],
+        vec![Command::Schedule { at: FIRST + 5, commands: coalmine_core::Valid::new(vec![enable("a.b")]).unwrap() }],
         vec![clear_override("a", USER)],
         vec![grant(USER, Role::Guardian)],
         vec![rollback],
