@@ -7,7 +7,7 @@
 use std::io;
 
 use coalmine_core::{BlockError, Fault};
-use coalmine_proof::ProofError;
+use coalmine_proof::{ProofError, ProveError};
 use coalmine_store::{CommitError, OpenError, Problem, StoreError};
 
 use crate::blockfile::FileError;
@@ -61,6 +61,15 @@ pub enum Error {
         /// The error.
         error: Box<Self>,
     },
+}
+
+impl From<ProveError> for Error {
+    fn from(error: ProveError) -> Self {
+        match error {
+            ProveError::Fault(fault) => fault.into(),
+            ProveError::Proof(error) => error.into(),
+        }
+    }
 }
 
 impl Error {

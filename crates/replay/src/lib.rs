@@ -2,12 +2,11 @@
 //!
 //! The binary `replay` is a thin wrapper around [`cli`]. The parts that are of use elsewhere, in
 //! tests and benchmarks, are public: [`blockfile`] reads and writes block files, [`runner`] feeds
-//! them to a ledger, [`generate`] makes synthetic ones; [`dump`] and [`bundle`] are read from bytes.
+//! them to a ledger, [`generate`] makes synthetic ones; [`dump`] reads dumps.
 //!
 //! Rules of the state machine are not here; neither is a format of a store.
 
 pub mod blockfile;
-pub mod bundle;
 pub mod cli;
 pub mod dump;
 pub mod error;

@@ -56,6 +56,9 @@ fn main() {
     for (number, proof) in coalmine_fuzz_checks::genuine_proofs().enumerate() {
         write("proof", &format!("{number:02}"), &chosen(number, proof));
     }
+    for (number, bundle) in coalmine_fuzz_checks::genuine_bundles().iter().enumerate() {
+        write("proof", &format!("bundle-{number:02}"), &chosen(0, bundle));
+    }
     for (number, block) in
         coalmine_fuzz_checks::lived_blocks().filter(|block| block.len() <= BLOCK_SIZE_MAX).enumerate()
     {

@@ -27,7 +27,7 @@ pub use decode::{DECODERS, Decoder, decode, round_trip};
 pub use execute::{execute, lived_blocks};
 pub use feed::feed;
 pub use load::load;
-pub use proof::{genuine_proofs, proof};
+pub use proof::{genuine_bundles, genuine_proofs, proof};
 pub use restore::{dumps, restore};
 
 /// A check of any bytes.

@@ -1,11 +1,15 @@
-//! Of all bytes only the genuine proof of a key verifies, and it says the truth.
+//! Of all bytes only the genuine proof of a key verifies, and it says the truth; so does a bundle.
 
 use std::sync::OnceLock;
 
-use coalmine_core::Hash;
 use coalmine_core::tree::{Hash32, Tree};
-use coalmine_proof::{ProofError, prove, verify};
-use coalmine_replay::bundle::{Bundle, Claim};
+use coalmine_core::{Address, Hash, Read};
+use coalmine_proof::{Bundle, Claim, ProofError, prove, verify};
+
+use crate::worlds::{Lived, lived};
+
+/// The ledgers of which bundles are made: of features, and of plugins with something deployed.
+const SEEDS: [u8; 4] = [1, 33, 200, 231];
 
 /// A key, its value if it has one, and its proof.
 type Genuine = (Vec<u8>, Option<Vec<u8>>, Vec<u8>);
@@ -29,18 +33,88 @@ pub fn proof(bytes: &[u8]) {
         Err(_) => assert_ne!(bytes, genuine, "the proof of {key:02x?} is refused"),
     }
     if bytes.first() == Some(&b'{') {
-        bundle(&Hash(*root), bytes);
+        bundle(bytes);
     }
 }
 
-/// A bundle about a key of these worlds is one that shows the key's own value.
-fn bundle(root: &Hash, bytes: &[u8]) {
-    let Ok(proven) = Bundle::verify(bytes, *root) else { return };
-    assert_eq!(proven.root, *root);
-    let Claim::Key(key) = proven.claim else { panic!("these worlds have no record: {:?}", proven.claim) };
-    let of_root = worlds().iter().filter(|world| world.root == root.0).flat_map(|world| &world.proofs);
-    let known = of_root.map(|(known, _, _)| known);
-    assert!(known.into_iter().any(|known| *known == key), "a proof of {key:02x?}, which was never made");
+/// What a bundle proves under any of these roots is so, and it is read back as it was.
+fn bundle(bytes: &[u8]) {
+    let Ok(bundle) = Bundle::from_json(bytes) else { return };
+    let written = serde_json::to_vec(&bundle).unwrap();
+    assert_eq!(Bundle::from_json(&written).unwrap(), bundle);
+    let holds = SEEDS.iter().filter(|seed| holds_of_ledger(&bundle, lived(**seed))).count();
+    if genuine_bundles().iter().any(|genuine| genuine == bytes) {
+        assert_eq!(holds, 1, "a genuine bundle holds under its root: {bundle:?}");
+    }
+    for world in worlds() {
+        holds_of_tree(&bundle, world);
+    }
+}
+
+/// Whether a bundle holds of a ledger, which then gives the same answer.
+fn holds_of_ledger(bundle: &Bundle, Lived { state, records, .. }: &Lived) -> bool {
+    let root = state.root();
+    match &bundle.claim {
+        Claim::Key(_) | Claim::Feature(_) | Claim::Plugin(_) => {
+            let key = bundle.claim.key().unwrap();
+            let Ok(value) = bundle.record(&root, &key) else { return false };
+            assert_eq!(value, records.get(&key).unwrap(), "{key:02x?}");
+        }
+        Claim::IsEnabled { feature, user } => {
+            let Ok(verdict) = bundle.is_enabled(&root, feature, user) else { return false };
+            assert_eq!(verdict, state.check(feature, user), "{feature} {user}");
+        }
+        Claim::Route { plugin, unit } => {
+            let Ok(version) = bundle.route(&root, plugin, unit) else { return false };
+            assert_eq!(version.as_ref(), state.route(plugin, unit), "{plugin} {unit:02x?}");
+        }
+    }
+    true
+}
+
+/// A bundle that holds of a tree without records is about a key, and shows the key's own value.
+fn holds_of_tree(bundle: &Bundle, World { root, proofs }: &World) {
+    let root = Hash(*root);
+    match &bundle.claim {
+        Claim::Key(_) | Claim::Feature(_) | Claim::Plugin(_) => {
+            let key = bundle.claim.key().unwrap();
+            let Ok(found) = bundle.record(&root, &key) else { return };
+            let known = proofs.iter().find(|(known, _, _)| *known == key);
+            let (_, value, _) = known.unwrap_or_else(|| panic!("a proof of {key:02x?}, which was never made"));
+            assert_eq!(found, *value, "{key:02x?}");
+        }
+        Claim::IsEnabled { feature, user } => assert!(bundle.is_enabled(&root, feature, user).is_err()),
+        Claim::Route { plugin, unit } => assert!(bundle.route(&root, plugin, unit).is_err()),
+    }
+}
+
+/// Bundles of every kind, as text: of what is there, and of what is not.
+pub fn genuine_bundles() -> &'static [Vec<u8>] {
+    static BUNDLES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    BUNDLES.get_or_init(|| {
+        let of_ledger = |seed: &u8| {
+            let Lived { state, records, .. } = lived(*seed);
+            let prove = |claim| serde_json::to_vec(&Bundle::prove(claim, state, records).unwrap()).unwrap();
+            claims(lived(*seed)).into_iter().map(prove).collect::<Vec<_>>()
+        };
+        SEEDS.iter().flat_map(of_ledger).collect()
+    })
+}
+
+fn claims(Lived { state, .. }: &Lived) -> Vec<Claim> {
+    let nothing = "nothing".parse().unwrap();
+    let (feature, user) = (state.features().next().map_or(nothing, |feature| feature.name), Address([7; 20]));
+    let plugin = state.plugins().next().map_or(nothing, |(name, _)| *name);
+    let deployed = state.plugins().find(|(name, _)| state.deployment(name).is_some()).map(|(name, _)| *name);
+    let mut claims = vec![
+        Claim::Key(vec![0xd4]),
+        Claim::Feature(feature),
+        Claim::Plugin(plugin),
+        Claim::IsEnabled { feature, user },
+        Claim::Route { plugin, unit: b"unit".into() },
+    ];
+    claims.extend(deployed.map(|plugin| Claim::Route { plugin, unit: vec![] }));
+    claims
 }
 
 /// Every genuine proof that [`proof`] knows, in the order in which the first byte counts them.

@@ -15,8 +15,8 @@ use coalmine_core::{
 use coalmine_feed::message::{Environment, Filter, Message};
 use coalmine_feed::secret::Salt;
 use coalmine_fuzz_checks::{Check, DECODERS, TARGETS};
+use coalmine_proof::{Bundle, verify};
 use coalmine_replay::blockfile::{BlockReader, Limits};
-use coalmine_replay::bundle::Bundle;
 use coalmine_replay::dump;
 use peak_alloc::PeakAlloc;
 
@@ -40,8 +40,11 @@ fn peak(decoder: Check, bytes: &[u8]) -> usize {
 
 /// Those that are not among [`DECODERS`].
 const MORE: [(&str, Check); 7] = [
-    ("proof", |bytes| drop(coalmine_proof::verify(&[0; 32], b"key", bytes))),
-    ("bundle", |bytes| drop(Bundle::verify(bytes, Default::default()))),
+    ("proof", |bytes| drop(verify(&[0; 32], b"key", bytes))),
+    ("bundle", |bytes| {
+        let Ok(bundle) = Bundle::from_json(bytes) else { return };
+        drop(bundle.record(&bundle.root, &bundle.claim.key().unwrap_or_default()));
+    }),
     ("dump", |bytes| drop(dump::read("dump", bytes))),
     ("environment", |bytes| drop(Environment::from_body(bytes))),
     ("filter", |bytes| drop(Filter::from_body(bytes))),

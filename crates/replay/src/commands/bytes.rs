@@ -8,3 +8,11 @@ pub(crate) struct Bytes(pub(crate) Vec<u8>);
 pub(crate) fn bytes(text: &str) -> Result<Bytes, String> {
     hex::decode(text).map(Bytes).map_err(|error| error.to_string())
 }
+
+/// Parses a unit: 0x and hex digits stand for bytes, anything else for its text.
+pub(crate) fn unit(text: &str) -> Result<Bytes, String> {
+    match text.strip_prefix("0x") {
+        Some(digits) => bytes(digits),
+        None => Ok(Bytes(text.into())),
+    }
+}

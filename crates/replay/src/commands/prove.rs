@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 use coalmine_core::{Address, Name};
+use coalmine_proof::{Bundle, Claim};
 
-use crate::bundle::{self, Bundle};
-use crate::commands::bytes::{Bytes, bytes};
+use crate::commands::bytes::{Bytes, bytes, unit};
 use crate::error::Error;
 use crate::output::{Format, Output, Target};
 use crate::source::Source;
@@ -22,12 +22,12 @@ pub(crate) struct ProveArgs {
     #[arg(value_name = "SOURCE")]
     source: String,
     #[command(subcommand)]
-    what: Claim,
+    question: Question,
 }
 
-/// What `prove` proves.
+/// A [`Claim`] on the command line.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Claim {
+enum Question {
     /// The value of a key, or that there is none
     Key {
         /// The key in hex
@@ -51,18 +51,32 @@ pub(crate) enum Claim {
         /// The user
         address: Address,
     },
+    /// Everything that decides which version of a plugin serves a unit
+    Route {
+        /// The plugin
+        plugin: Name,
+        /// The unit: 0x and hex digits stand for bytes, anything else for its text
+        #[arg(value_parser = unit)]
+        unit: Bytes,
+    },
+}
+
+impl Question {
+    fn claim(&self) -> Claim {
+        match self {
+            Self::Key { key } => Claim::Key(key.0.clone()),
+            Self::Feature { name } => Claim::Feature(*name),
+            Self::Plugin { name } => Claim::Plugin(*name),
+            Self::IsEnabled { name, address } => Claim::IsEnabled { feature: *name, user: *address },
+            Self::Route { plugin, unit } => Claim::Route { plugin: *plugin, unit: unit.0.clone() },
+        }
+    }
 }
 
 /// Proves what is asked for.
 pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
-    let claim = match &args.what {
-        Claim::Key { key } => bundle::Claim::Key(key.0.clone()),
-        Claim::Feature { name } => bundle::Claim::Feature(*name),
-        Claim::Plugin { name } => bundle::Claim::Plugin(*name),
-        Claim::IsEnabled { name, address } => bundle::Claim::IsEnabled(*name, *address),
-    };
     let loaded = Source::open(&args.source, None)?.load().map_err(|error| error.in_source(&args.source))?;
-    let bundle = Bundle::prove(&claim, &loaded)?;
+    let bundle = Bundle::prove(args.question.claim(), loaded.state(), &loaded)?;
     let mut out = Output::for_sources(target, [args.source.as_str()])?;
     match target.format {
         Format::Text => out.write(|out| {

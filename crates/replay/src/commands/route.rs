@@ -3,7 +3,7 @@
 use clap::Args;
 use coalmine_core::{Height, Name, bucket_of_unit, query};
 
-use crate::commands::bytes::{Bytes, bytes};
+use crate::commands::bytes::{Bytes, unit};
 use crate::error::Error;
 use crate::output::{Output, Target};
 use crate::render::Fields;
@@ -31,13 +31,6 @@ pub(crate) struct RouteArgs {
     /// As of the end of this height
     #[arg(long, value_name = "HEIGHT")]
     at: Option<Height>,
-}
-
-fn unit(text: &str) -> Result<Bytes, String> {
-    match text.strip_prefix("0x") {
-        Some(digits) => bytes(digits),
-        None => Ok(Bytes(text.into())),
-    }
 }
 
 /// Tells which version serves a unit, and why.

@@ -1,11 +1,13 @@
 //! `verify-proof`: what a proof proves, without a store.
 
+use std::fmt;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use clap::Args;
-use coalmine_core::{Encode, Hash, Key};
+use coalmine_core::{ChainId, Encode, Hash, Key};
+use coalmine_proof::{BUNDLE_SIZE_MAX, Bundle, Claim};
 
-use crate::bundle::{self, Bundle, Proven};
 use crate::error::Error;
 use crate::input::open_file;
 use crate::output::{Output, Target};
@@ -28,36 +30,52 @@ pub(crate) struct VerifyProofArgs {
     root: Hash,
 }
 
-/// Checks a bundle and tells what it proves.
+/// Checks a bundle and says what it proves.
 pub(crate) fn verify_proof(args: &VerifyProofArgs, target: &Target) -> Result<(), Error> {
     let (name, input) = open_file(&args.file)?;
-    let proven = Bundle::verify(input, args.root).map_err(|error| error.at(&name))?;
-    let fields = describe(&proven).map_err(|error| error.at(&name))?;
+    let fields = read(input).and_then(|bundle| describe(&bundle, &args.root)).map_err(|error| error.at(&name))?;
     let mut out = Output::open(target, [Path::new(&args.file)])?;
     out.card(&fields)?;
     out.finish()
 }
 
-fn describe(proven: &Proven) -> Result<Fields, Error> {
-    let fields = Fields::new().text("root", proven.root);
+fn read(input: impl io::Read) -> Result<Bundle, Error> {
+    let limit = u64::try_from(BUNDLE_SIZE_MAX).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    // One byte more than a bundle can have, so that a longer file is refused and not cut off.
+    let read = input.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| Error::Input(format!("cannot be read: {error}")))?;
+    Bundle::from_json(&bytes).map_err(differs)
+}
+
+/// Verifies the answer to the question in a bundle. That it is the right question, its reader sees.
+fn describe(bundle: &Bundle, root: &Hash) -> Result<Fields, Error> {
+    let of = |kind: &str| Fields::new().text("root", root).with("proves", kind);
+    let chain = bundle.chain.as_ref().map(ChainId::as_str);
     let record = |key: &[u8]| {
-        let value = proven.value(key);
-        let (what, record) = render::entry(key, value);
+        let value = bundle.record(root, key).map_err(differs)?;
+        let (of, record) = render::entry(key, value.as_deref());
         let fields = Fields::new().with("key", hex::encode(key)).with("is_present", value.is_some());
-        fields.with("value", value.map(hex::encode)).with("of", what).with("record", record)
+        Ok::<_, Error>(fields.with("value", value.map(hex::encode)).with("of", of).with("record", record))
     };
-    Ok(match &proven.claim {
-        bundle::Claim::Key(key) => fields.with("proves", "key").and(record(key)),
-        bundle::Claim::Feature(name) => {
-            fields.with("proves", "feature").text("name", name).and(record(&Key::Feature(*name).to_bytes()))
+    Ok(match &bundle.claim {
+        Claim::Key(key) => of("key").and(record(key)?),
+        Claim::Feature(name) => of("feature").text("name", name).and(record(&Key::Feature(*name).to_bytes())?),
+        Claim::Plugin(name) => of("plugin").text("name", name).and(record(&Key::Plugin(*name).to_bytes())?),
+        Claim::IsEnabled { feature, user } => {
+            let verdict = bundle.is_enabled(root, feature, user).map_err(differs)?;
+            of("is_enabled").with("chain", chain).and(render::verdict(feature, user, &verdict))
         }
-        bundle::Claim::Plugin(name) => {
-            fields.with("proves", "plugin").text("name", name).and(record(&Key::Plugin(*name).to_bytes()))
-        }
-        bundle::Claim::IsEnabled(name, user) => {
-            let (chain, verdict) = proven.verdict(name, user)?;
-            let fields = fields.with("proves", "is_enabled").with("chain", chain.as_str());
-            fields.and(render::verdict(name, user, &verdict))
+        Claim::Route { plugin, unit } => {
+            let version = bundle.route(root, plugin, unit).map_err(differs)?;
+            let fields = of("route").with("chain", chain).text("plugin", plugin);
+            let fields = fields.with("unit", format!("0x{}", hex::encode(unit)));
+            fields.with("version", version.map(|version| version.to_string()))
         }
     })
+}
+
+/// A bundle that does not prove what it says is no bad input: its claim did not hold.
+fn differs(error: impl fmt::Display) -> Error {
+    Error::Differs(error.to_string())
 }

@@ -1065,6 +1065,51 @@ fn proofs_hold_and_nothing_else_does() {
 }
 
 #[test]
+fn released_bundles_are_written_again() {
+    let world = World::new();
+    let fixtures = fs::canonicalize(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")).unwrap();
+    let user = "0x000000000000000000000000000000000000000a";
+    for (scenario, claim, file) in [
+        ("overrides-and-prerequisites.json", "key d4", "key.json"),
+        ("overrides-and-prerequisites.json", "key d462", "key-absent.json"),
+        ("overrides-and-prerequisites.json", "feature wallet_v2", "feature.json"),
+        ("overrides-and-prerequisites.json", "feature nothing", "feature-absent.json"),
+        ("overrides-and-prerequisites.json", &format!("is-enabled checkout_v2 {user}"), "is-enabled.json"),
+        ("overrides-and-prerequisites.json", &format!("is-enabled nothing {user}"), "is-enabled-absent.json"),
+        ("plugin-auto-load.json", "plugin lib", "plugin.json"),
+        ("plugin-auto-load.json", "plugin nothing", "plugin-absent.json"),
+    ] {
+        let released = fs::read_to_string(fixtures.join("proofs").join(file)).unwrap();
+        let scenario = fixtures.join("scenarios").join(scenario);
+        world.golden(&format!("prove {} {claim}", scenario.display()), 0, &released, "");
+    }
+}
+
+#[test]
+fn routes_are_proven() {
+    let world = World::new();
+    let root = world.root("plugins.json");
+    for (plugin, unit, proves) in [
+        ("app", "0x00", "unit 0x00\nversion 2.0.0\n"),
+        ("app", "0x01", "unit 0x01\nversion 1.0.0+linux\n"),
+        ("lib", "order-4711", "unit 0x6f726465722d34373131\nversion 1.2.0\n"),
+        ("nobody", "0x00", "unit 0x00\nversion none\n"),
+    ] {
+        world.golden(&format!("prove plugins.json route {plugin} {unit} -o proof.json"), 0, "", "");
+        let expected = format!("root {root}\nproves route\nchain example-1\nplugin {plugin}\n{proves}");
+        world.golden(&format!("verify-proof proof.json --root {root}"), 0, &expected, "");
+    }
+    let bundle: serde_json::Value = serde_json::from_str(&world.read("proof.json")).unwrap();
+    for (key, value) in [("plugin", "app"), ("unit", "0x00"), ("user", USER), ("chain", "other"), ("kind", "plugin")] {
+        let mut changed = bundle.clone();
+        changed[key] = serde_json::json!(value);
+        world.write("changed.json", changed.to_string());
+        world.check(&format!("verify-proof changed.json --root {root}"), 1);
+    }
+    world.fails("prove plugins.json route app 0xa", 2, "invalid value");
+}
+
+#[test]
 fn generated_workloads_are_reproducible_and_run() {
     let world = World::new();
     let args = "generate --features 20 --users 50 --blocks 10 --txs-per-block 200 --seed 7";
