@@ -67,11 +67,12 @@ fn expect(folder: &Path, verdict: &str) -> Result<()> {
     let mut deny = host::cargo();
     deny.args(["deny", "--color", "never"]).args(ARGUMENTS).current_dir(folder);
     let output = deny.output().context("cannot run cargo-deny")?;
-    let log = [output.stdout, output.stderr].concat();
-    let log = String::from_utf8_lossy(&log);
-    let found = log.lines().last().unwrap_or_default();
+    // The verdict is all that it prints; what is wrong is among the errors.
+    let (printed, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let found = printed.trim();
     if found != verdict {
-        bail!("expected \"{verdict}\", found \"{found}\"; again: cargo deny {}", ARGUMENTS.join(" "));
+        let again = ARGUMENTS.join(" ");
+        bail!("expected \"{verdict}\", found \"{found}\"; again: cargo deny {again}\n{log}");
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
         let (name, kind) = (entry.file_name(), entry.file_type()?);
-        if NOT_COPIED.iter().any(|left_out| name == *left_out) {
+        if NOT_COPIED.iter().any(|left_out| name == *left_out) || entry.path() == target() {
             continue;
         }
         let (from, to) = (entry.path(), to.join(name));
