@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use coalmine_core::{
-    Address, BLOCK_TXS_MAX, Block, Command, Description, FeatureChanges, Gate, Genesis, Hash, Height, Manifest, Name,
-    OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Terms, Transaction, Valid, Version,
-    VersionReport,
+    Address, BLOCK_TXS_MAX, Block, Bps, Command, Description, FeatureChanges, Gate, Genesis, Hash, Height, Manifest,
+    Name, OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Terms, Transaction, Valid,
+    Version, VersionReport,
 };
 use coalmine_model::support::Random;
 
@@ -118,9 +118,9 @@ fn deploy(number: u64) -> Payload {
         version: version.clone(),
         manifest: Valid::new(Arc::new(Manifest::of_code(Hash([0xc0; 32])))).unwrap(),
     };
-    let stage = Stage { share_bps: 5_000, blocks: u32::MAX / 2, min_requests: 0, gate: Gate::Time };
+    let stage = Stage { share_bps: Bps::new(5_000).unwrap(), blocks: u32::MAX / 2, min_requests: 0, gate: Gate::Time };
     let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage] };
-    let terms = Terms { error_threshold_bps: 10_000, max_blocks: 0, ..strategy.default_terms() };
+    let terms = Terms { error_threshold_bps: Bps::FULL, max_blocks: None, ..strategy.default_terms() };
     let deploy = Command::deploy(plugin, new.clone(), strategy, &terms).unwrap();
     payload(ADMIN, vec![register(&old), register(&new), deploy])
 }

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 
 use crate::values::{Address, Hash, Name};
 
@@ -132,6 +133,21 @@ impl Writer {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// A number that may be missing, for which zero stands.
+    pub fn nonzero_u16(&mut self, value: Option<NonZeroU16>) {
+        self.u16(value.map_or(0, NonZeroU16::get));
+    }
+
+    /// A number that may be missing, for which zero stands.
+    pub fn nonzero_u32(&mut self, value: Option<NonZeroU32>) {
+        self.u32(value.map_or(0, NonZeroU32::get));
+    }
+
+    /// A number that may be missing, for which zero stands.
+    pub fn nonzero_u64(&mut self, value: Option<NonZeroU64>) {
+        self.u64(value.map_or(0, NonZeroU64::get));
     }
 
     /// A count of at most 255.
@@ -282,6 +298,30 @@ impl<'a> Reader<'a> {
         let (head, tail) = self.0.split_first_chunk().ok_or(self.error(DecodeErrorKind::Short))?;
         self.0 = tail;
         Ok(*head)
+    }
+
+    /// A number that is missing if it is zero.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::Short`].
+    pub fn nonzero_u16(&mut self) -> Result<Option<NonZeroU16>, DecodeError> {
+        self.u16().map(NonZeroU16::new)
+    }
+
+    /// A number that is missing if it is zero.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::Short`].
+    pub fn nonzero_u32(&mut self) -> Result<Option<NonZeroU32>, DecodeError> {
+        self.u32().map(NonZeroU32::new)
+    }
+
+    /// A number that is missing if it is zero.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::Short`].
+    pub fn nonzero_u64(&mut self) -> Result<Option<NonZeroU64>, DecodeError> {
+        self.u64().map(NonZeroU64::new)
     }
 
     /// One byte.

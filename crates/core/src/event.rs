@@ -1,5 +1,7 @@
 //! What happened in a block, in the order in which it happened.
 
+use core::num::NonZeroU32;
+
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::feature::guard::RollbackRule;
 use crate::feature::record::{Cause, Reason, Status};
@@ -192,8 +194,8 @@ pub enum Event {
     BreakerTripped {
         /// Why.
         reason: Reason,
-        /// When it closes by itself; 0 = when it is reset.
-        until: Height,
+        /// The height at which it closes without a command; none = when it is reset.
+        until: Option<NonZeroU32>,
         /// Whether it rolls back every active feature.
         draining: bool,
         /// Who opened it; zero when it opened by itself.
@@ -530,7 +532,7 @@ impl Encode for Event {
             }
             Self::BreakerTripped { reason, until, draining, actor } => {
                 reason.encode(out);
-                out.u32(*until);
+                out.nonzero_u32(*until);
                 out.bool(*draining);
                 out.address(actor);
             }
@@ -664,7 +666,7 @@ impl Decode for Event {
             EventCode::OverrideCleared => Self::OverrideCleared { name: input.name()?, user: input.address()? },
             EventCode::BreakerTripped => Self::BreakerTripped {
                 reason: Reason::decode(input)?,
-                until: input.u32()?,
+                until: input.nonzero_u32()?,
                 draining: input.bool()?,
                 actor: input.address()?,
             },

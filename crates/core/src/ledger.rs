@@ -1,5 +1,7 @@
 //! The global record of the ledger, its parameters, and the sets of roles.
 
+use core::num::NonZeroU32;
+
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::feature::record::Reason;
 use crate::values::{Address, ChainId, FORMAT, Height, RULES, Roles};
@@ -11,8 +13,8 @@ pub struct OpenBreaker {
     pub draining: bool,
     /// The height at which it opened.
     pub since: Height,
-    /// The height at which it closes by itself; 0 = when it is reset.
-    pub until: Height,
+    /// The height at which it closes without a command; none = when it is reset.
+    pub until: Option<NonZeroU32>,
     /// Why it opened.
     pub reason: Reason,
     /// Who opened it; zero when it opened by itself.
@@ -24,15 +26,15 @@ pub struct OpenBreaker {
 pub struct Params {
     /// How much due work one block does at most; at least 1.
     pub max_due_per_block: u32,
-    /// This many rollbacks by the guard within the window open the breaker; 0 = off.
-    pub breaker_rollbacks: u32,
+    /// This many rollbacks by the guard within the window open the breaker; none = off.
+    pub breaker_rollbacks: Option<NonZeroU32>,
     /// The window of `breaker_rollbacks`, in blocks; not 0 while that is on.
     pub breaker_window: u32,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { max_due_per_block: 1_000, breaker_rollbacks: 0, breaker_window: 0 }
+        Self { max_due_per_block: 1_000, breaker_rollbacks: None, breaker_window: 0 }
     }
 }
 
@@ -40,22 +42,25 @@ impl Params {
     /// Whether the parameters obey their rules together.
     #[must_use]
     pub const fn is_valid(&self) -> bool {
-        self.max_due_per_block != 0 && (self.breaker_rollbacks == 0 || self.breaker_window != 0)
+        self.max_due_per_block != 0 && (self.breaker_rollbacks.is_none() || self.breaker_window != 0)
     }
 }
 
 impl Encode for Params {
     fn encode(&self, out: &mut Writer) {
         out.u32(self.max_due_per_block);
-        out.u32(self.breaker_rollbacks);
+        out.nonzero_u32(self.breaker_rollbacks);
         out.u32(self.breaker_window);
     }
 }
 
 impl Decode for Params {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let params =
-            Self { max_due_per_block: input.u32()?, breaker_rollbacks: input.u32()?, breaker_window: input.u32()? };
+        let params = Self {
+            max_due_per_block: input.u32()?,
+            breaker_rollbacks: input.nonzero_u32()?,
+            breaker_window: input.u32()?,
+        };
         if params.is_valid() { Ok(params) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
     }
 }
@@ -86,11 +91,12 @@ impl Encode for Global {
         out.lp8(self.chain.as_bytes());
         out.u32(self.admins);
         out.bool(self.breaker.is_some());
-        let closed = OpenBreaker { draining: false, since: 0, until: 0, reason: Reason::Manual, actor: Address::ZERO };
+        let closed =
+            OpenBreaker { draining: false, since: 0, until: None, reason: Reason::Manual, actor: Address::ZERO };
         let breaker = self.breaker.unwrap_or(closed);
         out.bool(breaker.draining);
         out.u32(breaker.since);
-        out.u32(breaker.until);
+        out.nonzero_u32(breaker.until);
         breaker.reason.encode(out);
         out.address(&breaker.actor);
         out.u64(self.next_schedule_id);
@@ -112,11 +118,12 @@ impl Decode for Global {
         let breaker = OpenBreaker {
             draining: input.bool()?,
             since: input.u32()?,
-            until: input.u32()?,
+            until: input.nonzero_u32()?,
             reason: Reason::decode(input)?,
             actor: input.address()?,
         };
-        let closed = OpenBreaker { draining: false, since: 0, until: 0, reason: Reason::Manual, actor: Address::ZERO };
+        let closed =
+            OpenBreaker { draining: false, since: 0, until: None, reason: Reason::Manual, actor: Address::ZERO };
         if !open && breaker != closed {
             return Err(input.error(DecodeErrorKind::NotCanonical));
         }

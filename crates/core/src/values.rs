@@ -349,6 +349,8 @@ impl fmt::Display for Percent {
 pub struct Bps(u16);
 
 impl Bps {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
     /// The whole.
     pub const FULL: Self = Self(10_000);
 

@@ -18,6 +18,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use coalmine_core::{
     Address, Block, BreakerClosedBy, Cause, Encode, Event, Genesis, Hash, Name, Outcome, Percent, Reason, Receipt,
@@ -663,7 +664,7 @@ impl Model {
     fn open_breaker(&mut self, breaker: Breaker) {
         let Breaker { draining, since: _, until, reason, actor } = breaker;
         self.breaker = Some(breaker);
-        self.events.push(Event::BreakerTripped { reason, until: until as u32, draining, actor });
+        self.events.push(Event::BreakerTripped { reason, until: NonZeroU32::new(until as u32), draining, actor });
     }
 
     fn close_breaker(&mut self, by: BreakerClosedBy) {

@@ -9,7 +9,7 @@ use std::iter;
 use std::str::FromStr;
 
 use coalmine_core::{
-    Address, Block, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Hash, Height, LimitError,
+    Address, Block, Bps, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Hash, Height, LimitError,
     Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Terms, Transaction, Valid,
     ValueError, Version, VersionReport,
 };
@@ -353,19 +353,19 @@ impl Generator {
     }
 
     /// A strategy of which each stage takes a few blocks.
-    fn strategy(&mut self) -> Strategy {
-        match self.random.below(4) {
+    fn strategy(&mut self) -> Result<Strategy, ValueError> {
+        Ok(match self.random.below(4) {
             0 => Strategy::Canary {
-                initial_bps: 1_000,
+                initial_bps: Bps::new(1_000)?,
                 increment_bps: 2_000,
                 increment_blocks: 3,
-                max_bps: 5_000,
+                max_bps: Bps::new(5_000)?,
                 observation_blocks: 5,
             },
-            1 => Strategy::Rolling { initial_bps: 2_500, increment_bps: 2_500, increment_blocks: 3 },
+            1 => Strategy::Rolling { initial_bps: Bps::new(2_500)?, increment_bps: 2_500, increment_blocks: 3 },
             2 => Strategy::BlueGreen { health_blocks: 10, bake_blocks: 5 },
-            _ => Strategy::AbTest { share_bps: 5_000, duration_blocks: 10 },
-        }
+            _ => Strategy::AbTest { share_bps: Bps::new(5_000)?, duration_blocks: 10 },
+        })
     }
 
     fn payload(&mut self) -> Result<Payload, GenerateError> {
@@ -418,7 +418,7 @@ impl Generator {
             Kind::VersionSuccess => (REPORTER, self.report_version(Self::plugin(number)?, 0)?),
             Kind::VersionError => (REPORTER, self.report_version(Self::plugin(number)?, 1)?),
             Kind::Deploy => {
-                let (version, strategy) = (self.version()?, self.strategy());
+                let (version, strategy) = (self.version()?, self.strategy()?);
                 let terms = Terms { min_requests: 10, ..strategy.default_terms() };
                 (OPERATOR, Command::deploy(Self::plugin(number)?, version, strategy, &terms)?)
             }

@@ -282,8 +282,8 @@ pub enum Command {
     TripBreaker {
         /// Why.
         reason: Reason,
-        /// The height at which it closes by itself; 0 = when it is reset.
-        until: Height,
+        /// The height at which it closes without a command; none = when it is reset.
+        until: Option<NonZeroU32>,
         /// Whether every active feature is rolled back.
         drain: bool,
     },

@@ -9,7 +9,7 @@ use crate::command::{Command, CommandKind, SCHEDULE_COMMANDS_MAX};
 use crate::feature::record::{FeatureChanges, Reason, Report};
 use crate::feed::record::{FeedEntry, FeedKind, FeedPart, body_field, id_field, id_list};
 use crate::plugin::manifest::RawManifest;
-use crate::plugin::plan::{Strategy, Terms};
+use crate::plugin::plan::CompiledStrategy;
 use crate::plugin::record::{MaxVersions, VersionReport};
 use crate::plugin::version::{Constraint, Version};
 use crate::reject::{Checked, Reject};
@@ -73,9 +73,11 @@ impl Command {
                 };
                 name.and_then(|name| Ok(Self::report(name, report)?))
             }
-            CommandKind::TripBreaker => {
-                Ok(Self::TripBreaker { reason: Reason::decode(input)?, until: input.u32()?, drain: input.bool()? })
-            }
+            CommandKind::TripBreaker => Ok(Self::TripBreaker {
+                reason: Reason::decode(input)?,
+                until: input.nonzero_u32()?,
+                drain: input.bool()?,
+            }),
             CommandKind::ResetBreaker => Ok(Self::ResetBreaker),
             CommandKind::Schedule => {
                 let at = input.u32()?;
@@ -103,9 +105,9 @@ impl Command {
             }
             CommandKind::Deploy => {
                 let (name, version) = (name_field(input)?, input.lp8()?);
-                let (strategy, terms) = (Strategy::decode(input)?, Terms::decode(input)?);
+                let strategy = CompiledStrategy::decode(input)?;
                 plugin_and_version(name, version)
-                    .and_then(|(plugin, version)| Ok(Self::deploy(plugin, version, strategy, &terms)?))
+                    .and_then(|(plugin, version)| Ok(Self::Deploy { plugin, version, strategy: strategy? }))
             }
             CommandKind::Pause => name_field(input)?.map(|plugin| Self::Pause { plugin }),
             CommandKind::Resume => name_field(input)?.map(|plugin| Self::Resume { plugin }),
@@ -219,7 +221,7 @@ impl Encode for Command {
             }
             Self::TripBreaker { reason, until, drain } => {
                 reason.encode(out);
-                out.u32(*until);
+                out.nonzero_u32(*until);
                 out.bool(*drain);
             }
             Self::ResetBreaker => {}

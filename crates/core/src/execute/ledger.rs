@@ -1,6 +1,7 @@
 //! The circuit breaker, the schedule, roles and parameters.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use crate::command::Command;
 use crate::event::{BreakerClosedBy, Event};
@@ -19,13 +20,13 @@ impl Executor<'_> {
         &mut self,
         signer: &Address,
         reason: Reason,
-        until: Height,
+        until: Option<NonZeroU32>,
         drain: bool,
     ) -> Result<(), Reject> {
         if self.overlay.global.breaker.is_some() {
             return Err(Reject::InvalidTransition);
         }
-        if until != 0 && until <= self.height {
+        if until.is_some_and(|until| until.get() <= self.height) {
             return Err(Reject::HeightInPast);
         }
         // From here on the command succeeds.
@@ -52,9 +53,7 @@ impl Executor<'_> {
     /// Counts a rollback by the guard, or of a deployment by itself; enough of them within the window open the breaker.
     pub(super) fn count_rollback(&mut self, reason: Reason) {
         let Params { breaker_rollbacks, breaker_window, .. } = self.overlay.global.params;
-        if breaker_rollbacks == 0 {
-            return;
-        }
+        let Some(breaker_rollbacks) = breaker_rollbacks else { return };
         let global = &mut self.overlay.global;
         let elapsed = self.height.saturating_sub(global.rollback_window_start);
         if global.rollbacks_in_window == 0 || elapsed >= breaker_window {
@@ -62,9 +61,9 @@ impl Executor<'_> {
             global.rollbacks_in_window = 0;
         }
         global.rollbacks_in_window = global.rollbacks_in_window.saturating_add(1);
-        if global.rollbacks_in_window >= breaker_rollbacks && global.breaker.is_none() {
+        if global.rollbacks_in_window >= breaker_rollbacks.get() && global.breaker.is_none() {
             let since = self.height;
-            self.open_breaker(OpenBreaker { draining: true, since, until: 0, reason, actor: Address::ZERO });
+            self.open_breaker(OpenBreaker { draining: true, since, until: None, reason, actor: Address::ZERO });
         }
     }
 

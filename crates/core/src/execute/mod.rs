@@ -100,7 +100,7 @@ impl State {
         let due = match &self.global().breaker {
             None => [schedule, self.first_step(), self.first_look(), self.first_queued()],
             Some(breaker) if breaker.draining => return Some(next),
-            Some(breaker) => [schedule, (breaker.until != 0).then_some(breaker.until), None, None],
+            Some(breaker) => [schedule, breaker.until.map(NonZeroU32::get), None, None],
         };
         due.into_iter().flatten().min().map(|height| height.max(next))
     }
@@ -126,7 +126,8 @@ impl Executor<'_> {
 
     fn expire_breaker(&mut self) {
         let height = self.height;
-        let expired = |breaker: &OpenBreaker| breaker.until != 0 && height >= breaker.until && !breaker.draining;
+        let expired =
+            |breaker: &OpenBreaker| breaker.until.is_some_and(|until| height >= until.get()) && !breaker.draining;
         if self.overlay.global.breaker.as_ref().is_some_and(expired) {
             self.overlay.global.breaker = None;
             self.out.event(Event::BreakerClosed { by: BreakerClosedBy::Expiry });
@@ -266,7 +267,7 @@ impl Executor<'_> {
                 let old = self.overlay.global.params;
                 self.set_params(Params {
                     max_due_per_block: max_due_per_block.map_or(old.max_due_per_block, NonZeroU32::get),
-                    breaker_rollbacks: breaker_rollbacks.unwrap_or(old.breaker_rollbacks),
+                    breaker_rollbacks: breaker_rollbacks.map_or(old.breaker_rollbacks, NonZeroU32::new),
                     breaker_window: breaker_window.unwrap_or(old.breaker_window),
                 })
             }

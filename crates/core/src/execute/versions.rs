@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use crate::delta::Touched;
 use crate::event::Event;
@@ -70,7 +71,7 @@ impl Executor<'_> {
             version: version.clone(),
             status: if is_first { VersionStatus::Active } else { VersionStatus::Loading },
             registered: self.height,
-            reported: 0,
+            reported: None,
             counts: Counts::default(),
             manifest: Arc::clone(&**manifest),
         });
@@ -122,7 +123,7 @@ impl Executor<'_> {
         }
         // From here on the command succeeds.
         record.counts = record.counts.with(report);
-        record.reported = self.height;
+        record.reported = NonZeroU32::new(self.height);
         let Some((arm, deployment)) = arm else { return Ok(()) };
         engine::add_report(deployment, arm, report, self.height);
         if let Some(finding) = engine::judge(deployment) {

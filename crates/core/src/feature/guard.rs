@@ -2,6 +2,8 @@
 //!
 //! Integers only; products in u128, so that nothing overflows and every node rounds alike.
 
+use core::num::NonZeroU32;
+
 use crate::feature::record::{Feature, Metrics, Policy, Reason, Report};
 use crate::tags::tags;
 use crate::values::Height;
@@ -73,21 +75,21 @@ pub(crate) fn add_report(
     add(&mut metrics.trial_operations, operations);
     add(&mut metrics.step_operations, operations);
 
-    if policy.window_blocks != 0 {
-        roll_window(metrics, feature.start_block, policy.window_blocks, height);
+    if let Some(window_blocks) = policy.window_blocks {
+        roll_window(metrics, feature.start_block, window_blocks, height);
         add(&mut metrics.current_successes, successes);
         add(&mut metrics.current_errors, errors);
     }
 }
 
 /// Moves the counts to the window that holds `height`. Windows are counted from `start`.
-fn roll_window(metrics: &mut Metrics, start: Height, length: u32, height: Height) {
-    let into = height.saturating_sub(start).checked_rem(length).unwrap_or_default();
+fn roll_window(metrics: &mut Metrics, start: Height, length: NonZeroU32, height: Height) {
+    let into = height.saturating_sub(start) % length;
     let window_start = height.saturating_sub(into);
     if window_start == metrics.window_start {
         return;
     }
-    let is_next = metrics.window_start.checked_add(length) == Some(window_start);
+    let is_next = metrics.window_start.checked_add(length.get()) == Some(window_start);
     let previous = if is_next { (metrics.current_successes, metrics.current_errors) } else { (0, 0) };
     (metrics.previous_successes, metrics.previous_errors) = previous;
     (metrics.current_successes, metrics.current_errors) = (0, 0);
@@ -112,7 +114,7 @@ pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Op
         let threshold = u64::from(feature.max_error_rate);
         return Some(trial(RollbackRule::ErrorRate, Reason::ErrorRate, rate, threshold));
     }
-    if policy.window_blocks != 0 {
+    if policy.window_blocks.is_some() {
         let errors = metrics.current_errors.saturating_add(metrics.previous_errors);
         let successes = metrics.current_successes.saturating_add(metrics.previous_successes);
         if let Some(rate) = exceeded_rate(feature, policy, errors, successes) {
@@ -121,10 +123,12 @@ pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Op
             return Some(Finding { errors, successes, ..finding });
         }
     }
-    if policy.max_latency != 0 && metrics.trial_operations >= u64::from(policy.min_samples) {
+    if let Some(max_latency) = policy.max_latency
+        && metrics.trial_operations >= u64::from(policy.min_samples)
+    {
         let average = metrics.trial_latency_sum.checked_div(metrics.trial_operations)?;
-        if average > policy.max_latency {
-            return Some(trial(RollbackRule::Latency, Reason::Performance, average, policy.max_latency));
+        if average > max_latency.get() {
+            return Some(trial(RollbackRule::Latency, Reason::Performance, average, max_latency.get()));
         }
     }
     None
@@ -169,7 +173,7 @@ mod tests {
             (u32::MAX, 4_294_967_290, (0, 0), (0, 0)),
         ] {
             let mut metrics = full;
-            roll_window(&mut metrics, 100, 10, height);
+            roll_window(&mut metrics, 100, NonZeroU32::new(10).unwrap(), height);
             assert_eq!(metrics.window_start, window_start, "{height}");
             assert_eq!((metrics.current_successes, metrics.current_errors), current, "{height}");
             assert_eq!((metrics.previous_successes, metrics.previous_errors), previous, "{height}");

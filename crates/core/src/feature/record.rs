@@ -3,6 +3,7 @@
 //! Layouts are written down in FORMAT.md and pinned by `fixtures/vectors`.
 
 use alloc::vec::Vec;
+use core::num::{NonZeroU32, NonZeroU64};
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::reject::{Checked, Reject};
@@ -441,18 +442,18 @@ pub struct Policy {
     pub salt: u64,
     /// Operations below which the rate and latency rules do not judge.
     pub min_samples: u32,
-    /// The length of the guard's window in blocks; 0 = off.
-    pub window_blocks: u32,
+    /// The length of the guard's window in blocks; none = off.
+    pub window_blocks: Option<NonZeroU32>,
     /// Operations that a step asks for since the one before.
     pub step_min_operations: u64,
     /// Failed invariant checks that a trial bears.
     pub max_invariant_failures: u64,
-    /// The average latency that a trial bears; 0 = off.
-    pub max_latency: u64,
+    /// The highest average latency that a trial may have; none = any.
+    pub max_latency: Option<NonZeroU64>,
     /// How long the feature is meant to live.
     pub lifetime: Lifetime,
-    /// The height from which it counts as stale; 0 = never.
-    pub expires_at: Height,
+    /// The height from which it counts as stale; none = never.
+    pub expires_at: Option<NonZeroU32>,
     /// Features that must be on for a user, ascending; fixed when the feature is created.
     pub prerequisites: Vec<Name>,
 }
@@ -464,12 +465,12 @@ impl Default for Policy {
             advance: Advance::Automatic,
             salt: 0,
             min_samples: 10,
-            window_blocks: 0,
+            window_blocks: None,
             step_min_operations: 0,
             max_invariant_failures: 0,
-            max_latency: 0,
+            max_latency: None,
             lifetime: Lifetime::Permanent,
-            expires_at: 0,
+            expires_at: None,
             prerequisites: Vec::new(),
         }
     }
@@ -495,12 +496,12 @@ impl Encode for Policy {
         self.advance.encode(out);
         out.u64(self.salt);
         out.u32(self.min_samples);
-        out.u32(self.window_blocks);
+        out.nonzero_u32(self.window_blocks);
         out.u64(self.step_min_operations);
         out.u64(self.max_invariant_failures);
-        out.u64(self.max_latency);
+        out.nonzero_u64(self.max_latency);
         self.lifetime.encode(out);
-        out.u32(self.expires_at);
+        out.nonzero_u32(self.expires_at);
         out.count_u8(self.prerequisites.len());
         self.prerequisites.iter().for_each(|name| out.name(name));
     }
@@ -516,12 +517,12 @@ impl Decode for Policy {
             advance: Advance::decode(input)?,
             salt: input.u64()?,
             min_samples: input.u32()?,
-            window_blocks: input.u32()?,
+            window_blocks: input.nonzero_u32()?,
             step_min_operations: input.u64()?,
             max_invariant_failures: input.u64()?,
-            max_latency: input.u64()?,
+            max_latency: input.nonzero_u64()?,
             lifetime: Lifetime::decode(input)?,
-            expires_at: input.u32()?,
+            expires_at: input.nonzero_u32()?,
             prerequisites: Vec::new(),
         };
         let count = usize::from(input.u8()?);

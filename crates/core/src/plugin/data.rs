@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use crate::plugin::deployment::Deployment;
 use crate::plugin::manifest::Manifest;
@@ -91,6 +92,6 @@ impl PluginData {
 
     /// When its deployment is looked at next.
     pub(crate) fn look_due(&self) -> Option<Height> {
-        self.deployment.as_ref().map(|deployment| deployment.due).filter(|due| *due != 0)
+        self.deployment.as_ref()?.due.map(NonZeroU32::get)
     }
 }

@@ -1,6 +1,7 @@
 //! The record of a deployment, and how it is answered.
 
 use alloc::sync::Arc;
+use core::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::plugin::plan::{Gate, OnComplete, Plan, Stage, StrategyKind};
@@ -87,8 +88,8 @@ pub struct Deployment {
     pub stage_height: Height,
     /// When the deployment began.
     pub start: Height,
-    /// When it is looked at next; 0 = at no height.
-    pub due: Height,
+    /// When it is checked next; none = at no height.
+    pub due: Option<NonZeroU32>,
     /// Shuffles the units anew for this deployment.
     pub salt: u64,
     /// What the engine runs.
@@ -113,7 +114,7 @@ impl Deployment {
     /// The share of units that the new version serves.
     #[must_use]
     pub fn share(&self) -> Bps {
-        self.current_stage().map(Stage::share).unwrap_or_default()
+        self.current_stage().map(|stage| stage.share_bps).unwrap_or_default()
     }
 
     /// Whether no stage follows.
@@ -140,7 +141,7 @@ impl Encode for Deployment {
         out.u8(self.stage);
         out.u32(self.stage_height);
         out.u32(self.start);
-        out.u32(self.due);
+        out.nonzero_u32(self.due);
         out.u64(self.salt);
         self.plan.encode(out);
         self.canary.encode(out);
@@ -162,7 +163,7 @@ impl Decode for Deployment {
             stage: input.u8()?,
             stage_height: input.u32()?,
             start: input.u32()?,
-            due: input.u32()?,
+            due: input.nonzero_u32()?,
             salt: input.u64()?,
             plan: Arc::new(Plan::decode(input)?),
             canary: Counts::decode(input)?,
@@ -220,7 +221,7 @@ impl Standing {
     pub fn of(deployment: Option<&Deployment>) -> Self {
         let Some(deployment) = deployment else {
             let status = DeploymentStatus::None;
-            return Self { status, canary: None, paused: false, waiting: false, share: Bps::default(), stage: 0 };
+            return Self { status, canary: None, paused: false, waiting: false, share: Bps::ZERO, stage: 0 };
         };
         let is_gated = deployment.current_stage().is_some_and(|stage| stage.gate == Gate::Health);
         let under_way = if is_gated { DeploymentStatus::Pending } else { DeploymentStatus::Active };

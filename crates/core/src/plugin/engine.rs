@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
+use core::num::{NonZeroU16, NonZeroU32};
 
 use crate::plugin::compare::{cmp_error_rates, errors_exceed, successes_hold, z_reaches};
 use crate::plugin::deployment::{ARM_REQUESTS_MAX, Deployment, Held, Hold, Lack};
@@ -67,7 +68,7 @@ pub(crate) fn start(
         stage: 0,
         stage_height: height,
         start: height,
-        due: 0,
+        due: None,
         salt: salt(height, number),
         plan,
         canary: Counts::default(),
@@ -90,15 +91,12 @@ fn stage_end(deployment: &Deployment) -> Option<Height> {
 }
 
 fn deadline(deployment: &Deployment) -> Option<Height> {
-    match deployment.plan.terms().max_blocks {
-        0 => None,
-        blocks => deployment.start.checked_add(blocks),
-    }
+    deployment.start.checked_add(deployment.plan.terms().max_blocks?.get())
 }
 
 /// Sets when the deployment is looked at next: at `at`, and at its deadline in any case.
 fn look_at(deployment: &mut Deployment, at: Option<Height>) {
-    deployment.due = at.into_iter().chain(deadline(deployment)).min().unwrap_or(0);
+    deployment.due = at.into_iter().chain(deadline(deployment)).min().and_then(NonZeroU32::new);
 }
 
 /// Lets it run from block `height` on.
@@ -145,7 +143,8 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
 /// The missed deadline, once it has passed.
 pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<Finding> {
     let has_passed = deadline(deployment).is_some_and(|deadline| height >= deadline);
-    has_passed.then(|| finding(deployment, PluginReason::Timeout, deployment.plan.terms().max_blocks.into()))
+    let max_blocks = deployment.plan.terms().max_blocks.filter(|_| has_passed)?;
+    Some(finding(deployment, PluginReason::Timeout, max_blocks.get().into()))
 }
 
 /// Whether the record is one that the engine leaves behind: what is open and when it is looked at
@@ -154,10 +153,10 @@ pub(crate) fn is_reachable(deployment: &Deployment) -> bool {
     let gate = deployment.current_stage().map(|stage| stage.gate);
     let deadline = deadline(deployment);
     let is_due_right = match (deployment.hold, deadline) {
-        (Hold::Running, Some(deadline)) => deployment.due != 0 && deployment.due <= deadline,
+        (Hold::Running, Some(deadline)) => deployment.due.is_some_and(|due| due.get() <= deadline),
         (Hold::Running, None) => true,
         (Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents, deadline) => {
-            deployment.due == deadline.unwrap_or(0)
+            deployment.due == deadline.and_then(NonZeroU32::new)
         }
     };
     is_due_right && (!deployment.healthy || gate == Some(Gate::Health))
@@ -193,7 +192,7 @@ fn look_at_end(deployment: &Deployment, stage: &Stage) -> Look {
 /// None if the stage lacks nothing, else those of its lacks that have not been told in it.
 fn lacks(deployment: &Deployment, stage: &Stage) -> Option<Vec<Lack>> {
     let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
-    let threshold = deployment.plan.terms().success_threshold_bps;
+    let threshold = deployment.plan.terms().success_threshold_bps.get();
     let requests_lack = requests < stage.min_requests;
     let successes_lack = !successes_hold(requests, errors, threshold);
     if !requests_lack && !successes_lack {
@@ -278,15 +277,14 @@ pub(crate) fn judge(deployment: &Deployment) -> Option<Finding> {
     let enough = terms.min_requests.max(1);
     let Deployment { canary, production, stage_requests, stage_errors, .. } = deployment;
     for (requests, errors) in [(canary.requests, canary.errors), (*stage_requests, *stage_errors)] {
-        if requests >= enough && errors_exceed(requests, errors, terms.error_threshold_bps) {
-            let threshold = terms.error_threshold_bps.into();
+        if requests >= enough && errors_exceed(requests, errors, terms.error_threshold_bps.get()) {
+            let threshold = terms.error_threshold_bps.get().into();
             let evidence = Evidence { requests, errors, threshold, ..Evidence::default() };
             return Some(Finding { reason: PluginReason::ErrorRate, evidence });
         }
     }
-    let z_centi = terms.regression_z_centi;
-    let is_regression = z_centi != 0
-        && canary.requests.min(production.requests) >= enough
+    let z_centi = terms.regression_z_centi?.get();
+    let is_regression = canary.requests.min(production.requests) >= enough
         && cmp_error_rates(canary, production).is_gt()
         && z_reaches(canary, production, z_centi);
     is_regression.then(|| Finding { reason: PluginReason::Regression, evidence: both_arms(deployment, z_centi) })
@@ -295,13 +293,15 @@ pub(crate) fn judge(deployment: &Deployment) -> Option<Finding> {
 /// The verdict of a plan that ends with one.
 pub(crate) fn conclude(deployment: &Deployment) -> Verdict {
     let terms = deployment.plan.terms();
-    let z_centi = if terms.regression_z_centi == 0 { VERDICT_Z_CENTI } else { terms.regression_z_centi };
+    let z_centi = terms.regression_z_centi.map_or(VERDICT_Z_CENTI, NonZeroU16::get);
     let Deployment { canary, production, .. } = deployment;
     let is_clear =
         canary.requests.min(production.requests) >= terms.min_requests && z_reaches(canary, production, z_centi);
     let winner = match cmp_error_rates(canary, production) {
         Ordering::Greater if is_clear => PluginReason::Production,
-        Ordering::Less if is_clear && successes_hold(canary.requests, canary.errors, terms.success_threshold_bps) => {
+        Ordering::Less
+            if is_clear && successes_hold(canary.requests, canary.errors, terms.success_threshold_bps.get()) =>
+        {
             PluginReason::Canary
         }
         Ordering::Less | Ordering::Equal | Ordering::Greater => PluginReason::Inconclusive,
@@ -330,12 +330,17 @@ fn both_arms(deployment: &Deployment, z_centi: u16) -> Evidence {
 mod tests {
     use super::*;
     use crate::plugin::plan::{OnComplete, Strategy};
+    use crate::values::Bps;
 
     /// A deployment from 100 on, whose only stage ends at 110.
     fn deployment(gate: Gate, max_blocks: u32) -> Deployment {
-        let stage = Stage { share_bps: 1_000, blocks: 10, min_requests: 0, gate };
+        let stage = Stage { share_bps: Bps::new(1_000).unwrap(), blocks: 10, min_requests: 0, gate };
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: [stage].into() };
-        let terms = crate::plugin::plan::Terms { max_blocks, success_threshold_bps: 0, ..strategy.default_terms() };
+        let terms = crate::plugin::plan::Terms {
+            max_blocks: NonZeroU32::new(max_blocks),
+            success_threshold_bps: Bps::default(),
+            ..strategy.default_terms()
+        };
         let plan = Plan::compile(&strategy, &terms).unwrap();
         let versions = ["1.0.0", "2.0.0"].map(|text| text.parse().unwrap());
         let [old, new]: [Version; 2] = versions;
@@ -383,7 +388,7 @@ mod tests {
         ] {
             let mut deployment = Deployment { hold, ..deployment(Gate::Time, max_blocks) };
             look_later(&mut deployment, height);
-            assert_eq!(deployment.due, due, "{hold} {max_blocks} at {height}");
+            assert_eq!(deployment.due, NonZeroU32::new(due), "{hold} {max_blocks} at {height}");
         }
     }
 }

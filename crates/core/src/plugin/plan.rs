@@ -2,8 +2,10 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::{NonZeroU16, NonZeroU32};
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::reject::{Checked, Reject};
 use crate::tags::tags;
 use crate::values::{Bps, ValueError};
 
@@ -53,8 +55,8 @@ tags! {
 /// One stage of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage {
-    /// The share of units that the new version serves, in basis points.
-    pub share_bps: u16,
+    /// The share of units that the new version serves.
+    pub share_bps: Bps,
     /// How long it lasts at least.
     pub blocks: u32,
     /// Requests for the new version that it asks for.
@@ -63,26 +65,19 @@ pub struct Stage {
     pub gate: Gate,
 }
 
-impl Stage {
-    /// The share as a checked value; 0 for one that no plan holds.
-    pub(crate) fn share(&self) -> Bps {
-        Bps::new(self.share_bps).unwrap_or_default()
-    }
-}
-
 impl Encode for Stage {
     fn encode(&self, out: &mut Writer) {
-        out.u16(self.share_bps);
+        out.u16(self.share_bps.get());
         out.u32(self.blocks);
         out.u64(self.min_requests);
         self.gate.encode(out);
     }
 }
 
-impl Decode for Stage {
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+impl Stage {
+    fn read(input: &mut Reader<'_>, range: &mut Range) -> Result<Self, DecodeError> {
         Ok(Self {
-            share_bps: input.u16()?,
+            share_bps: range.bps(input)?,
             blocks: input.u32()?,
             min_requests: input.u64()?,
             gate: Gate::decode(input)?,
@@ -90,48 +85,87 @@ impl Decode for Stage {
     }
 }
 
+impl Decode for Stage {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Range::strict(input, Self::read)
+    }
+}
+
+/// Whether all shares and rates that were read are basis points.
+///
+/// In a record one that is not makes the bytes malformed; in a command it breaks the rule of plans, and what follows
+/// it must decode all the same.
+#[derive(Default)]
+struct Range {
+    is_exceeded: bool,
+}
+
+impl Range {
+    fn bps(&mut self, input: &mut Reader<'_>) -> Result<Bps, DecodeError> {
+        let bps = Bps::new(input.u16()?);
+        self.is_exceeded |= bps.is_err();
+        Ok(bps.unwrap_or_default())
+    }
+
+    /// Reads a value of a record.
+    fn strict<T>(
+        input: &mut Reader<'_>,
+        read: impl FnOnce(&mut Reader<'_>, &mut Self) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let mut range = Self::default();
+        let value = read(input, &mut range)?;
+        if range.is_exceeded { Err(input.error(DecodeErrorKind::OutOfRange)) } else { Ok(value) }
+    }
+}
+
 /// What every strategy takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// The error rate of the new version above which it is rolled back or paused, in basis points.
-    pub error_threshold_bps: u16,
-    /// The success rate that a stage asks for, in basis points.
-    pub success_threshold_bps: u16,
+    /// The error rate of the new version above which it is rolled back or paused.
+    pub error_threshold_bps: Bps,
+    /// The success rate that a stage asks for.
+    pub success_threshold_bps: Bps,
     /// Requests below which the error and regression rules do not judge; those that a growing share asks of each stage.
     pub min_requests: u64,
-    /// Blocks from the start to the deadline; 0 = none.
-    pub max_blocks: u32,
+    /// Blocks from the start to the deadline, if there is one.
+    pub max_blocks: Option<NonZeroU32>,
     /// Whether a completed plan promotes by itself.
     pub auto_promote: bool,
     /// Whether a broken rule rolls back, or else pauses.
     pub auto_rollback: bool,
-    /// The z of the regression test in hundredths; 0 = off.
-    pub regression_z_centi: u16,
+    /// The z of the regression test in hundredths; none = off.
+    pub regression_z_centi: Option<NonZeroU16>,
 }
 
 impl Encode for Terms {
     fn encode(&self, out: &mut Writer) {
-        out.u16(self.error_threshold_bps);
-        out.u16(self.success_threshold_bps);
+        out.u16(self.error_threshold_bps.get());
+        out.u16(self.success_threshold_bps.get());
         out.u64(self.min_requests);
-        out.u32(self.max_blocks);
+        out.nonzero_u32(self.max_blocks);
         out.bool(self.auto_promote);
         out.bool(self.auto_rollback);
-        out.u16(self.regression_z_centi);
+        out.nonzero_u16(self.regression_z_centi);
+    }
+}
+
+impl Terms {
+    fn read(input: &mut Reader<'_>, range: &mut Range) -> Result<Self, DecodeError> {
+        Ok(Self {
+            error_threshold_bps: range.bps(input)?,
+            success_threshold_bps: range.bps(input)?,
+            min_requests: input.u64()?,
+            max_blocks: input.nonzero_u32()?,
+            auto_promote: input.bool()?,
+            auto_rollback: input.bool()?,
+            regression_z_centi: input.nonzero_u16()?,
+        })
     }
 }
 
 impl Decode for Terms {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            error_threshold_bps: input.u16()?,
-            success_threshold_bps: input.u16()?,
-            min_requests: input.u64()?,
-            max_blocks: input.u32()?,
-            auto_promote: input.bool()?,
-            auto_rollback: input.bool()?,
-            regression_z_centi: input.u16()?,
-        })
+        Range::strict(input, Self::read)
     }
 }
 
@@ -140,13 +174,13 @@ impl Decode for Terms {
 #[expect(missing_docs, reason = "the fields are named as in the format")]
 pub enum Strategy {
     /// A share that grows up to `max_bps`, observed there.
-    Canary { initial_bps: u16, increment_bps: u16, increment_blocks: u32, max_bps: u16, observation_blocks: u32 },
+    Canary { initial_bps: Bps, increment_bps: u16, increment_blocks: u32, max_bps: Bps, observation_blocks: u32 },
     /// A share that grows up to everybody.
-    Rolling { initial_bps: u16, increment_bps: u16, increment_blocks: u32 },
+    Rolling { initial_bps: Bps, increment_bps: u16, increment_blocks: u32 },
     /// Nobody until the new version is attested healthy, then everybody.
     BlueGreen { health_blocks: u32, bake_blocks: u32 },
     /// One share for a time, then a verdict.
-    AbTest { share_bps: u16, duration_blocks: u32 },
+    AbTest { share_bps: Bps, duration_blocks: u32 },
     /// Stages as given.
     Custom { on_complete: OnComplete, stages: Vec<Stage> },
 }
@@ -169,15 +203,17 @@ impl Strategy {
     pub const fn with_defaults(kind: StrategyKind) -> Self {
         match kind {
             StrategyKind::Canary => Self::Canary {
-                initial_bps: 500,
+                initial_bps: percent(5),
                 increment_bps: 500,
                 increment_blocks: 60,
-                max_bps: 5_000,
+                max_bps: percent(50),
                 observation_blocks: 180,
             },
-            StrategyKind::Rolling => Self::Rolling { initial_bps: 1_000, increment_bps: 1_000, increment_blocks: 30 },
+            StrategyKind::Rolling => {
+                Self::Rolling { initial_bps: percent(10), increment_bps: 1_000, increment_blocks: 30 }
+            }
             StrategyKind::BlueGreen => Self::BlueGreen { health_blocks: 60, bake_blocks: 60 },
-            StrategyKind::AbTest => Self::AbTest { share_bps: 5_000, duration_blocks: 8_640 },
+            StrategyKind::AbTest => Self::AbTest { share_bps: percent(50), duration_blocks: 8_640 },
             StrategyKind::Custom => Self::Custom { on_complete: OnComplete::Promote, stages: Vec::new() },
         }
     }
@@ -186,28 +222,28 @@ impl Strategy {
     /// plan has none.
     #[must_use]
     pub fn default_terms(&self) -> Terms {
-        let (success_threshold_bps, error_threshold_bps, min_requests) = match self.kind() {
-            StrategyKind::Canary => (9_900, 100, 100),
-            StrategyKind::Rolling => (9_500, 500, 50),
-            StrategyKind::BlueGreen => (0, 500, 50),
-            StrategyKind::AbTest => (9_500, 500, 1_000),
-            StrategyKind::Custom => (9_500, 500, 100),
+        let (success_percent, error_percent, min_requests) = match self.kind() {
+            StrategyKind::Canary => (99, 1, 100),
+            StrategyKind::Rolling => (95, 5, 50),
+            StrategyKind::BlueGreen => (0, 5, 50),
+            StrategyKind::AbTest => (95, 5, 1_000),
+            StrategyKind::Custom => (95, 5, 100),
         };
         let blocks = self.stages(min_requests).map_or(0, |stages| total_blocks(&stages));
         Terms {
-            error_threshold_bps,
-            success_threshold_bps,
+            error_threshold_bps: percent(error_percent),
+            success_threshold_bps: percent(success_percent),
             min_requests,
-            max_blocks: u32::try_from(blocks.saturating_mul(DEADLINE_FACTOR)).unwrap_or(u32::MAX),
+            max_blocks: NonZeroU32::new(u32::try_from(blocks.saturating_mul(DEADLINE_FACTOR)).unwrap_or(u32::MAX)),
             auto_promote: self.kind() != StrategyKind::AbTest,
             auto_rollback: true,
-            regression_z_centi: 0,
+            regression_z_centi: None,
         }
     }
 
     /// The stages, or an error where a growing share would not grow to its end within a plan.
     fn stages(&self, min_requests: u64) -> Result<Vec<Stage>, ValueError> {
-        let full = Bps::FULL.get();
+        let full = Bps::FULL;
         match self {
             Self::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => {
                 let last_blocks = *increment_blocks.max(observation_blocks);
@@ -219,7 +255,7 @@ impl Strategy {
                 ramp.stages(*increment_blocks, *increment_blocks, min_requests)
             }
             Self::BlueGreen { health_blocks, bake_blocks } => Ok([
-                Stage { share_bps: 0, blocks: *health_blocks, min_requests: 0, gate: Gate::Health },
+                Stage { share_bps: Bps::ZERO, blocks: *health_blocks, min_requests: 0, gate: Gate::Health },
                 Stage { share_bps: full, blocks: *bake_blocks, min_requests: 0, gate: Gate::Time },
             ]
             .into()),
@@ -245,14 +281,14 @@ impl Encode for Strategy {
         self.kind().encode(out);
         match self {
             Self::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => {
-                out.u16(*initial_bps);
+                out.u16(initial_bps.get());
                 out.u16(*increment_bps);
                 out.u32(*increment_blocks);
-                out.u16(*max_bps);
+                out.u16(max_bps.get());
                 out.u32(*observation_blocks);
             }
             Self::Rolling { initial_bps, increment_bps, increment_blocks } => {
-                out.u16(*initial_bps);
+                out.u16(initial_bps.get());
                 out.u16(*increment_bps);
                 out.u32(*increment_blocks);
             }
@@ -261,7 +297,7 @@ impl Encode for Strategy {
                 out.u32(*bake_blocks);
             }
             Self::AbTest { share_bps, duration_blocks } => {
-                out.u16(*share_bps);
+                out.u16(share_bps.get());
                 out.u32(*duration_blocks);
             }
             Self::Custom { on_complete, stages } => {
@@ -272,40 +308,58 @@ impl Encode for Strategy {
     }
 }
 
-/// Widths and tags only. Whether a strategy makes a plan is for [`Plan::compile`].
-impl Decode for Strategy {
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+impl Strategy {
+    fn read(input: &mut Reader<'_>, range: &mut Range) -> Result<Self, DecodeError> {
         Ok(match StrategyKind::decode(input)? {
             StrategyKind::Canary => Self::Canary {
-                initial_bps: input.u16()?,
+                initial_bps: range.bps(input)?,
                 increment_bps: input.u16()?,
                 increment_blocks: input.u32()?,
-                max_bps: input.u16()?,
+                max_bps: range.bps(input)?,
                 observation_blocks: input.u32()?,
             },
-            StrategyKind::Rolling => {
-                Self::Rolling { initial_bps: input.u16()?, increment_bps: input.u16()?, increment_blocks: input.u32()? }
-            }
+            StrategyKind::Rolling => Self::Rolling {
+                initial_bps: range.bps(input)?,
+                increment_bps: input.u16()?,
+                increment_blocks: input.u32()?,
+            },
             StrategyKind::BlueGreen => Self::BlueGreen { health_blocks: input.u32()?, bake_blocks: input.u32()? },
-            StrategyKind::AbTest => Self::AbTest { share_bps: input.u16()?, duration_blocks: input.u32()? },
+            StrategyKind::AbTest => Self::AbTest { share_bps: range.bps(input)?, duration_blocks: input.u32()? },
             StrategyKind::Custom => {
-                Self::Custom { on_complete: OnComplete::decode(input)?, stages: decode_stages(input)? }
+                Self::Custom { on_complete: OnComplete::decode(input)?, stages: decode_stages(input, range)? }
             }
         })
     }
 }
 
+/// Widths, tags and ranges only. Whether a strategy makes a plan is for [`Plan::compile`].
+impl Decode for Strategy {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Range::strict(input, Self::read)
+    }
+}
+
+/// A default of so many percent.
+const fn percent(percent: u16) -> Bps {
+    let bps = Bps::new(percent.saturating_mul(100));
+    debug_assert!(bps.is_ok(), "defaults are at most 100 %");
+    match bps {
+        Ok(bps) => bps,
+        Err(_) => Bps::FULL,
+    }
+}
+
 /// A share that grows from `initial_bps` by `increment_bps` to `max_bps`.
 struct Ramp {
-    initial_bps: u16,
+    initial_bps: Bps,
     increment_bps: u16,
-    max_bps: u16,
+    max_bps: Bps,
 }
 
 impl Ramp {
     fn stages(&self, blocks: u32, last_blocks: u32, min_requests: u64) -> Result<Vec<Stage>, ValueError> {
         let Self { initial_bps, increment_bps, max_bps } = *self;
-        if initial_bps == 0 || initial_bps > max_bps {
+        if initial_bps == Bps::ZERO || initial_bps > max_bps {
             return Err(ValueError::Plan);
         }
         let stage = |share_bps, blocks| Stage { share_bps, blocks, min_requests, gate: Gate::Time };
@@ -317,7 +371,7 @@ impl Ramp {
                 return Err(ValueError::Plan);
             }
             stages.push(stage(share, blocks));
-            share = share.saturating_add(increment_bps).min(max_bps);
+            share = Bps::new(share.get().saturating_add(increment_bps)).unwrap_or(Bps::FULL).min(max_bps);
         }
         stages.push(stage(max_bps, last_blocks));
         Ok(stages)
@@ -339,6 +393,15 @@ impl CompiledStrategy {
     pub fn new(strategy: Strategy, terms: &Terms) -> Result<Self, ValueError> {
         let plan = Arc::new(Plan::compile(&strategy, terms)?);
         Ok(Self { strategy, plan })
+    }
+
+    /// Reads strategy and terms of a deploy; those that make no plan are a reject.
+    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Checked<Self>, DecodeError> {
+        let mut range = Range::default();
+        let strategy = Strategy::read(input, &mut range)?;
+        let terms = Terms::read(input, &mut range)?;
+        let plan = if range.is_exceeded { Err(ValueError::Plan) } else { Self::new(strategy, &terms) };
+        Ok(plan.map_err(Reject::from))
     }
 
     /// The strategy.
@@ -374,16 +437,13 @@ impl Plan {
     }
 
     fn is_valid(&self) -> bool {
-        let Terms { error_threshold_bps, success_threshold_bps, max_blocks, .. } = self.terms;
-        let in_range = |bps: u16| Bps::new(bps).is_ok();
+        let has_time = |max_blocks: NonZeroU32| u64::from(max_blocks.get()) > total_blocks(&self.stages);
         !self.stages.is_empty()
             && self.stages.len() <= STAGES_MAX
-            && self.stages.iter().all(|stage| in_range(stage.share_bps) && stage.blocks != 0)
+            && self.stages.iter().all(|stage| stage.blocks != 0)
             && self.stages.is_sorted_by_key(|stage| stage.share_bps)
-            && self.stages.last().is_some_and(|last| last.share_bps != 0)
-            && in_range(error_threshold_bps)
-            && in_range(success_threshold_bps)
-            && (max_blocks == 0 || u64::from(max_blocks) > total_blocks(&self.stages))
+            && self.stages.last().is_some_and(|last| last.share_bps != Bps::ZERO)
+            && self.terms.max_blocks.is_none_or(has_time)
     }
 
     /// The stages; at least one.
@@ -416,7 +476,7 @@ impl Encode for Plan {
 impl Decode for Plan {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let plan = Self {
-            stages: decode_stages(input)?,
+            stages: Range::strict(input, decode_stages)?,
             terms: Terms::decode(input)?,
             on_complete: OnComplete::decode(input)?,
         };
@@ -429,9 +489,9 @@ fn encode_stages(stages: &[Stage], out: &mut Writer) {
     stages.iter().for_each(|stage| stage.encode(out));
 }
 
-fn decode_stages(input: &mut Reader<'_>) -> Result<Vec<Stage>, DecodeError> {
+fn decode_stages(input: &mut Reader<'_>, range: &mut Range) -> Result<Vec<Stage>, DecodeError> {
     let count = input.u8()?;
-    (0..count).map(|_| Stage::decode(input)).collect()
+    (0..count).map(|_| Stage::read(input, range)).collect()
 }
 
 fn total_blocks(stages: &[Stage]) -> u64 {
@@ -446,16 +506,17 @@ mod tests {
 
     fn shares(strategy: &Strategy) -> Vec<(u16, u32)> {
         let plan = Plan::compile(strategy, &strategy.default_terms()).unwrap();
-        plan.stages().iter().map(|stage| (stage.share_bps, stage.blocks)).collect()
+        plan.stages().iter().map(|stage| (stage.share_bps.get(), stage.blocks)).collect()
     }
 
     #[test]
     fn strategies_compile_to_their_stages() {
-        let ramp = |initial_bps, increment_bps, max_bps| Strategy::Canary {
-            initial_bps,
+        let bps = |bps| Bps::new(bps).unwrap();
+        let ramp = |initial, increment_bps, max| Strategy::Canary {
+            initial_bps: bps(initial),
             increment_bps,
             increment_blocks: 10,
-            max_bps,
+            max_bps: bps(max),
             observation_blocks: 5,
         };
         let canary = shares(&CANARY);
@@ -479,56 +540,76 @@ mod tests {
             (StrategyKind::Custom, 9_500, 500, 100, 0, true),
         ] {
             let expected = Terms {
-                error_threshold_bps: error,
-                success_threshold_bps: success,
+                error_threshold_bps: Bps::new(error).unwrap(),
+                success_threshold_bps: Bps::new(success).unwrap(),
                 min_requests,
-                max_blocks,
+                max_blocks: NonZeroU32::new(max_blocks),
                 auto_promote,
                 auto_rollback: true,
-                regression_z_centi: 0,
+                regression_z_centi: None,
             };
             assert_eq!(Strategy::with_defaults(kind).default_terms(), expected, "{}", kind.name());
         }
-        let long = Strategy::AbTest { share_bps: 1, duration_blocks: 1 << 29 };
-        assert_eq!(long.default_terms().max_blocks, u32::MAX);
+        let long = Strategy::AbTest { share_bps: Bps::new(1).unwrap(), duration_blocks: 1 << 29 };
+        assert_eq!(long.default_terms().max_blocks, NonZeroU32::new(u32::MAX));
+    }
+
+    /// In a record the bytes are malformed, in a command the plan is refused and the rest read all the same.
+    #[test]
+    fn a_share_above_the_whole_is_no_plan() {
+        let stage = Stage { share_bps: Bps::FULL, blocks: 1, min_requests: 0, gate: Gate::Time };
+        let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: [stage].into() };
+        let terms =
+            Terms { error_threshold_bps: Bps::FULL, success_threshold_bps: Bps::FULL, ..strategy.default_terms() };
+        let bytes = [strategy.to_bytes(), terms.to_bytes()].concat();
+        let full = Bps::FULL.get().to_be_bytes();
+        let places: Vec<usize> = (1..bytes.len()).filter(|at| bytes[at - 1..=*at] == full).collect();
+        assert_eq!(places.len(), 3);
+        for at in places {
+            let mut bytes = bytes.clone();
+            bytes[at] += 1;
+            let mut input = Reader::new(&bytes);
+            assert_eq!(CompiledStrategy::decode(&mut input), Ok(Err(Reject::InvalidPlan)), "{at}");
+            input.finish().unwrap();
+            let mut input = Reader::new(&bytes);
+            let strict = Strategy::decode(&mut input).and_then(|_| Terms::decode(&mut input));
+            assert_eq!(strict.map_err(|error| error.kind), Err(DecodeErrorKind::OutOfRange), "{at}");
+        }
     }
 
     #[test]
     fn broken_plans_are_refused() {
-        let stage = |share_bps, blocks| Stage { share_bps, blocks, min_requests: 0, gate: Gate::Time };
+        let bps = |bps| Bps::new(bps).unwrap();
+        let stage = |share, blocks| Stage { share_bps: bps(share), blocks, min_requests: 0, gate: Gate::Time };
         let custom = |stages: &[Stage]| Strategy::Custom { on_complete: OnComplete::Promote, stages: stages.into() };
-        let rolling = |initial_bps, increment_bps, increment_blocks| Strategy::Rolling {
-            initial_bps,
+        let rolling = |initial, increment_bps, increment_blocks| Strategy::Rolling {
+            initial_bps: bps(initial),
             increment_bps,
             increment_blocks,
         };
         for (strategy, why) in [
             (custom(&[]), "no stage"),
             (custom(&[stage(1, 1); 33]), "33 stages"),
-            (custom(&[stage(10_001, 1)]), "a share above the whole"),
             (custom(&[stage(2, 1), stage(1, 1)]), "a falling share"),
             (custom(&[stage(0, 1)]), "a last share of 0"),
             (custom(&[stage(1, 0)]), "no blocks"),
             (rolling(0, 1, 1), "an initial share of 0"),
-            (rolling(10_001, 1, 1), "an initial share above the last"),
             (rolling(9_999, 0, 1), "a share that does not grow"),
             (rolling(1, 1, 1), "10 000 stages"),
             (rolling(1, 10_000, 0), "no blocks"),
             (Strategy::BlueGreen { health_blocks: 0, bake_blocks: 1 }, "no blocks"),
-            (Strategy::AbTest { share_bps: 0, duration_blocks: 1 }, "a last share of 0"),
-            (Strategy::AbTest { share_bps: 1, duration_blocks: u32::MAX }, "no room for a deadline"),
+            (Strategy::AbTest { share_bps: Bps::ZERO, duration_blocks: 1 }, "a last share of 0"),
+            (Strategy::AbTest { share_bps: bps(1), duration_blocks: u32::MAX }, "no room for a deadline"),
         ] {
             assert_eq!(Plan::compile(&strategy, &strategy.default_terms()), Err(ValueError::Plan), "{why}");
         }
         let terms = CANARY.default_terms();
         let total = 9 * 60 + 180;
         for (terms, good) in [
-            (Terms { error_threshold_bps: 10_000, ..terms }, true),
-            (Terms { error_threshold_bps: 10_001, ..terms }, false),
-            (Terms { success_threshold_bps: 10_001, ..terms }, false),
-            (Terms { max_blocks: 0, ..terms }, true),
-            (Terms { max_blocks: total, ..terms }, false),
-            (Terms { max_blocks: total + 1, ..terms }, true),
+            (Terms { error_threshold_bps: Bps::FULL, ..terms }, true),
+            (Terms { max_blocks: None, ..terms }, true),
+            (Terms { max_blocks: NonZeroU32::new(total), ..terms }, false),
+            (Terms { max_blocks: NonZeroU32::new(total + 1), ..terms }, true),
         ] {
             assert_eq!(Plan::compile(&CANARY, &terms).is_ok(), good, "{terms:?}");
         }

@@ -4,6 +4,7 @@
 //! decides which version serves whom and what is to be loaded.
 
 use alloc::sync::Arc;
+use core::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::plugin::manifest::Manifest;
@@ -349,8 +350,8 @@ pub struct PluginVersion {
     pub status: VersionStatus,
     /// When it was registered.
     pub registered: Height,
-    /// When it was last reported; 0 = never.
-    pub reported: Height,
+    /// When it was last reported; none = never.
+    pub reported: Option<NonZeroU32>,
     /// What was reported since it was registered.
     pub counts: Counts,
     /// What was registered.
@@ -363,7 +364,7 @@ impl Encode for PluginVersion {
         self.status.encode(out);
         out.hash(&self.manifest.code_hash);
         out.u32(self.registered);
-        out.u32(self.reported);
+        out.nonzero_u32(self.reported);
         self.counts.encode(out);
         self.manifest.encode_rest(out);
     }
@@ -378,7 +379,7 @@ impl Decode for PluginVersion {
             version,
             status,
             registered: input.u32()?,
-            reported: input.u32()?,
+            reported: input.nonzero_u32()?,
             counts: Counts::decode(input)?,
             manifest: Arc::new(Manifest::decode_rest(code_hash, input)?),
         })

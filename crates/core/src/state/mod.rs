@@ -433,7 +433,7 @@ mod tests {
             ("step", |state, name| state.steps = [(1, name)].into()),
             ("load queue", |state, name| state.plugins.queue = [(1, name)].into()),
             ("active", |state, name| {
-                let (since, until, reason, actor) = (0, 0, Reason::Manual, Address::ZERO);
+                let (since, until, reason, actor) = (0, None, Reason::Manual, Address::ZERO);
                 state.global.breaker = Some(OpenBreaker { draining: true, since, until, reason, actor });
                 state.active = [name].into();
             }),

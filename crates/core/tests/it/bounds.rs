@@ -14,15 +14,16 @@
 //! `COALMINE_BOUNDS_SEED` starts the spam from another seed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::process::Command as Process;
 use std::sync::Arc;
 
 use coalmine_core::{
-    Address, Advance, Block, COMMAND_SIZE_MAX, ChainId, Command, CommandKind, Constraint, Decode, Description, Encode,
-    Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedBody, FeedEntry, FeedId,
-    FeedKey, FeedKind, FeedPart, FeedState, Genesis, Global, Hash, Height, Key, LOADED_MAX, Manifest, MaxVersions,
-    Metrics, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Requirement,
-    Role, STAGES_MAX, State, Terms, Valid, Version, Writer,
+    Address, Advance, Block, Bps, COMMAND_SIZE_MAX, ChainId, Command, CommandKind, Constraint, Decode, Description,
+    Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedBody, FeedEntry,
+    FeedId, FeedKey, FeedKind, FeedPart, FeedState, Genesis, Global, Hash, Height, Key, LOADED_MAX, Manifest,
+    MaxVersions, Metrics, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt,
+    Requirement, Role, STAGES_MAX, State, Terms, Valid, Version, Writer,
 };
 
 use crate::common::document::{Document, document};
@@ -437,7 +438,7 @@ impl Spam {
     fn terms(&mut self) -> Terms {
         let (auto_promote, auto_rollback) = (self.random.one_in(2), self.random.one_in(2));
         let error_threshold_bps = if self.random.one_in(2) { 0 } else { 10_000 };
-        Terms { auto_promote, auto_rollback, error_threshold_bps, ..EASY }
+        Terms { auto_promote, auto_rollback, error_threshold_bps: Bps::new(error_threshold_bps).unwrap(), ..EASY }
     }
 
     fn feed_kind(&mut self) -> FeedKind {
@@ -484,9 +485,11 @@ impl Spam {
                 feature.as_str(),
                 coalmine_core::Report { errors: 9, successes: 1, invariant_failures: u32::from(on), ..SILENCE },
             ),
-            CommandKind::TripBreaker => {
-                Command::TripBreaker { reason: Reason::Manual, until: if on { at } else { 0 }, drain: on }
-            }
+            CommandKind::TripBreaker => Command::TripBreaker {
+                reason: Reason::Manual,
+                until: if on { NonZeroU32::new(at) } else { None },
+                drain: on,
+            },
             CommandKind::ResetBreaker => Command::ResetBreaker,
             CommandKind::Schedule => {
                 self.schedule.push((at, self.state.global().next_schedule_id));

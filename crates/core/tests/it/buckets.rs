@@ -251,7 +251,7 @@ fn the_new_version_serves_whom_the_bucket_says() {
     for share in PERCENTS.map(|percent| Percent::new(percent).unwrap().bps()) {
         // The last stage of a plan serves somebody; this one is never reached.
         let stages = [share, Bps::FULL].map(|share| Stage {
-            share_bps: share.get(),
+            share_bps: Bps::new(share.get()).unwrap(),
             blocks: 100,
             min_requests: 0,
             gate: Gate::Manual,

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::num::NonZeroU32;
 
 use coalmine_core::{
     Address, Block, Bps, BreakerClosedBy, Cause, ChainId, Command, Event, EventCode, FeatureChanges, Genesis, Height,
@@ -173,7 +174,8 @@ impl Setup {
             (_, Bond::Guarded) => (1, 10),
             (_, Bond::Free | Bond::Rests | Bond::Narrow) => (0, 0),
         };
-        let params = Params { max_due_per_block, breaker_rollbacks, breaker_window };
+        let params =
+            Params { max_due_per_block, breaker_rollbacks: NonZeroU32::new(breaker_rollbacks), breaker_window };
         Genesis::with_params(ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
     }
 
@@ -222,7 +224,12 @@ impl Setup {
                     increment_blocks: Some(if matches!(self.edge, Edge::Expiry | Edge::Reset) { 3 } else { 4 }),
                     max_error_rate: Some(5_000),
                     min_success_count: Some(0),
-                    policy: Some(Policy { min_samples: 2, window_blocks: 2, prerequisites, ..Policy::default() }),
+                    policy: Some(Policy {
+                        min_samples: 2,
+                        window_blocks: NonZeroU32::new(2),
+                        prerequisites,
+                        ..Policy::default()
+                    }),
                 };
                 vec![create_with(f, changes)]
             }
@@ -243,12 +250,12 @@ impl Setup {
     }
 
     fn deployment(&self, p: &str) -> Command {
-        let terms = Terms { error_threshold_bps: 5_000, min_requests: 2, ..EASY };
+        let terms = Terms { error_threshold_bps: Bps::new(5_000).unwrap(), min_requests: 2, ..EASY };
         match self.edge {
             Edge::LastStep => deploy(p, "2.0.0", custom(&[stage(5_000, 4)]), terms),
             Edge::Limit => {
                 let stages = [Stage { min_requests: 10, ..stage(2_000, 4) }];
-                deploy(p, "2.0.0", custom(&stages), Terms { max_blocks: 5, ..terms })
+                deploy(p, "2.0.0", custom(&stages), Terms { max_blocks: NonZeroU32::new(5), ..terms })
             }
             Edge::Activation | Edge::Step | Edge::Expiry | Edge::Reset | Edge::Drain | Edge::RollbackWindow => {
                 deploy(p, "2.0.0", custom(&[stage(2_000, 4), stage(6_000, 4)]), terms)
@@ -501,8 +508,8 @@ fn plugin_promises(setup: &Setup, p: &str, before: &State, events: &[Event], aft
         hold(is_deploying || after.route(&name, &unit.0) == current, "without a deployment all have what is current")?;
     }
     let is_open = |state: &State| state.global().breaker.is_some();
-    if let Some(one) = before.deployment(&name).filter(|one| one.plan.terms().max_blocks != 0) {
-        let has_passed = height >= one.start + one.plan.terms().max_blocks;
+    if let Some(one) = before.deployment(&name).filter(|one| one.plan.terms().max_blocks.is_some()) {
+        let has_passed = one.plan.terms().max_blocks.is_some_and(|blocks| height >= one.start + blocks.get());
         let is_same = after.deployment(&name).is_some_and(|now| now.start == one.start);
         let is_stopped = is_open(before) || is_open(after) || setup.bond == Bond::Narrow;
         hold(!has_passed || !is_same || is_stopped, "no deployment outlives its deadline")?;
@@ -513,7 +520,8 @@ fn plugin_promises(setup: &Setup, p: &str, before: &State, events: &[Event], aft
 fn breaker_promises(before: &State, events: &[Event], after: &State) -> Result<(), String> {
     let expiry = Event::BreakerClosed { by: BreakerClosedBy::Expiry };
     let open = before.global().breaker;
-    let expires = open.is_some_and(|one| one.until != 0 && after.tip() >= Some(one.until) && !one.draining);
+    let expires =
+        open.is_some_and(|one| one.until.is_some_and(|until| after.tip() >= Some(until.get())) && !one.draining);
     hold((events.first() == Some(&expiry)) == expires, "the breaker closes at its height, before all else")?;
     let is_closed = |event: &Event| matches!(event, Event::BreakerClosed { .. });
     let goes_on = |event: &Event| match event {

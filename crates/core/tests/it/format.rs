@@ -6,6 +6,8 @@
 //! is carried out. Nothing of this knows a layout of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 
 use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, BUCKETS, Block, BreakerClosedBy, Bucketing,
@@ -247,14 +249,14 @@ fn limits_and_defaults_are_those_of_the_code() {
         ("advance", policy.advance.tag().into()),
         ("salt", policy.salt),
         ("min_samples", policy.min_samples.into()),
-        ("window_blocks", policy.window_blocks.into()),
+        ("window_blocks", policy.window_blocks.map_or(0, NonZeroU32::get).into()),
         ("step_min_operations", policy.step_min_operations),
         ("max_invariant_failures", policy.max_invariant_failures),
-        ("max_latency", policy.max_latency),
+        ("max_latency", policy.max_latency.map_or(0, NonZeroU64::get)),
         ("lifetime", policy.lifetime.tag().into()),
-        ("expires_at", policy.expires_at.into()),
+        ("expires_at", policy.expires_at.map_or(0, NonZeroU32::get).into()),
         ("max_due_per_block", params.max_due_per_block.into()),
-        ("breaker_rollbacks", params.breaker_rollbacks.into()),
+        ("breaker_rollbacks", params.breaker_rollbacks.map_or(0, NonZeroU32::get).into()),
         ("breaker_window", params.breaker_window.into()),
         ("max_versions", registry.max_versions.get().into()),
         ("auto_load", registry.auto_load.into()),

@@ -11,6 +11,7 @@
 //! `COALMINE_GUARDIAN_SEED` runs the story of one seed.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use coalmine_core::{
@@ -36,7 +37,7 @@ const USERS: Range<u32> = 0..12;
 // The world.
 
 fn beginning() -> State {
-    let params = Params { breaker_rollbacks: 3, breaker_window: 20, ..Params::default() };
+    let params = Params { breaker_rollbacks: NonZeroU32::new(3), breaker_window: 20, ..Params::default() };
     let mut world = World::with_params(params);
     let rest = FeatureChanges {
         policy: Some(Policy { prerequisites: vec![name("f")], ..Policy::default() }),
@@ -88,7 +89,7 @@ fn pick_command(random: &mut Random, state: &State, kinds: &[CommandKind]) -> Co
         CommandKind::Report => report(feature, 100, 0),
         CommandKind::TripBreaker => Command::TripBreaker {
             reason: random.pick(Reason::ALL),
-            until: random.pick(&[0, height, height + 1, height + 3]),
+            until: NonZeroU32::new(random.pick(&[0, height, height + 1, height + 3])),
             drain: is_on,
         },
         CommandKind::ResetBreaker => Command::ResetBreaker,

@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 
 use coalmine_core::query::{self, Entry, Fault, Visit};
 use coalmine_core::{
@@ -234,7 +236,8 @@ fn a_trial_starts_with_a_canary_and_with_enabling_what_was_off() {
     ];
     for (what, before, command, new_trial) in rows {
         let mut world = World::new();
-        let windowed = policy(Policy { window_blocks: 5, max_invariant_failures: 9, ..Policy::default() });
+        let windowed =
+            policy(Policy { window_blocks: NonZeroU32::new(5), max_invariant_failures: 9, ..Policy::default() });
         let changes = FeatureChanges { max_error_rate: Some(10_000), ..steps_every(1_000) };
         world.run(1, ADMIN, &[create_with("f", FeatureChanges { policy: windowed.policy, ..changes })]);
         world.run(2, OPERATOR, &[canary("f", 1)]);
@@ -760,9 +763,9 @@ fn authority_and_rules_are_checked_command_by_command() {
 
 #[test]
 fn a_transaction_that_fails_undoes_everything() {
-    let params = Params { max_due_per_block: 5, breaker_rollbacks: 1, breaker_window: 10 };
+    let params = Params { max_due_per_block: 5, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 10 };
     let mut before = World::with_params(params);
-    let guarded = policy(Policy { window_blocks: 7, ..Policy::default() });
+    let guarded = policy(Policy { window_blocks: NonZeroU32::new(7), ..Policy::default() });
     before.run(1, ADMIN, &[create_with("f", FeatureChanges { policy: guarded.policy, ..steps_every(3) }), create("g")]);
     before.run(2, OPERATOR, &[canary("f", 5), rollout("f", 90), set_override("f", USER, true)]);
     before.run(3, OPERATOR, &[schedule(20, vec![enable("f")])]);
@@ -824,7 +827,7 @@ fn a_transaction_that_fails_undoes_everything() {
 /// The same in the middle of a block that has touched the same records before and does after.
 #[test]
 fn an_undone_transaction_leaves_numbers_as_they_were() {
-    let params = Params { max_due_per_block: 5, breaker_rollbacks: 2, breaker_window: 10 };
+    let params = Params { max_due_per_block: 5, breaker_rollbacks: NonZeroU32::new(2), breaker_window: 10 };
     let mut world = World::with_params(params);
     world.run(1, ADMIN, &[create("f"), create("g")]);
     world.run(2, OPERATOR, &[canary("f", 5), canary("g", 5)]);
@@ -887,9 +890,9 @@ fn guarded() -> Vec<Guarded> {
     let default = Policy::default;
     let bears = |failures| Policy { max_invariant_failures: failures, ..default() };
     let samples = |min_samples| Policy { min_samples, ..default() };
-    let window = || Policy { window_blocks: 10, ..default() };
+    let window = || Policy { window_blocks: NonZeroU32::new(10), ..default() };
     let blocks = |window_blocks| Policy { window_blocks, ..default() };
-    let latency = || Policy { max_latency: 1_000, ..default() };
+    let latency = || Policy { max_latency: NonZeroU64::new(1_000), ..default() };
     let by = |rule| move |numbers: [u64; 4]| Some((rule, numbers));
     let invariants = by(RollbackRule::Invariants);
     let rate = by(RollbackRule::ErrorRate);
@@ -949,8 +952,20 @@ fn guarded() -> Vec<Guarded> {
         row("both windows: at the threshold", window(), 1_000, &sixth, None),
         row("both windows: above it", window(), 999, &sixth, in_window([1, 9, 1_000, 999])),
         row("a silent report rolls the window too", window(), 100, &silent, None),
-        row("a window of one block", blocks(1), 100, &[old, (101, ok(0, 9)), (102, ok(0, 11))], in_window(all)),
-        row("a window that never ends", blocks(u32::MAX), 100, &[old, (4_000_000_000, ok(0, 20))], None),
+        row(
+            "a window of one block",
+            blocks(NonZeroU32::new(1)),
+            100,
+            &[old, (101, ok(0, 9)), (102, ok(0, 11))],
+            in_window(all),
+        ),
+        row(
+            "a window that never ends",
+            blocks(NonZeroU32::new(u32::MAX)),
+            100,
+            &[old, (4_000_000_000, ok(0, 20))],
+            None,
+        ),
         // Rule 4: an average of 1 000 and ten samples.
         row("latency off", default(), 0, &at(slow(10, u64::MAX)), None),
         row("one below", latency(), 0, &at(slow(10, 9_990)), None),
@@ -967,7 +982,7 @@ fn guarded() -> Vec<Guarded> {
         row("2 before 4", latency(), 100, &at(Report { errors: 20, ..slow(0, 1 << 40) }), rate(all)),
         row(
             "3 before 4",
-            Policy { window_blocks: 10, ..latency() },
+            Policy { window_blocks: NonZeroU32::new(10), ..latency() },
             100,
             &[old, (200, Report { errors: 20, ..slow(0, 1 << 40) })],
             in_window(all),
@@ -1082,7 +1097,11 @@ fn enough_rollbacks_in_a_window_open_the_breaker() {
     ];
     for (breaker_rollbacks, breaker_window, when, opened, start, count) in rows {
         let (breaker_rollbacks, breaker_window) = (*breaker_rollbacks, *breaker_window);
-        let mut world = World::with_params(Params { max_due_per_block: 9, breaker_rollbacks, breaker_window });
+        let mut world = World::with_params(Params {
+            max_due_per_block: 9,
+            breaker_rollbacks: NonZeroU32::new(breaker_rollbacks),
+            breaker_window,
+        });
         world.run(1, ADMIN, &[create("f")]);
         let mut trips = Vec::new();
         for height in *when {
@@ -1105,9 +1124,12 @@ fn enough_rollbacks_in_a_window_open_the_breaker() {
                 world.events_at(*height).into_iter().filter(|e| e.code() == EventCode::BreakerTripped).collect();
             if !tripped.is_empty() {
                 let reason = Reason::InvariantViolation;
-                assert_eq!(tripped, [Event::BreakerTripped { reason, until: 0, draining: true, actor: Address::ZERO }]);
+                assert_eq!(
+                    tripped,
+                    [Event::BreakerTripped { reason, until: None, draining: true, actor: Address::ZERO }]
+                );
                 let breaker = world.state.global().breaker.unwrap();
-                assert_eq!((breaker.since, breaker.until, breaker.reason), (*height, 0, reason));
+                assert_eq!((breaker.since, breaker.until, breaker.reason), (*height, None, reason));
                 trips.push(*height);
             }
         }
@@ -1119,7 +1141,8 @@ fn enough_rollbacks_in_a_window_open_the_breaker() {
 
 #[test]
 fn rollbacks_count_while_the_breaker_is_open_and_only_those_of_the_guard() {
-    let mut world = World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: 3, breaker_window: 50 });
+    let mut world =
+        World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: NonZeroU32::new(3), breaker_window: 50 });
     world.run(1, ADMIN, &[create("f"), create("g"), create("h"), create("i")]);
     world.run(2, OPERATOR, &[canary("f", 5), canary("g", 5), canary("h", 5), canary("i", 5)]);
     world.run(3, GUARDIAN, &[rollback("f")]);
@@ -1137,7 +1160,8 @@ fn rollbacks_count_while_the_breaker_is_open_and_only_those_of_the_guard() {
     world.run(10, REPORTER, &[bad_report("f")]);
     assert!(world.state.global().breaker.unwrap().draining);
     // Drained features do not count.
-    let mut world = World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: 3, breaker_window: 50 });
+    let mut world =
+        World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: NonZeroU32::new(3), breaker_window: 50 });
     world.run(1, ADMIN, &[create("f"), create("g")]);
     world.run(2, OPERATOR, &[canary("f", 5), canary("g", 5)]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
@@ -1153,7 +1177,7 @@ fn a_trip_drains_from_the_next_block_on() {
     world.run(2, OPERATOR, &[canary("b", 5), canary("c", 5), rollout("c", 50), enable("d"), canary("a", 5)]);
     let outcome = world.at(6, vec![tx(GUARDIAN, &[trip(0, true)]), tx(REPORTER, &[report("b", 1, 0)])]);
     assert_eq!(outcome.receipts, [Receipt::Ok, Receipt::Ok]);
-    let open = Event::BreakerTripped { reason: Reason::ConsensusFailure, until: 0, draining: true, actor: GUARDIAN };
+    let open = Event::BreakerTripped { reason: Reason::ConsensusFailure, until: None, draining: true, actor: GUARDIAN };
     assert_eq!(outcome.events, [open]);
     assert_eq!(world.stands("b"), (Status::Canary, 5), "nothing is drained in the block of the trip");
     // At 7 the step of c is due, but parked; a, b, c go in name order, d is enabled and stays.
@@ -1210,7 +1234,7 @@ fn draining_shares_its_budget_with_due_work() {
         (6, 1, vec![5, 1], 5),
         (7, 1, vec![6], 4),
     ] {
-        let params = Params { max_due_per_block: budget, breaker_rollbacks: 0, breaker_window: 0 };
+        let params = Params { max_due_per_block: budget, breaker_rollbacks: None, breaker_window: 0 };
         let mut world = World::with_params(params);
         let names = ["a", "b", "c", "d", "e", "f"];
         world.run(1, ADMIN, &names.map(create));
@@ -1246,7 +1270,7 @@ fn what_due_work_has_rolled_back_is_not_drained_again() {
 /// nothing to do and no budget left.
 #[test]
 fn draining_ends_when_nothing_is_active() {
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: 0, breaker_window: 0 });
+    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
     world.run(1, ADMIN, &[create("a"), create("b"), create("c")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5), schedule(4, vec![enable("c")])]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
@@ -1262,7 +1286,7 @@ fn draining_ends_when_nothing_is_active() {
     assert_eq!(world.block(2, vec![]).events, [Event::BreakerDrained]);
     assert_eq!(world.block(3, vec![]).events, []);
     // Reset while draining: nothing more is drained.
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: 0, breaker_window: 0 });
+    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
     world.run(1, ADMIN, &[create("a"), create("b")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5)]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
@@ -1286,7 +1310,7 @@ fn the_breaker_expires_at_its_height() {
     assert_eq!(names, ["breaker_closed", "stepped", "status_changed"], "closed before the due work");
     assert_eq!(outcome.events[0], Event::BreakerClosed { by: BreakerClosedBy::Expiry });
     // A breaker that still drains does not expire; it does in the block after the drain has ended.
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: 0, breaker_window: 0 });
+    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
     world.run(1, ADMIN, &[create("a"), create("b"), create("c")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5), canary("c", 5)]);
     world.run(3, GUARDIAN, &[trip(4, true)]);
@@ -1360,7 +1384,7 @@ fn scheduled_commands_run_in_order_as_their_scheduler() {
 
 #[test]
 fn a_backlog_is_worked_off_in_order() {
-    let mut world = World::with_params(Params { max_due_per_block: 3, breaker_rollbacks: 0, breaker_window: 0 });
+    let mut world = World::with_params(Params { max_due_per_block: 3, breaker_rollbacks: None, breaker_window: 0 });
     world.run(1, ADMIN, &[create("f"), create_with("g", steps_every(4)), create_with("h", steps_every(5))]);
     world.run(2, OPERATOR, &[canary("g", 5), rollout("g", 90), canary("h", 5), rollout("h", 90)]);
     // Eight entries, ids 1 to 8, due at 6 and 5; steps of g and h due at 6 and 7.
@@ -1406,7 +1430,7 @@ fn a_backlog_is_worked_off_in_order() {
 
 #[test]
 fn an_entry_of_a_backlog_can_be_cancelled() {
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: 0, breaker_window: 0 });
+    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
     world.run(1, ADMIN, &[create("f")]);
     world.run(2, OPERATOR, &vec![schedule(4, vec![enable("f")]); 3]);
     world.advance(4);
@@ -1440,7 +1464,7 @@ fn a_due_step_that_was_removed_meanwhile_is_skipped_and_not_counted() {
         ("started again", vec![disable("a"), canary("a", 1), rollout("a", 9)], vec!["b"]),
         ("neither", vec![set_override("a", USER, true)], vec!["a"]),
     ] {
-        let mut world = World::with_params(Params { max_due_per_block: 2, breaker_rollbacks: 0, breaker_window: 0 });
+        let mut world = World::with_params(Params { max_due_per_block: 2, breaker_rollbacks: None, breaker_window: 0 });
         world.run(1, ADMIN, &["a", "b", "c"].map(|feature| create_with(feature, steps_every(5))));
         for feature in ["a", "b", "c"] {
             world.run(world.tip() + 1, OPERATOR, &[set_override(feature, USER, false)]);
@@ -1461,7 +1485,7 @@ fn a_due_step_that_was_removed_meanwhile_is_skipped_and_not_counted() {
 
 #[test]
 fn parked_steps_are_neither_due_nor_counted_while_the_breaker_is_open() {
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: 0, breaker_window: 0 });
+    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
     world.run(1, ADMIN, &["a", "b"].map(|feature| create_with(feature, steps_every(3))));
     world.run(2, OPERATOR, &["a", "b"].map(|feature| canary(feature, 5)));
     world.run(3, OPERATOR, &["a", "b"].map(|feature| rollout(feature, 90)));
@@ -1496,7 +1520,11 @@ fn a_scheduled_step_and_the_automatic_one_are_one() {
 /// A ledger with everything that falls due: steps of several intervals, one held, one parked for
 /// ever, scheduled entries, a backlog, a breaker that drains and expires.
 fn busy(max_due: u32) -> World {
-    let mut world = World::with_params(Params { max_due_per_block: max_due, breaker_rollbacks: 2, breaker_window: 30 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: max_due,
+        breaker_rollbacks: NonZeroU32::new(2),
+        breaker_window: 30,
+    });
     let held = Policy { step_min_operations: 5, ..Policy::default() };
     world.run(
         1,

@@ -6,11 +6,13 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use coalmine_core::query;
 use coalmine_core::{
-    ARM_REQUESTS_MAX, Block, Command, Counts, Decode, Deployment, Encode, Event, Gate, Hold, Key, LoadState, Name,
+    ARM_REQUESTS_MAX, Block, Bps, Command, Counts, Decode, Deployment, Encode, Event, Gate, Hold, Key, LoadState, Name,
     OnComplete, Params, Payload, Plan, Plugin, PluginReason, PluginVersion, Receipt, Reject, Stage, State, Strategy,
     Terms,
 };
@@ -31,7 +33,12 @@ fn any_stages(random: &mut Random) -> Vec<Stage> {
     let stage = |_| {
         share_bps += 1 + u16::try_from(random.below(2_500)).unwrap();
         let blocks = 1 + u32::try_from(random.below(4)).unwrap();
-        Stage { share_bps, blocks, min_requests: random.below(3) * 5, gate: random.pick(&gates) }
+        Stage {
+            share_bps: Bps::new(share_bps).unwrap(),
+            blocks,
+            min_requests: random.below(3) * 5,
+            gate: random.pick(&gates),
+        }
     };
     (0..count).map(stage).collect()
 }
@@ -40,13 +47,13 @@ fn any_deploy(random: &mut Random, plugin: &str, version: &str) -> Command {
     let stages = any_stages(random);
     let blocks: u32 = stages.iter().map(|stage| stage.blocks).sum();
     let terms = Terms {
-        error_threshold_bps: random.pick(&[0, 1_000, 5_000, 10_000]),
-        success_threshold_bps: random.pick(&[0, 0, 9_000]),
+        error_threshold_bps: Bps::new(random.pick(&[0, 1_000, 5_000, 10_000])).unwrap(),
+        success_threshold_bps: Bps::new(random.pick(&[0, 0, 9_000])).unwrap(),
         min_requests: random.pick(&[0, 1, 10]),
-        max_blocks: random.pick(&[0, blocks + 1, 4 * blocks]),
+        max_blocks: random.pick(&[None, NonZeroU32::new(blocks + 1), NonZeroU32::new(4 * blocks)]),
         auto_promote: !random.one_in(3),
         auto_rollback: !random.one_in(3),
-        regression_z_centi: random.pick(&[0, 100, 200]),
+        regression_z_centi: NonZeroU16::new(random.pick(&[0, 100, 200])),
     };
     let on_complete = random.pick(OnComplete::ALL);
     deploy(plugin, version, Strategy::Custom { on_complete, stages }, terms)
@@ -259,13 +266,13 @@ fn breaks_a_rule(deployment: &Deployment) -> bool {
     let enough = u128::from(terms.min_requests.max(1));
     let exceeds = |requests: u64, errors: u64| {
         let (requests, errors) = (u128::from(requests), u128::from(errors));
-        requests >= enough && errors * 10_000 > u128::from(terms.error_threshold_bps) * requests
+        requests >= enough && errors * 10_000 > u128::from(terms.error_threshold_bps.get()) * requests
     };
     let Deployment { canary, production, .. } = deployment;
     let both = u128::from(canary.requests.min(production.requests)) >= enough;
     exceeds(canary.requests, canary.errors)
         || exceeds(deployment.stage_requests, deployment.stage_errors)
-        || (terms.regression_z_centi != 0 && both && is_regression(canary, production, terms.regression_z_centi))
+        || terms.regression_z_centi.is_some_and(|z| both && is_regression(canary, production, z.get()))
 }
 
 #[test]
@@ -338,7 +345,7 @@ fn whatever_is_done_to_plugins() {
 fn a_rollout_moves_units_once() {
     let mut world = World::new();
     world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
-    let strategy = Strategy::Rolling { initial_bps: 400, increment_bps: 700, increment_blocks: 2 };
+    let strategy = Strategy::Rolling { initial_bps: Bps::new(400).unwrap(), increment_bps: 700, increment_blocks: 2 };
     world.next(&[deploy("p", "2.0.0", strategy, EASY)]);
     let handle = world.state.resolve_plugin(&name("p")).unwrap();
     let new = version("2.0.0");
@@ -448,7 +455,7 @@ fn deployed() -> World {
 fn with_arms(world: &World, canary: Counts, production: Counts, centi: u16) -> World {
     let key = Key::Deployment(name("p")).to_bytes();
     let mut deployment = Deployment::from_bytes(&world.records.0[&key]).unwrap();
-    let terms = Terms { regression_z_centi: centi, min_requests: 1, ..EASY };
+    let terms = Terms { regression_z_centi: NonZeroU16::new(centi), min_requests: 1, ..EASY };
     let plan = Plan::compile(&custom(deployment.plan.stages()), &terms).unwrap();
     deployment.plan = Arc::new(plan);
     (deployment.canary, deployment.production) = (canary, production);
@@ -602,7 +609,7 @@ fn a_transaction_that_fails_undoes_everything() {
     let mut undone = BTreeSet::new();
     for seed in 200..216 {
         let mut random = Random(seed);
-        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: 3, breaker_window: 4 };
+        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(3), breaker_window: 4 };
         let mut world = World::with_params(params);
         world.block(1, any_beginning(&mut random));
         for height in 2..=40 {
@@ -643,7 +650,11 @@ fn a_transaction_that_fails_undoes_everything() {
 fn advancing_equals_empty_blocks() {
     for seed in 300..306 {
         let mut random = Random(seed);
-        let mut world = World::with_params(Params { max_due_per_block: 2, breaker_rollbacks: 3, breaker_window: 9 });
+        let mut world = World::with_params(Params {
+            max_due_per_block: 2,
+            breaker_rollbacks: NonZeroU32::new(3),
+            breaker_window: 9,
+        });
         world.block(1, any_beginning(&mut random));
         for _ in 0..12 {
             let report = any_report(&mut random, &world.state);

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use coalmine_core::{
-    Command, Constraint, Counts, LoadState, Name, Payload, Receipt, Reject, Stage, State, Terms, Version, VersionStatus,
+    Bps, Command, Constraint, Counts, LoadState, Name, Payload, Receipt, Reject, Stage, State, Terms, Version,
+    VersionStatus,
 };
 use serde_json::Value;
 
@@ -620,15 +621,19 @@ fn run_canary_op(world: &mut World, seconds: &mut u32, op: &Value) -> Result<(),
             let initial = bps(&config["initial_percent"], 100.0, 500);
             let period = u32::try_from(config["observation_period_s"].as_u64().unwrap_or(0)).unwrap();
             let min_requests = config["min_requests"].as_u64().unwrap_or(0);
+            if Bps::new(initial).is_err() {
+                // No strategy can hold it; the bytes are refused so, as `plugins.rs` shows.
+                return agree(refused(Reject::InvalidPlan));
+            }
             let stage = Stage { min_requests, ..stage(initial, (period * SECOND).max(1)) };
             let terms = Terms {
-                error_threshold_bps: bps(&config["error_threshold"], 1.0, 0),
-                success_threshold_bps: bps(&config["success_threshold"], 1.0, 0),
+                error_threshold_bps: Bps::new(bps(&config["error_threshold"], 1.0, 0)).unwrap(),
+                success_threshold_bps: Bps::new(bps(&config["success_threshold"], 1.0, 0)).unwrap(),
                 min_requests: min_requests.max(1),
-                max_blocks: 0,
+                max_blocks: None,
                 auto_promote: config["auto_promote"].as_bool().unwrap_or(false),
                 auto_rollback: config["auto_rollback"].as_bool().unwrap_or(false),
-                regression_z_centi: 0,
+                regression_z_centi: None,
             };
             let height = world.tip() + 1;
             let bytes = deploy_bytes(plugin, text(op, "version"), &custom(&[stage]), &terms);

@@ -5,10 +5,13 @@
 //! and state agree.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU16;
+use std::num::NonZeroU32;
 
 use coalmine_core::{
-    Address, Block, Command, CommandKind, Encode, Event, Gate, Height, Held, Hold, Lack, LoadState, OnComplete, Params,
-    Payload, PluginAction, PluginReason, Receipt, Reject, Stage, Strategy, StrategyKind, Terms, VersionStatus, Writer,
+    Address, Block, Bps, Command, CommandKind, Encode, Event, Gate, Height, Held, Hold, Lack, LoadState, OnComplete,
+    Params, Payload, PluginAction, PluginReason, Receipt, Reject, Stage, Strategy, StrategyKind, Terms, VersionStatus,
+    Writer,
 };
 
 use crate::common::plugins::*;
@@ -144,7 +147,7 @@ fn bring_hold(hold: Hold, at: At) -> (World, Vec<Command>) {
     let blocks = if ends && gate != Gate::Health { 2 } else { 1_000 };
     let strategy = custom(&[Stage { gate, ..stage(1_000, blocks) }]);
     let terms = Terms {
-        error_threshold_bps: 0,
+        error_threshold_bps: Bps::ZERO,
         auto_promote: hold != Hold::Completed,
         auto_rollback: hold != Hold::PausedByRule,
         ..EASY
@@ -360,7 +363,7 @@ fn raw_deploy(plugin: &str, version: &str, strategy: Strategy, terms: Terms) -> 
 }
 
 fn ab(share_bps: u16, duration_blocks: u32) -> Strategy {
-    Strategy::AbTest { share_bps, duration_blocks }
+    Strategy::AbTest { share_bps: Bps::new(share_bps).unwrap(), duration_blocks }
 }
 
 struct Refusal {
@@ -526,7 +529,6 @@ fn bad_commands() -> Vec<(&'static str, Address, Vec<u8>, Reject)> {
         ("no stage", shares(&[])),
         ("33 stages", shares(&[(1, 1); 33])),
         ("falling shares", shares(&[(2, 1), (1, 1)])),
-        ("a share above all", shares(&[(10_001, 1)])),
         ("a last share of none", shares(&[(0, 1)])),
         ("a stage of no blocks", shares(&[(1, 1), (2, 0)])),
         ("an A/B test of no blocks", ab(1, 0)),
@@ -537,17 +539,28 @@ fn bad_commands() -> Vec<(&'static str, Address, Vec<u8>, Reject)> {
         ("a canary above its maximum", canary_of(3, 1, 1, 2, 1)),
         ("a canary that does not grow", canary_of(1, 0, 1, 2, 1)),
         ("a canary of no blocks", canary_of(1, 1, 0, 2, 1)),
-        ("a canary above all", canary_of(1, 10_000, 1, 10_001, 1)),
         ("a canary of 33 stages", canary_of(1, 1, 1, 33, 1)),
-        ("rolling from none", Strategy::Rolling { initial_bps: 0, increment_bps: 1, increment_blocks: 1 }),
+        ("rolling from none", Strategy::Rolling { initial_bps: Bps::ZERO, increment_bps: 1, increment_blocks: 1 }),
     ] {
         rows.push((what, OPERATOR, raw_deploy("p", "2.0.0", strategy, EASY), InvalidPlan));
     }
+    // Shares and rates above the whole, which no strategy can hold: the last byte of a 10 000 is raised.
+    let full = Terms { success_threshold_bps: Bps::FULL, error_threshold_bps: Bps::ZERO, ..EASY };
+    for (what, strategy, terms) in [
+        ("a share above all", shares(&[(10_000, 1)]), Terms { error_threshold_bps: Bps::ZERO, ..EASY }),
+        ("a canary above all", canary_of(1, 9_999, 1, 10_000, 1), Terms { error_threshold_bps: Bps::ZERO, ..EASY }),
+        ("an error rate above all", shares(&[(1, 1)]), EASY),
+        ("a success rate above all", shares(&[(1, 1)]), full),
+    ] {
+        let mut bytes = raw_deploy("p", "2.0.0", strategy, terms);
+        let places: Vec<usize> = (1..bytes.len()).filter(|at| bytes[at - 1..=*at] == [0x27, 0x10]).collect();
+        let [at] = places[..] else { panic!("{what}: {places:?}") };
+        bytes[at] += 1;
+        rows.push((what, OPERATOR, bytes, InvalidPlan));
+    }
     for (what, terms) in [
-        ("an error rate above all", Terms { error_threshold_bps: 10_001, ..EASY }),
-        ("a success rate above all", Terms { success_threshold_bps: 10_001, ..EASY }),
-        ("a deadline in the last stage", Terms { max_blocks: 9, ..EASY }),
-        ("a deadline at its end", Terms { max_blocks: 10, ..EASY }),
+        ("a deadline in the last stage", Terms { max_blocks: NonZeroU32::new(9), ..EASY }),
+        ("a deadline at its end", Terms { max_blocks: NonZeroU32::new(10), ..EASY }),
     ] {
         rows.push((what, OPERATOR, raw_deploy("p", "2.0.0", ab(1, 10), terms), InvalidPlan));
     }
@@ -611,7 +624,13 @@ fn canary_of(
     max_bps: u16,
     observation_blocks: u32,
 ) -> Strategy {
-    Strategy::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks }
+    Strategy::Canary {
+        initial_bps: Bps::new(initial_bps).unwrap(),
+        increment_bps,
+        increment_blocks,
+        max_bps: Bps::new(max_bps).unwrap(),
+        observation_blocks,
+    }
 }
 
 #[test]
@@ -670,7 +689,11 @@ fn the_largest_commands_are_accepted() {
         ("config", ADMIN, RawRegister { config_len: 4_096, ..RAW }.bytes()),
         ("stages", OPERATOR, raw_deploy("p", "2.0.0", custom(&stages), EASY)),
         ("stages of a canary", OPERATOR, raw_deploy("p", "2.0.0", canary_of(1, 1, 1, 32, 1), EASY)),
-        ("a deadline behind the end", OPERATOR, raw_deploy("p", "2.0.0", ab(1, 10), Terms { max_blocks: 11, ..EASY })),
+        (
+            "a deadline behind the end",
+            OPERATOR,
+            raw_deploy("p", "2.0.0", ab(1, 10), Terms { max_blocks: NonZeroU32::new(11), ..EASY }),
+        ),
         (
             "all thresholds",
             OPERATOR,
@@ -678,7 +701,12 @@ fn the_largest_commands_are_accepted() {
                 "p",
                 "2.0.0",
                 ab(10_000, 1),
-                Terms { success_threshold_bps: 10_000, regression_z_centi: u16::MAX, min_requests: u64::MAX, ..EASY },
+                Terms {
+                    success_threshold_bps: Bps::FULL,
+                    regression_z_centi: NonZeroU16::new(u16::MAX),
+                    min_requests: u64::MAX,
+                    ..EASY
+                },
             ),
         ),
         ("versions", ADMIN, max_versions(64).to_bytes()),
@@ -832,7 +860,8 @@ fn defaults(strategy: &Strategy) -> Terms {
 #[test]
 fn each_strategy_succeeds_and_fails() {
     let canary = || canary_of(1_000, 2_000, 5, 4_000, 8);
-    let rolling = || Strategy::Rolling { initial_bps: 5_000, increment_bps: 5_000, increment_blocks: 5 };
+    let rolling =
+        || Strategy::Rolling { initial_bps: Bps::new(5_000).unwrap(), increment_bps: 5_000, increment_blocks: 5 };
     let blue_green = || Strategy::BlueGreen { health_blocks: 5, bake_blocks: 4 };
     let gates = || {
         let manual = Stage { gate: Gate::Manual, ..stage(100, 3) };
@@ -952,11 +981,11 @@ fn each_strategy_succeeds_and_fails() {
 #[test]
 fn a_tie_at_every_threshold() {
     let one = |blocks| custom(&[stage(1_000, blocks)]);
-    let errors = Terms { error_threshold_bps: 100, min_requests: 100, ..EASY };
-    let success = Terms { success_threshold_bps: 9_900, ..EASY };
-    let z = Terms { regression_z_centi: 200, min_requests: 2, ..EASY };
-    let z_higher = Terms { regression_z_centi: 201, ..z };
-    let deadline = Terms { max_blocks: 6, auto_promote: false, ..EASY };
+    let errors = Terms { error_threshold_bps: Bps::new(100).unwrap(), min_requests: 100, ..EASY };
+    let success = Terms { success_threshold_bps: Bps::new(9_900).unwrap(), ..EASY };
+    let z = Terms { regression_z_centi: NonZeroU16::new(200), min_requests: 2, ..EASY };
+    let z_higher = Terms { regression_z_centi: NonZeroU16::new(201), ..z };
+    let deadline = Terms { max_blocks: NonZeroU32::new(6), auto_promote: false, ..EASY };
     let requests = || custom(&[Stage { min_requests: 10, ..stage(1_000, 5) }]);
     let gated = || custom(&[Stage { gate: Gate::Health, ..stage(1_000, 5) }]);
     let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
@@ -998,7 +1027,14 @@ fn a_tie_at_every_threshold() {
             20,
             &["15 p stage_held success_rate 101/10000"],
         ),
-        story("no requests are a success", one(5), Terms { success_threshold_bps: 10_000, ..EASY }, vec![], 20, kept),
+        story(
+            "no requests are a success",
+            one(5),
+            Terms { success_threshold_bps: Bps::FULL, ..EASY },
+            vec![],
+            20,
+            kept,
+        ),
         story("just enough requests for the stage", requests(), EASY, vec![(12, new(10, 0))], 20, kept),
         story(
             "one too few",
@@ -1069,20 +1105,26 @@ fn a_tie_at_every_threshold() {
 
 #[test]
 fn verdicts_with_their_figures() {
-    let terms = Terms { success_threshold_bps: 9_000, min_requests: 2, auto_promote: true, ..EASY };
+    let terms = Terms { success_threshold_bps: Bps::new(9_000).unwrap(), min_requests: 2, auto_promote: true, ..EASY };
     let z = |centi| Terms { regression_z_centi: centi, ..terms };
-    let none_fails = Terms { success_threshold_bps: 10_000, ..z(1) };
+    let none_fails = Terms { success_threshold_bps: Bps::FULL, ..z(NonZeroU16::new(1)) };
     // Requests and errors of the new version and the old one.
     type Row = (&'static str, Terms, (u32, u32), (u32, u32), &'static [&'static str]);
     let rows: [Row; 10] = [
         (
             "|z| exactly there: the new one",
-            z(200),
+            z(NonZeroU16::new(200)),
             (2, 0),
             (2, 2),
             &["15 p concluded 2.0.0 canary 0/2 2/2 200", "15 p promoted 1.0.0 2.0.0"],
         ),
-        ("|z| a hundredth short", z(201), (2, 0), (2, 2), &["15 p concluded 2.0.0 inconclusive 0/2 2/2 201"]),
+        (
+            "|z| a hundredth short",
+            z(NonZeroU16::new(201)),
+            (2, 0),
+            (2, 2),
+            &["15 p concluded 2.0.0 inconclusive 0/2 2/2 201"],
+        ),
         (
             "off means 1.96",
             terms,
@@ -1098,7 +1140,13 @@ fn verdicts_with_their_figures() {
             &["15 p concluded 2.0.0 inconclusive 0/100 3/100 196"],
         ),
         ("the old one", terms, (100, 4), (100, 0), &["15 p concluded 2.0.0 production 4/100 0/100 196"]),
-        ("no difference", z(1), (100, 4), (200, 8), &["15 p concluded 2.0.0 inconclusive 4/100 8/200 1"]),
+        (
+            "no difference",
+            z(NonZeroU16::new(1)),
+            (100, 4),
+            (200, 8),
+            &["15 p concluded 2.0.0 inconclusive 4/100 8/200 1"],
+        ),
         (
             "nothing told",
             Terms { min_requests: 0, ..terms },
@@ -1116,7 +1164,7 @@ fn verdicts_with_their_figures() {
         ),
         (
             "good as asked",
-            z(1),
+            z(NonZeroU16::new(1)),
             (100, 10),
             (100, 50),
             &["15 p concluded 2.0.0 canary 10/100 50/100 1", "15 p promoted 1.0.0 2.0.0"],
@@ -1142,7 +1190,7 @@ fn a_lack_is_told_once_in_each_stage_and_looked_at_after_a_report() {
         let stages = [1_000, 2_000].map(|share| Stage { min_requests: 10, ..stage(share, 3) });
         custom(&stages)
     };
-    let terms = Terms { success_threshold_bps: 9_000, ..EASY };
+    let terms = Terms { success_threshold_bps: Bps::new(9_000).unwrap(), ..EASY };
     let manual = || custom(&[Stage { min_requests: 10, gate: Gate::Manual, ..stage(1_000, 3) }]);
     let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
     check(vec![
@@ -1195,7 +1243,7 @@ fn a_lack_is_told_once_in_each_stage_and_looked_at_after_a_report() {
         story(
             "a verdict asks for nothing",
             concluding(&[Stage { min_requests: 10, ..stage(1_000, 3) }]),
-            Terms { success_threshold_bps: 10_000, ..EASY },
+            Terms { success_threshold_bps: Bps::FULL, ..EASY },
             vec![(12, new(1, 1))],
             20,
             &["13 p concluded 2.0.0 inconclusive 1/1 0/0 196"],
@@ -1216,7 +1264,7 @@ fn holds_and_the_clock() {
     let one = |blocks| custom(&[stage(1_000, blocks)]);
     let gated = |blocks| custom(&[Stage { gate: Gate::Health, ..stage(0, blocks) }, stage(1_000, 2)]);
     let by_hand = Terms { auto_promote: false, ..EASY };
-    let patient = Terms { error_threshold_bps: 100, auto_rollback: false, ..EASY };
+    let patient = Terms { error_threshold_bps: Bps::new(100).unwrap(), auto_rollback: false, ..EASY };
     let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
     let manual = "p paused manual 0/0 0/0 0";
     assert_eq!(play(one(9), EASY, &[(11, pause("p"))], 12).1, [format!("11 {manual}")]);
@@ -1240,7 +1288,7 @@ fn holds_and_the_clock() {
         story(
             "a deadline heeds no pause",
             one(5),
-            Terms { max_blocks: 8, auto_rollback: false, ..EASY },
+            Terms { max_blocks: NonZeroU32::new(8), auto_rollback: false, ..EASY },
             vec![(12, pause("p")), (18, resume("p"))],
             30,
             &[
@@ -1252,7 +1300,7 @@ fn holds_and_the_clock() {
         story(
             "a deadline comes before everything else that is due",
             one(5),
-            Terms { max_blocks: 6, ..EASY },
+            Terms { max_blocks: NonZeroU32::new(6), ..EASY },
             vec![(12, pause("p")), (15, resume("p"))],
             30,
             &[
@@ -1378,7 +1426,7 @@ fn holds_and_the_clock() {
         story(
             "no hold hides a broken rule: a complete plan is rolled back",
             one(5),
-            Terms { error_threshold_bps: 100, ..by_hand },
+            Terms { error_threshold_bps: Bps::new(100).unwrap(), ..by_hand },
             vec![(20, new(1, 1))],
             30,
             &["15 p waiting completed", "20 p deployment_rolled_back 2.0.0 error_rate 1/1 0/0 100 by itself"],
@@ -1420,7 +1468,7 @@ fn a_resume_at_the_last_gate_completes() {
         story(
             "and is too late behind a deadline that an open breaker has hidden",
             custom(&[gate]),
-            Terms { max_blocks: 6, ..EASY },
+            Terms { max_blocks: NonZeroU32::new(6), ..EASY },
             &[(14, trip(0, false)), (20, Command::ResetBreaker), (20, resume("p"))],
             30,
             &[
@@ -1507,7 +1555,7 @@ fn the_history_tells_share_duration_reason_and_actor() {
         ],
     );
 
-    let terms = Terms { error_threshold_bps: 0, auto_rollback: false, ..EASY };
+    let terms = Terms { error_threshold_bps: Bps::ZERO, auto_rollback: false, ..EASY };
     let (world, _) = play(stages.clone(), terms, &[(12, new(1, 1)), (13, roll_back("p"))], 20);
     check(
         "paused by a rule and rolled back",
@@ -1519,7 +1567,7 @@ fn the_history_tells_share_duration_reason_and_actor() {
         ],
     );
 
-    let terms = Terms { error_threshold_bps: 0, ..EASY };
+    let terms = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
     let (world, _) = play(stages, terms, &[(12, new(1, 1)), (20, register("p", "2.0.0"))], 20);
     check(
         "rolled back by itself and registered again",
@@ -1605,12 +1653,15 @@ fn a_failed_version_registered_again_is_a_new_one() {
     world.next(&[deploy_slowly("p", "2.0.0"), new(10, 3), roll_back("p"), new(5, 0)]);
     let record = |world: &World| world.state.plugin_version(&name("p"), &version("2.0.0")).unwrap().clone();
     let old_record = record(&world);
-    assert_eq!((old_record.counts.requests, old_record.counts.errors, old_record.reported), (15, 3, 2));
+    assert_eq!(
+        (old_record.counts.requests, old_record.counts.errors, old_record.reported),
+        (15, 3, NonZeroU32::new(2))
+    );
     let mut again = manifest(&[("q", "^1")]);
     again.config = vec![1, 2, 3];
     world.all_at(9, &[register_with("p", "2.0.0+again", again.clone())]);
     let new_record = record(&world);
-    assert_eq!((new_record.registered, new_record.reported, new_record.counts), (9, 0, Default::default()));
+    assert_eq!((new_record.registered, new_record.reported, new_record.counts), (9, None, Default::default()));
     assert_eq!((new_record.version.to_string().as_str(), &*new_record.manifest), ("2.0.0+again", &again));
     assert_eq!(world.plugin("p").versions, 2);
 }
@@ -1666,9 +1717,9 @@ fn automatic_rollbacks_of_deployments_open_the_breaker() {
     // The terms and the command behind the deployment; what it is rolled back for; the reason of the breaker.
     let long = || custom(&[stage(1_000, 1_000)]);
     let gate = || custom(&[Stage { gate: Gate::Health, ..stage(1_000, 5) }]);
-    let strict = Terms { error_threshold_bps: 0, ..EASY };
-    let z = Terms { regression_z_centi: 200, ..EASY };
-    let late = Terms { max_blocks: 1_001, ..EASY };
+    let strict = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
+    let z = Terms { regression_z_centi: NonZeroU16::new(200), ..EASY };
+    let late = Terms { max_blocks: NonZeroU32::new(1_001), ..EASY };
     type Row = (&'static str, Strategy, Terms, Vec<Command>, Height, Option<&'static str>);
     let rows: [Row; 7] = [
         ("error rate", long(), strict, vec![new(1, 1)], 3, Some("error_rate")),
@@ -1680,7 +1731,7 @@ fn automatic_rollbacks_of_deployments_open_the_breaker() {
         ("paused only", long(), Terms { auto_rollback: false, ..strict }, vec![new(1, 1)], 3, None),
     ];
     for (what, strategy, terms, commands, end, reason) in rows {
-        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: 1, breaker_window: 100 };
+        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 100 };
         let mut world = World::with_params(params);
         world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
         world.next(&[deploy("p", "2.0.0", strategy, terms)]);
@@ -1756,12 +1807,13 @@ fn a_deployment_that_due_work_has_rolled_back_is_not_drained_again() {
 
 #[test]
 fn a_breaker_that_due_work_opens_stops_it_and_drains_from_the_next_block_on() {
-    let params = Params { max_due_per_block: 1_000, breaker_rollbacks: 1, breaker_window: 9 };
+    let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 9 };
     let mut world = World::with_params(params);
     for plugin in ["a", "b", "c"] {
         world.next(&[register(plugin, "1.0.0"), register(plugin, "2.0.0")]);
     }
-    let brief = |plugin| deploy(plugin, "2.0.0", custom(&[stage(1, 3)]), Terms { max_blocks: 4, ..EASY });
+    let brief =
+        |plugin| deploy(plugin, "2.0.0", custom(&[stage(1, 3)]), Terms { max_blocks: NonZeroU32::new(4), ..EASY });
     world.all_at(10, &[brief("a"), brief("b"), brief("c"), auto_load(true)]);
     world.all_at(11, &[pause("a"), pause("b"), pause("c")]);
     world.all_at(13, &[register("d", "1.0.0")]);
@@ -1784,8 +1836,8 @@ fn a_breaker_that_due_work_opens_stops_it_and_drains_from_the_next_block_on() {
 #[test]
 fn an_open_breaker_parks_looks_and_loads() {
     let mut world = three(false);
-    let lenient = Terms { max_blocks: 4, ..EASY };
-    let strict = Terms { error_threshold_bps: 0, ..EASY };
+    let lenient = Terms { max_blocks: NonZeroU32::new(4), ..EASY };
+    let strict = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
     let brief = || custom(&[stage(1, 3)]);
     world.next(&[deploy("a", "2.0.0", brief(), lenient), deploy("b", "2.0.0", brief(), EASY)]);
     world.next(&[deploy("c", "2.0.0", brief(), strict), auto_load(true), register("d", "1.0.0"), trip(20, false)]);
@@ -1912,7 +1964,7 @@ fn a_deployment_keeps_what_it_started_with() {
     world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
     world.all_at(10, &[deploy("p", "2.0.0", strategy, terms), old(3, 1), new(2, 1)]);
     let deployment = world.deployment("p").unwrap();
-    assert_eq!((deployment.salt, deployment.start, deployment.due), (10 << 32 | 1, 10, 70));
+    assert_eq!((deployment.salt, deployment.start, deployment.due), (10 << 32 | 1, 10, NonZeroU32::new(70)));
     assert_eq!((deployment.canary.requests, deployment.canary.errors), (2, 1));
     assert_eq!((deployment.production.requests, deployment.production.errors), (3, 1));
     assert_eq!((deployment.stage_requests, deployment.stage_errors), (2, 1));
@@ -1922,8 +1974,8 @@ fn a_deployment_keeps_what_it_started_with() {
     for (max_blocks, due) in [(0, 0), (u32::MAX, 0)] {
         let mut world = World::new();
         world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
-        world.all_at(10, &[far(max_blocks)]);
-        assert_eq!(world.deployment("p").unwrap().due, due);
+        world.all_at(10, &[far(NonZeroU32::new(max_blocks))]);
+        assert_eq!(world.deployment("p").unwrap().due, NonZeroU32::new(due));
         world.advance(u32::MAX - 5);
         assert_eq!(world.hold("p"), Some(Hold::Running));
     }
@@ -1938,7 +1990,7 @@ fn a_deployment_keeps_what_it_started_with() {
 fn a_due_pause_does_not_hide_a_deadline_that_has_passed() {
     let mut world = World::new();
     let plan = custom(&[stage(100, 5)]);
-    let terms = Terms { max_blocks: 10, min_requests: 0, ..plan.default_terms() };
+    let terms = Terms { max_blocks: NonZeroU32::new(10), min_requests: 0, ..plan.default_terms() };
     world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), deploy("p", "2.0.0", plan, terms)]);
     let start = world.tip();
     // Parked behind an open breaker beyond its stage and its deadline.

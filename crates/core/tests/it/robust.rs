@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use coalmine_core::query::{self, Entries, Fault};
@@ -404,17 +405,23 @@ fn every_u16_is_tried() {
         dependents: 0,
     }
     .to_bytes();
-    let plan = Plan::compile(&Strategy::AbTest { share_bps: 1, duration_blocks: 1 }, &TERMS).unwrap().to_bytes();
+    let plan = Plan::compile(&Strategy::AbTest { share_bps: Bps::new(1).unwrap(), duration_blocks: 1 }, &TERMS)
+        .unwrap()
+        .to_bytes();
     // A count, one stage of fifteen bytes.
     let terms = 1 + 15;
-    let staged = Event::Staged { plugin: name("p"), stage: 0, share: Bps::default() }.to_bytes();
+    let staged = Event::Staged { plugin: name("p"), stage: 0, share: Bps::ZERO }.to_bytes();
     let failed = Event::LoadFailed { plugin: name("p"), version: version("1.0.0"), code: 0 }.to_bytes();
     let executed = Event::ScheduleExecuted { id: 0, code: 0, index: 0 }.to_bytes();
     let changed = a_plugin_change().to_bytes();
-    let deploy =
-        Command::deploy(name("p"), version("1.0.0"), Strategy::AbTest { share_bps: 1, duration_blocks: 1 }, &TERMS)
-            .unwrap()
-            .to_bytes();
+    let deploy = Command::deploy(
+        name("p"),
+        version("1.0.0"),
+        Strategy::AbTest { share_bps: Bps::new(1).unwrap(), duration_blocks: 1 },
+        &TERMS,
+    )
+    .unwrap()
+    .to_bytes();
     // Tag, lp8 plugin, lp8 version, strategy.
     let (in_strategy, in_terms) = (1 + 2 + 6 + 1, 1 + 2 + 6 + 7);
     let requiring = a_version().to_bytes();
@@ -474,13 +481,13 @@ fn every_u16_is_tried() {
 }
 
 const TERMS: Terms = Terms {
-    error_threshold_bps: 0,
-    success_threshold_bps: 0,
+    error_threshold_bps: Bps::ZERO,
+    success_threshold_bps: Bps::ZERO,
     min_requests: 0,
-    max_blocks: 0,
+    max_blocks: None,
     auto_promote: true,
     auto_rollback: true,
-    regression_z_centi: 0,
+    regression_z_centi: None,
 };
 
 #[test]
@@ -773,9 +780,9 @@ fn limits_of_a_manifest_hold_to_the_byte() {
     }
     // Stages of a custom plan: any number decodes.
     for count in 0..=255_usize {
-        let stage = Stage { share_bps: 1, blocks: 1, min_requests: 0, gate: Gate::Time };
+        let stage = Stage { share_bps: Bps::new(1).unwrap(), blocks: 1, min_requests: 0, gate: Gate::Time };
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage; count] };
-        let terms = Terms { max_blocks: 0, ..strategy.default_terms() };
+        let terms = Terms { max_blocks: None, ..strategy.default_terms() };
         let bytes = deploy_bytes("p", "1.0.0", &strategy, &terms);
         match TxCommand::from_bytes(&bytes).unwrap() {
             TxCommand::Valid(_) => assert!((1..=STAGES_MAX).contains(&count), "{count} stages"),
@@ -844,7 +851,7 @@ fn a_plugin_change() -> PluginChange {
         action: PluginAction::Staged,
         version: version("1.0.0"),
         success: true,
-        share: Bps::default(),
+        share: Bps::ZERO,
         duration: 0,
         reason: PluginReason::None,
         actor: Address::ZERO,
@@ -856,7 +863,7 @@ fn a_version() -> PluginVersion {
         version: version("1.0.0"),
         status: VersionStatus::Loading,
         registered: 1,
-        reported: 0,
+        reported: None,
         counts: Counts::default(),
         manifest: Manifest::of_code(Hash([7; 32])).into(),
     }
@@ -875,7 +882,7 @@ fn a_deployment() -> Deployment {
         stage: 0,
         stage_height: 1,
         start: 1,
-        due: 0,
+        due: None,
         salt: 1,
         plan: Plan::compile(&strategy, &strategy.default_terms()).unwrap().into(),
         canary: Counts { requests: 9, errors: 5, latency_sum: 0 },
@@ -1101,7 +1108,8 @@ fn a_genesis_obeys_its_rules() {
 fn a_genesis_that_is_built_obeys_them_too() {
     let build = |chain: &str, roles: &[(Address, Roles)], params: [u32; 3]| {
         let [max_due_per_block, breaker_rollbacks, breaker_window] = params;
-        let params = Params { max_due_per_block, breaker_rollbacks, breaker_window };
+        let params =
+            Params { max_due_per_block, breaker_rollbacks: NonZeroU32::new(breaker_rollbacks), breaker_window };
         let chain = ChainId::new(chain.as_bytes())?;
         Genesis::with_params(chain, roles.iter().copied().collect(), params).map(|_| ())
     };
@@ -1130,7 +1138,8 @@ fn a_genesis_that_is_built_obeys_them_too() {
 
 /// A small ledger with a record of every kind but those of plugins.
 fn rich() -> World {
-    let mut world = World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: 5, breaker_window: 50 });
+    let mut world =
+        World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: NonZeroU32::new(5), breaker_window: 50 });
     world.run(10, ADMIN, &[create_with("a", steps_every(100))]);
     world.run(11, ADMIN, &[create_on("ab", &["a"]), grant(USER, Role::Reporter)]);
     world.run(12, OPERATOR, &[canary("a", 5), rollout("a", 50), set_override("a", USER, true), canary("ab", 1)]);
@@ -1522,7 +1531,7 @@ fn a_contradiction_among_plugins_is_a_fault() {
     let api = || Key::Plugin(name("api"));
     let lib = || Key::Plugin(name("lib"));
     let canary = || Key::Deployment(name("api"));
-    let due = query::deployment(&records, &name("api")).unwrap().unwrap().due;
+    let due = query::deployment(&records, &name("api")).unwrap().unwrap().due.unwrap().get();
     let requiring = |plugins: &[&str]| {
         edit(version_key("web", "1.0.0"), |record: &mut PluginVersion| {
             let requirement = |plugin: &&str| Requirement { plugin: name(plugin), constraint: constraint("*") };
@@ -1570,9 +1579,13 @@ fn a_contradiction_among_plugins_is_a_fault() {
         // The looks.
         ("no look", vec![gone(look(due, "api"))], look(due, "api")),
         ("a look too many", vec![added(look(due + 1, "api"))], look(due + 1, "api")),
-        ("a look at another height", vec![deployment(&|d| d.due += 1)], look(due, "api")),
-        ("a deadline that is not due", vec![deployment(&|d| d.due = 0)], Key::Deployment(name("api"))),
-        ("a look beyond the deadline", vec![deployment(&|d| d.due = u32::MAX)], Key::Deployment(name("api"))),
+        ("a look at another height", vec![deployment(&|d| d.due = NonZeroU32::new(due + 1))], look(due, "api")),
+        ("a deadline that is not due", vec![deployment(&|d| d.due = None)], Key::Deployment(name("api"))),
+        (
+            "a look beyond the deadline",
+            vec![deployment(&|d| d.due = NonZeroU32::new(u32::MAX))],
+            Key::Deployment(name("api")),
+        ),
         ("a look while it is held", vec![deployment(&|d| d.hold = Hold::Paused)], Key::Deployment(name("api"))),
         ("the cohort of another deployment", vec![deployment(&|d| d.salt += 1)], Key::Deployment(name("api"))),
         ("a gate that is none", vec![deployment(&|d| d.healthy = true)], Key::Deployment(name("api"))),
@@ -2041,7 +2054,7 @@ fn counters_saturate() {
     let mut world = World::new();
     let changes = FeatureChanges {
         max_error_rate: Some(10_000),
-        ..policy(Policy { window_blocks: 10, max_invariant_failures: u64::MAX, ..Policy::default() })
+        ..policy(Policy { window_blocks: NonZeroU32::new(10), max_invariant_failures: u64::MAX, ..Policy::default() })
     };
     world.run(1, ADMIN, &[create_with("f", changes)]);
     world.run(2, OPERATOR, &[canary("f", 1)]);
@@ -2143,7 +2156,8 @@ fn rates_are_right_at_the_largest_counts() {
 
 #[test]
 fn the_breaker_counts_to_the_end() {
-    let params = Params { max_due_per_block: u32::MAX, breaker_rollbacks: u32::MAX, breaker_window: u32::MAX };
+    let params =
+        Params { max_due_per_block: u32::MAX, breaker_rollbacks: NonZeroU32::new(u32::MAX), breaker_window: u32::MAX };
     let mut world = World::with_params(params);
     world.run(0, ADMIN, &[create("f")]);
     let mut world = edited::<Global>(&world, Key::Global, |global| global.rollbacks_in_window = u32::MAX - 2);

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use coalmine_core::{
-    Address, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Hold, LoadState, Payload, Receipt, Reject,
-    Role, Roles, Stage, Status, Terms,
+    Address, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Hold, LoadState, Payload, Receipt,
+    Reject, Role, Roles, Stage, Status, Terms,
 };
 
 use crate::common::plugins::*;
@@ -165,7 +165,7 @@ fn bring_hold(world: &mut World, hold: Hold) {
         Hold::Completed | Hold::Dependents => (Gate::Time, 2),
     };
     let terms = Terms {
-        error_threshold_bps: 0,
+        error_threshold_bps: Bps::ZERO,
         auto_promote: hold != Hold::Completed,
         auto_rollback: hold != Hold::PausedByRule,
         ..EASY

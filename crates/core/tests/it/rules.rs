@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
 use coalmine_core::{
@@ -981,7 +982,7 @@ impl Seen {
         ]);
         self.story(&[
             &[set_params(None, Some(1), Some(9))],
-            &gated(Terms { max_blocks: 2, ..EASY }),
+            &gated(Terms { max_blocks: NonZeroU32::new(2), ..EASY }),
             &[trip(0, false)],
             &[Command::ResetBreaker, resume("p")],
         ]);

@@ -17,10 +17,11 @@
 //! `COALMINE_SEARCH_PATH` walks one path: the number of the start, then of the transaction of each height.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use coalmine_core::{
-    Address, Block, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Genesis, Hash, Height, KeyPrefix,
-    Params, Payload, Policy, Receipt, Role, Roles, Stage, Strategy, Terms,
+    Address, Block, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Genesis, Hash, Height,
+    KeyPrefix, Params, Payload, Policy, Receipt, Role, Roles, Stage, Strategy, Terms,
 };
 use coalmine_model::Planted;
 use coalmine_model::support::{Agreed, Lockstep};
@@ -142,20 +143,31 @@ fn plain() -> FeatureChanges {
 }
 
 fn resting() -> FeatureChanges {
-    let policy = Policy { prerequisites: vec![name("f")], min_samples: 2, window_blocks: 2, ..Policy::default() };
+    let policy = Policy {
+        prerequisites: vec![name("f")],
+        min_samples: 2,
+        window_blocks: NonZeroU32::new(2),
+        ..Policy::default()
+    };
     FeatureChanges { min_success_count: Some(0), policy: Some(policy), ..plain() }
 }
 
 /// A stage that ends by itself and one behind a manual gate.
 fn deploy_p() -> Command {
     let stages = [stage(1_000, 1), Stage { gate: Gate::Manual, ..stage(5_000, 1) }];
-    let terms = Terms { error_threshold_bps: 5_000, min_requests: 2, max_blocks: 4, ..EASY };
+    let terms = Terms {
+        error_threshold_bps: Bps::new(5_000).unwrap(),
+        min_requests: 2,
+        max_blocks: NonZeroU32::new(4),
+        ..EASY
+    };
     deploy("p", "2.0.0", custom(&stages), terms)
 }
 
 /// A health gate, and rules that pause.
 fn deploy_lib() -> Command {
-    let terms = Terms { error_threshold_bps: 5_000, auto_promote: false, auto_rollback: false, ..EASY };
+    let terms =
+        Terms { error_threshold_bps: Bps::new(5_000).unwrap(), auto_promote: false, auto_rollback: false, ..EASY };
     deploy("lib", "2.0.0", Strategy::BlueGreen { health_blocks: 2, bake_blocks: 1 }, terms)
 }
 
@@ -277,7 +289,7 @@ fn genesis() -> Genesis {
         (FEEDER, Role::Feeder.into()),
     ]
     .into();
-    let params = Params { breaker_rollbacks: 2, breaker_window: 3, ..Params::default() };
+    let params = Params { breaker_rollbacks: NonZeroU32::new(2), breaker_window: 3, ..Params::default() };
     Genesis::with_params(coalmine_core::ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
 }
 

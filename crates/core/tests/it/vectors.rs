@@ -5,6 +5,7 @@
 //! known here fails.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 
 use coalmine_core::tree::{Change as TreeChange, Tree};
 use coalmine_core::{
@@ -259,7 +260,7 @@ fn global_json(global: &Global) -> Value {
     let (word, draining, since, until, reason, actor) = match breaker {
         None => ("closed", false, 0, 0, "manual", Address::ZERO),
         Some(OpenBreaker { draining, since, until, reason, actor }) => {
-            ("open", *draining, *since, *until, reason.name(), *actor)
+            ("open", *draining, *since, zero(*until), reason.name(), *actor)
         }
     };
     json!({
@@ -267,7 +268,7 @@ fn global_json(global: &Global) -> Value {
         "breaker_draining": draining, "breaker_since": since, "breaker_until": until, "breaker_reason": reason,
         "breaker_actor": actor.to_string(), "next_schedule_id": next_schedule_id,
         "rollback_window_start": rollback_window_start, "rollbacks_in_window": rollbacks_in_window,
-        "max_due_per_block": params.max_due_per_block, "breaker_rollbacks": params.breaker_rollbacks,
+        "max_due_per_block": params.max_due_per_block, "breaker_rollbacks": zero(params.breaker_rollbacks),
         "breaker_window": params.breaker_window,
     })
 }
@@ -289,9 +290,9 @@ fn policy_json(policy: &Policy) -> Value {
     let prerequisites: Vec<&str> = prerequisites.iter().map(Name::as_str).collect();
     json!({
         "bucketing": bucketing.name(), "advance": advance.name(), "salt": salt, "min_samples": min_samples,
-        "window_blocks": window_blocks, "step_min_operations": step_min_operations,
-        "max_invariant_failures": max_invariant_failures, "max_latency": max_latency, "lifetime": lifetime.name(),
-        "expires_at": expires_at, "prerequisites": prerequisites,
+        "window_blocks": zero(*window_blocks), "step_min_operations": step_min_operations,
+        "max_invariant_failures": max_invariant_failures, "max_latency": max_latency.map_or(0, NonZeroU64::get), "lifetime": lifetime.name(),
+        "expires_at": zero(*expires_at), "prerequisites": prerequisites,
     })
 }
 
@@ -337,7 +338,7 @@ fn plugin_json(plugin: &Plugin) -> Value {
 fn version_json(record: &PluginVersion) -> Value {
     let PluginVersion { version, status, registered, reported, counts, manifest } = record;
     let fields = json!({
-        "version": version.to_string(), "status": status.name(), "registered": registered, "reported": reported,
+        "version": version.to_string(), "status": status.name(), "registered": registered, "reported": zero(*reported),
     });
     merged(merged(fields, counts_json(counts)), manifest_json(manifest))
 }
@@ -387,10 +388,15 @@ fn deployment_json(deployment: &Deployment) -> Value {
     let held: u8 = Lack::ALL.iter().filter(|lack| held.has_told(**lack)).map(|lack| lack.tag()).sum();
     json!({
         "strategy": strategy.name(), "old": old.to_string(), "new": new.to_string(), "hold": hold.name(),
-        "held": held, "healthy": healthy, "stage": stage, "stage_height": stage_height, "start": start, "due": due,
+        "held": held, "healthy": healthy, "stage": stage, "stage_height": stage_height, "start": start, "due": zero(*due),
         "salt": salt, "plan": plan_json(plan), "canary": counts_json(canary), "production": counts_json(production),
         "stage_requests": stage_requests, "stage_errors": stage_errors,
     })
+}
+
+/// The number that the bytes have.
+fn zero(number: Option<NonZeroU32>) -> u32 {
+    number.map_or(0, NonZeroU32::get)
 }
 
 fn plan_json(plan: &Plan) -> Value {
@@ -399,7 +405,7 @@ fn plan_json(plan: &Plan) -> Value {
 }
 
 fn stages_json(stages: &[Stage]) -> Vec<Value> {
-    let stage = |Stage { share_bps, blocks, min_requests, gate }: &Stage| json!({ "share_bps": share_bps, "blocks": blocks, "min_requests": min_requests, "gate": gate.name() });
+    let stage = |Stage { share_bps, blocks, min_requests, gate }: &Stage| json!({ "share_bps": share_bps.get(), "blocks": blocks, "min_requests": min_requests, "gate": gate.name() });
     stages.iter().map(stage).collect()
 }
 
@@ -414,26 +420,26 @@ fn terms_json(terms: &Terms) -> Value {
         regression_z_centi,
     } = terms;
     json!({
-        "error_threshold_bps": error_threshold_bps, "success_threshold_bps": success_threshold_bps,
-        "min_requests": min_requests, "max_blocks": max_blocks, "auto_promote": auto_promote,
-        "auto_rollback": auto_rollback, "regression_z_centi": regression_z_centi,
+        "error_threshold_bps": error_threshold_bps.get(), "success_threshold_bps": success_threshold_bps.get(),
+        "min_requests": min_requests, "max_blocks": zero(*max_blocks), "auto_promote": auto_promote,
+        "auto_rollback": auto_rollback, "regression_z_centi": regression_z_centi.map_or(0, NonZeroU16::get),
     })
 }
 
 fn strategy_json(strategy: &Strategy) -> Value {
     let fields = match strategy {
         Strategy::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => json!({
-            "initial_bps": initial_bps, "increment_bps": increment_bps, "increment_blocks": increment_blocks,
-            "max_bps": max_bps, "observation_blocks": observation_blocks,
+            "initial_bps": initial_bps.get(), "increment_bps": increment_bps, "increment_blocks": increment_blocks,
+            "max_bps": max_bps.get(), "observation_blocks": observation_blocks,
         }),
         Strategy::Rolling { initial_bps, increment_bps, increment_blocks } => json!({
-            "initial_bps": initial_bps, "increment_bps": increment_bps, "increment_blocks": increment_blocks,
+            "initial_bps": initial_bps.get(), "increment_bps": increment_bps, "increment_blocks": increment_blocks,
         }),
         Strategy::BlueGreen { health_blocks, bake_blocks } => {
             json!({ "health_blocks": health_blocks, "bake_blocks": bake_blocks })
         }
         Strategy::AbTest { share_bps, duration_blocks } => {
-            json!({ "share_bps": share_bps, "duration_blocks": duration_blocks })
+            json!({ "share_bps": share_bps.get(), "duration_blocks": duration_blocks })
         }
         Strategy::Custom { on_complete, stages } => {
             json!({ "on_complete": on_complete.name(), "stages": stages_json(stages) })
@@ -584,8 +590,8 @@ fn command_json(command: &Command) -> Value {
         }),
         Command::TripBreaker { reason, until, drain } => {
             let mut fields = json!({ "op": op, "reason": reason.name(), "drain": drain });
-            if *until != 0 {
-                fields["until"] = (*until).into();
+            if until.is_some() {
+                fields["until"] = zero(*until).into();
             }
             fields
         }
@@ -709,7 +715,7 @@ fn event_json(event: &Event) -> Value {
         }
         Event::OverrideCleared { name, user } => json!({ "name": name.as_str(), "user": user.to_string() }),
         Event::BreakerTripped { reason, until, draining, actor } => json!({
-            "reason": reason.name(), "until": until, "draining": draining, "actor": actor.to_string(),
+            "reason": reason.name(), "until": zero(*until), "draining": draining, "actor": actor.to_string(),
         }),
         Event::BreakerClosed { by } => json!({ "by": by.tag() }),
         Event::BreakerDrained | Event::ParamsSet | Event::FeedReceivedAll => json!({}),
@@ -852,7 +858,7 @@ fn check_genesis(row: &Row) {
     let fields = json!({
         "chain": genesis.chain().as_str(), "roles": roles,
         "params": {
-            "max_due_per_block": params.max_due_per_block, "breaker_rollbacks": params.breaker_rollbacks,
+            "max_due_per_block": params.max_due_per_block, "breaker_rollbacks": zero(params.breaker_rollbacks),
             "breaker_window": params.breaker_window,
         },
     });

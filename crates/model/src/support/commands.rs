@@ -116,7 +116,7 @@ pub fn bad_report(feature: &str) -> Command {
 }
 
 pub fn trip(until: Height, drain: bool) -> Command {
-    Command::TripBreaker { reason: Reason::ConsensusFailure, until, drain }
+    Command::TripBreaker { reason: Reason::ConsensusFailure, until: NonZeroU32::new(until), drain }
 }
 
 pub fn schedule(at: Height, commands: Vec<Command>) -> Command {

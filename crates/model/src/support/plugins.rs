@@ -1,11 +1,12 @@
 //! Plugins for tests: commands in short, events as lines of text, and what must hold after any block.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use coalmine_core::MaxVersions;
 use coalmine_core::query;
 use coalmine_core::{
-    Address, Command, CommandKind, Constraint, Deployment, Encode, Event, Evidence, Gate, Hash, Height, Hold, Key,
+    Address, Bps, Command, CommandKind, Constraint, Deployment, Encode, Event, Evidence, Gate, Hash, Height, Hold, Key,
     KeyPrefix, LoadState, Manifest, OnComplete, Outcome, Payload, Plugin, PluginAction, PluginReason, Receipt,
     Requirement, Role, Stage, Strategy, Terms, Version, VersionReport, VersionStatus, Writer,
 };
@@ -47,7 +48,7 @@ pub fn register_for_host(plugin: &str, version: &str, host: &str) -> Command {
 }
 
 pub fn stage(share_bps: u16, blocks: u32) -> Stage {
-    Stage { share_bps, blocks, min_requests: 0, gate: Gate::Time }
+    Stage { share_bps: Bps::new(share_bps).unwrap(), blocks, min_requests: 0, gate: Gate::Time }
 }
 
 pub fn custom(stages: &[Stage]) -> Strategy {
@@ -60,13 +61,13 @@ pub fn concluding(stages: &[Stage]) -> Strategy {
 
 /// Terms that let everything pass.
 pub const EASY: Terms = Terms {
-    error_threshold_bps: 10_000,
-    success_threshold_bps: 0,
+    error_threshold_bps: Bps::FULL,
+    success_threshold_bps: Bps::ZERO,
     min_requests: 0,
-    max_blocks: 0,
+    max_blocks: None,
     auto_promote: true,
     auto_rollback: true,
-    regression_z_centi: 0,
+    regression_z_centi: None,
 };
 
 pub fn deploy(plugin: &str, text: &str, strategy: Strategy, terms: Terms) -> Command {
@@ -336,10 +337,9 @@ impl World {
             if let Some(deployment) = &deployment {
                 assert_eq!(deployment.old, record.current);
                 assert!(!deployment.new.is_same(&record.current), "{plugin}: the canary is current");
-                assert!(deployment.plan.stages().iter().all(|stage| stage.share_bps <= 10_000));
-                if deployment.due != 0 {
-                    looks.insert((deployment.due, *plugin));
-                    assert!(Some(deployment.due) > self.state.tip() || self.has_backlog(), "{plugin} is overdue");
+                if let Some(due) = deployment.due.map(NonZeroU32::get) {
+                    looks.insert((due, *plugin));
+                    assert!(Some(due) > self.state.tip() || self.has_backlog(), "{plugin} is overdue");
                 }
             }
 

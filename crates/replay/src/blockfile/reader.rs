@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::iter;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::Path;
 
@@ -442,9 +443,10 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
     let params_value = object.get("params");
     if let Some(value) = params_value {
         let object = value.object().map_err(|problem| problem.in_key("params"))?;
+        let mut breaker_rollbacks = 0;
         let fields = [
             ("max_due_per_block", &mut params.max_due_per_block),
-            ("breaker_rollbacks", &mut params.breaker_rollbacks),
+            ("breaker_rollbacks", &mut breaker_rollbacks),
             ("breaker_window", &mut params.breaker_window),
         ];
         object.only("params", fields.iter().map(|(key, _)| *key))?;
@@ -453,6 +455,7 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
                 *field = value.u32().map_err(|problem| problem.in_key(key))?;
             }
         }
+        params.breaker_rollbacks = NonZeroU32::new(breaker_rollbacks);
     }
     Genesis::with_params(chain, roles, params).map(|genesis| (genesis, admin)).map_err(|error| {
         let value = if error == GenesisError::Params { params_value.unwrap_or(roles_value) } else { roles_value };

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::iter;
+use std::num::NonZeroU32;
 
 use coalmine_core::{Address, Block, Encode, Genesis, Params, Role};
 
@@ -161,7 +162,9 @@ fn genesis(genesis: &Genesis) -> String {
     if *params != Params::default() {
         entries.push(format!(
             "\"params\":{{\"max_due_per_block\":{},\"breaker_rollbacks\":{},\"breaker_window\":{}}}",
-            params.max_due_per_block, params.breaker_rollbacks, params.breaker_window
+            params.max_due_per_block,
+            params.breaker_rollbacks.map_or(0, NonZeroU32::get),
+            params.breaker_window
         ));
     }
     format!("{{{}}}", entries.join(","))

@@ -1,5 +1,7 @@
 //! Events, receipts, and what is told of transactions and answers.
 
+use std::num::NonZeroU32;
+
 use coalmine_core::{Address, Event, Evidence, Name, Note, Receipt, Reject, Verdict, Why};
 
 use super::fields::Fields;
@@ -35,9 +37,11 @@ pub(crate) fn event(event: &Event) -> Fields {
             fields.text("name", name).text("user", user).with("enabled", *enabled)
         }
         Event::OverrideCleared { name, user } => fields.text("name", name).text("user", user),
-        Event::BreakerTripped { reason, until, draining, actor } => {
-            fields.text("reason", reason).with("until", *until).with("draining", *draining).text("actor", actor)
-        }
+        Event::BreakerTripped { reason, until, draining, actor } => fields
+            .text("reason", reason)
+            .with("until", until.map_or(0, NonZeroU32::get))
+            .with("draining", *draining)
+            .text("actor", actor),
         Event::BreakerClosed { by } => fields.text("by", by),
         Event::BreakerDrained | Event::ParamsSet | Event::FeedReceivedAll => fields,
         Event::Scheduled { id, at } => fields.with("id", *id).with("at", *at),

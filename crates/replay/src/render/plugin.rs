@@ -1,5 +1,7 @@
 //! What there is to print of plugins.
 
+use std::num::{NonZeroU16, NonZeroU32};
+
 use coalmine_core::{
     Counts, Deployment, Lack, Name, Plan, Plugin, PluginChange, PluginVersion, Registry, Stage, Standing, Strategy,
     Terms, Version,
@@ -82,7 +84,7 @@ pub(crate) fn version(record: &PluginVersion) -> Fields {
         .text("status", record.status)
         .text("code_hash", manifest.code_hash)
         .with("registered", record.registered)
-        .with("reported", record.reported)
+        .with("reported", record.reported.map_or(0, NonZeroU32::get))
         .and(counts(&record.counts))
         .with("host", manifest.host.as_ref().map(ToString::to_string))
         .with("requirements", requirements.collect::<Vec<_>>())
@@ -105,7 +107,7 @@ pub(crate) fn deployment(record: &Deployment) -> Fields {
         .with("share_bps", record.share().get())
         .with("stage_height", record.stage_height)
         .with("start", record.start)
-        .with("due", record.due)
+        .with("due", record.due.map_or(0, NonZeroU32::get))
         .with("salt", record.salt)
         .with("canary", counts(&record.canary))
         .with("production", counts(&record.production))
@@ -121,7 +123,7 @@ fn plan(plan: &Plan) -> Fields {
 fn stages(stages: &[Stage]) -> Vec<Value> {
     let stage = |stage: &Stage| {
         let fields = Fields::new()
-            .with("share_bps", stage.share_bps)
+            .with("share_bps", stage.share_bps.get())
             .with("blocks", stage.blocks)
             .with("min_requests", stage.min_requests)
             .text("gate", stage.gate);
@@ -132,33 +134,33 @@ fn stages(stages: &[Stage]) -> Vec<Value> {
 
 pub(super) fn terms(terms: &Terms) -> Fields {
     Fields::new()
-        .with("error_threshold_bps", terms.error_threshold_bps)
-        .with("success_threshold_bps", terms.success_threshold_bps)
+        .with("error_threshold_bps", terms.error_threshold_bps.get())
+        .with("success_threshold_bps", terms.success_threshold_bps.get())
         .with("min_requests", terms.min_requests)
-        .with("max_blocks", terms.max_blocks)
+        .with("max_blocks", terms.max_blocks.map_or(0, NonZeroU32::get))
         .with("auto_promote", terms.auto_promote)
         .with("auto_rollback", terms.auto_rollback)
-        .with("regression_z_centi", terms.regression_z_centi)
+        .with("regression_z_centi", terms.regression_z_centi.map_or(0, NonZeroU16::get))
 }
 
 pub(super) fn strategy(strategy: &Strategy) -> Fields {
     let fields = Fields::new().text("strategy", strategy.kind());
     match strategy {
         Strategy::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => fields
-            .with("initial_bps", *initial_bps)
+            .with("initial_bps", initial_bps.get())
             .with("increment_bps", *increment_bps)
             .with("increment_blocks", *increment_blocks)
-            .with("max_bps", *max_bps)
+            .with("max_bps", max_bps.get())
             .with("observation_blocks", *observation_blocks),
         Strategy::Rolling { initial_bps, increment_bps, increment_blocks } => fields
-            .with("initial_bps", *initial_bps)
+            .with("initial_bps", initial_bps.get())
             .with("increment_bps", *increment_bps)
             .with("increment_blocks", *increment_blocks),
         Strategy::BlueGreen { health_blocks, bake_blocks } => {
             fields.with("health_blocks", *health_blocks).with("bake_blocks", *bake_blocks)
         }
         Strategy::AbTest { share_bps, duration_blocks } => {
-            fields.with("share_bps", *share_bps).with("duration_blocks", *duration_blocks)
+            fields.with("share_bps", share_bps.get()).with("duration_blocks", *duration_blocks)
         }
         Strategy::Custom { on_complete, stages: list } => {
             fields.text("on_complete", on_complete).with("stages", stages(list))

@@ -1,5 +1,7 @@
 //! Records by the key under which they stand.
 
+use std::num::{NonZeroU32, NonZeroU64};
+
 use coalmine_core::{
     Change, Decode, DecodeError, Deployment, Feature, FeedBody, FeedItem, FeedKey, FeedState, Global, Key, Metrics,
     Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Registry, Roles, Scheduled,
@@ -105,12 +107,12 @@ pub(crate) fn policy(record: &Policy) -> Fields {
         .text("advance", record.advance)
         .with("salt", record.salt)
         .with("min_samples", record.min_samples)
-        .with("window_blocks", record.window_blocks)
+        .with("window_blocks", record.window_blocks.map_or(0, NonZeroU32::get))
         .with("step_min_operations", record.step_min_operations)
         .with("max_invariant_failures", record.max_invariant_failures)
-        .with("max_latency", record.max_latency)
+        .with("max_latency", record.max_latency.map_or(0, NonZeroU64::get))
         .text("lifetime", record.lifetime)
-        .with("expires_at", record.expires_at)
+        .with("expires_at", record.expires_at.map_or(0, NonZeroU32::get))
         .with("prerequisites", names)
 }
 
@@ -164,7 +166,7 @@ pub(crate) fn global(record: &Global) -> Fields {
         Fields::new()
             .with("draining", breaker.draining)
             .with("since", breaker.since)
-            .with("until", breaker.until)
+            .with("until", breaker.until.map_or(0, NonZeroU32::get))
             .text("reason", breaker.reason)
             .text("actor", breaker.actor)
     });
@@ -176,7 +178,7 @@ pub(crate) fn global(record: &Global) -> Fields {
         .with("rollback_window_start", record.rollback_window_start)
         .with("rollbacks_in_window", record.rollbacks_in_window)
         .with("max_due_per_block", max_due_per_block)
-        .with("breaker_rollbacks", breaker_rollbacks)
+        .with("breaker_rollbacks", breaker_rollbacks.map_or(0, NonZeroU32::get))
         .with("breaker_window", breaker_window)
 }
 

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::{
-    Address, Block, Command, CommandKind, Decode, Encode, Event, EventCode, Feature, Gate, LoadState, Metrics, Name,
-    Payload, Plugin, Policy, Reader, Reject, Role, Stage, Standing, Status, Strategy as Plan, StrategyKind, Version,
-    VersionStatus,
+    Address, Block, Bps, Command, CommandKind, Decode, Encode, Event, EventCode, Feature, Gate, LoadState, Metrics,
+    Name, Payload, Plugin, Policy, Reader, Reject, Role, Stage, Standing, Status, Strategy as Plan, StrategyKind,
+    Version, VersionStatus,
 };
 use coalmine_replay::blockfile::{
     BlockExpect, BlockReader, BlockWriter, ByName, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FileBlock, FileError,
@@ -833,19 +834,19 @@ fn the_defaults_of_a_deploy_are_those_of_its_strategy() {
         let mut fields = json!({});
         if let Plan::Custom { stages, .. } = &mut strategy {
             fields = json!({ "stages": [{ "share_bps": 10_000, "blocks": 7 }] });
-            stages.push(Stage { share_bps: 10_000, blocks: 7, min_requests: 0, gate: Gate::Time });
+            stages.push(Stage { share_bps: Bps::FULL, blocks: 7, min_requests: 0, gate: Gate::Time });
         }
         let terms = strategy.default_terms();
-        assert_ne!(terms.max_blocks, 0, "{}", kind.name());
+        assert_ne!(terms.max_blocks, None, "{}", kind.name());
         assert_eq!(deploy_of(*kind, &fields), (strategy, terms), "{}", kind.name());
     }
     // The deadline follows from the stages that there are, up to the end of all heights.
     for (duration_blocks, max_blocks) in [(10, 80), (1 << 28, 1 << 31), (1 << 29, u32::MAX)] {
         let (_, terms) = deploy_of(StrategyKind::AbTest, &json!({ "duration_blocks": duration_blocks }));
-        assert_eq!(terms.max_blocks, max_blocks);
+        assert_eq!(terms.max_blocks, NonZeroU32::new(max_blocks));
     }
     let (_, terms) = deploy_of(StrategyKind::Rolling, &json!({ "initial_bps": 10_000, "max_blocks": 0 }));
-    assert_eq!(terms.max_blocks, 0, "none is a value, too");
+    assert_eq!(terms.max_blocks, None, "none is a value, too");
 }
 
 #[test]

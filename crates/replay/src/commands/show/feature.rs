@@ -1,5 +1,7 @@
 //! What `show` has of features.
 
+use std::num::NonZeroU32;
+
 use coalmine_core::{Feature, Height, Name, Read, query};
 
 use super::pages::{PAGE, pages};
@@ -75,14 +77,14 @@ pub(super) fn stale(source: &Source, out: &mut Output) -> Result<(), Error> {
     let height = source.tip()?.height.unwrap_or_default();
     each_feature(source, |feature| {
         let policy = query::policy(source, &feature.name)?;
-        if policy.expires_at == 0 || policy.expires_at > height {
+        let Some(expires_at) = policy.expires_at.map(NonZeroU32::get).filter(|at| *at <= height) else {
             return Ok(());
-        }
+        };
         let rest = Fields::new()
             .text("status", feature.status)
             .with("percent", feature.rollout_percent.get())
             .text("lifetime", policy.lifetime)
-            .with("expires_at", policy.expires_at);
+            .with("expires_at", expires_at);
         out.row(Fields::new().text("name", feature.name), rest)
     })
 }
