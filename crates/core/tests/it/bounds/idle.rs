@@ -1,0 +1,167 @@
+//! An empty block costs the same over few and over many.
+
+use super::*;
+
+/// Features of an idle state when nothing else is said, and of one with hardly any.
+const IDLE: u64 = 4_000;
+
+const FEW: u64 = 10;
+
+/// Features of the template, one of each status.
+const STATUSES: u64 = 5;
+
+const COUNTED: u32 = 10;
+
+const FAR: Height = 1 << 31;
+
+/// One of everything that may be there and waits for nothing that comes soon.
+fn template() -> World {
+    let mut world = World::new();
+    let features = ["disabled", "canary", "rolling", "enabled", "rolled"];
+    let creates = features.map(|feature| create_with(feature, manual(steps_every(1))));
+    let slow = FeatureChanges { policy: Some(Policy::default()), ..steps_every(FAR) };
+    world.run(1, ADMIN, &creates);
+    world.run(2, ADMIN, &[configure("rolling", slow), set_override("canary", USER, true)]);
+    world.run(3, ADMIN, &[canary("canary", 50), canary("rolling", 50), canary("rolled", 50), enable("enabled")]);
+    world.run(4, ADMIN, &[rollout("rolling", 100), rollback("rolled"), schedule(FAR, vec![enable("disabled")])]);
+    world.next(&[register("deploying", "1.0.0"), register("deploying", "2.0.0"), register("loaded", "1.0.0")]);
+    world.next(&[deploy("deploying", "2.0.0", custom(&[stage(1_000, FAR)]), EASY), load("loaded")]);
+    world.next(&[loaded("loaded", "1.0.0", true)]);
+    world.run(8, ADMIN, &[patch(FeedKind::Environment, "live", 1, b"body"), gone(FeedKind::Filter, "deleted", 1)]);
+    world
+}
+
+/// The same record about something else; none of what there is one of, and where a limit is reached.
+fn copy(key: &Key, value: &[u8], number: u64) -> Option<(Key, Vec<u8>)> {
+    let other = |name: &Name| self::name(&format!("{name}-{number}"));
+    let limit_of = |name: &Name| if name.as_str() == "loaded" { LOADED_MAX } else { usize::MAX };
+    // Nobody has as many plugins as features.
+    let plugin = |name: &Name| {
+        (number.is_multiple_of(10) && usize::try_from(number).unwrap() < limit_of(name)).then(|| other(name))
+    };
+    let same = Some(value.to_vec());
+    let item = |item: &FeedKey| {
+        let limit = if item.kind == FeedKind::Environment { FEED_LIVE_MAX } else { FEED_RECORDS_MAX };
+        (number < limit.into()).then(|| FeedKey { id: feed_id(&format!("{}-{number}", item.id)), ..*item })
+    };
+    let value = match key {
+        Key::Feature(name) => {
+            let feature = Feature::from_bytes(value).unwrap();
+            Some(Feature { name: other(name), ..feature }.to_bytes())
+        }
+        Key::Metrics(name) => {
+            let (_, metrics) = Metrics::decode(&mut Reader::new(value)).unwrap();
+            let mut out = Writer::default();
+            metrics.encode(&other(name), &mut out);
+            Some(out.into_bytes())
+        }
+        _ => same,
+    };
+    let key = match key {
+        Key::Feature(name) => Key::Feature(other(name)),
+        Key::Metrics(name) => Key::Metrics(other(name)),
+        Key::Policy(name) => Key::Policy(other(name)),
+        Key::Active(name) => Key::Active(other(name)),
+        Key::Step { at, name } => Key::Step { at: *at, name: other(name) },
+        Key::Override { name, user } => Key::Override { name: other(name), user: *user },
+        Key::Roles(address) if *address == REPORTER => Key::Roles(long_address(number)),
+        Key::Schedule { at, id } => Key::Schedule { at: *at, id: id + number },
+        Key::Plugin(name) => Key::Plugin(plugin(name)?),
+        Key::PluginVersion { plugin: name, version } => {
+            Key::PluginVersion { plugin: plugin(name)?, version: version.clone() }
+        }
+        Key::Deployment(name) => Key::Deployment(plugin(name)?),
+        Key::DeploymentDue { at, plugin: name } => Key::DeploymentDue { at: *at, plugin: plugin(name)? },
+        Key::Dependent { dependency, dependent } => {
+            Key::Dependent { dependency: *dependency, dependent: plugin(dependent)? }
+        }
+        Key::FeedItem(key) => Key::FeedItem(item(key)?),
+        Key::FeedIndex(key) => Key::FeedIndex(item(key)?),
+        _ => return None,
+    };
+    Some((key, value?))
+}
+
+/// A state of so many features, and as much of everything else as may be beside them.
+fn idle_state(features: u64) -> State {
+    let template = template();
+    let copies = features / STATUSES;
+    let entries = template.records.0.iter().flat_map(|(bytes, value)| {
+        let key = Key::from_bytes(bytes).unwrap();
+        let more = |limit: u32| u32::try_from(copies).unwrap().min(limit);
+        let value = match &key {
+            Key::Global => Global { next_schedule_id: u64::MAX, ..*template.state.global() }.to_bytes(),
+            Key::Feed => {
+                let (live, deleted) = (more(FEED_LIVE_MAX), more(FEED_RECORDS_MAX));
+                FeedState { live_environments: live, environments: live, filters: deleted, ..FeedState::default() }
+                    .to_bytes()
+            }
+            _ => value.clone(),
+        };
+        let others = (1..copies).filter_map({
+            let (key, value) = (key.clone(), value.clone());
+            move |number| copy(&key, &value, number)
+        });
+        std::iter::once((key, value)).chain(others).map(|(key, value)| Ok((key.to_bytes(), value)))
+    });
+    State::load(entries, template.state.tip()).unwrap()
+}
+
+/// What is counted. Not inlined, because `valgrind` knows it by its name.
+#[inline(never)]
+fn counted_block(state: &mut State, is_walking: bool) {
+    if is_walking {
+        assert!(state.features().all(|feature| feature.increment_blocks != 0));
+    }
+    let execution = state.execute(&Block::empty(state.tip().unwrap() + 1)).unwrap();
+    assert!(execution.writes().is_empty());
+    state.apply(execution).unwrap();
+}
+
+/// Run by the tests below, under `valgrind`.
+#[test]
+#[ignore = "has nothing to say by itself"]
+fn idle_blocks() {
+    let mut state = idle_state(number("COALMINE_BOUNDS_FEATURES").unwrap_or(FEW));
+    let is_walking = number("COALMINE_BOUNDS_WALK").is_some();
+    (0..COUNTED).for_each(|_| counted_block(&mut state, is_walking));
+}
+
+/// Instructions of an empty block over a state of so many features; none without `valgrind`.
+fn instructions(features: u64, is_walking: bool) -> Option<u64> {
+    let mut valgrind = Process::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_block*"]);
+    valgrind.arg(std::env::current_exe().unwrap()).args(["--ignored", "--exact", "bounds::idle::idle_blocks"]);
+    valgrind.env("COALMINE_BOUNDS_FEATURES", features.to_string());
+    if is_walking {
+        valgrind.env("COALMINE_BOUNDS_WALK", "1");
+    }
+    let output = match valgrind.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("SKIPPED: instructions of an empty block: there is no valgrind here");
+            return None;
+        }
+        output => output.unwrap(),
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let collected = told.lines().find_map(|line| line.split_once("Collected : ")).unwrap_or_else(|| panic!("{told}"));
+    let count = collected.1.trim().parse::<u64>().unwrap() / u64::from(COUNTED);
+    println!("{features} features: {count} instructions of an empty block");
+    Some(count)
+}
+
+#[test]
+fn idle_features_cost_nothing() {
+    let Some(few) = instructions(FEW, false) else { return };
+    let many = number("COALMINE_BOUNDS_IDLE").unwrap_or(IDLE);
+    let cost = instructions(many, false).unwrap();
+    assert!(few > 0 && cost < 2 * few, "an empty block over {many} features costs {cost} instructions, not {few}");
+}
+
+/// A block that looks at every feature is found out.
+#[test]
+fn idle_features_cost_something_to_look_at() {
+    let Some(few) = instructions(FEW, false) else { return };
+    assert!(instructions(IDLE, true).unwrap() >= 2 * few);
+}

@@ -1,0 +1,300 @@
+//! The breaker, schedules and due work.
+
+use super::*;
+
+#[test]
+fn automatic_rollbacks_of_deployments_open_the_breaker() {
+    // The terms and the command behind the deployment; what it is rolled back for; the reason of the breaker.
+    let long = || custom(&[stage(1_000, 1_000)]);
+    let gate = || custom(&[Stage { gate: Gate::Health, ..stage(1_000, 5) }]);
+    let strict = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
+    let z = Terms { regression_z_centi: NonZeroU16::new(200), ..EASY };
+    let late = Terms { max_blocks: NonZeroU32::new(1_001), ..EASY };
+    type Row = (&'static str, Strategy, Terms, Vec<Command>, Height, Option<&'static str>);
+    let rows: [Row; 7] = [
+        ("error rate", long(), strict, vec![new(1, 1)], 3, Some("error_rate")),
+        ("regression", long(), z, vec![old(2, 0), new(2, 2)], 3, Some("error_rate")),
+        ("unhealthy", long(), EASY, vec![attest("p", "2.0.0", false)], 3, Some("invariant_violation")),
+        ("unhealthy in the end", gate(), EASY, vec![], 10, Some("invariant_violation")),
+        ("timeout", long(), late, vec![pause("p")], 1_100, Some("performance")),
+        ("by command", long(), EASY, vec![roll_back("p")], 3, None),
+        ("paused only", long(), Terms { auto_rollback: false, ..strict }, vec![new(1, 1)], 3, None),
+    ];
+    for (what, strategy, terms, commands, end, reason) in rows {
+        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 100 };
+        let mut world = World::with_params(params);
+        world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+        world.next(&[deploy("p", "2.0.0", strategy, terms)]);
+        if !commands.is_empty() {
+            world.next(&commands);
+        }
+        if world.tip() < end {
+            world.advance(end);
+        }
+        let told = world.lines_from(3);
+        let tripped: Vec<_> = told.iter().filter_map(|line| line.split_once(" breaker_tripped ")).collect();
+        assert_eq!(
+            tripped.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(),
+            Vec::from_iter(reason),
+            "{what}: {told:?}"
+        );
+        assert_eq!(world.state.global().breaker.is_some(), reason.is_some(), "{what}");
+    }
+}
+
+fn three(deployed: bool) -> World {
+    let mut world = World::new();
+    for plugin in ["a", "b", "c"] {
+        world.next(&[register(plugin, "1.0.0"), register(plugin, "2.0.0")]);
+        if deployed {
+            world.next(&[deploy_slowly(plugin, "2.0.0")]);
+        }
+    }
+    world
+}
+
+#[test]
+fn a_draining_breaker_rolls_deployments_back_after_the_features() {
+    let mut world = three(true);
+    world.next(&[create("f"), canary("f", 5)]);
+    world.next(&[set_params(Some(2), None, None), pause("b"), trip(0, true)]);
+    let first = world.tip() + 1;
+    assert!(world.deployment("a").is_some(), "a trip drains from the next block on");
+    world.advance(first + 4);
+    let gone = |height, plugin: &str| {
+        format!("{height} {plugin} deployment_rolled_back 2.0.0 circuit_breaker 0/0 0/0 0 by itself")
+    };
+    let expected = [
+        format!("{first} rolled_back"),
+        gone(first, "a"),
+        gone(first + 1, "b"),
+        gone(first + 1, "c"),
+        format!("{} breaker_drained", first + 1),
+    ];
+    assert_eq!(world.lines_from(first), expected);
+    assert_eq!(world.version_status("b", "2.0.0"), Some(VersionStatus::Failed));
+    // Draining is no rollback that counts.
+    assert_eq!(world.state.global().rollbacks_in_window, 0);
+}
+
+#[test]
+fn a_deployment_that_due_work_has_rolled_back_is_not_drained_again() {
+    let mut world = three(true);
+    let height = world.tip() + 2;
+    world.next(&[schedule(height, vec![roll_back("b")]), trip(0, true)]);
+    world.advance(height);
+    let drained =
+        |plugin| format!("{height} {plugin} deployment_rolled_back 2.0.0 circuit_breaker 0/0 0/0 0 by itself");
+    let expected = [
+        format!("{height} b deployment_rolled_back 2.0.0 manual 0/0 0/0 0 by command"),
+        format!("{height} schedule_executed 1 0"),
+        drained("a"),
+        drained("c"),
+        format!("{height} breaker_drained"),
+    ];
+    assert_eq!(world.lines_from(height), expected);
+}
+
+#[test]
+fn a_breaker_that_due_work_opens_stops_it_and_drains_from_the_next_block_on() {
+    let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 9 };
+    let mut world = World::with_params(params);
+    for plugin in ["a", "b", "c"] {
+        world.next(&[register(plugin, "1.0.0"), register(plugin, "2.0.0")]);
+    }
+    let brief =
+        |plugin| deploy(plugin, "2.0.0", custom(&[stage(1, 3)]), Terms { max_blocks: NonZeroU32::new(4), ..EASY });
+    world.all_at(10, &[brief("a"), brief("b"), brief("c"), auto_load(true)]);
+    world.all_at(11, &[pause("a"), pause("b"), pause("c")]);
+    world.all_at(13, &[register("d", "1.0.0")]);
+    world.advance(30);
+    let drained = |plugin| format!("15 {plugin} deployment_rolled_back 2.0.0 circuit_breaker 0/0 0/0 0 by itself");
+    let expected = [
+        "14 a deployment_rolled_back 2.0.0 timeout 0/0 0/0 4 by itself".to_string(),
+        "14 breaker_tripped performance".into(),
+        drained("b"),
+        drained("c"),
+        "15 breaker_drained".into(),
+    ];
+    assert_eq!(world.lines_from(14), expected);
+    let height = world.tip() + 1;
+    world.run(height, ADMIN, &[Command::ResetBreaker]);
+    world.advance(height + 1);
+    assert_eq!(world.load_state("d"), LoadState::Loading, "it has waited for the breaker");
+}
+
+#[test]
+fn an_open_breaker_parks_looks_and_loads() {
+    let mut world = three(false);
+    let lenient = Terms { max_blocks: NonZeroU32::new(4), ..EASY };
+    let strict = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
+    let brief = || custom(&[stage(1, 3)]);
+    world.next(&[deploy("a", "2.0.0", brief(), lenient), deploy("b", "2.0.0", brief(), EASY)]);
+    world.next(&[deploy("c", "2.0.0", brief(), strict), auto_load(true), register("d", "1.0.0"), trip(20, false)]);
+    let start = world.tip();
+    world.advance(15);
+    assert!(world.lines_from(start + 1).is_empty());
+    // What lowers exposure goes on.
+    let told = ["c deployment_rolled_back 2.0.0 error_rate 1/1 0/0 0 by itself"];
+    assert_eq!(world.next(&[tell_version("c", "2.0.0", 1, 1)]), told);
+    world.advance(30);
+    let expected = [
+        "breaker_closed",
+        "a deployment_rolled_back 2.0.0 timeout 0/0 0/0 4 by itself",
+        "b promoted 1.0.0 2.0.0",
+        "d load_planned 1.0.0 loading",
+    ];
+    assert_eq!(world.lines_from(17), expected.map(|line| format!("20 {line}")));
+}
+
+#[test]
+fn due_work_has_one_budget_in_the_order_of_its_kinds() {
+    let mut world = three(false);
+    world.next(&[create_with("f", steps_every(1)), auto_load(true)]);
+    world.next(&[canary("f", 5)]);
+    let at = world.tip() + 3;
+    let plan = || custom(&[stage(1, 2)]);
+    let load_c = schedule(at, vec![load("c")]);
+    world.next(&[deploy("b", "2.0.0", plan(), EASY), deploy("a", "2.0.0", plan(), EASY), load_c]);
+    world.next(&[set_params(Some(1), None, None), rollout("f", 100), register("d", "1.0.0"), register("e", "1.0.0")]);
+    assert_eq!(world.tip() + 1, at);
+    world.advance(at + 5);
+    let expected = [
+        // Kind 0, then kind 1 (whose step comes again in each block), and the others only once it has ended.
+        (at, "c load_planned 1.0.0 loading"),
+        (at, "schedule_executed 1 0"),
+        (at + 1, "stepped"),
+        (at + 2, "stepped"),
+        (at + 3, "stepped"),
+        (at + 4, "stepped"),
+        (at + 5, "stepped"),
+    ];
+    assert_eq!(world.lines_from(at), expected.map(|(height, line)| format!("{height} {line}")));
+    world.next(&[disable("f")]);
+    let after = world.tip();
+    world.advance(after + 4);
+    let expected = [
+        (after + 1, "a promoted 1.0.0 2.0.0"),
+        (after + 2, "b promoted 1.0.0 2.0.0"),
+        (after + 3, "d load_planned 1.0.0 loading"),
+        (after + 4, "e load_planned 1.0.0 loading"),
+    ];
+    let told: Vec<String> = world.lines_from(after + 1);
+    assert_eq!(told, expected.map(|(height, line)| format!("{height} {line}")));
+}
+
+#[test]
+fn plugin_commands_by_schedule() {
+    use CommandKind::*;
+    let nine = [Deploy, Pause, Resume, Promote, RollbackDeployment, Revert, RetireVersion, Load, Unload];
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), register("p", "3.0.0")]);
+    let commands = [
+        register("q", "1.0.0"),
+        deploy_slowly("p", "2.0.0"),
+        pause("p"),
+        resume("p"),
+        promote("p"),
+        roll_back("p"),
+        revert("p"),
+        retire("p", "3.0.0"),
+        set_rule("p", None),
+        set_host("1.0.0"),
+        max_versions(3),
+        load("p"),
+        unload("p"),
+        tell_version("p", "1.0.0", 1, 0),
+        attest("p", "1.0.0", true),
+        loaded("p", "1.0.0", true),
+        unloaded("p", "1.0.0", true),
+    ];
+    for command in &commands {
+        let may = nine.contains(&command.kind());
+        let expected = if may { Receipt::Ok } else { refused(Reject::InvalidParameter) };
+        let payload = raw_tx(ADMIN, &[schedule_bytes(99, std::slice::from_ref(command))]);
+        assert_eq!(world.probe(&payload), expected, "{command:?}");
+    }
+    // Their own rules are checked at once, everything else when they run.
+    let nest = |bytes: &[u8]| world.probe(&raw_tx(OPERATOR, &[nested(99, bytes)]));
+    assert_eq!(nest(&raw_deploy("p", "x", ab(1, 1), EASY)), refused(Reject::InvalidVersion));
+    assert_eq!(nest(&raw_deploy("p", "9.0.0", ab(1, 0), EASY)), refused(Reject::InvalidPlan));
+    assert_eq!(nest(&raw_deploy("none", "9.0.0", ab(1, 1), EASY)), Receipt::Ok);
+
+    let all = |commands: &[Command]| schedule(5, commands.to_vec());
+    let deployed = [deploy_slowly("p", "2.0.0"), pause("p"), resume("p"), promote("p")];
+    let undone = [deploy_slowly("p", "3.0.0"), resume("p")];
+    world.run(4, OPERATOR, &[all(&deployed), all(&undone), all(&[revert("p"), load("p")])]);
+    world.advance(5);
+    let not_waiting = Reject::NotWaiting.code();
+    let expected = [
+        "p deployed 2.0.0 custom".to_string(),
+        "p paused manual 0/0 0/0 0".into(),
+        "p resumed".into(),
+        "p promoted 1.0.0 2.0.0".into(),
+        "schedule_executed 1 0".into(),
+        format!("schedule_executed 2 {not_waiting}"),
+        "p reverted 2.0.0 1.0.0".into(),
+        "p load_planned 1.0.0 loading".into(),
+        "schedule_executed 3 0".into(),
+    ];
+    assert_eq!(world.lines_from(5), expected.map(|line| format!("5 {line}")));
+    assert_eq!(world.plugin("p").deployments, 1, "what failed counts nothing");
+    // The history of one height counts on through transactions, and through what was undone.
+    let entries: Vec<_> = world.plugin_history("p").iter().filter(|entry| entry.0 == 5).map(|entry| entry.1).collect();
+    use PluginAction::{Deployed, Paused, Promoted, Resumed, Reverted};
+    assert_eq!(entries, [Deployed, Paused, Resumed, Promoted, Reverted]);
+}
+
+/// Salt and record of a deployment, and what a plan without a deadline leaves due.
+#[test]
+fn a_deployment_keeps_what_it_started_with() {
+    let strategy = Strategy::with_defaults(StrategyKind::Canary);
+    let terms = defaults(&strategy);
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+    world.all_at(10, &[deploy("p", "2.0.0", strategy, terms), old(3, 1), new(2, 1)]);
+    let deployment = world.deployment("p").unwrap();
+    assert_eq!((deployment.salt, deployment.start, deployment.due), (10 << 32 | 1, 10, NonZeroU32::new(70)));
+    assert_eq!((deployment.canary.requests, deployment.canary.errors), (2, 1));
+    assert_eq!((deployment.production.requests, deployment.production.errors), (3, 1));
+    assert_eq!((deployment.stage_requests, deployment.stage_errors), (2, 1));
+    assert_eq!((deployment.plan.terms(), deployment.plan.on_complete()), (&terms, OnComplete::Promote));
+    // A stage that ends beyond all heights is never due, its deadline is.
+    let far = |max_blocks| deploy("p", "2.0.0", custom(&[stage(1, u32::MAX - 1)]), Terms { max_blocks, ..EASY });
+    for (max_blocks, due) in [(0, 0), (u32::MAX, 0)] {
+        let mut world = World::new();
+        world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+        world.all_at(10, &[far(NonZeroU32::new(max_blocks))]);
+        assert_eq!(world.deployment("p").unwrap().due, NonZeroU32::new(due));
+        world.advance(u32::MAX - 5);
+        assert_eq!(world.hold("p"), Some(Hold::Running));
+    }
+    let event = world.events.iter().rev().find_map(|(at, event)| match event {
+        Event::Deployed { strategy, .. } => Some((*at, *strategy)),
+        _ => None,
+    });
+    assert_eq!(event, Some((10, StrategyKind::Canary)));
+}
+
+#[test]
+fn a_due_pause_does_not_hide_a_deadline_that_has_passed() {
+    let mut world = World::new();
+    let plan = custom(&[stage(100, 5)]);
+    let terms = Terms { max_blocks: NonZeroU32::new(10), min_requests: 0, ..plan.default_terms() };
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), deploy("p", "2.0.0", plan, terms)]);
+    let start = world.tip();
+    // Parked behind an open breaker beyond its stage and its deadline.
+    world.next(&[trip(start + 20, false), schedule(start + 20, vec![pause("p")])]);
+    world.advance(start + 21);
+    let lines = world.lines_from(start + 20);
+    let at = start + 20;
+    assert!(lines.contains(&format!("{at} p deployment_rolled_back 2.0.0 timeout 0/0 0/0 10 by itself")), "{lines:?}");
+}
+
+#[test]
+fn a_lack_is_told_once() {
+    let told = Held::default().with(Lack::Requests);
+    assert_eq!(told.with(Lack::Requests), told);
+    assert_eq!([Lack::Requests, Lack::SuccessRate].map(|lack| told.has_told(lack)), [true, false]);
+    assert_eq!((told.is_empty(), Held::default().is_empty()), (false, true));
+}
