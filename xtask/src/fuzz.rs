@@ -11,7 +11,7 @@ use crate::{host, workspace};
 
 /// Every target, and how long its input may be. Longer input makes a run slow and finds nothing more; a
 /// world is chosen by few bytes.
-const TARGETS: [(&str, u32); 8] = [
+const TARGETS: [(&str, u32); 9] = [
     ("block", 3072),
     ("blockfile", 2048),
     ("decode", 512),
@@ -20,6 +20,7 @@ const TARGETS: [(&str, u32); 8] = [
     ("load", 64),
     ("proof", 3072),
     ("restore", 2048),
+    ("version", 256),
 ];
 
 /// Which targets to run, and how long.

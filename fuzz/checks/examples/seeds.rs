@@ -26,6 +26,26 @@ const SCENARIO_SIZE_MAX: u64 = 9_000;
 /// Nor are longer blocks.
 const BLOCK_SIZE_MAX: usize = 2_000;
 
+/// Lines of versions and constraints.
+const LINES: [&str; 16] = [
+    "1.2.3\n1.2.3-rc.1\n1.2.3+build\n^1.2",
+    "1.0.0-alpha\n1.0.0-alpha.1\n1.0.0-alpha.beta\n1.0.0-beta.2\n1.0.0-beta.11\n1.0.0-rc.1\n1.0.0\n*",
+    "1.0.0-0\n1.0.0-0a\n1.0.0--\n1.0.0+00\n1.0.0+0\n>=1.0.0-0",
+    "0.0.0\n18446744073709551615.0.0\n18446744073709551616.0.0\n<18446744073709551615",
+    "01.0.0\n1.00.0\n1.0.0-01\n1.0.0-\n1.0.0+\n1.0.0-a..b\nv1.0.0",
+    "0.0.3\n0.0.4\n^0.0.3\n^0.0\n^0\n~0.0.3",
+    "0.2.3\n0.3.0\n^0.2.3\n~0.2.3\n~0.2\n~0",
+    "1.2.3\n1.3.0-a\n=1.2.3\n=1.2\n=1\n1.2.*\n1.x\n1.*.*\n1.*.3",
+    "1.2.3\n2.0.0-rc.1\n>1.2\n>=1.2\n<1.2\n<=1.2\n<2",
+    "1.2.3-b\n1.2.3-a\n>1.2.3-a\n<1.2.3-b, >=1.2.3-a\n<=1.2.3-b\n>=1, >=1.2.3-a",
+    "1.5.0\n>=1.0.0, <2.0.0\n>= 1.0.0 , < 2.0.0 \n >1,,<2\n>1,\n,",
+    "x\nX\n * \n*, 1\n1, *\n>*\n1.X.x",
+    "1.0.0\n^1.0.0+build\n^1.0+build\n^1-a\n1.0.0-x\n>=1.0.0-x",
+    "1.0.0\n1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
+    "1.0.0\n1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
+    "1.0.0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n1.0.0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+];
+
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let write = |target: &str, name: &str, bytes: &[u8]| {
@@ -69,6 +89,9 @@ fn main() {
     }
     for (number, stream) in streams().into_iter().enumerate() {
         write("feed", &format!("{number:02}"), &stream);
+    }
+    for (number, lines) in LINES.into_iter().enumerate() {
+        write("version", &format!("{number:02}"), lines.as_bytes());
     }
     // Protobuf that means the same in more bytes: a field unknown to it, and the key's field twice.
     let genuine: Vec<&[u8]> = coalmine_fuzz_checks::genuine_proofs().take(2).collect();

@@ -19,6 +19,7 @@ mod feed;
 mod load;
 mod proof;
 mod restore;
+mod version;
 mod worlds;
 
 pub use block::block;
@@ -29,12 +30,13 @@ pub use feed::feed;
 pub use load::load;
 pub use proof::{genuine_bundles, genuine_proofs, proof};
 pub use restore::{dumps, restore};
+pub use version::version;
 
 /// A check of any bytes.
 pub type Check = fn(&[u8]);
 
 /// Every target and its check.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("block", block),
     ("blockfile", blockfile),
     ("decode", decode),
@@ -43,4 +45,5 @@ pub const TARGETS: [(&str, Check); 8] = [
     ("load", load),
     ("proof", proof),
     ("restore", restore),
+    ("version", version),
 ];
