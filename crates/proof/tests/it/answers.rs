@@ -294,6 +294,16 @@ fn a_bundle_has_the_records_of_its_question_and_no_others() {
     }
 }
 
+/// A policy without a proof is not taken for the default one, by which there would be no prerequisites.
+#[test]
+fn a_policy_that_is_not_proven_is_not_absent() {
+    let (world, question) = (World::new(), Claim::IsEnabled { feature: name("top"), user: OTHER });
+    let mut bundle = world.prove(question.clone());
+    let policy = Key::Policy(name("top")).to_bytes();
+    bundle.proofs.retain(|item| item.key != policy);
+    assert_refused(&bundle, &world.root(), &question, "the bundle has no proof for key d5746f70");
+}
+
 #[test]
 fn the_chain_is_the_proven_one() {
     let world = World::new();

@@ -37,6 +37,14 @@ fn every_seed_holds() {
     }
 }
 
+/// Seeds that have grown old would pass as bundles that are refused.
+#[test]
+fn every_genuine_bundle_holds() {
+    for bundle in coalmine_fuzz_checks::genuine_bundles() {
+        coalmine_fuzz_checks::proof(&[&[0], bundle.as_slice()].concat());
+    }
+}
+
 /// Some of what a fuzzer does first, so that a check that can not fail does not go unnoticed.
 #[test]
 fn every_seed_holds_when_it_is_damaged() {
