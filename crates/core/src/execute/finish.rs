@@ -27,10 +27,8 @@ impl Executor<'_> {
         }
         let Overlay { base, features, plugins, global, registry, feed, maps, .. } = overlay;
         let mut writes = WriteSet::default();
-        let mut delta = DeltaBuilder::default();
-        for touched in features.into_touched() {
-            delta.add(base, touched, &mut writes);
-        }
+        let mut indexes = Indexes::default();
+        let features = features.into_kept(|touched| indexes.add(base, touched, &mut writes));
         for entry in &history {
             let key = Key::Change { name: entry.name, height, seq: entry.seq };
             writes.put(&key, |out| entry.change.encode(out));
@@ -46,9 +44,7 @@ impl Executor<'_> {
             let key = Key::Schedule { at: *at, id: *id };
             write_change(&mut writes, &key, change.as_ref(), base.scheduled(*at, *id));
         }
-        for touched in plugins.into_touched() {
-            delta.add_plugin(base, touched, &mut writes);
-        }
+        let plugins = plugins.into_kept(|touched| write_plugin(base, touched, &mut writes));
         for entry in &plugin_history {
             let key = Key::PluginChange { plugin: entry.name, height, seq: entry.seq };
             writes.put(&key, |out| entry.change.encode(out));
@@ -72,23 +68,23 @@ impl Executor<'_> {
         }
         let patch = base.tree().prepare(&writes.tree_changes())?;
         let root = Hash(patch.root());
-        let DeltaBuilder { features, active, steps, plugins } = delta;
+        let Indexes { active, steps } = indexes;
         let delta = Delta { features, maps, global, active, steps, plugins, registry, feed: feed.into_delta() };
         Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, notes, delta, patch })
     }
 }
 
+/// How the indexes of features change.
 #[derive(Default)]
-struct DeltaBuilder {
-    features: Vec<TouchedFeature>,
+struct Indexes {
     active: Vec<(Name, Presence)>,
     steps: Vec<((Height, Name), Presence)>,
-    plugins: Vec<TouchedPlugin>,
 }
 
-impl DeltaBuilder {
-    /// Writes what has changed of a feature: record, metrics, policy, and the indexes that follow from them.
-    fn add(&mut self, base: &State, touched: TouchedFeature, writes: &mut WriteSet) {
+impl Indexes {
+    /// Writes what has changed of a feature: record, metrics, policy, and the indexes that follow from them. Returns
+    /// whether anything has.
+    fn add(&mut self, base: &State, touched: &TouchedFeature, writes: &mut WriteSet) -> bool {
         let entry = touched.id.and_then(|id| base.entry(id));
         let before = entry.map(|entry| &entry.data);
         let FeatureData { feature, metrics, policy, depth: _ } = &touched.data;
@@ -97,7 +93,7 @@ impl DeltaBuilder {
         let metrics_changed = before.is_none_or(|before| before.metrics != *metrics);
         let policy_changed = before.is_none_or(|before| before.policy != *policy);
         if !feature_changed && !metrics_changed && !policy_changed {
-            return;
+            return false;
         }
         if feature_changed {
             writes.put_with_path(entry.map(|entry| entry.feature_path), &Key::Feature(name), |out| feature.encode(out));
@@ -132,38 +128,39 @@ impl DeltaBuilder {
                 }
             }
         }
-        self.features.push(touched);
+        true
     }
+}
 
-    /// Writes what has changed of a plugin: record, versions, deployment, and when that is looked at.
-    fn add_plugin(&mut self, base: &State, touched: TouchedPlugin, writes: &mut WriteSet) {
-        let data = &touched.data;
-        let before = touched.id.and_then(|id| base.plugin_states().data(id));
-        if before == Some(data) {
-            return;
-        }
-        let name = data.name;
-        write_change(writes, &Key::Plugin(name), Some(&data.plugin), before.map(|before| &before.plugin));
-        let key_of = |record: &PluginVersion| Key::PluginVersion { plugin: name, version: record.version.clone() };
-        for record in data.versions.iter() {
-            let before = before.and_then(|before| before.versions.get(&record.version));
-            write_change(writes, &key_of(record), Some(record), before);
-        }
-        for record in before.into_iter().flat_map(|before| before.versions.iter()) {
-            if data.versions.get(&record.version).is_none() {
-                writes.delete(&key_of(record));
-            }
-        }
-        let deployment_before = before.and_then(|before| before.deployment.as_ref());
-        write_change(writes, &Key::Deployment(name), data.deployment.as_ref(), deployment_before);
-        let (was_due, due) = (before.and_then(PluginData::look_due), data.look_due());
-        if was_due != due {
-            for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
-                if let Some(at) = at {
-                    write_index(writes, &Key::DeploymentDue { at, plugin: name }, presence);
-                }
-            }
-        }
-        self.plugins.push(touched);
+/// Writes what has changed of a plugin: record, versions, deployment, and when that is checked. Returns whether
+/// anything has.
+fn write_plugin(base: &State, touched: &TouchedPlugin, writes: &mut WriteSet) -> bool {
+    let data = &touched.data;
+    let before = touched.id.and_then(|id| base.plugin_states().data(id));
+    if before == Some(data) {
+        return false;
     }
+    let name = data.name;
+    write_change(writes, &Key::Plugin(name), Some(&data.plugin), before.map(|before| &before.plugin));
+    let key_of = |record: &PluginVersion| Key::PluginVersion { plugin: name, version: record.version.clone() };
+    for record in data.versions.iter() {
+        let before = before.and_then(|before| before.versions.get(&record.version));
+        write_change(writes, &key_of(record), Some(record), before);
+    }
+    for record in before.into_iter().flat_map(|before| before.versions.iter()) {
+        if data.versions.get(&record.version).is_none() {
+            writes.delete(&key_of(record));
+        }
+    }
+    let deployment_before = before.and_then(|before| before.deployment.as_ref());
+    write_change(writes, &Key::Deployment(name), data.deployment.as_ref(), deployment_before);
+    let (was_due, due) = (before.and_then(PluginData::look_due), data.look_due());
+    if was_due != due {
+        for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
+            if let Some(at) = at {
+                write_index(writes, &Key::DeploymentDue { at, plugin: name }, presence);
+            }
+        }
+    }
+    true
 }

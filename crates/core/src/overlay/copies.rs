@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::delta::{Touched, TouchedFeature, TouchedPlugin};
@@ -110,10 +111,18 @@ impl<W: Clone> Copies<W> {
         self.slots.values().filter_map(|slot| self.copies.get(*slot))
     }
 
-    /// By name.
-    fn into_iter(self) -> impl Iterator<Item = W> {
-        let mut copies: Vec<Option<W>> = self.copies.into_iter().map(Some).collect();
-        self.slots.into_values().filter_map(move |slot| copies.get_mut(slot)?.take())
+    /// Visits the copies by name and returns those for which `visit` says so, in the order in which they were
+    /// made. Nothing is moved unless something is left out.
+    fn into_kept(mut self, mut visit: impl FnMut(&W) -> bool) -> Vec<W> {
+        let mut keeps = vec![false; self.copies.len()];
+        for slot in self.slots.into_values() {
+            if let (Some(copy), Some(keep)) = (self.copies.get(slot), keeps.get_mut(slot)) {
+                *keep = visit(copy);
+            }
+        }
+        let mut keeps = keeps.into_iter();
+        self.copies.retain(|_| keeps.next().unwrap_or_default());
+        self.copies
     }
 }
 
@@ -163,9 +172,9 @@ impl<'a> Features<'a> {
         self.copies.undo();
     }
 
-    /// By name.
-    pub(crate) fn into_touched(self) -> impl Iterator<Item = TouchedFeature> {
-        self.copies.into_iter()
+    /// Visits the copies by name and returns those for which `visit` says so.
+    pub(crate) fn into_kept(self, visit: impl FnMut(&TouchedFeature) -> bool) -> Vec<TouchedFeature> {
+        self.copies.into_kept(visit)
     }
 }
 
@@ -220,8 +229,8 @@ impl<'a> Plugins<'a> {
         self.copies.undo();
     }
 
-    /// By name.
-    pub(crate) fn into_touched(self) -> impl Iterator<Item = TouchedPlugin> {
-        self.copies.into_iter()
+    /// Visits the copies by name and returns those for which `visit` says so.
+    pub(crate) fn into_kept(self, visit: impl FnMut(&TouchedPlugin) -> bool) -> Vec<TouchedPlugin> {
+        self.copies.into_kept(visit)
     }
 }
