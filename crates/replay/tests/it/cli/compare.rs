@@ -1,0 +1,131 @@
+//! `dump`, `diff` and `bisect`.
+
+use super::*;
+
+#[test]
+fn dumps_are_sources_and_are_checked() {
+    let world = World::new();
+    world.golden("dump canary.json -o canary.dump", 0, "", "");
+    let dump = world.read("canary.dump");
+    let lines: Vec<&str> = dump.lines().collect();
+    assert!(lines[0].starts_with("{\"format\":\"coalmine-dump/1\",\"height\":130,\"root\":\""), "{}", lines[0]);
+    assert!(lines[1].starts_with("{\"key\":\"d062617365\",\"value\":\"00000004626173650000000974776f20776f726473"));
+    assert!(lines[1..].is_sorted(), "keys rise");
+    world.golden("dump canary.dump", 0, &dump, "");
+    world.golden("diff canary.json canary.dump", 0, "", "");
+    world.golden(
+        "show canary.dump features --at 110",
+        0,
+        "base status=canary percent=5\ntop status=enabled percent=100\n".replace("canary", "rolling_out").as_str(),
+        "",
+    );
+    world.golden("show canary.dump feature base --at 100", 0, "name base\nstatus canary\nrollout_percent 5\n", "");
+    world.fails("show canary.dump feature top --at 100", 2, "top was created later");
+    world.fails("show canary.dump features --at 131", 2, "it ends at height 130, before height 131");
+    let old = format!("check canary.dump base {USER} --at 110");
+    world.fails(&old, 2, "canary.dump: check as of height 110 cannot be told: a store or dump keeps");
+    for what in ["metrics base", "overrides base", "roles", "schedule", "global", "stale"] {
+        world.fails(&format!("show canary.dump {what} --at 110"), 2, "cannot be told");
+        world.check(&format!("show canary.dump {what} --at 130"), 0);
+    }
+
+    let without = |line: usize| {
+        let kept: Vec<&str> = lines.iter().enumerate().filter(|(at, _)| *at != line).map(|(_, line)| *line).collect();
+        kept.join("\n")
+    };
+    let role = lines.iter().position(|line| line.contains("\"d62222")).unwrap();
+    for (name, content, code, words) in [
+        ("no-header.dump", without(0), 2, "no-header.dump:2:1: not valid JSON"),
+        ("less.dump", without(role), 1, "its records have root"),
+        ("orphan.dump", without(lines.iter().position(|line| line.contains("\"d162")).unwrap()), 3, "corrupt record"),
+        ("twice.dump", dump.replace(lines[2], lines[1]), 2, "twice.dump:3: keys rise"),
+        ("key.dump", dump.replace("\"d062617365\"", "\"0062617365\""), 2, "key.dump:2: this is no key of the state"),
+        ("hex.dump", dump.replace("\"d062617365\"", "\"d06261736\""), 2, "hex.dump:2: key: wrong hex"),
+        (
+            "extra.dump",
+            dump.replacen("{\"key\"", "{\"x\":1,\"key\"", 1),
+            2,
+            "extra.dump:2: column 4: unknown field `x`",
+        ),
+        ("format.dump", dump.replace("dump/1\"", "dump/1x\""), 2, "format.dump:1: unknown format"),
+        (
+            "value.dump",
+            dump.replacen("d062617365\",\"value\":\"00000004", "d062617365\",\"value\":\"00000005", 1),
+            3,
+            "corrupt record under key d062617365",
+        ),
+        ("torn.dump", dump[..dump.len() - 9].into(), 2, "torn.dump"),
+    ] {
+        world.write(name, content);
+        world.fails(&format!("show {name} features"), code, words);
+    }
+}
+
+#[test]
+fn diff_and_bisect_find_what_differs() {
+    let world = World::new();
+    let a = format!("{HEADER}\n{}", r#"{"height":1,"txs":[{"op":"create_feature","name":"f","description":"a"}]}"#);
+    let b = a.replace("\"a\"", "\"b\"");
+    let tail = |text: &str| format!("{text}\n{}\n", r#"{"height":5,"txs":[{"op":"enable","name":"f"}]}"#);
+    world.write("a.jsonl", tail(&a));
+    world.write("b.jsonl", tail(&b));
+    world.write("short.jsonl", &a);
+    world.write(
+        "gaps.jsonl",
+        format!("{a}\n{{\"height\":2}}\n{}\n{{\"height\":90}}\n", r#"{"height":5,"txs":[{"op":"enable","name":"f"}]}"#),
+    );
+    world.write("late.jsonl", format!("{a}\n{}\n", r#"{"height":6,"txs":[{"op":"enable","name":"f"}]}"#));
+    world.write(
+        "silent.jsonl",
+        format!("{a}\n{}\n", r#"{"height":5,"txs":[{"op":"enable","name":"f"},{"op":"enable","name":"f"}]}"#),
+    );
+    world.write("genesis.jsonl", tail(&a).replace("example-1", "example-2"));
+
+    world.golden("diff a.jsonl gaps.jsonl", 0, "", "");
+    world.golden("diff a.jsonl b.jsonl", 1, "~ feature f description: a -> b\n", "1 record differs");
+    world.golden(
+        "diff short.jsonl a.jsonl",
+        1,
+        &format!(
+            "~ feature f status: disabled -> enabled, rollout_percent: 0 -> 100\n\
+             + change f 5 0 status=enabled percent=100 cause=enabled reason=manual actor={ADMIN}\n"
+        ),
+        "2 records differ",
+    );
+    let (json, _) = world.check("diff short.jsonl a.jsonl --format json", 1);
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(first["record"], "feature");
+    assert_eq!(first["first"]["status"], "disabled");
+    assert_eq!(first["differ"], serde_json::json!(["status", "rollout_percent"]));
+
+    for (second, code, out) in [
+        ("gaps.jsonl", 0, "height 5\ndiffer none\n".into()),
+        ("b.jsonl", 1, "height 1\ndiffer blocks,root\ntransaction 0\nfirst_receipt ok\nsecond_receipt ok\n".into()),
+        (
+            "short.jsonl",
+            1,
+            "height 5\ndiffer blocks,receipts,events,root\ntransaction 0\nfirst_receipt ok\nsecond_receipt none\n"
+                .into(),
+        ),
+        ("late.jsonl", 1, String::from("height 5\ndiffer blocks,receipts,events,root\n")),
+        (
+            "silent.jsonl",
+            1,
+            "height 5\ndiffer blocks,receipts\ntransaction 1\nfirst_receipt none\nsecond_receipt invalid_transition\n"
+                .into(),
+        ),
+        ("genesis.jsonl", 1, "height none\ndiffer root\n".into()),
+    ] {
+        let (found, _) = world.check(&format!("bisect a.jsonl {second}"), code);
+        assert!(found.starts_with(&out), "bisect a.jsonl {second}\n{found}");
+    }
+    let (found, _) = world.check("bisect a.jsonl b.jsonl", 1);
+    assert!(found.ends_with("~ feature f description: a -> b\n"), "{found}");
+
+    world.check("dump b.jsonl -o b.dump", 0);
+    world.golden("bisect b.jsonl b.dump", 0, "height 5\ndiffer none\n", "");
+    let (found, err) = world.check("bisect b.dump short.jsonl", 1);
+    assert!(found.starts_with("height 5\ndiffer root\nhistories_differ_from 5\n"), "{found}");
+    assert!(err.contains("keeps no roots of earlier heights"), "{err}");
+    world.fails("bisect b.dump b.dump", 2, "compare two states with diff");
+}

@@ -1,0 +1,201 @@
+//! `run`: what it prints and checks, and how it ends.
+
+use super::*;
+
+#[test]
+fn run_prints_a_summary_and_what_is_asked_for() {
+    let world = World::new();
+    let root = world.root("canary.json");
+    let summary = SUMMARY.replace("ROOT", &root);
+    world.golden("run canary.json", 0, &summary, "transactions/s");
+    world.golden("run canary.json --quiet", 0, "", "");
+    let (json, _) = world.check("run --format json canary.json", 0);
+    assert_eq!(
+        json,
+        format!(
+            "{{\"height\":130,\"blocks\":3,\"transactions\":10,\"ok\":9,\"rejected\":1,\"events\":9,\"root\":\"{root}\"}}\n"
+        )
+    );
+    world.golden(
+        "run canary.json --quiet --receipts --events --until 111",
+        0,
+        &format!(
+            "\
+100 receipt 0 ok
+100 receipt 1 ok
+100 receipt 2 ok
+100 receipt 3 ok
+100 receipt 4 ok
+100 receipt 5 feature_not_found command=0
+100 event feature_created name=base
+100 event status_changed name=base from=disabled to=canary percent=5 cause=canary_started actor={ADMIN}
+101 receipt 0 ok
+101 receipt 1 ok
+101 receipt 2 ok
+101 receipt 3 ok
+101 event feature_created name=top
+101 event status_changed name=top from=disabled to=enabled percent=100 cause=enabled actor={ADMIN}
+101 event status_changed name=base from=canary to=rolling_out percent=5 cause=rollout_started actor={ADMIN}
+101 event override_set name=top user={USER} enabled=true
+101 event scheduled id=1 at=200
+111 event stepped name=base from_percent=5 to_percent=30
+"
+        ),
+        "",
+    );
+    world.golden(
+        "run canary.json --quiet --receipts --format json --until 100",
+        0,
+        "\
+{\"height\":100,\"type\":\"receipt\",\"tx\":0,\"result\":\"ok\"}
+{\"height\":100,\"type\":\"receipt\",\"tx\":1,\"result\":\"ok\"}
+{\"height\":100,\"type\":\"receipt\",\"tx\":2,\"result\":\"ok\"}
+{\"height\":100,\"type\":\"receipt\",\"tx\":3,\"result\":\"ok\"}
+{\"height\":100,\"type\":\"receipt\",\"tx\":4,\"result\":\"ok\"}
+{\"height\":100,\"type\":\"receipt\",\"tx\":5,\"result\":\"feature_not_found\",\"command\":0}
+",
+        "",
+    );
+
+    // Gaps count up to --until, and roots come at every N-th block.
+    let (out, _) = world.check("run canary.json --until 300 --root-every 2", 0);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("101 root "), "{out}");
+    assert_eq!(&lines[1..3], ["height 300", "blocks 3"], "{out}");
+    let (out, _) = world.check("run canary.json --until 100", 0);
+    assert!(out.starts_with("height 100\nblocks 1\ntransactions 6\n"), "{out}");
+
+    // Output to a file, input from standard input.
+    world.golden("run canary.json -o out.txt", 0, "", "");
+    assert_eq!(world.read("out.txt"), summary);
+    let mut child = world.command("run -").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(CANARY.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap(), summary);
+}
+
+#[test]
+fn run_takes_several_files() {
+    let world = World::new();
+    let block = |height: u32| format!("{{\"height\":{height},\"txs\":[{{\"op\":\"reset_breaker\"}}]}}\n");
+    world.write("a.jsonl", format!("{HEADER}\n{}", block(1)));
+    world.write("b.jsonl", format!("{HEADER}\n{}", block(5)));
+    world.write("other.jsonl", format!("{}\n{}", HEADER.replace("example-1", "example-2"), block(9)));
+    let (out, _) = world.check("run a.jsonl b.jsonl", 0);
+    assert!(out.starts_with("height 5\nblocks 2\ntransactions 2\nok 0\nrejected 2\n"), "{out}");
+    world.fails("run b.jsonl a.jsonl", 2, "a.jsonl:2: height 1 is not above the tip 5");
+    world.fails("run a.jsonl a.jsonl", 2, "a.jsonl:2: height 1 is not above the tip 1");
+    world.fails("run a.jsonl other.jsonl", 2, "other.jsonl: its genesis is not that of the first file");
+}
+
+#[test]
+fn every_expectation_that_fails_is_told() {
+    let world = World::new();
+    world.write(
+        "wrong.jsonl",
+        format!(
+            "{}\n{}\n{}\n",
+            HEADER.replace(
+                "}}}",
+                "}},\"expect\":{\"height\":101,\"root\":\"0000000000000000000000000000000000000000000000000000000000000000\"}}"
+            ),
+            r#"{"height":100,"txs":[{"op":"create_feature","name":"f","description":""},{"op":"enable","name":"f"}],"expect":{"receipts":["ok","not_due"],"events":["feature_created","stepped","stepped"]}}"#,
+            format_args!(
+                "{}{USER}{}",
+                r#"{"height":102,"expect":{"features":{"f":{"status":"canary","rollout_percent":100},"g":{}},"metrics":{"f":{"total_operations":1}},"history":{"f":[{"height":100,"status":"canary","percent":0}]},"enabled":[{"name":"f","user":""#,
+                r#"","value":false}]}}"#
+            )
+        ),
+    );
+    let (out, err) = world.check("run wrong.jsonl", 1);
+    let lines: Vec<&str> = err.lines().filter(|line| line.starts_with("wrong.jsonl:")).collect();
+    let root = out.lines().last().unwrap().split_once(' ').unwrap().1;
+    let zero = "0".repeat(64);
+    assert_eq!(
+        lines,
+        [
+            "wrong.jsonl:2: block 100: receipts[1]: expected not_due, got ok",
+            "wrong.jsonl:2: block 100: events: expected 3 entries, got 2 entries",
+            "wrong.jsonl:2: block 100: events[1]: expected stepped, got status_changed",
+            "wrong.jsonl:3: block 102: features.f.status: expected canary, got enabled",
+            "wrong.jsonl:3: block 102: features.g: expected a feature, got none",
+            "wrong.jsonl:3: block 102: metrics.f.total_operations: expected 1, got 0",
+            "wrong.jsonl:3: block 102: history.f: expected 1 entries, got more",
+            "wrong.jsonl:3: block 102: history.f[0]: expected 100 canary 0 %, got 100 disabled 0 %",
+            &format!("wrong.jsonl:3: block 102: enabled.f.{USER}: expected false, got true"),
+            "wrong.jsonl:1: end: height: expected 101, got 102",
+            &format!("wrong.jsonl:1: end: root: expected {zero}, got {root}"),
+        ]
+    );
+    assert!(err.contains("11 expectations failed"), "{err}");
+    world.fails("verify wrong.jsonl canary.json", 1, "1 of 2 files did not hold");
+}
+
+#[test]
+fn bad_files_are_refused_with_their_place() {
+    let world = World::new();
+    world.write("empty.json", "");
+    world.write("unknown.jsonl", format!("{HEADER}\n{{\"height\":1,\"tsx\":[]}}\n"));
+    world.write("falling.jsonl", format!("{HEADER}\n{{\"height\":2}}\n{{\"height\":2}}\n"));
+    for (file, words) in [
+        ("missing.json", "missing.json: cannot be read: No such file"),
+        ("empty.json", "empty.json: the file is empty"),
+        ("unknown.jsonl", "unknown.jsonl:2:13: block 1: unknown key \"tsx\""),
+        ("falling.jsonl", "falling.jsonl:3:11: block 2: heights rise"),
+    ] {
+        for command in ["run", "verify", "dump"] {
+            world.fails(&format!("{command} {file}"), 2, words);
+        }
+    }
+    world.fails("run canary.json -o canary.json", 2, "this is an input as well");
+    assert_eq!(world.read("canary.json"), CANARY);
+    world.fails("run canary.json -o no/such/folder", 2, "no/such/folder: cannot be written");
+    world.fails("run canary.json --store disk", 2, "it is memory, or rocksdb:PATH");
+}
+
+#[test]
+fn a_closed_standard_output_ends_the_tool_quietly() {
+    let world = World::new();
+    world.check("generate --blocks 5 --txs-per-block 5000 -o load.blocks", 0);
+    let mut child = world
+        .command("run load.blocks --receipts --quiet")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_ends_a_run_after_the_block_in_hand() {
+    let world = World::new();
+    let mut child =
+        world.command("run -").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{HEADER}\n{{\"height\":1}}").unwrap();
+    let status = |field: &str| {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim().to_owned();
+        u64::from_str_radix(&value, 16).unwrap()
+    };
+    const SIGINT: u64 = 1 << 1;
+    while status("SigCgt:") & SIGINT == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    // Blocks come until the run takes no more of them; without the signal it would take all.
+    let last = (2..500).find(|height| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        writeln!(input, "{{\"height\":{height}}}").is_err()
+    });
+    assert!(last.is_some(), "the run went on");
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{out}");
+    let height: u32 = out.lines().next().unwrap().strip_prefix("height ").unwrap().parse().unwrap();
+    assert!(height < last.unwrap() && out.lines().nth(1).unwrap() == format!("blocks {height}"), "{out}");
+}
