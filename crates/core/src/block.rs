@@ -7,6 +7,7 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer}
 use crate::command::tx::TxCommand;
 use crate::command::{COMMAND_SIZE_MAX, Command};
 use crate::event::Event;
+use crate::invariant::promised;
 use crate::reject::Reject;
 use crate::values::{Address, Height};
 
@@ -240,7 +241,11 @@ impl Decode for Block {
             input.lp32()?;
         }
         let len = bytes.len().saturating_sub(input.remaining());
-        Ok(Self { height, count, payloads: bytes.get(..len).unwrap_or_default().into() })
+        Ok(Self {
+            height,
+            count,
+            payloads: promised(bytes.get(..len), "what was read is part of what there was").into(),
+        })
     }
 }
 

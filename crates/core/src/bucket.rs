@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::codec::Writer;
 use crate::hash::hash_padded;
+use crate::invariant::promised;
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
 /// How many buckets there are: a bucket is in `0..BUCKETS`.
@@ -54,12 +55,14 @@ impl BucketPrefix {
 
     /// The first 8 bytes of the hash, scaled to 0..10 000.
     pub(crate) fn bucket(&self, unit: &[u8]) -> Bps {
-        scale(self.hash(unit).first_chunk().copied().unwrap_or_default())
+        let [a, b, c, d, e, f, g, h, ..] = self.hash(unit);
+        scale([a, b, c, d, e, f, g, h])
     }
 
     fn hash(&self, unit: &[u8]) -> [u8; 32] {
         self.hash_in_place(unit).unwrap_or_else(|| {
-            let message = self.blocks.as_flattened().get(..self.len).unwrap_or_default();
+            let message =
+                promised(self.blocks.as_flattened().get(..self.len), "a message of at most 164 bytes fits 192");
             Sha256::new().chain_update(message).chain_update(unit).finalize().into()
         })
     }
@@ -92,14 +95,15 @@ pub fn bucket_of_unit(chain: &ChainId, plugin: &Name, salt: u64, unit: &[u8]) ->
 /// The first 8 bytes of a hash as a fraction of 2^64, times 10 000, rounded down.
 fn scale(first: [u8; 8]) -> Bps {
     let product = u128::from(u64::from_be_bytes(first)).saturating_mul(u128::from(BUCKETS));
-    u16::try_from(product >> 64).ok().and_then(|bucket| Bps::new(bucket).ok()).unwrap_or_default()
+    let bucket = u16::try_from(product >> 64).ok().and_then(|bucket| Bps::new(bucket).ok());
+    promised(bucket, "a fraction below 1 of 10 000 is below 10 000")
 }
 
 /// The bucket as the reference implementation has it: the first byte modulo 100.
 #[must_use]
 pub fn bucket_first_byte(user: &Address) -> Bps {
     let [first, ..] = user.0;
-    Percent::new(first % 100).unwrap_or_default().bps()
+    promised(Percent::new(first % 100).ok(), "a remainder by 100 is below 100").bps()
 }
 
 #[cfg(test)]

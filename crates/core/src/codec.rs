@@ -206,6 +206,7 @@ impl Writer {
 
     /// The bytes behind a u8 length. What does not fit the length is cut; callers hold shorter values.
     pub fn lp8(&mut self, bytes: &[u8]) {
+        debug_assert!(u8::try_from(bytes.len()).is_ok(), "{} bytes behind a u8 length", bytes.len());
         let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
         self.u8(len);
         self.raw(bytes.get(..usize::from(len)).unwrap_or(bytes));
@@ -213,6 +214,7 @@ impl Writer {
 
     /// The bytes behind a u16 length. What does not fit the length is cut; callers hold shorter values.
     pub fn lp16(&mut self, bytes: &[u8]) {
+        debug_assert!(u16::try_from(bytes.len()).is_ok(), "{} bytes behind a u16 length", bytes.len());
         let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         self.u16(len);
         self.raw(bytes.get(..usize::from(len)).unwrap_or(bytes));
@@ -220,6 +222,7 @@ impl Writer {
 
     /// The bytes behind a u32 length; callers hold values that fit it.
     pub fn lp32(&mut self, bytes: &[u8]) {
+        debug_assert!(u32::try_from(bytes.len()).is_ok(), "{} bytes behind a u32 length", bytes.len());
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.raw(bytes);
     }

@@ -87,6 +87,7 @@ mod genesis;
 mod graph;
 mod hash;
 mod index;
+mod invariant;
 mod key;
 mod ledger;
 mod note;

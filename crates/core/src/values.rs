@@ -8,6 +8,7 @@ use core::fmt;
 use core::ops::BitOr;
 use core::str::FromStr;
 
+use crate::invariant::promised;
 use crate::reject::Reject;
 
 /// The format number of the state that this build reads and writes.
@@ -186,11 +187,11 @@ impl Padded {
     }
 
     fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+        promised(self.bytes.get(..usize::from(self.len)), "the length is that of the bytes that were taken")
     }
 
     fn as_str(&self) -> &str {
-        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+        promised(core::str::from_utf8(self.as_bytes()).ok(), "the alphabet is ASCII")
     }
 }
 
@@ -308,6 +309,8 @@ pub struct Percent(u8);
 impl Percent {
     /// Nobody.
     pub const ZERO: Self = Self(0);
+    /// A tenth.
+    pub(crate) const TEN: Self = Self(10);
     /// Everybody.
     pub const FULL: Self = Self(100);
 

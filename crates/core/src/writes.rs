@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use crate::codec::{Encode, Writer};
 use crate::index::Presence;
+use crate::invariant::promised;
 use crate::key::Key;
 use crate::tree;
 use crate::tree::Path;
@@ -69,7 +70,7 @@ impl WriteSet {
     }
 
     fn at(&self, range: &Range<usize>) -> &[u8] {
-        self.bytes.as_bytes().get(range.clone()).unwrap_or_default()
+        promised(self.bytes.as_bytes().get(range.clone()), "ranges are those of what was written")
     }
 
     fn append(&mut self, write: impl FnOnce(&mut Writer)) -> Range<usize> {

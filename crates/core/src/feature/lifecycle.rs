@@ -55,7 +55,7 @@ pub(crate) fn create(name: Name, description: Description, signer: Address) -> F
         status: Status::Disabled,
         rollout_percent: Percent::ZERO,
         target_percent: Percent::FULL,
-        increment_percent: Percent::new(Feature::INCREMENT_PERCENT).unwrap_or(Percent::FULL),
+        increment_percent: Feature::INCREMENT_PERCENT,
         increment_blocks: Feature::INCREMENT_BLOCKS,
         start_block: 0,
         last_increment_block: 0,

@@ -158,7 +158,7 @@ pub struct Feature {
 
 impl Feature {
     /// Steps of a new feature add this much.
-    pub const INCREMENT_PERCENT: u8 = 10;
+    pub const INCREMENT_PERCENT: Percent = Percent::TEN;
     /// Blocks between the steps of a new feature.
     pub const INCREMENT_BLOCKS: u32 = 8_640;
     /// The error rate in 1/10 000 that a new feature bears.

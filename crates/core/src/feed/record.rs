@@ -6,6 +6,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::invariant::promised;
 use crate::reject::{Checked, Reject};
 use crate::tags::tags;
 use crate::valid::{Valid, Validate};
@@ -97,13 +98,13 @@ impl FeedId {
     /// The id as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+        promised(self.bytes.get(..usize::from(self.len)), "the length is that of the bytes that were taken")
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+        promised(core::str::from_utf8(self.as_bytes()).ok(), "an id is ASCII")
     }
 }
 

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::invariant::promised;
 use crate::plugin::plan::{Gate, OnComplete, Plan, Stage, StrategyKind};
 use crate::plugin::record::Counts;
 use crate::plugin::version::Version;
@@ -114,7 +115,7 @@ impl Deployment {
     /// The share of units that the new version serves.
     #[must_use]
     pub fn share(&self) -> Bps {
-        self.current_stage().map(|stage| stage.share_bps).unwrap_or_default()
+        promised(self.current_stage().map(|stage| stage.share_bps), "the stage is one of the plan")
     }
 
     /// Whether no stage follows.

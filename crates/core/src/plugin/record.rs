@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use core::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::invariant::promised;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::version::{Constraint, Version};
 use crate::tags::tags;
@@ -303,7 +304,10 @@ impl Counts {
         } else {
             rate
         };
-        u16::try_from(score).ok().and_then(|score| Bps::new(score).ok()).unwrap_or_default()
+        promised(
+            u16::try_from(score).ok().and_then(|score| Bps::new(score).ok()),
+            "a part of the requests is no more than all",
+        )
     }
 }
 

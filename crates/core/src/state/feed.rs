@@ -40,6 +40,7 @@ impl Feed {
         if let Some(key) = self.index.symmetric_difference(&indexed).next() {
             return Some(Key::FeedIndex(*key));
         }
+        // Too many to count are too many: the totals contradict them.
         let listed = u32::try_from(self.listed.len()).unwrap_or(u32::MAX);
         let mut state = FeedState { open: self.state.open, listed, ..FeedState::default() };
         self.items.iter().for_each(|(key, item)| state.count(key.kind, None, Some(item)));

@@ -9,6 +9,7 @@ use crate::feature::data::FeatureData;
 use crate::feature::lifecycle::steps_down;
 use crate::feature::record::{Change, Feature, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy};
 use crate::feed::record::{FeedItem, FeedState};
+use crate::invariant::promised;
 use crate::key::Key;
 use crate::ledger::Global;
 use crate::plugin::deployment::Deployment;
@@ -187,7 +188,7 @@ impl Loader {
         for (name, feature) in self.features {
             let metrics = self.metrics.remove(&name).ok_or_else(|| mismatch(Key::Metrics(name)))?;
             let policy = self.policies.remove(&name).unwrap_or_default();
-            let depth = depths.get(&name).copied().unwrap_or_default();
+            let depth = promised(depths.get(&name).copied(), "every feature has its depth by now");
             let data = FeatureData { feature, metrics, policy, depth };
             if data.feature.status.is_active() {
                 state.active.insert(name);

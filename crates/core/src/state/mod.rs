@@ -20,6 +20,7 @@ use crate::feature::record::{Feature, Metrics, Override, Policy};
 use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
 use crate::genesis::Genesis;
 use crate::index::{FeatureId, PluginId, index, set};
+use crate::invariant::promised;
 use crate::key::Key;
 use crate::ledger::Global;
 use crate::plugin::deployment::Deployment;
@@ -77,7 +78,7 @@ impl State {
         let admins = genesis.roles().values().filter(|roles| roles.holds(Role::Admin)).count();
         let global = Global {
             chain: *genesis.chain(),
-            admins: u32::try_from(admins).unwrap_or(u32::MAX),
+            admins: promised(u32::try_from(admins).ok(), "a genesis has at most 65 535 addresses"),
             breaker: None,
             next_schedule_id: 1,
             rollback_window_start: 0,
