@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use coalmine_core::{Address, Event, LoadState, PluginAction, PluginReason, Reject};
 use semver::Version;
 
+use crate::command::event_name;
 use crate::plugins::{Plugin, allows, event_version};
-use crate::{Model, Planted, U32_MAX, event_name};
+use crate::{Model, Planted, U32_MAX};
 
 const DEPENDENTS_MAX: usize = 256;
 const LOADED_MAX: usize = 1_024;

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use coalmine_core::{Address, Block, Decode, Encode, Genesis, Payload, Status};
 
+use crate::command::authority;
+use crate::feature::Feature;
 use crate::raw::{self, Changes, Command, FeedEntry, Policy, Report, Transaction};
 use crate::support::Random;
-use crate::{ADMIN, FEEDER, Feature, GUARDIAN, Model, OPERATOR, REPORTER, authority};
+use crate::{ADMIN, FEEDER, GUARDIAN, Model, OPERATOR, REPORTER};
 
 mod plugins;
 

@@ -5,7 +5,8 @@ use semver::Version;
 
 use super::{Choices, Generator, NAMES, encoded};
 use crate::ADMIN;
-use crate::plugins::{Deployment, HEALTH, Plugin, plan};
+use crate::plugins::deployment::plan;
+use crate::plugins::{Deployment, HEALTH, Plugin};
 use crate::raw::{self, Command, PluginCommand, Stage, Strategy, Terms};
 
 /// The valid names of the plugins that most worlds use: one is a prefix of another, one is as long as a name can be.

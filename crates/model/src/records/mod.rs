@@ -8,7 +8,9 @@ use crate::raw::{Policy, put_commands, put_lp8};
 
 mod plugins;
 
-use crate::{ADMIN, Breaker, Change, Feature, Metrics, Model, REASONS, is_active};
+use crate::breaker::Breaker;
+use crate::feature::{Change, Feature, Metrics, is_active};
+use crate::{ADMIN, Model, REASONS};
 
 fn position<T: PartialEq>(all: &[T], value: T) -> u8 {
     all.iter().position(|other| *other == value).unwrap() as u8

@@ -1,0 +1,228 @@
+//! What happens to deployments: due work, broken rules, stages, and the end.
+
+use coalmine_core::{Address, Bps, Event, Evidence, Hold, PluginAction, PluginReason, Reason, Reject, VersionStatus};
+
+use crate::command::event_name;
+use crate::plugins::deployment::{MANUAL, wide};
+use crate::plugins::{Deployment, HEALTH, Plugin, event_version};
+use crate::{Model, Planted};
+
+impl Model {
+    /// The deployment after its existence was checked.
+    pub(crate) fn deployment_mut(&mut self, name: &[u8]) -> &mut Deployment {
+        self.plugin_mut(name).deployment.as_mut().unwrap()
+    }
+
+    pub(crate) fn deployment_of(&self, name: &[u8]) -> Result<&Deployment, Reject> {
+        self.plugin(name)?.deployment.as_ref().ok_or(Reject::NoDeployment)
+    }
+
+    pub(crate) fn deploying_names(&self) -> Vec<Vec<u8>> {
+        let deploying = self.plugins.iter().filter(|(_, plugin)| plugin.deployment.is_some());
+        deploying.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Due work of kinds 2 and 3; gives how much was done altogether.
+    pub(crate) fn run_due_plugins(&mut self, h: u128, mut used: u128) -> u128 {
+        let due = |plugin: &Plugin| plugin.deployment.as_ref().and_then(|deployment| deployment.due);
+        let mut looks: Vec<(u128, Vec<u8>)> =
+            self.plugins.iter().filter_map(|(name, plugin)| Some((due(plugin)?, name.clone()))).collect();
+        looks.sort();
+        let early = self.off_by(Planted::StageEarly);
+        for (_, name) in looks.into_iter().filter(|(due, _)| *due <= h + early) {
+            if used == self.max_due_per_block || self.breaker.is_some() {
+                return used;
+            }
+            self.look(h, &name);
+            used += 1;
+        }
+        let queued: Vec<(u128, Vec<u8>)> = self.load_queue.iter().filter(|(due, _)| *due <= h).cloned().collect();
+        for entry in queued {
+            if used == self.max_due_per_block || self.breaker.is_some() {
+                return used;
+            }
+            self.load_queue.remove(&entry);
+            self.load_by_itself(h, &entry.1);
+            used += 1;
+        }
+        used
+    }
+
+    /// Rolls the deployment back, or pauses it, as its plan says.
+    pub(crate) fn break_rule(&mut self, h: u128, name: &[u8], reason: PluginReason, evidence: Evidence) {
+        let deployment = self.deployment_mut(name);
+        if deployment.plan.terms.auto_rollback {
+            self.roll_back_deployment(h, name, reason, evidence, Address::ZERO);
+        } else if deployment.hold != Hold::PausedByRule {
+            deployment.set_hold(Hold::PausedByRule);
+            let new = deployment.new.clone();
+            self.events.push(Event::Paused { plugin: event_name(name), reason, evidence });
+            self.tell(h, name, PluginAction::Paused, &new, false, reason, Address::ZERO);
+        }
+    }
+
+    pub(crate) fn drain_deployment(&mut self, h: u128, name: &[u8]) {
+        let evidence = self.deployment_mut(name).evidence(0);
+        self.roll_back_deployment(h, name, PluginReason::CircuitBreaker, evidence, Address::ZERO);
+    }
+
+    pub(crate) fn roll_back_deployment(
+        &mut self,
+        h: u128,
+        name: &[u8],
+        reason: PluginReason,
+        evidence: Evidence,
+        actor: Address,
+    ) {
+        let plugin = self.plugin_mut(name);
+        let new = plugin.deployment.as_ref().unwrap().new.clone();
+        plugin.set_status(&new, VersionStatus::Failed);
+        let version = event_version(plugin.spelled(&new));
+        self.events.push(Event::DeploymentRolledBack { plugin: event_name(name), version, reason, evidence, actor });
+        self.tell(h, name, PluginAction::RolledBack, &new, false, reason, actor);
+        self.plugin_mut(name).deployment = None;
+        match reason {
+            PluginReason::ErrorRate | PluginReason::Regression => self.count_rollback(h, Reason::ErrorRate),
+            PluginReason::Unhealthy => self.count_rollback(h, Reason::InvariantViolation),
+            PluginReason::Timeout => self.count_rollback(h, Reason::Performance),
+            PluginReason::Manual | PluginReason::CircuitBreaker => {}
+            PluginReason::None
+            | PluginReason::Dependents
+            | PluginReason::Canary
+            | PluginReason::Production
+            | PluginReason::Inconclusive
+            | PluginReason::LoadError => panic!("{reason} rolls nothing back"),
+        }
+    }
+
+    /// Rolls a deployment back whose deadline has passed.
+    pub(crate) fn ends_at_deadline(&mut self, h: u128, name: &[u8]) -> bool {
+        let late = self.off_by(Planted::DeadlineLate);
+        let deployment = self.deployment_mut(name);
+        let has_passed = deployment.deadline().is_some_and(|deadline| h >= deadline + late);
+        if has_passed {
+            let evidence = deployment.evidence(deployment.plan.terms.max_blocks.into());
+            self.roll_back_deployment(h, name, PluginReason::Timeout, evidence, Address::ZERO);
+        }
+        has_passed
+    }
+
+    /// Looks at a deployment whose due entry has come.
+    fn look(&mut self, h: u128, name: &[u8]) {
+        if self.ends_at_deadline(h, name) {
+            return;
+        }
+        let early = self.off_by(Planted::StageEarly);
+        let deployment = self.deployment_mut(name);
+        if deployment.hold != Hold::Running {
+            deployment.look_at(None);
+            return;
+        }
+        if deployment.is_gate_open() {
+            self.leave_stage(h, Address::ZERO, PluginReason::None, name);
+            return;
+        }
+        if h + early < deployment.stage_end() {
+            deployment.look_when_stage_ends(h);
+            return;
+        }
+        if deployment.stage().gate == HEALTH {
+            let evidence = deployment.evidence(0);
+            self.roll_back_deployment(h, name, PluginReason::Unhealthy, evidence, Address::ZERO);
+            return;
+        }
+        let is_end_of_trial = deployment.plan.concludes && deployment.is_last_stage();
+        let lacks = if is_end_of_trial { Vec::new() } else { deployment.lacks() };
+        if !lacks.is_empty() {
+            deployment.look_at(None);
+            let (requests, errors) = (wide(deployment.stage_requests), wide(deployment.stage_errors));
+            for reason in lacks {
+                let deployment = self.deployment_mut(name);
+                if !deployment.held.contains(&reason) {
+                    deployment.held.push(reason);
+                    self.events.push(Event::StageHeld { plugin: event_name(name), reason, requests, errors });
+                }
+            }
+        } else if deployment.stage().gate == MANUAL {
+            self.wait(name, Hold::ManualGate);
+        } else {
+            self.leave_stage(h, Address::ZERO, PluginReason::None, name);
+        }
+    }
+
+    fn wait(&mut self, name: &[u8], hold: Hold) {
+        self.deployment_mut(name).set_hold(hold);
+        self.events.push(Event::Waiting { plugin: event_name(name), hold });
+    }
+
+    /// The next stage, or the end of the plan.
+    pub(crate) fn leave_stage(&mut self, h: u128, actor: Address, reason: PluginReason, name: &[u8]) {
+        let deployment = self.deployment_mut(name);
+        let new = deployment.new.clone();
+        if !deployment.is_last_stage() {
+            deployment.stage += 1;
+            deployment.stage_height = h;
+            deployment.stage_requests = 0;
+            deployment.stage_errors = 0;
+            deployment.held.clear();
+            deployment.healthy = false;
+            deployment.look_when_stage_ends(h);
+            let (stage, share) = (deployment.stage as u8, Bps::new(deployment.stage().share_bps).unwrap());
+            self.events.push(Event::Staged { plugin: event_name(name), stage, share });
+            self.tell(h, name, PluginAction::Staged, &new, true, reason, actor);
+            return;
+        }
+        let auto_promote = deployment.plan.terms.auto_promote;
+        if !deployment.plan.concludes {
+            if !auto_promote {
+                self.wait(name, Hold::Completed);
+            } else if let Err(reject) = self.may_take_over(name, &new) {
+                self.stop(h, actor, name, reject);
+            } else {
+                self.promote(h, actor, reason, name);
+            }
+            return;
+        }
+        let winner = deployment.verdict();
+        let evidence = deployment.evidence_of_both(deployment.verdict_z());
+        let promotes = winner == PluginReason::Canary && auto_promote;
+        if promotes && let Err(reject) = self.may_take_over(name, &new) {
+            self.stop(h, actor, name, reject);
+            return;
+        }
+        let version = event_version(self.plugin_mut(name).spelled(&new));
+        self.events.push(Event::Concluded { plugin: event_name(name), version, winner, evidence });
+        self.tell(h, name, PluginAction::Concluded, &new, winner == PluginReason::Canary, winner, actor);
+        if promotes {
+            self.promote(h, actor, reason, name);
+        } else {
+            let plugin = self.plugin_mut(name);
+            plugin.deployment = None;
+            plugin.set_status(&new, VersionStatus::Loading);
+        }
+    }
+
+    /// A promotion that nobody commanded is not allowed.
+    fn stop(&mut self, h: u128, actor: Address, name: &[u8], reject: Reject) {
+        let deployment = self.deployment_mut(name);
+        deployment.set_hold(Hold::Dependents);
+        let (new, reason) = (deployment.new.clone(), PluginReason::Dependents);
+        let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
+        self.events.push(Event::Paused { plugin: event_name(name), reason, evidence });
+        self.tell(h, name, PluginAction::Paused, &new, false, reason, actor);
+    }
+
+    pub(crate) fn promote(&mut self, h: u128, actor: Address, reason: PluginReason, name: &[u8]) {
+        let plugin = self.plugin_mut(name);
+        let Deployment { old, new, .. } = plugin.deployment.clone().unwrap();
+        plugin.set_status(&old, VersionStatus::Deprecated);
+        plugin.set_status(&new, VersionStatus::Active);
+        let (from, to) = (event_version(plugin.spelled(&old)), event_version(plugin.spelled(&new)));
+        plugin.current = new.clone();
+        plugin.previous = Some(old);
+        self.events.push(Event::Promoted { plugin: event_name(name), from, to });
+        self.tell(h, name, PluginAction::Promoted, &new, true, reason, actor);
+        self.plugin_mut(name).deployment = None;
+        self.load_follows(h, name);
+    }
+}
