@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use coalmine_core::{
-    Address, BLOCK_TXS_MAX, Block, Bps, Command, Description, FeatureChanges, Gate, Genesis, Hash, Height, Manifest,
-    Name, OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Terms, Transaction, Valid,
+    Address, BLOCK_TXS_MAX, Block, Bps, Command, Description, FeatureChanges, Gate, Genesis, Guardrails, Hash, Height,
+    Manifest, Name, OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Transaction, Valid,
     Version, VersionReport,
 };
 use coalmine_model::support::Random;
@@ -120,7 +120,7 @@ fn deploy(number: u64) -> Payload {
     };
     let stage = Stage { share_bps: Bps::new(5_000).unwrap(), blocks: u32::MAX / 2, min_requests: 0, gate: Gate::Time };
     let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage] };
-    let terms = Terms { error_threshold_bps: Bps::FULL, max_blocks: None, ..strategy.default_terms() };
+    let terms = Guardrails { error_threshold_bps: Bps::FULL, max_blocks: None, ..strategy.default_guardrails() };
     let deploy = Command::deploy(plugin, new.clone(), strategy, &terms).unwrap();
     payload(ADMIN, vec![register(&old), register(&new), deploy])
 }

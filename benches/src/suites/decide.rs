@@ -49,7 +49,7 @@ pub(super) fn suite() -> Suite {
         [
             ask(&world, of("miss"), |world, question| world.state.is_enabled(&question.name, &question.miss)),
             ask(&world, of("override"), |world, question| world.state.is_enabled(&question.name, &question.hit)),
-            ask(&world, of("handle"), |world, question| world.state.is_enabled_at(question.handle, &question.miss)),
+            ask(&world, of("handle"), |world, question| world.state.is_enabled_by(question.handle, &question.miss)),
             ask_bare(&world, label, features, |question| (&question.name, &question.message)),
         ]
     });
@@ -76,7 +76,7 @@ mod tests {
             let head = u64::from_be_bytes(*hash.first_chunk().unwrap());
             let bucket = bucket_sha256(genesis().chain(), name, 0, miss).get();
             assert_eq!((u128::from(head) * 10_000) >> 64, u128::from(bucket));
-            assert_eq!(world.state.is_enabled_at(*handle, miss), bucket < 5_000);
+            assert_eq!(world.state.is_enabled_by(*handle, miss), bucket < 5_000);
             assert!(world.state.is_enabled(name, hit), "the override decides");
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn route() -> Suite {
                 black_box(world.state.route(&question.plugin, &question.unit.0)).is_some()
             }),
             ask(&world, label(plugins, "handle"), |world, question| {
-                black_box(world.state.route_at(question.handle, &question.unit.0)).is_some()
+                black_box(world.state.route_by(question.handle, &question.unit.0)).is_some()
             }),
             ask_bare(&world, label, plugins, |question| (&question.plugin, &question.message)),
         ]
@@ -122,7 +122,7 @@ mod tests {
             let deployment = world.state.deployment(plugin).unwrap();
             let bucket = bucket_of_unit(genesis().chain(), plugin, deployment.salt, &unit.0).get();
             assert_eq!((u128::from(head) * 10_000) >> 64, u128::from(bucket));
-            let version = world.state.route_at(*handle, &unit.0).unwrap();
+            let version = world.state.route_by(*handle, &unit.0).unwrap();
             assert_eq!(*version == deployment.new, bucket < 5_000);
         }
     }

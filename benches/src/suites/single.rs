@@ -7,7 +7,7 @@
 
 use std::hint::black_box;
 
-use coalmine_core::tree::{Change, Path};
+use coalmine_core::tree::{KeyChange, Path};
 use coalmine_core::{Block, Payload, State};
 
 use super::{Shared, shared};
@@ -82,8 +82,8 @@ pub(super) fn prepare_root(state: &State, block: &Block) -> impl Fn(&State) + 's
     let writes: Vec<(Path, Vec<u8>, Option<Vec<u8>>)> =
         execution.writes().iter().map(|(key, value)| (Path::of(key), key.into(), value.map(<[u8]>::to_vec))).collect();
     move |state| {
-        let changes: Vec<Change<'_>> =
-            writes.iter().map(|(path, key, value)| Change::with_path(*path, key, value.as_deref())).collect();
+        let changes: Vec<KeyChange<'_>> =
+            writes.iter().map(|(path, key, value)| KeyChange::with_path(*path, key, value.as_deref())).collect();
         drop(black_box(state.tree().prepare(&changes).unwrap()));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::mem;
 
-use coalmine_core::tree::{Change, Path, Tree};
+use coalmine_core::tree::{KeyChange, Path, Tree};
 use coalmine_model::support::Random;
 use jmt::mock::MockTreeStore;
 use jmt::storage::TreeWriter;
@@ -93,8 +93,8 @@ fn tree_of(entries: &[Entry]) -> Tree {
     Tree::from_entries(entries.iter().map(|(_, key, value)| (key, value))).unwrap()
 }
 
-fn changes(entries: &[Entry]) -> Vec<Change<'_>> {
-    entries.iter().map(|(path, key, value)| Change::with_path(*path, key, Some(value))).collect()
+fn changes(entries: &[Entry]) -> Vec<KeyChange<'_>> {
+    entries.iter().map(|(path, key, value)| KeyChange::with_path(*path, key, Some(value))).collect()
 }
 
 fn values(entries: Vec<Entry>) -> Vec<(KeyHash, Option<Vec<u8>>)> {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::block::Outcome;
 use crate::feature::data::FeatureData;
 use crate::feature::record::Override;
-use crate::feed::record::{FeedItem, FeedKey, FeedState};
+use crate::feed::record::{FeedItem, FeedKey, FeedTotals};
 use crate::index::{Changes, FeatureId, PluginId, Presence, Row};
 use crate::ledger::Global;
 use crate::note::Note;
@@ -77,7 +77,7 @@ pub(crate) struct MapChanges {
 /// What a block changes in the feed.
 #[derive(Debug, Clone)]
 pub(crate) struct FeedDelta {
-    pub(crate) state: FeedState,
+    pub(crate) state: FeedTotals,
     pub(crate) items: Changes<FeedKey, FeedItem>,
     pub(crate) listed: Listed,
 }

@@ -6,7 +6,7 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer}
 use crate::feature::guard::RollbackRule;
 use crate::feature::record::{Cause, Reason, Status};
 use crate::feed::record::{FeedId, FeedKind};
-use crate::plugin::deployment::{Hold, Lack};
+use crate::plugin::deployment::{Hold, Shortfall};
 use crate::plugin::plan::StrategyKind;
 use crate::plugin::record::{Evidence, LoadState, PluginReason};
 use crate::plugin::version::Version;
@@ -282,7 +282,7 @@ pub enum Event {
         /// The plugin.
         plugin: Name,
         /// What it lacks.
-        reason: Lack,
+        reason: Shortfall,
         /// Requests for the new version in this stage.
         requests: u64,
         /// Those that failed.
@@ -694,7 +694,7 @@ impl Decode for Event {
             EventCode::Staged => Self::Staged { plugin: input.name()?, stage: input.u8()?, share: share(input)? },
             EventCode::StageHeld => Self::StageHeld {
                 plugin: input.name()?,
-                reason: Lack::decode(input)?,
+                reason: Shortfall::decode(input)?,
                 requests: input.u64()?,
                 errors: input.u64()?,
             },

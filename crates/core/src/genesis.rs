@@ -59,7 +59,7 @@ impl Genesis {
         if roles.values().any(|roles| roles.is_empty()) {
             return Err(GenesisError::NoRole);
         }
-        if !roles.values().any(|roles| roles.holds(Role::Admin)) {
+        if !roles.values().any(|roles| roles.contains(Role::Admin)) {
             return Err(GenesisError::NoAdmin);
         }
         if !params.is_valid() {

@@ -49,8 +49,8 @@
 //!     Command::register_version(plugin, version.clone(), Manifest::of_code(Hash([code; 32])))
 //! };
 //! let strategy = Strategy::with_defaults(StrategyKind::Canary);
-//! let terms = strategy.default_terms();
-//! let deploy = Command::deploy(plugin, new.clone(), strategy, &terms)?;
+//! let guardrails = strategy.default_guardrails();
+//! let deploy = Command::deploy(plugin, new.clone(), strategy, &guardrails)?;
 //! let tx = Transaction::new(admin, vec![register(&old, 1)?, register(&new, 2)?, deploy])?;
 //! let execution = state.execute(&Block::new(100, vec![tx])?)?;
 //! state.apply(execution)?;
@@ -123,15 +123,19 @@ pub use feature::record::{
 pub use feed::FeedAction;
 pub use feed::record::{
     FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FeedBody, FeedEntry, FeedId, FeedItem,
-    FeedKey, FeedKind, FeedPart, FeedState, ItemState,
+    FeedKey, FeedKind, FeedPart, FeedTotals, ItemState,
 };
 pub use genesis::{Genesis, GenesisError};
 pub use key::{DueKind, Key, KeyPrefix, STATE_KEYS};
 pub use ledger::{Global, OpenBreaker, Params};
 pub use note::Note;
-pub use plugin::deployment::{ARM_REQUESTS_MAX, Deployment, DeploymentStatus, Held, Hold, Lack, Standing};
+pub use plugin::deployment::{
+    ARM_REQUESTS_MAX, Deployment, DeploymentStatus, DeploymentSummary, Hold, ReportedShortfalls, Shortfall,
+};
 pub use plugin::manifest::{CONFIG_SIZE_MAX, METADATA_MAX, Manifest, REQUIREMENTS_MAX, Requirement};
-pub use plugin::plan::{CompiledStrategy, Gate, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind, Terms};
+pub use plugin::plan::{
+    CompiledStrategy, Gate, Guardrails, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind,
+};
 pub use plugin::record::{
     Counts, DEPENDENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, MaxVersions, Plugin,
     PluginAction, PluginChange, PluginReason, PluginVersion, Registry, VersionReport, VersionStatus,

@@ -500,7 +500,7 @@ impl Roles {
 
     /// Whether the very bit of `role` is set.
     #[must_use]
-    pub const fn holds(self, role: Role) -> bool {
+    pub const fn contains(self, role: Role) -> bool {
         self.0 & role.mask() != 0
     }
 
@@ -530,7 +530,7 @@ impl Roles {
 
     /// The roles held, by mask.
     pub fn iter(self) -> impl Iterator<Item = Role> {
-        Role::ALL.into_iter().filter(move |role| self.holds(*role))
+        Role::ALL.into_iter().filter(move |role| self.contains(*role))
     }
 }
 

@@ -62,9 +62,13 @@ impl WriteSet {
     }
 
     /// The same changes for the tree.
-    pub(crate) fn tree_changes(&self) -> Vec<tree::Change<'_>> {
-        let change = |entry: &Entry| -> tree::Change<'_> {
-            tree::Change::with_path(entry.path, self.at(&entry.key), entry.value.as_ref().map(|value| self.at(value)))
+    pub(crate) fn tree_changes(&self) -> Vec<tree::KeyChange<'_>> {
+        let change = |entry: &Entry| -> tree::KeyChange<'_> {
+            tree::KeyChange::with_path(
+                entry.path,
+                self.at(&entry.key),
+                entry.value.as_ref().map(|value| self.at(value)),
+            )
         };
         self.entries.iter().map(change).collect()
     }

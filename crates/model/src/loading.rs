@@ -19,7 +19,7 @@ const LOAD_DEPTH_MAX: usize = 16;
 type Names = Vec<Vec<u8>>;
 
 /// Pending, Loading, Loaded or Unloading.
-fn holds_requirements(state: LoadState) -> bool {
+fn pins_requirements(state: LoadState) -> bool {
     match state {
         LoadState::Pending | LoadState::Loading | LoadState::Loaded | LoadState::Unloading => true,
         LoadState::Unloaded | LoadState::Failed => false,
@@ -28,7 +28,7 @@ fn holds_requirements(state: LoadState) -> bool {
 
 /// Pending, Loading or Loaded.
 fn is_under_way(state: LoadState) -> bool {
-    holds_requirements(state) && state != LoadState::Unloading
+    pins_requirements(state) && state != LoadState::Unloading
 }
 
 /// Whether a plugin in a state may take over a version that requires one in another state.
@@ -45,7 +45,7 @@ impl Plugin {
     /// What the plugin has rows for.
     fn rows(&self) -> &[(Vec<u8>, Vec<u8>)] {
         match &self.loaded {
-            Some(loaded) if holds_requirements(self.load_state) => &self.version(loaded).requirements,
+            Some(loaded) if pins_requirements(self.load_state) => &self.version(loaded).requirements,
             None if self.waits => &self.version(&self.current).requirements,
             Some(_) | None => &[],
         }
@@ -120,7 +120,7 @@ impl Model {
     pub(crate) fn may_take_over(&self, name: &[u8], new: &Version) -> Result<(), Reject> {
         let plugin = &self.plugins[name];
         self.may_run(plugin, new)?;
-        if !holds_requirements(plugin.load_state) {
+        if !pins_requirements(plugin.load_state) {
             return Ok(());
         }
         for (required, constraint) in &plugin.version(new).requirements {

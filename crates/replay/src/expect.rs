@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use coalmine_core::{FeedBody, Height, Outcome, Standing, State, Version, VersionStatus, query};
+use coalmine_core::{DeploymentSummary, FeedBody, Height, Outcome, State, Version, VersionStatus, query};
 use coalmine_store::{Ledger, Store};
 
 use crate::blockfile::{BlockExpect, ExpectedField, FeedExpect, ItemExpect, PluginFacts, StateExpect};
@@ -120,7 +120,7 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
             failures.add(path, "a plugin", "none");
             continue;
         };
-        let facts = PluginFacts { plugin, standing: Standing::of(state.deployment(&name)) };
+        let facts = PluginFacts { plugin, standing: DeploymentSummary::of(state.deployment(&name)) };
         compare_fields(&path, &expected.fields, |of| of(&name, &facts), failures);
         for (version, status) in &expected.versions {
             let got = state.plugin_version(&name, version).map(|record| record.status);

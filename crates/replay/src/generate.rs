@@ -9,8 +9,8 @@ use std::iter;
 use std::str::FromStr;
 
 use coalmine_core::{
-    Address, Block, Bps, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Hash, Height, LimitError,
-    Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Terms, Transaction, Valid,
+    Address, Block, Bps, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Guardrails, Hash, Height,
+    LimitError, Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Transaction, Valid,
     ValueError, Version, VersionReport,
 };
 
@@ -419,7 +419,7 @@ impl Generator {
             Kind::VersionError => (REPORTER, self.report_version(Self::plugin(number)?, 1)?),
             Kind::Deploy => {
                 let (version, strategy) = (self.version()?, self.strategy()?);
-                let terms = Terms { min_requests: 10, ..strategy.default_terms() };
+                let terms = Guardrails { min_requests: 10, ..strategy.default_guardrails() };
                 (OPERATOR, Command::deploy(Self::plugin(number)?, version, strategy, &terms)?)
             }
             Kind::Register => (ADMIN, register(Self::plugin(number)?, self.version()?)?),

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use coalmine_core::{
     Address, Advance, Block, BreakerClosedBy, Bucketing, Cause, ChainId, Change, CommandKind, Constraint, Counts,
     Decode, Deployment, Description, Encode, Event, EventCode, Evidence, Feature, FeedBody, FeedId, FeedItem, FeedKind,
-    FeedPart, FeedState, Gate, Genesis, Global, Hash, Hold, Key, Lack, Lifetime, LoadState, Metrics, Name, OnComplete,
-    Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy, Reader,
-    Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Stage, Status, Strategy, StrategyKind, Terms,
-    Transaction, TxCommand, ValueError, Version, VersionStatus, Writer,
+    FeedPart, FeedTotals, Gate, Genesis, Global, Guardrails, Hash, Hold, Key, Lifetime, LoadState, Metrics, Name,
+    OnComplete, Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion,
+    Policy, Reader, Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Shortfall, Stage, Status, Strategy,
+    StrategyKind, Transaction, TxCommand, ValueError, Version, VersionStatus, Writer,
 };
 use coalmine_store::Tip;
 
@@ -55,7 +55,7 @@ pub const DECODERS: [Decoder; 52] = [
     of::<Event>(),
     of::<EventCode>(),
     of::<RollbackRule>(),
-    of::<FeedState>(),
+    of::<FeedTotals>(),
     of::<FeedItem>(),
     of::<FeedKind>(),
     of::<FeedPart>(),
@@ -65,7 +65,7 @@ pub const DECODERS: [Decoder; 52] = [
     of::<Deployment>(),
     of::<PluginChange>(),
     of::<Plan>(),
-    of::<Terms>(),
+    of::<Guardrails>(),
     of::<Stage>(),
     of::<Counts>(),
     of::<Evidence>(),
@@ -73,7 +73,7 @@ pub const DECODERS: [Decoder; 52] = [
     of::<Gate>(),
     of::<OnComplete>(),
     of::<Hold>(),
-    of::<Lack>(),
+    of::<Shortfall>(),
     of::<LoadState>(),
     of::<VersionStatus>(),
     of::<PluginAction>(),
@@ -127,9 +127,9 @@ fn command(bytes: &[u8]) {
 
 fn strategy(bytes: &[u8]) {
     let mut input = Reader::new(bytes);
-    if let (Ok(strategy), Ok(terms)) = (Strategy::decode(&mut input), Terms::decode(&mut input)) {
+    if let (Ok(strategy), Ok(terms)) = (Strategy::decode(&mut input), Guardrails::decode(&mut input)) {
         drop(Plan::compile(&strategy, &terms));
-        let _terms = strategy.default_terms();
+        let _terms = strategy.default_guardrails();
     }
 }
 

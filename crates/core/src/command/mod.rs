@@ -13,7 +13,7 @@ use core::num::NonZeroU32;
 use crate::feature::record::{FeatureChanges, Reason, Report};
 use crate::feed::record::{FeedBody, FeedEntry, FeedId, FeedKind, FeedPart};
 use crate::plugin::manifest::Manifest;
-use crate::plugin::plan::{CompiledStrategy, Strategy, Terms};
+use crate::plugin::plan::{CompiledStrategy, Guardrails, Strategy};
 use crate::plugin::record::{MaxVersions, VersionReport};
 use crate::plugin::version::{Constraint, Version};
 use crate::tags::tags;
@@ -499,12 +499,17 @@ impl Command {
         Ok(Self::RegisterVersion { plugin, version, manifest: Valid::new(Arc::new(manifest))? })
     }
 
-    /// A deploy of this strategy and these terms.
+    /// A deploy of this strategy and these guardrails.
     ///
     /// # Errors
     /// [`ValueError::Plan`] if they make no plan.
-    pub fn deploy(plugin: Name, version: Version, strategy: Strategy, terms: &Terms) -> Result<Self, ValueError> {
-        let strategy = CompiledStrategy::new(strategy, terms)?;
+    pub fn deploy(
+        plugin: Name,
+        version: Version,
+        strategy: Strategy,
+        guardrails: &Guardrails,
+    ) -> Result<Self, ValueError> {
+        let strategy = CompiledStrategy::new(strategy, guardrails)?;
         Ok(Self::Deploy { plugin, version, strategy })
     }
 

@@ -252,7 +252,7 @@ impl Encode for Command {
                 out.name(plugin);
                 version.encode(out);
                 strategy.strategy().encode(out);
-                strategy.plan().terms().encode(out);
+                strategy.plan().guardrails().encode(out);
             }
             Self::Pause { plugin }
             | Self::Resume { plugin }

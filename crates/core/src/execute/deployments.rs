@@ -8,7 +8,7 @@ use crate::execute::executor::{Budget, Executor, Output};
 use crate::feature::record::Reason;
 use crate::plugin::data::PluginData;
 use crate::plugin::deployment::{Deployment, Hold};
-use crate::plugin::engine::{self, Finding, Look, Verdict};
+use crate::plugin::engine::{self, Check, Conclusion, DeploymentFinding};
 use crate::plugin::plan::{CompiledStrategy, OnComplete};
 use crate::plugin::record::{Evidence, PluginAction, PluginReason, VersionStatus};
 use crate::plugin::requirements::check_current;
@@ -26,11 +26,11 @@ enum StageEnd {
     Complete,
     /// Promote, unless that would break something; after a verdict if the plan ends with one.
     Promote {
-        verdict: Option<Verdict>,
+        verdict: Option<Conclusion>,
         blocked: Option<Reject>,
     },
     /// The new version has not won.
-    Conclude(Verdict),
+    Conclude(Conclusion),
 }
 
 impl Executor<'_> {
@@ -77,7 +77,7 @@ impl Executor<'_> {
             Hold::Running | Hold::ManualGate | Hold::Completed | Hold::Dependents => {}
         }
         // From here on the command succeeds.
-        let finding = Finding { reason: PluginReason::Manual, evidence: Evidence::default() };
+        let finding = DeploymentFinding { reason: PluginReason::Manual, evidence: Evidence::default() };
         pause(touched, &mut self.out, self.height, Hold::Paused, finding, signer);
         Ok(())
     }
@@ -163,14 +163,14 @@ impl Executor<'_> {
     // What follows.
 
     /// A rule is broken: rolled back at once, or paused where the plan says so.
-    pub(super) fn break_rule(&mut self, plugin: &Name, finding: Finding) {
+    pub(super) fn break_rule(&mut self, plugin: &Name, finding: DeploymentFinding) {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_DEPLOYMENT);
         };
         let Some(deployment) = touched.data.deployment.as_ref() else {
             return self.out.broken(NO_DEPLOYMENT);
         };
-        if deployment.plan.terms().auto_rollback {
+        if deployment.plan.guardrails().auto_rollback {
             roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
             self.count_rollback(breaker_reason(finding.reason));
         } else if deployment.hold != Hold::PausedByRule {
@@ -202,7 +202,7 @@ impl Executor<'_> {
             }
             StageEnd::Promote { verdict: _, blocked: Some(reject) } => {
                 let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
-                let finding = Finding { reason: PluginReason::Dependents, evidence };
+                let finding = DeploymentFinding { reason: PluginReason::Dependents, evidence };
                 pause(touched, &mut self.out, self.height, Hold::Dependents, finding, actor);
             }
             StageEnd::Promote { verdict, blocked: None } => {
@@ -226,7 +226,7 @@ impl Executor<'_> {
         if !deployment.is_in_last_stage() {
             return Some(StageEnd::NextStage);
         }
-        let promotes = deployment.plan.terms().auto_promote;
+        let promotes = deployment.plan.guardrails().auto_promote;
         let verdict = match deployment.plan.on_complete() {
             OnComplete::Promote => None,
             OnComplete::Conclude => Some(engine::conclude(deployment)),
@@ -265,8 +265,8 @@ impl Executor<'_> {
     // Due work.
 
     /// Looks at the deployment that the index has at `at`, unless this block has removed or moved it.
-    pub(super) fn look_if_due(&mut self, plugin: &Name, at: Height) -> bool {
-        if self.overlay.plugins.get(plugin).and_then(PluginData::look_due) != Some(at) {
+    pub(super) fn check_if_due(&mut self, plugin: &Name, at: Height) -> bool {
+        if self.overlay.plugins.get(plugin).and_then(PluginData::check_due) != Some(at) {
             return false;
         }
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
@@ -277,24 +277,24 @@ impl Executor<'_> {
             self.out.broken(NO_DEPLOYMENT);
             return false;
         };
-        match engine::look(deployment, self.height) {
-            Look::Stay => engine::look_later(deployment, self.height),
-            Look::RollBack(finding) => {
+        match engine::check(deployment, self.height) {
+            Check::Stay => engine::check_later(deployment, self.height),
+            Check::RollBack(finding) => {
                 roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
                 self.count_rollback(breaker_reason(finding.reason));
             }
-            Look::Lacks(untold) => {
+            Check::Lacking(unreported) => {
                 let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
-                engine::hold_stage(deployment, &untold);
-                for reason in untold {
+                engine::hold_stage(deployment, &unreported);
+                for reason in unreported {
                     self.out.event(Event::StageHeld { plugin: *plugin, reason, requests, errors });
                 }
             }
-            Look::Wait => {
+            Check::Wait => {
                 engine::hold(deployment, Hold::ManualGate);
                 self.out.event(Event::Waiting { plugin: *plugin, hold: Hold::ManualGate });
             }
-            Look::Leave => self.leave_stage(plugin, PluginReason::None, &Address::ZERO),
+            Check::Leave => self.leave_stage(plugin, PluginReason::None, &Address::ZERO),
         }
         true
     }
@@ -326,24 +326,37 @@ fn set_status(data: &mut PluginData, out: &mut Output, version: &Version, status
     }
 }
 
-fn pause(touched: &mut TouchedPlugin, out: &mut Output, height: Height, hold: Hold, finding: Finding, actor: &Address) {
+fn pause(
+    touched: &mut TouchedPlugin,
+    out: &mut Output,
+    height: Height,
+    hold: Hold,
+    finding: DeploymentFinding,
+    actor: &Address,
+) {
     let Some(deployment) = touched.data.deployment.as_mut() else {
         return out.broken(NO_DEPLOYMENT);
     };
     engine::hold(deployment, hold);
     let new = deployment.new.clone();
-    let Finding { reason, evidence } = finding;
+    let DeploymentFinding { reason, evidence } = finding;
     out.plugin_change(height, touched, PluginAction::Paused, &new, reason, actor);
     out.event(Event::Paused { plugin: touched.data.name, reason, evidence });
 }
 
 /// Nothing stops a rollback.
-fn roll_back(touched: &mut TouchedPlugin, out: &mut Output, height: Height, finding: Finding, actor: &Address) {
+fn roll_back(
+    touched: &mut TouchedPlugin,
+    out: &mut Output,
+    height: Height,
+    finding: DeploymentFinding,
+    actor: &Address,
+) {
     let Some(deployment) = &touched.data.deployment else {
         return out.broken(NO_DEPLOYMENT);
     };
     let version = deployment.new.clone();
-    let Finding { reason, evidence } = finding;
+    let DeploymentFinding { reason, evidence } = finding;
     out.plugin_change(height, touched, PluginAction::RolledBack, &version, reason, actor);
     end_deployment(touched, out, VersionStatus::Failed);
     let (plugin, actor) = (touched.data.name, *actor);
@@ -358,12 +371,12 @@ fn end_deployment(touched: &mut TouchedPlugin, out: &mut Output, status: Version
     }
 }
 
-fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdict: Verdict, actor: &Address) {
+fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdict: Conclusion, actor: &Address) {
     let Some(deployment) = &touched.data.deployment else {
         return out.broken(NO_DEPLOYMENT);
     };
     let version = deployment.new.clone();
-    let Verdict { winner, evidence } = verdict;
+    let Conclusion { winner, evidence } = verdict;
     out.plugin_change(height, touched, PluginAction::Concluded, &version, winner, actor);
     out.event(Event::Concluded { plugin: touched.data.name, version, winner, evidence });
 }

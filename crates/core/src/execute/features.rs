@@ -4,8 +4,8 @@ use crate::delta::{Touched, TouchedFeature};
 use crate::event::Event;
 use crate::execute::executor::{Budget, Executor, Output};
 use crate::feature::data::FeatureData;
-use crate::feature::guard::{self, Finding, RollbackRule};
-use crate::feature::lifecycle::{self, Step, Transition, step_due};
+use crate::feature::guard::{self, GuardFinding, RollbackRule};
+use crate::feature::lifecycle::{self, FeatureTransition, Step, step_due};
 use crate::feature::record::{
     Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Reason, Report, Status,
 };
@@ -59,7 +59,7 @@ impl Executor<'_> {
         changes: &FeatureChanges,
     ) -> Result<(), Reject> {
         let data = &mut self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?.data;
-        Transition::Configure.check(data.feature.status)?;
+        FeatureTransition::Configure.check(data.feature.status)?;
         // The depths of all features above this one would change with its prerequisites.
         if changes.policy.as_ref().is_some_and(|policy| policy.prerequisites != data.policy.prerequisites) {
             return Err(Reject::InvalidParameter);
@@ -77,7 +77,7 @@ impl Executor<'_> {
     }
 
     pub(super) fn start_canary(&mut self, signer: &Address, name: &Name, percent: Percent) -> Result<(), Reject> {
-        self.check_startable(name, Transition::StartCanary)?;
+        self.check_startable(name, FeatureTransition::StartCanary)?;
         // From here on the command succeeds.
         let height = self.height;
         self.set_status(name, Cause::CanaryStarted, signer, |data| {
@@ -87,7 +87,7 @@ impl Executor<'_> {
     }
 
     pub(super) fn start_rollout(&mut self, signer: &Address, name: &Name, target: Percent) -> Result<(), Reject> {
-        let data = self.check_startable(name, Transition::StartRollout)?;
+        let data = self.check_startable(name, FeatureTransition::StartRollout)?;
         lifecycle::check_rollout(&data.feature, target)?;
         // From here on the command succeeds.
         let height = self.height;
@@ -98,7 +98,7 @@ impl Executor<'_> {
     }
 
     pub(super) fn advance_rollout(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
-        let data = self.check_startable(name, Transition::Advance)?;
+        let data = self.check_startable(name, FeatureTransition::Advance)?;
         if step_due(&data.feature).is_none_or(|due| self.height < due) {
             return Err(Reject::NotDue);
         }
@@ -111,7 +111,7 @@ impl Executor<'_> {
     }
 
     pub(super) fn enable(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
-        self.check_startable(name, Transition::Enable)?;
+        self.check_startable(name, FeatureTransition::Enable)?;
         // From here on the command succeeds.
         self.set_status(name, Cause::Enabled, signer, |data| {
             lifecycle::enable(&mut data.feature, &mut data.metrics);
@@ -121,7 +121,7 @@ impl Executor<'_> {
 
     pub(super) fn disable(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
         let data = self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?;
-        Transition::Disable.check(data.feature.status)?;
+        FeatureTransition::Disable.check(data.feature.status)?;
         // From here on the command succeeds.
         self.set_status(name, Cause::Disabled, signer, |data| lifecycle::disable(&mut data.feature));
         Ok(())
@@ -129,7 +129,7 @@ impl Executor<'_> {
 
     pub(super) fn rollback(&mut self, signer: &Address, name: &Name, reason: Reason) -> Result<(), Reject> {
         let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
-        Transition::Rollback.check(touched.data.feature.status)?;
+        FeatureTransition::Rollback.check(touched.data.feature.status)?;
         // From here on the command succeeds.
         let finding = plain_finding(RollbackRule::Command, reason, &touched.data.feature);
         roll_back(touched, &mut self.out, &finding, *signer);
@@ -139,7 +139,7 @@ impl Executor<'_> {
     pub(super) fn report(&mut self, name: &Name, report: &Report) -> Result<(), Reject> {
         let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
         let data = &mut touched.data;
-        Transition::Report.check(data.feature.status)?;
+        FeatureTransition::Report.check(data.feature.status)?;
         // From here on the command succeeds.
         guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, report, self.height);
         if let Some(finding) = guard::judge(&data.feature, &data.metrics, &data.policy) {
@@ -152,7 +152,7 @@ impl Executor<'_> {
 
     /// The feature, if there is one, the breaker is closed, its status allows the transition and its
     /// prerequisites are on.
-    fn check_startable(&self, name: &Name, transition: Transition) -> Result<&FeatureData, Reject> {
+    fn check_startable(&self, name: &Name, transition: FeatureTransition) -> Result<&FeatureData, Reject> {
         let data = self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?;
         if self.overlay.global.breaker.is_some() {
             return Err(Reject::CircuitOpen);
@@ -249,12 +249,12 @@ const fn status_changed(feature: &Feature, from: Status, cause: Cause, actor: &A
 }
 
 /// A rollback that no rule decided: the counts of the trial, nothing compared.
-const fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> Finding {
-    Finding { rule, reason, errors: feature.error_count, successes: feature.success_count, value: 0, threshold: 0 }
+const fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> GuardFinding {
+    GuardFinding { rule, reason, errors: feature.error_count, successes: feature.success_count, value: 0, threshold: 0 }
 }
 
-fn roll_back(touched: &mut TouchedFeature, out: &mut Output, finding: &Finding, actor: Address) {
-    let Finding { rule, reason, errors, successes, value, threshold } = *finding;
+fn roll_back(touched: &mut TouchedFeature, out: &mut Output, finding: &GuardFinding, actor: Address) {
+    let GuardFinding { rule, reason, errors, successes, value, threshold } = *finding;
     lifecycle::roll_back(&mut touched.data.feature, reason);
     out.change(touched, Cause::RolledBack, reason, actor);
     let name = touched.data.feature.name;
@@ -266,7 +266,7 @@ fn make_step(touched: &mut TouchedFeature, out: &mut Output, height: Height, act
     let FeatureData { feature, metrics, policy, depth: _ } = &mut touched.data;
     let (name, status) = (feature.name, feature.status);
     match lifecycle::step(feature, metrics, policy, height) {
-        Step::Held { operations, needed } => out.event(Event::StepHeld { name, operations, needed }),
+        Step::ReportedShortfalls { operations, needed } => out.event(Event::StepHeld { name, operations, needed }),
         Step::Made { from, cause } => {
             out.event(Event::Stepped { name, from_percent: from, to_percent: feature.rollout_percent });
             if cause == Cause::TargetReached {

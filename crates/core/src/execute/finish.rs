@@ -154,7 +154,7 @@ fn write_plugin(base: &State, touched: &TouchedPlugin, writes: &mut WriteSet) ->
     }
     let deployment_before = before.and_then(|before| before.deployment.as_ref());
     write_change(writes, &Key::Deployment(name), data.deployment.as_ref(), deployment_before);
-    let (was_due, due) = (before.and_then(PluginData::look_due), data.look_due());
+    let (was_due, due) = (before.and_then(PluginData::check_due), data.check_due());
     if was_due != due {
         for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
             if let Some(at) = at {

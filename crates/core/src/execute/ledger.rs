@@ -99,7 +99,7 @@ impl Executor<'_> {
 
     pub(super) fn grant_role(&mut self, address: Address, role: Role) -> Result<(), Reject> {
         let held = self.overlay.roles_of(&address);
-        let admins = u32::from(role == Role::Admin && !held.holds(role));
+        let admins = u32::from(role == Role::Admin && !held.contains(role));
         let admins = self.overlay.global.admins.checked_add(admins).ok_or(Reject::LimitExceeded)?;
         // From here on the command succeeds.
         self.overlay.global.admins = admins;
@@ -110,7 +110,7 @@ impl Executor<'_> {
 
     pub(super) fn revoke_role(&mut self, address: Address, role: Role) -> Result<(), Reject> {
         let held: Roles = self.overlay.roles_of(&address);
-        if !held.holds(role) {
+        if !held.contains(role) {
             return Err(Reject::RoleNotFound);
         }
         if role == Role::Admin && self.overlay.global.admins <= 1 {

@@ -12,7 +12,7 @@ use crate::plugin::data::PluginData;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{DEPENDENTS_MAX, LOAD_PLUGINS_MAX, LoadState, PluginAction, PluginReason};
 use crate::plugin::requirements::{
-    LoadRefusal, PlannedLoad, View, are_loaded, has_dependents, holding_dependents, pending_dependents, plan_load,
+    LoadRefusal, PlannedLoad, View, are_loaded, has_dependents, pending_dependents, pinning_dependents, plan_load,
     row_count_of,
 };
 use crate::plugin::version::Version;
@@ -51,7 +51,7 @@ impl Executor<'_> {
         let mut leaving = BTreeSet::new();
         let mut open = Vec::from([*plugin]);
         while let Some(name) = open.pop() {
-            for (dependent, state) in holding_dependents(&self.overlay, &name) {
+            for (dependent, state) in pinning_dependents(&self.overlay, &name) {
                 let is_new = match state {
                     LoadState::Loaded => loaded.insert(dependent),
                     LoadState::Pending | LoadState::Loading => unfinished.insert(dependent),
@@ -70,7 +70,7 @@ impl Executor<'_> {
         // what is required.
         let mut graph = Graph::new();
         for name in &loaded {
-            let dependents = holding_dependents(&self.overlay, name).map(|(dependent, _)| dependent);
+            let dependents = pinning_dependents(&self.overlay, name).map(|(dependent, _)| dependent);
             graph.insert(*name, dependents.filter(|dependent| loaded.contains(dependent)).collect());
         }
         let (order, _) = in_order(&graph);
@@ -203,7 +203,7 @@ impl Executor<'_> {
     fn start_if_possible(&mut self, plugin: &Name) {
         let data = self.overlay.plugins.get(plugin);
         let pending = data.filter(|data| data.plugin.load_state == LoadState::Pending);
-        let manifest = pending.and_then(PluginData::held_manifest);
+        let manifest = pending.and_then(PluginData::pinned_manifest);
         if manifest.is_some_and(|manifest| are_loaded(&self.overlay, manifest)) {
             self.move_to(*plugin, LoadState::Loading);
         }
@@ -263,13 +263,13 @@ impl Executor<'_> {
         if state != LoadState::Unloaded {
             data.plugin.loaded = Some(data.plugin.current.clone());
         }
-        if is_waiting || state.holds_requirements() {
+        if is_waiting || state.pins_requirements() {
             let before = data.manifest(from).cloned();
             self.remove_rows_of(plugin, before);
         }
         if is_waiting {
             self.queue_load(*plugin);
-        } else if state.holds_requirements() {
+        } else if state.pins_requirements() {
             self.add_rows(plugin);
             self.start_if_possible(plugin);
         }
@@ -337,7 +337,7 @@ impl Executor<'_> {
     // The index of dependents.
 
     fn add_rows(&mut self, plugin: &Name) {
-        let manifest = self.overlay.plugins.get(plugin).and_then(PluginData::held_manifest).cloned();
+        let manifest = self.overlay.plugins.get(plugin).and_then(PluginData::pinned_manifest).cloned();
         for requirement in manifest.iter().flat_map(|manifest| &manifest.requirements) {
             let row = (Some(requirement.plugin), *plugin);
             if self.overlay.has_row(&row) {

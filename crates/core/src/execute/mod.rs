@@ -98,7 +98,7 @@ impl State {
     fn busy_from(&self, next: Height) -> Option<Height> {
         let schedule = self.first_scheduled();
         let due = match &self.global().breaker {
-            None => [schedule, self.first_step(), self.first_look(), self.first_queued()],
+            None => [schedule, self.first_step(), self.first_check(), self.first_queued()],
             Some(breaker) if breaker.draining => return Some(next),
             Some(breaker) => [schedule, breaker.until.map(NonZeroU32::get), None, None],
         };
@@ -157,14 +157,14 @@ impl Executor<'_> {
             }
         }
         // A command that was due may have moved a look to a height that has come already.
-        let moved = self.overlay.plugins.touched().filter_map(|copy| Some((copy.data.look_due()?, copy.data.name)));
+        let moved = self.overlay.plugins.touched().filter_map(|copy| Some((copy.data.check_due()?, copy.data.name)));
         let moved = moved.filter(|(at, _)| *at <= self.height);
-        let looks: BTreeSet<(Height, Name)> = base.looks_until(self.height).chain(moved).collect();
+        let looks: BTreeSet<(Height, Name)> = base.checks_until(self.height).chain(moved).collect();
         for (at, plugin) in looks {
             if budget.is_spent() || self.overlay.global.breaker.is_some() {
                 return;
             }
-            if self.look_if_due(&plugin, at) {
+            if self.check_if_due(&plugin, at) {
                 budget.spend();
             }
         }

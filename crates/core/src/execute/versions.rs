@@ -47,7 +47,7 @@ impl Executor<'_> {
             let record = Plugin {
                 current: version.clone(),
                 previous: None,
-                rule: None,
+                constraint: None,
                 load_state: LoadState::Unloaded,
                 loaded: None,
                 versions: 0,
@@ -159,7 +159,7 @@ impl Executor<'_> {
             return Err(Reject::RuleViolated);
         }
         // From here on the command succeeds.
-        record.rule = rule.cloned();
+        record.constraint = rule.cloned();
         Ok(())
     }
 

@@ -31,7 +31,7 @@ const RATE_UNIT: u128 = 10_000;
 
 /// Why a feature must be rolled back: the rule, what it counted, and what it compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub(crate) struct GuardFinding {
     pub(crate) rule: RollbackRule,
     pub(crate) reason: Reason,
     pub(crate) errors: u64,
@@ -97,8 +97,8 @@ fn roll_window(metrics: &mut Metrics, start: Height, length: NonZeroU32, height:
 }
 
 /// The first rule that calls for a rollback.
-pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Option<Finding> {
-    let trial = |rule, reason, value, threshold| Finding {
+pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Option<GuardFinding> {
+    let trial = |rule, reason, value, threshold| GuardFinding {
         rule,
         reason,
         errors: feature.error_count,
@@ -120,7 +120,7 @@ pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Op
         if let Some(rate) = exceeded_rate(feature, policy, errors, successes) {
             let threshold = u64::from(feature.max_error_rate);
             let finding = trial(RollbackRule::WindowErrorRate, Reason::ErrorRate, rate, threshold);
-            return Some(Finding { errors, successes, ..finding });
+            return Some(GuardFinding { errors, successes, ..finding });
         }
     }
     if let Some(max_latency) = policy.max_latency

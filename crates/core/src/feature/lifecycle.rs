@@ -10,7 +10,7 @@ use crate::values::{Address, Description, Height, Name, Percent};
 
 /// What a command wants from a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transition {
+pub(crate) enum FeatureTransition {
     Configure,
     StartCanary,
     StartRollout,
@@ -21,7 +21,7 @@ pub(crate) enum Transition {
     Report,
 }
 
-impl Transition {
+impl FeatureTransition {
     /// The one table of the lifecycle.
     pub(crate) const fn check(self, status: Status) -> Result<(), Reject> {
         use Status::{Canary, Disabled, Enabled, RolledBack, RollingOut};
@@ -132,7 +132,7 @@ pub(crate) fn automatic_step_due(feature: &Feature, policy: &Policy) -> Option<H
 /// What a due step did.
 pub(crate) enum Step {
     /// There were not enough operations since the last one.
-    Held { operations: u64, needed: u64 },
+    ReportedShortfalls { operations: u64, needed: u64 },
     /// The percent is one increment on, or at the target.
     Made { from: Percent, cause: Cause },
 }
@@ -141,7 +141,7 @@ pub(crate) enum Step {
 pub(crate) fn step(feature: &mut Feature, metrics: &mut Metrics, policy: &Policy, height: Height) -> Step {
     feature.last_increment_block = height;
     if metrics.step_operations < policy.step_min_operations {
-        return Step::Held { operations: metrics.step_operations, needed: policy.step_min_operations };
+        return Step::ReportedShortfalls { operations: metrics.step_operations, needed: policy.step_min_operations };
     }
     let from = feature.rollout_percent;
     let target = feature.target_percent;

@@ -274,7 +274,7 @@ impl<'a> Ascending<'a> {
 
 /// The totals of the feed, and whether a put is open: `DE` alone, absent when all of it is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FeedState {
+pub struct FeedTotals {
     /// Whether a put has begun and not ended.
     pub open: bool,
     /// How many environments are live.
@@ -289,7 +289,7 @@ pub struct FeedState {
     pub listed: u32,
 }
 
-impl FeedState {
+impl FeedTotals {
     /// Whether every total is within its limit. Live items are not limited while a put is open,
     /// because the old ones go only when it ends.
     pub(crate) fn is_within_limits(&self) -> bool {
@@ -312,7 +312,7 @@ impl FeedState {
     }
 }
 
-impl Encode for FeedState {
+impl Encode for FeedTotals {
     fn encode(&self, out: &mut Writer) {
         out.bool(self.open);
         out.u32(self.live_environments);
@@ -323,7 +323,7 @@ impl Encode for FeedState {
     }
 }
 
-impl Decode for FeedState {
+impl Decode for FeedTotals {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let state = Self {
             open: input.bool()?,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::delta::{FeedDelta, Listed};
 use crate::feed;
 use crate::feed::Transition;
-use crate::feed::record::{FeedItem, FeedKey, FeedState};
+use crate::feed::record::{FeedItem, FeedKey, FeedTotals};
 use crate::index::{Changes, Presence, index, put_back};
 use crate::key::Key;
 use crate::state::feed::{Feed, is_indexed, presence};
@@ -23,7 +23,7 @@ enum Undo {
 #[derive(Debug)]
 pub(crate) struct FeedOverlay<'a> {
     base: &'a Feed,
-    pub(crate) state: FeedState,
+    pub(crate) state: FeedTotals,
     items: Changes<FeedKey, FeedItem>,
     /// Made when a put first ends in the block, and kept up from then on: a block of many puts
     /// pays for what each of them finds, and for the index of the state once.
@@ -49,7 +49,7 @@ impl<'a> FeedOverlay<'a> {
     }
 
     /// Undoes what the transaction did; the totals go back to `state`.
-    pub(crate) fn undo(&mut self, state: FeedState) {
+    pub(crate) fn undo(&mut self, state: FeedTotals) {
         while let Some(undo) = self.journal.pop() {
             match undo {
                 Undo::Item(key, before) => {
@@ -149,7 +149,7 @@ impl<'a> FeedOverlay<'a> {
                 write_index(writes, &Key::FeedListed(*key), Presence::Removed);
             }
         }
-        let stored = |state: FeedState| (state != FeedState::default()).then_some(state);
+        let stored = |state: FeedTotals| (state != FeedTotals::default()).then_some(state);
         write_change(writes, &Key::Feed, stored(self.state).as_ref(), stored(base.state).as_ref());
     }
 

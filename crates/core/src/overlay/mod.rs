@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::delta::MapChanges;
 use crate::feature::record::Override;
-use crate::feed::record::FeedState;
+use crate::feed::record::FeedTotals;
 use crate::index::{Presence, Row, index, put_back};
 use crate::ledger::Global;
 use crate::overlay::copies::{Features, Plugins};
@@ -40,7 +40,7 @@ pub(crate) struct Mark {
     global: Global,
     registry: Registry,
     host_rows: usize,
-    feed: FeedState,
+    feed: FeedTotals,
 }
 
 /// The state as the block sees it.

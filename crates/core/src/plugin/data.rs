@@ -81,17 +81,17 @@ impl PluginData {
     }
 
     /// What it has rows for in the index of dependents: what it is loaded with, or waits for.
-    pub(crate) fn held_manifest(&self) -> Option<&Arc<Manifest>> {
-        (self.is_waiting || self.holds_requirements()).then(|| self.manifest(&self.plugin.current)).flatten()
+    pub(crate) fn pinned_manifest(&self) -> Option<&Arc<Manifest>> {
+        (self.is_waiting || self.pins_requirements()).then(|| self.manifest(&self.plugin.current)).flatten()
     }
 
     /// Whether it is Pending, Loading, Loaded or Unloading.
-    pub(crate) const fn holds_requirements(&self) -> bool {
-        self.plugin.load_state.holds_requirements()
+    pub(crate) const fn pins_requirements(&self) -> bool {
+        self.plugin.load_state.pins_requirements()
     }
 
     /// When its deployment is looked at next.
-    pub(crate) fn look_due(&self) -> Option<Height> {
+    pub(crate) fn check_due(&self) -> Option<Height> {
         self.deployment.as_ref()?.due.map(NonZeroU32::get)
     }
 }

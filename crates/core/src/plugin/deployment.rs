@@ -34,11 +34,11 @@ tags! {
 
 /// What a stage lacked when its blocks had passed, as far as it has been told in this stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Held(u8);
+pub struct ReportedShortfalls(u8);
 
 tags! {
     /// What a stage still lacks when its blocks have passed.
-    Lack {
+    Shortfall {
         /// Requests.
         Requests = 1, "requests";
         /// Successes among them.
@@ -46,10 +46,10 @@ tags! {
     }
 }
 
-impl Held {
+impl ReportedShortfalls {
     /// Whether the lack has been told in this stage.
     #[must_use]
-    pub const fn has_told(self, lack: Lack) -> bool {
+    pub const fn contains(self, lack: Shortfall) -> bool {
         self.0 & lack.tag() != 0
     }
 
@@ -61,11 +61,11 @@ impl Held {
 
     /// The same, with this lack told.
     #[must_use]
-    pub const fn with(self, lack: Lack) -> Self {
+    pub const fn with(self, lack: Shortfall) -> Self {
         Self(self.0 | lack.tag())
     }
 
-    const ALL: u8 = Lack::Requests.tag() | Lack::SuccessRate.tag();
+    const ALL: u8 = Shortfall::Requests.tag() | Shortfall::SuccessRate.tag();
 }
 
 /// A deployment under way: DB.
@@ -80,7 +80,7 @@ pub struct Deployment {
     /// What holds it.
     pub hold: Hold,
     /// What the stage lacked when its blocks had passed.
-    pub held: Held,
+    pub held: ReportedShortfalls,
     /// Whether the health gate of the stage has been opened.
     pub healthy: bool,
     /// The stage, from 0.
@@ -159,7 +159,7 @@ impl Decode for Deployment {
             old: Version::decode(input)?,
             new: Version::decode(input)?,
             hold: Hold::decode(input)?,
-            held: Held(input.u8()?),
+            held: ReportedShortfalls(input.u8()?),
             healthy: input.bool()?,
             stage: input.u8()?,
             stage_height: input.u32()?,
@@ -173,7 +173,7 @@ impl Decode for Deployment {
             stage_errors: input.u64()?,
         };
         let arm_fits = |arm: &Counts| arm.requests <= ARM_REQUESTS_MAX;
-        let is_sound = deployment.held.0 & !Held::ALL == 0
+        let is_sound = deployment.held.0 & !ReportedShortfalls::ALL == 0
             && deployment.current_stage().is_some()
             && arm_fits(&deployment.canary)
             && arm_fits(&deployment.production)
@@ -201,7 +201,7 @@ tags! {
 
 /// Where a plugin's deployment stands: an answer, not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct DeploymentSummary {
     /// Whether there is one, and how far it is.
     pub status: DeploymentStatus,
     /// Its new version.
@@ -216,7 +216,7 @@ pub struct Standing {
     pub stage: u8,
 }
 
-impl Standing {
+impl DeploymentSummary {
     /// Where this deployment, or none, stands.
     #[must_use]
     pub fn of(deployment: Option<&Deployment>) -> Self {

@@ -9,7 +9,7 @@ use core::cmp::Ordering;
 use core::num::{NonZeroU16, NonZeroU32};
 
 use crate::plugin::compare::{cmp_error_rates, errors_exceed, successes_hold, z_reaches};
-use crate::plugin::deployment::{ARM_REQUESTS_MAX, Deployment, Held, Hold, Lack};
+use crate::plugin::deployment::{ARM_REQUESTS_MAX, Deployment, Hold, ReportedShortfalls, Shortfall};
 use crate::plugin::plan::{Gate, Plan, Stage, StrategyKind};
 use crate::plugin::record::{Counts, Evidence, PluginReason, VersionReport};
 use crate::plugin::version::Version;
@@ -21,20 +21,20 @@ const VERDICT_Z_CENTI: u16 = 196;
 
 /// A rule that calls for a rollback or a pause, and what decided it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub(crate) struct DeploymentFinding {
     pub(crate) reason: PluginReason,
     pub(crate) evidence: Evidence,
 }
 
 /// What a look at a due deployment calls for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Check {
     /// Nothing yet.
     Stay,
     /// Rolled back, whatever auto_rollback says.
-    RollBack(Finding),
+    RollBack(DeploymentFinding),
     /// The stage lacks something; what of it has not been told in this stage.
-    Lacks(Vec<Lack>),
+    Lacking(Vec<Shortfall>),
     /// It waits at its manual gate.
     Wait,
     /// The stage is done.
@@ -43,7 +43,7 @@ pub(crate) enum Look {
 
 /// How the arms compare at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct Conclusion {
     /// Canary, production or inconclusive.
     pub(crate) winner: PluginReason,
     pub(crate) evidence: Evidence,
@@ -63,7 +63,7 @@ pub(crate) fn start(
         old,
         new,
         hold: Hold::Running,
-        held: Held::default(),
+        held: ReportedShortfalls::default(),
         healthy: false,
         stage: 0,
         stage_height: height,
@@ -91,11 +91,11 @@ fn stage_end(deployment: &Deployment) -> Option<Height> {
 }
 
 fn deadline(deployment: &Deployment) -> Option<Height> {
-    deployment.start.checked_add(deployment.plan.terms().max_blocks?.get())
+    deployment.start.checked_add(deployment.plan.guardrails().max_blocks?.get())
 }
 
 /// Sets when the deployment is looked at next: at `at`, and at its deadline in any case.
-fn look_at(deployment: &mut Deployment, at: Option<Height>) {
+fn set_check(deployment: &mut Deployment, at: Option<Height>) {
     deployment.due = at.into_iter().chain(deadline(deployment)).min().and_then(NonZeroU32::new);
 }
 
@@ -104,21 +104,21 @@ pub(crate) fn run(deployment: &mut Deployment, height: Height) {
     deployment.hold = Hold::Running;
     let next = height.checked_add(1);
     let end = if deployment.healthy { next } else { stage_end(deployment) };
-    look_at(deployment, end.zip(next).map(|(end, next)| end.max(next)));
+    set_check(deployment, end.zip(next).map(|(end, next)| end.max(next)));
 }
 
 /// Holds it, so that only its deadline is due.
 pub(crate) fn hold(deployment: &mut Deployment, hold: Hold) {
     deployment.hold = hold;
-    look_at(deployment, None);
+    set_check(deployment, None);
 }
 
 /// Sets when it is looked at next after a look at block `height` that called for nothing.
-pub(crate) fn look_later(deployment: &mut Deployment, height: Height) {
+pub(crate) fn check_later(deployment: &mut Deployment, height: Height) {
     match deployment.hold {
         Hold::Running => run(deployment, height),
         Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents => {
-            look_at(deployment, None);
+            set_check(deployment, None);
         }
     }
 }
@@ -135,15 +135,15 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
     deployment.stage_height = height;
     deployment.stage_requests = 0;
     deployment.stage_errors = 0;
-    deployment.held = Held::default();
+    deployment.held = ReportedShortfalls::default();
     deployment.healthy = false;
     run(deployment, height);
 }
 
 /// The missed deadline, once it has passed.
-pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<Finding> {
+pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<DeploymentFinding> {
     let has_passed = deadline(deployment).is_some_and(|deadline| height >= deadline);
-    let max_blocks = deployment.plan.terms().max_blocks.filter(|_| has_passed)?;
+    let max_blocks = deployment.plan.guardrails().max_blocks.filter(|_| has_passed)?;
     Some(finding(deployment, PluginReason::Timeout, max_blocks.get().into()))
 }
 
@@ -163,51 +163,51 @@ pub(crate) fn is_reachable(deployment: &Deployment) -> bool {
 }
 
 /// What a look at block `height` calls for. The deadline comes first, whatever holds it.
-pub(crate) fn look(deployment: &Deployment, height: Height) -> Look {
+pub(crate) fn check(deployment: &Deployment, height: Height) -> Check {
     if let Some(finding) = overdue(deployment, height) {
-        return Look::RollBack(finding);
+        return Check::RollBack(finding);
     }
     let Some(stage) = deployment.current_stage().filter(|_| deployment.hold == Hold::Running) else {
-        return Look::Stay;
+        return Check::Stay;
     };
     let has_ended = stage_end(deployment).is_some_and(|end| height >= end);
     match stage.gate {
-        Gate::Health if deployment.healthy => Look::Leave,
-        Gate::Health if has_ended => Look::RollBack(finding(deployment, PluginReason::Unhealthy, 0)),
-        Gate::Time | Gate::Manual if has_ended => look_at_end(deployment, stage),
-        Gate::Time | Gate::Manual | Gate::Health => Look::Stay,
+        Gate::Health if deployment.healthy => Check::Leave,
+        Gate::Health if has_ended => Check::RollBack(finding(deployment, PluginReason::Unhealthy, 0)),
+        Gate::Time | Gate::Manual if has_ended => check_at_end(deployment, stage),
+        Gate::Time | Gate::Manual | Gate::Health => Check::Stay,
     }
 }
 
 /// The blocks of a stage have passed. A verdict asks for nothing more.
-fn look_at_end(deployment: &Deployment, stage: &Stage) -> Look {
-    let untold = if deployment.concludes() { None } else { lacks(deployment, stage) };
-    match (untold, stage.gate) {
-        (Some(untold), _) => Look::Lacks(untold),
-        (None, Gate::Manual) => Look::Wait,
-        (None, Gate::Time | Gate::Health) => Look::Leave,
+fn check_at_end(deployment: &Deployment, stage: &Stage) -> Check {
+    let unreported = if deployment.concludes() { None } else { lacks(deployment, stage) };
+    match (unreported, stage.gate) {
+        (Some(unreported), _) => Check::Lacking(unreported),
+        (None, Gate::Manual) => Check::Wait,
+        (None, Gate::Time | Gate::Health) => Check::Leave,
     }
 }
 
 /// None if the stage lacks nothing, else those of its lacks that have not been told in it.
-fn lacks(deployment: &Deployment, stage: &Stage) -> Option<Vec<Lack>> {
+fn lacks(deployment: &Deployment, stage: &Stage) -> Option<Vec<Shortfall>> {
     let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
-    let threshold = deployment.plan.terms().success_threshold_bps.get();
+    let threshold = deployment.plan.guardrails().success_threshold_bps.get();
     let requests_lack = requests < stage.min_requests;
     let successes_lack = !successes_hold(requests, errors, threshold);
     if !requests_lack && !successes_lack {
         return None;
     }
-    let lacks = [(Lack::Requests, requests_lack), (Lack::SuccessRate, successes_lack)];
-    let untold = |(lack, lacks): (Lack, bool)| (lacks && !deployment.held.has_told(lack)).then_some(lack);
-    Some(lacks.into_iter().filter_map(untold).collect())
+    let lacks = [(Shortfall::Requests, requests_lack), (Shortfall::SuccessRate, successes_lack)];
+    let unreported = |(lack, lacks): (Shortfall, bool)| (lacks && !deployment.held.contains(lack)).then_some(lack);
+    Some(lacks.into_iter().filter_map(unreported).collect())
 }
 
 /// Notes that the stage is held, and what has been told of it. It is looked at again once the new
 /// version is reported.
-pub(crate) fn hold_stage(deployment: &mut Deployment, told: &[Lack]) {
+pub(crate) fn hold_stage(deployment: &mut Deployment, told: &[Shortfall]) {
     deployment.held = told.iter().fold(deployment.held, |held, lack| held.with(*lack));
-    look_at(deployment, None);
+    set_check(deployment, None);
 }
 
 /// The arm that a report of a version counts for.
@@ -255,7 +255,7 @@ pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &Version
         deployment.stage_requests = deployment.stage_requests.saturating_add(report.requests.into());
         deployment.stage_errors = deployment.stage_errors.saturating_add(report.errors.into());
         if deployment.hold == Hold::Running && !deployment.held.is_empty() {
-            look_at(deployment, height.checked_add(1));
+            set_check(deployment, height.checked_add(1));
         }
     }
 }
@@ -272,47 +272,48 @@ pub(crate) fn open_health_gate(deployment: &mut Deployment, height: Height) {
 }
 
 /// The first rule that the counts break: too many errors, or worse than production.
-pub(crate) fn judge(deployment: &Deployment) -> Option<Finding> {
-    let terms = deployment.plan.terms();
-    let enough = terms.min_requests.max(1);
+pub(crate) fn judge(deployment: &Deployment) -> Option<DeploymentFinding> {
+    let guardrails = deployment.plan.guardrails();
+    let enough = guardrails.min_requests.max(1);
     let Deployment { canary, production, stage_requests, stage_errors, .. } = deployment;
     for (requests, errors) in [(canary.requests, canary.errors), (*stage_requests, *stage_errors)] {
-        if requests >= enough && errors_exceed(requests, errors, terms.error_threshold_bps.get()) {
-            let threshold = terms.error_threshold_bps.get().into();
+        if requests >= enough && errors_exceed(requests, errors, guardrails.error_threshold_bps.get()) {
+            let threshold = guardrails.error_threshold_bps.get().into();
             let evidence = Evidence { requests, errors, threshold, ..Evidence::default() };
-            return Some(Finding { reason: PluginReason::ErrorRate, evidence });
+            return Some(DeploymentFinding { reason: PluginReason::ErrorRate, evidence });
         }
     }
-    let z_centi = terms.regression_z_centi?.get();
+    let z_centi = guardrails.regression_z_centi?.get();
     let is_regression = canary.requests.min(production.requests) >= enough
         && cmp_error_rates(canary, production).is_gt()
         && z_reaches(canary, production, z_centi);
-    is_regression.then(|| Finding { reason: PluginReason::Regression, evidence: both_arms(deployment, z_centi) })
+    is_regression
+        .then(|| DeploymentFinding { reason: PluginReason::Regression, evidence: both_arms(deployment, z_centi) })
 }
 
 /// The verdict of a plan that ends with one.
-pub(crate) fn conclude(deployment: &Deployment) -> Verdict {
-    let terms = deployment.plan.terms();
-    let z_centi = terms.regression_z_centi.map_or(VERDICT_Z_CENTI, NonZeroU16::get);
+pub(crate) fn conclude(deployment: &Deployment) -> Conclusion {
+    let guardrails = deployment.plan.guardrails();
+    let z_centi = guardrails.regression_z_centi.map_or(VERDICT_Z_CENTI, NonZeroU16::get);
     let Deployment { canary, production, .. } = deployment;
     let is_clear =
-        canary.requests.min(production.requests) >= terms.min_requests && z_reaches(canary, production, z_centi);
+        canary.requests.min(production.requests) >= guardrails.min_requests && z_reaches(canary, production, z_centi);
     let winner = match cmp_error_rates(canary, production) {
         Ordering::Greater if is_clear => PluginReason::Production,
         Ordering::Less
-            if is_clear && successes_hold(canary.requests, canary.errors, terms.success_threshold_bps.get()) =>
+            if is_clear && successes_hold(canary.requests, canary.errors, guardrails.success_threshold_bps.get()) =>
         {
             PluginReason::Canary
         }
         Ordering::Less | Ordering::Equal | Ordering::Greater => PluginReason::Inconclusive,
     };
-    Verdict { winner, evidence: both_arms(deployment, z_centi) }
+    Conclusion { winner, evidence: both_arms(deployment, z_centi) }
 }
 
 /// The counts of the new version since the start, and what was compared.
-pub(crate) fn finding(deployment: &Deployment, reason: PluginReason, threshold: u64) -> Finding {
+pub(crate) fn finding(deployment: &Deployment, reason: PluginReason, threshold: u64) -> DeploymentFinding {
     let Counts { requests, errors, .. } = deployment.canary;
-    Finding { reason, evidence: Evidence { requests, errors, threshold, ..Evidence::default() } }
+    DeploymentFinding { reason, evidence: Evidence { requests, errors, threshold, ..Evidence::default() } }
 }
 
 fn both_arms(deployment: &Deployment, z_centi: u16) -> Evidence {
@@ -336,12 +337,12 @@ mod tests {
     fn deployment(gate: Gate, max_blocks: u32) -> Deployment {
         let stage = Stage { share_bps: Bps::new(1_000).unwrap(), blocks: 10, min_requests: 0, gate };
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: [stage].into() };
-        let terms = crate::plugin::plan::Terms {
+        let guardrails = crate::plugin::plan::Guardrails {
             max_blocks: NonZeroU32::new(max_blocks),
             success_threshold_bps: Bps::default(),
-            ..strategy.default_terms()
+            ..strategy.default_guardrails()
         };
-        let plan = Plan::compile(&strategy, &terms).unwrap();
+        let plan = Plan::compile(&strategy, &guardrails).unwrap();
         let versions = ["1.0.0", "2.0.0"].map(|text| text.parse().unwrap());
         let [old, new]: [Version; 2] = versions;
         start(strategy.kind(), Arc::new(plan), old, new, 1, 100)
@@ -352,27 +353,27 @@ mod tests {
     fn a_look_calls_for_what_the_gate_the_height_and_the_hold_say() {
         let held: Vec<Hold> = Hold::ALL.iter().copied().filter(|hold| *hold != Hold::Running).collect();
         let timeout = PluginReason::Timeout;
-        for (gate, healthy, holds, height, look_at) in [
-            (Gate::Time, false, [Hold::Running].as_slice(), 109, Ok(Look::Stay)),
-            (Gate::Time, false, &[Hold::Running], 110, Ok(Look::Leave)),
-            (Gate::Manual, false, &[Hold::Running], 109, Ok(Look::Stay)),
-            (Gate::Manual, false, &[Hold::Running], 110, Ok(Look::Wait)),
-            (Gate::Health, false, &[Hold::Running], 109, Ok(Look::Stay)),
+        for (gate, healthy, holds, height, set_check) in [
+            (Gate::Time, false, [Hold::Running].as_slice(), 109, Ok(Check::Stay)),
+            (Gate::Time, false, &[Hold::Running], 110, Ok(Check::Leave)),
+            (Gate::Manual, false, &[Hold::Running], 109, Ok(Check::Stay)),
+            (Gate::Manual, false, &[Hold::Running], 110, Ok(Check::Wait)),
+            (Gate::Health, false, &[Hold::Running], 109, Ok(Check::Stay)),
             (Gate::Health, false, &[Hold::Running], 110, Err(PluginReason::Unhealthy)),
-            (Gate::Health, true, &[Hold::Running], 109, Ok(Look::Leave)),
-            (Gate::Health, true, &[Hold::Running], 110, Ok(Look::Leave)),
-            (Gate::Time, false, &held, 110, Ok(Look::Stay)),
-            (Gate::Health, true, &held, 119, Ok(Look::Stay)),
+            (Gate::Health, true, &[Hold::Running], 109, Ok(Check::Leave)),
+            (Gate::Health, true, &[Hold::Running], 110, Ok(Check::Leave)),
+            (Gate::Time, false, &held, 110, Ok(Check::Stay)),
+            (Gate::Health, true, &held, 119, Ok(Check::Stay)),
             (Gate::Time, false, Hold::ALL, 120, Err(timeout)),
             (Gate::Health, true, Hold::ALL, 120, Err(timeout)),
         ] {
             for hold in holds {
                 let deployment = Deployment { healthy, hold: *hold, ..deployment(gate, 20) };
-                let found = match look(&deployment, height) {
-                    Look::RollBack(finding) => Err(finding.reason),
-                    look @ (Look::Stay | Look::Lacks(_) | Look::Wait | Look::Leave) => Ok(look),
+                let found = match check(&deployment, height) {
+                    Check::RollBack(finding) => Err(finding.reason),
+                    look @ (Check::Stay | Check::Lacking(_) | Check::Wait | Check::Leave) => Ok(look),
                 };
-                assert_eq!(found, look_at, "{gate} {healthy} {hold} at {height}");
+                assert_eq!(found, set_check, "{gate} {healthy} {hold} at {height}");
             }
         }
     }
@@ -387,7 +388,7 @@ mod tests {
             (Hold::Completed, 0, 105, 0),
         ] {
             let mut deployment = Deployment { hold, ..deployment(Gate::Time, max_blocks) };
-            look_later(&mut deployment, height);
+            check_later(&mut deployment, height);
             assert_eq!(deployment.due, NonZeroU32::new(due), "{hold} {max_blocks} at {height}");
         }
     }

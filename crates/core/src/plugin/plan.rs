@@ -120,7 +120,7 @@ impl Range {
 
 /// What every strategy takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub struct Guardrails {
     /// The error rate of the new version above which it is rolled back or paused.
     pub error_threshold_bps: Bps,
     /// The success rate that a stage asks for.
@@ -137,7 +137,7 @@ pub struct Terms {
     pub regression_z_centi: Option<NonZeroU16>,
 }
 
-impl Encode for Terms {
+impl Encode for Guardrails {
     fn encode(&self, out: &mut Writer) {
         out.u16(self.error_threshold_bps.get());
         out.u16(self.success_threshold_bps.get());
@@ -149,7 +149,7 @@ impl Encode for Terms {
     }
 }
 
-impl Terms {
+impl Guardrails {
     fn read(input: &mut Reader<'_>, range: &mut Range) -> Result<Self, DecodeError> {
         Ok(Self {
             error_threshold_bps: range.bps(input)?,
@@ -163,7 +163,7 @@ impl Terms {
     }
 }
 
-impl Decode for Terms {
+impl Decode for Guardrails {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Range::strict(input, Self::read)
     }
@@ -218,10 +218,10 @@ impl Strategy {
         }
     }
 
-    /// The default terms of the strategy. The deadline depends on its stages; a strategy that has no
+    /// The default guardrails of the strategy. The deadline depends on its stages; a strategy that has no
     /// plan has none.
     #[must_use]
-    pub fn default_terms(&self) -> Terms {
+    pub fn default_guardrails(&self) -> Guardrails {
         let (success_percent, error_percent, min_requests) = match self.kind() {
             StrategyKind::Canary => (99, 1, 100),
             StrategyKind::Rolling => (95, 5, 50),
@@ -230,7 +230,7 @@ impl Strategy {
             StrategyKind::Custom => (95, 5, 100),
         };
         let blocks = self.stages(min_requests).map_or(0, |stages| total_blocks(&stages));
-        Terms {
+        Guardrails {
             error_threshold_bps: percent(error_percent),
             success_threshold_bps: percent(success_percent),
             min_requests,
@@ -390,17 +390,17 @@ impl CompiledStrategy {
     ///
     /// # Errors
     /// [`ValueError::Plan`] for one that makes no plan.
-    pub fn new(strategy: Strategy, terms: &Terms) -> Result<Self, ValueError> {
-        let plan = Arc::new(Plan::compile(&strategy, terms)?);
+    pub fn new(strategy: Strategy, guardrails: &Guardrails) -> Result<Self, ValueError> {
+        let plan = Arc::new(Plan::compile(&strategy, guardrails)?);
         Ok(Self { strategy, plan })
     }
 
-    /// Reads strategy and terms of a deploy; those that make no plan are a reject.
+    /// Reads strategy and guardrails of a deploy; those that make no plan are a reject.
     pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Checked<Self>, DecodeError> {
         let mut range = Range::default();
         let strategy = Strategy::read(input, &mut range)?;
-        let terms = Terms::read(input, &mut range)?;
-        let plan = if range.is_exceeded { Err(ValueError::Plan) } else { Self::new(strategy, &terms) };
+        let guardrails = Guardrails::read(input, &mut range)?;
+        let plan = if range.is_exceeded { Err(ValueError::Plan) } else { Self::new(strategy, &guardrails) };
         Ok(plan.map_err(Reject::from))
     }
 
@@ -421,7 +421,7 @@ impl CompiledStrategy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     stages: Vec<Stage>,
-    terms: Terms,
+    guardrails: Guardrails,
     on_complete: OnComplete,
 }
 
@@ -430,9 +430,9 @@ impl Plan {
     ///
     /// # Errors
     /// [`ValueError::Plan`] for one that breaks the rules of plans.
-    pub fn compile(strategy: &Strategy, terms: &Terms) -> Result<Self, ValueError> {
-        let stages = strategy.stages(terms.min_requests)?;
-        let plan = Self { stages, terms: *terms, on_complete: strategy.on_complete() };
+    pub fn compile(strategy: &Strategy, guardrails: &Guardrails) -> Result<Self, ValueError> {
+        let stages = strategy.stages(guardrails.min_requests)?;
+        let plan = Self { stages, guardrails: *guardrails, on_complete: strategy.on_complete() };
         if plan.is_valid() { Ok(plan) } else { Err(ValueError::Plan) }
     }
 
@@ -443,7 +443,7 @@ impl Plan {
             && self.stages.iter().all(|stage| stage.blocks != 0)
             && self.stages.is_sorted_by_key(|stage| stage.share_bps)
             && self.stages.last().is_some_and(|last| last.share_bps != Bps::ZERO)
-            && self.terms.max_blocks.is_none_or(has_time)
+            && self.guardrails.max_blocks.is_none_or(has_time)
     }
 
     /// The stages; at least one.
@@ -454,8 +454,8 @@ impl Plan {
 
     /// What every strategy takes.
     #[must_use]
-    pub const fn terms(&self) -> &Terms {
-        &self.terms
+    pub const fn guardrails(&self) -> &Guardrails {
+        &self.guardrails
     }
 
     /// What its end does.
@@ -468,7 +468,7 @@ impl Plan {
 impl Encode for Plan {
     fn encode(&self, out: &mut Writer) {
         encode_stages(&self.stages, out);
-        self.terms.encode(out);
+        self.guardrails.encode(out);
         self.on_complete.encode(out);
     }
 }
@@ -477,7 +477,7 @@ impl Decode for Plan {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let plan = Self {
             stages: Range::strict(input, decode_stages)?,
-            terms: Terms::decode(input)?,
+            guardrails: Guardrails::decode(input)?,
             on_complete: OnComplete::decode(input)?,
         };
         if plan.is_valid() { Ok(plan) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
@@ -505,7 +505,7 @@ mod tests {
     const CANARY: Strategy = Strategy::with_defaults(StrategyKind::Canary);
 
     fn shares(strategy: &Strategy) -> Vec<(u16, u32)> {
-        let plan = Plan::compile(strategy, &strategy.default_terms()).unwrap();
+        let plan = Plan::compile(strategy, &strategy.default_guardrails()).unwrap();
         plan.stages().iter().map(|stage| (stage.share_bps.get(), stage.blocks)).collect()
     }
 
@@ -539,7 +539,7 @@ mod tests {
             (StrategyKind::AbTest, 9_500, 500, 1_000, 8 * 8_640, false),
             (StrategyKind::Custom, 9_500, 500, 100, 0, true),
         ] {
-            let expected = Terms {
+            let expected = Guardrails {
                 error_threshold_bps: Bps::new(error).unwrap(),
                 success_threshold_bps: Bps::new(success).unwrap(),
                 min_requests,
@@ -548,10 +548,10 @@ mod tests {
                 auto_rollback: true,
                 regression_z_centi: None,
             };
-            assert_eq!(Strategy::with_defaults(kind).default_terms(), expected, "{}", kind.name());
+            assert_eq!(Strategy::with_defaults(kind).default_guardrails(), expected, "{}", kind.name());
         }
         let long = Strategy::AbTest { share_bps: Bps::new(1).unwrap(), duration_blocks: 1 << 29 };
-        assert_eq!(long.default_terms().max_blocks, NonZeroU32::new(u32::MAX));
+        assert_eq!(long.default_guardrails().max_blocks, NonZeroU32::new(u32::MAX));
     }
 
     /// In a record the bytes are malformed, in a command the plan is refused and the rest read all the same.
@@ -559,9 +559,12 @@ mod tests {
     fn a_share_above_the_whole_is_no_plan() {
         let stage = Stage { share_bps: Bps::FULL, blocks: 1, min_requests: 0, gate: Gate::Time };
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: [stage].into() };
-        let terms =
-            Terms { error_threshold_bps: Bps::FULL, success_threshold_bps: Bps::FULL, ..strategy.default_terms() };
-        let bytes = [strategy.to_bytes(), terms.to_bytes()].concat();
+        let guardrails = Guardrails {
+            error_threshold_bps: Bps::FULL,
+            success_threshold_bps: Bps::FULL,
+            ..strategy.default_guardrails()
+        };
+        let bytes = [strategy.to_bytes(), guardrails.to_bytes()].concat();
         let full = Bps::FULL.get().to_be_bytes();
         let places: Vec<usize> = (1..bytes.len()).filter(|at| bytes[at - 1..=*at] == full).collect();
         assert_eq!(places.len(), 3);
@@ -572,7 +575,7 @@ mod tests {
             assert_eq!(CompiledStrategy::decode(&mut input), Ok(Err(Reject::InvalidPlan)), "{at}");
             input.finish().unwrap();
             let mut input = Reader::new(&bytes);
-            let strict = Strategy::decode(&mut input).and_then(|_| Terms::decode(&mut input));
+            let strict = Strategy::decode(&mut input).and_then(|_| Guardrails::decode(&mut input));
             assert_eq!(strict.map_err(|error| error.kind), Err(DecodeErrorKind::OutOfRange), "{at}");
         }
     }
@@ -601,17 +604,17 @@ mod tests {
             (Strategy::AbTest { share_bps: Bps::ZERO, duration_blocks: 1 }, "a last share of 0"),
             (Strategy::AbTest { share_bps: bps(1), duration_blocks: u32::MAX }, "no room for a deadline"),
         ] {
-            assert_eq!(Plan::compile(&strategy, &strategy.default_terms()), Err(ValueError::Plan), "{why}");
+            assert_eq!(Plan::compile(&strategy, &strategy.default_guardrails()), Err(ValueError::Plan), "{why}");
         }
-        let terms = CANARY.default_terms();
+        let guardrails = CANARY.default_guardrails();
         let total = 9 * 60 + 180;
-        for (terms, good) in [
-            (Terms { error_threshold_bps: Bps::FULL, ..terms }, true),
-            (Terms { max_blocks: None, ..terms }, true),
-            (Terms { max_blocks: NonZeroU32::new(total), ..terms }, false),
-            (Terms { max_blocks: NonZeroU32::new(total + 1), ..terms }, true),
+        for (guardrails, good) in [
+            (Guardrails { error_threshold_bps: Bps::FULL, ..guardrails }, true),
+            (Guardrails { max_blocks: None, ..guardrails }, true),
+            (Guardrails { max_blocks: NonZeroU32::new(total), ..guardrails }, false),
+            (Guardrails { max_blocks: NonZeroU32::new(total + 1), ..guardrails }, true),
         ] {
-            assert_eq!(Plan::compile(&CANARY, &terms).is_ok(), good, "{terms:?}");
+            assert_eq!(Plan::compile(&CANARY, &guardrails).is_ok(), good, "{guardrails:?}");
         }
     }
 }

@@ -47,7 +47,7 @@ tags! {
 impl LoadState {
     /// Whether the plugin holds on to what it requires: Pending, Loading, Loaded or Unloading.
     #[must_use]
-    pub const fn holds_requirements(self) -> bool {
+    pub const fn pins_requirements(self) -> bool {
         match self {
             Self::Pending | Self::Loading | Self::Loaded | Self::Unloading => true,
             Self::Unloaded | Self::Failed => false,
@@ -218,7 +218,7 @@ pub struct Plugin {
     /// The version to which a revert goes back.
     pub previous: Option<Version>,
     /// What the current version must obey.
-    pub rule: Option<Constraint>,
+    pub constraint: Option<Constraint>,
     /// Where it stands in its loading.
     pub load_state: LoadState,
     /// The version that is loaded, or on its way; none exactly if Unloaded.
@@ -235,7 +235,7 @@ impl Encode for Plugin {
     fn encode(&self, out: &mut Writer) {
         self.current.encode(out);
         Version::encode_option(self.previous.as_ref(), out);
-        Constraint::encode_option(self.rule.as_ref(), out);
+        Constraint::encode_option(self.constraint.as_ref(), out);
         self.load_state.encode(out);
         Version::encode_option(self.loaded.as_ref(), out);
         out.u16(self.versions);
@@ -249,7 +249,7 @@ impl Decode for Plugin {
         let plugin = Self {
             current: Version::decode(input)?,
             previous: Version::decode_option(input)?,
-            rule: Constraint::decode_option(input)?,
+            constraint: Constraint::decode_option(input)?,
             load_state: LoadState::decode(input)?,
             loaded: Version::decode_option(input)?,
             versions: input.u16()?,

@@ -126,7 +126,7 @@ fn check_cycles(view: &impl View, planned: Graph) -> Result<(), LoadRefusal> {
             continue;
         }
         let data = view.plugin(&name);
-        let is_known = |data: &&PluginData| planned.contains_key(&name) || data.holds_requirements();
+        let is_known = |data: &&PluginData| planned.contains_key(&name) || data.pins_requirements();
         let manifest = data.filter(is_known).and_then(|data| data.manifest(&data.plugin.current));
         let required: Vec<Name> =
             manifest.into_iter().flat_map(|manifest| &manifest.requirements).map(|required| required.plugin).collect();
@@ -185,8 +185,8 @@ fn check_dependencies(
     if requires_itself || (has_dependents(view, &data.name) && leads_to(view, manifest, &data.name)) {
         return Err(Reject::DependencyBroken);
     }
-    for (dependent, _) in holding_dependents(view, &data.name) {
-        let held = view.plugin(&dependent).and_then(PluginData::held_manifest);
+    for (dependent, _) in pinning_dependents(view, &data.name) {
+        let held = view.plugin(&dependent).and_then(PluginData::pinned_manifest);
         let requirement = held.and_then(|manifest| requirement_of(manifest, &data.name));
         if !requirement.is_some_and(|requirement| requirement.constraint.allows(version)) {
             return Err(Reject::DependencyBroken);
@@ -212,8 +212,8 @@ fn leads_to(view: &impl View, manifest: &Arc<Manifest>, plugin: &Name) -> bool {
                 return true;
             }
             if seen.insert(requirement.plugin) {
-                let next = view.plugin(&requirement.plugin).filter(|data| data.holds_requirements());
-                open.extend(next.and_then(PluginData::held_manifest).cloned());
+                let next = view.plugin(&requirement.plugin).filter(|data| data.pins_requirements());
+                open.extend(next.and_then(PluginData::pinned_manifest).cloned());
             }
         }
     }
@@ -227,19 +227,19 @@ pub(crate) fn are_loaded(view: &impl View, manifest: &Manifest) -> bool {
 }
 
 /// The dependents that hold on to a plugin, with their load states.
-pub(crate) fn holding_dependents(view: &impl View, plugin: &Name) -> impl Iterator<Item = (Name, LoadState)> {
+pub(crate) fn pinning_dependents(view: &impl View, plugin: &Name) -> impl Iterator<Item = (Name, LoadState)> {
     let state = |name: Name| Some((name, view.plugin(&name)?.plugin.load_state));
-    view.dependents_of(Some(*plugin)).into_iter().filter_map(state).filter(|(_, state)| state.holds_requirements())
+    view.dependents_of(Some(*plugin)).into_iter().filter_map(state).filter(|(_, state)| state.pins_requirements())
 }
 
 /// Whether anything holds on to a plugin.
 pub(crate) fn has_dependents(view: &impl View, plugin: &Name) -> bool {
-    holding_dependents(view, plugin).next().is_some()
+    pinning_dependents(view, plugin).next().is_some()
 }
 
 pub(crate) fn pending_dependents(view: &impl View, plugin: &Name) -> Vec<Name> {
     let is_pending = |(name, state)| (state == LoadState::Pending).then_some(name);
-    holding_dependents(view, plugin).filter_map(is_pending).collect()
+    pinning_dependents(view, plugin).filter_map(is_pending).collect()
 }
 
 pub(crate) fn row_count_of(view: &impl View, plugin: &Name) -> usize {
@@ -258,7 +258,7 @@ pub(crate) fn check_current(view: &impl View, data: &PluginData, version: &Versi
         return Ok(());
     };
     check_rule_and_host(view, data, version, manifest)?;
-    if data.plugin.load_state.holds_requirements() {
+    if data.plugin.load_state.pins_requirements() {
         check_dependencies(view, data, version, manifest)?;
     }
     Ok(())
@@ -270,7 +270,7 @@ fn check_rule_and_host(
     version: &Version,
     manifest: &Manifest,
 ) -> Result<(), Reject> {
-    if !allows(data.plugin.rule.as_ref(), version) {
+    if !allows(data.plugin.constraint.as_ref(), version) {
         return Err(Reject::RuleViolated);
     }
     if !allows(manifest.host.as_ref(), view.host_version()) {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind};
 use crate::fault::Fault;
-use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
+use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedTotals};
 use crate::key::{Key, KeyRange};
 use crate::query::source::{Read, list, record};
 
@@ -12,7 +12,7 @@ use crate::query::source::{Read, list, record};
 ///
 /// # Errors
 /// A fault.
-pub fn feed(source: &impl Read) -> Result<FeedState, Fault> {
+pub fn feed(source: &impl Read) -> Result<FeedTotals, Fault> {
     Ok(record(source, &Key::Feed)?.unwrap_or_default())
 }
 

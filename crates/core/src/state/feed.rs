@@ -3,14 +3,14 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::delta::FeedDelta;
-use crate::feed::record::{FeedItem, FeedKey, FeedState};
+use crate::feed::record::{FeedItem, FeedKey, FeedTotals};
 use crate::index::{Presence, index, set};
 use crate::key::Key;
 
 /// The feed as the last block left it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Feed {
-    pub(crate) state: FeedState,
+    pub(crate) state: FeedTotals,
     pub(crate) items: BTreeMap<FeedKey, FeedItem>,
     /// The ids that are live or deleted.
     pub(crate) index: BTreeSet<FeedKey>,
@@ -42,7 +42,7 @@ impl Feed {
         }
         // Too many to count are too many: the totals contradict them.
         let listed = u32::try_from(self.listed.len()).unwrap_or(u32::MAX);
-        let mut state = FeedState { open: self.state.open, listed, ..FeedState::default() };
+        let mut state = FeedTotals { open: self.state.open, listed, ..FeedTotals::default() };
         self.items.iter().for_each(|(key, item)| state.count(key.kind, None, Some(item)));
         (state != self.state || !state.is_within_limits()).then_some(Key::Feed)
     }

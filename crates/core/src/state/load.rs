@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::feature::data::FeatureData;
 use crate::feature::lifecycle::steps_down;
 use crate::feature::record::{Change, Feature, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy};
-use crate::feed::record::{FeedItem, FeedState};
+use crate::feed::record::{FeedItem, FeedTotals};
 use crate::invariant::promised;
 use crate::key::Key;
 use crate::ledger::Global;
@@ -142,13 +142,13 @@ impl Loader {
             }
             Key::DeploymentDue { at, plugin } => {
                 Reader::new(value).finish()?;
-                self.plugins.looks.insert((at, plugin));
+                self.plugins.checks.insert((at, plugin));
             }
             Key::LoadDue { at, plugin } => {
                 Reader::new(value).finish()?;
                 self.plugins.queue.insert((at, plugin));
             }
-            Key::Feed => self.feed.state = FeedState::from_bytes(value)?,
+            Key::Feed => self.feed.state = FeedTotals::from_bytes(value)?,
             Key::FeedItem(key) => {
                 self.feed.items.insert(key, FeedItem::from_bytes(value)?);
             }
@@ -166,7 +166,7 @@ impl Loader {
 
     fn finish(mut self, tip: Option<Height>) -> Result<State, Fault> {
         let global = self.global.ok_or_else(|| mismatch(Key::Global))?;
-        let admins = self.roles.values().filter(|roles| roles.holds(Role::Admin)).count();
+        let admins = self.roles.values().filter(|roles| roles.contains(Role::Admin)).count();
         let last_id = self.schedule.keys().map(|(_, id)| *id).max().unwrap_or_default();
         if admins == 0 || usize::try_from(global.admins) != Ok(admins) || last_id >= global.next_schedule_id {
             return Err(mismatch(Key::Global));

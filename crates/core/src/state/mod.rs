@@ -17,7 +17,7 @@ use crate::codec::Encode;
 use crate::delta::{Delta, Execution, MapChanges, Touched};
 use crate::feature::decide::{Facts, Lookup, Verdict, decide, decide_from};
 use crate::feature::record::{Feature, Metrics, Override, Policy};
-use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedState};
+use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedTotals};
 use crate::genesis::Genesis;
 use crate::index::{FeatureId, PluginId, index, set};
 use crate::invariant::promised;
@@ -75,7 +75,7 @@ impl State {
     /// # Errors
     /// [`TreeError`] when the node must stop.
     pub fn genesis(genesis: &Genesis) -> Result<(Self, WriteSet), TreeError> {
-        let admins = genesis.roles().values().filter(|roles| roles.holds(Role::Admin)).count();
+        let admins = genesis.roles().values().filter(|roles| roles.contains(Role::Admin)).count();
         let global = Global {
             chain: *genesis.chain(),
             admins: promised(u32::try_from(admins).ok(), "a genesis has at most 65 535 addresses"),
@@ -217,7 +217,7 @@ impl State {
 
     /// The totals of the feed.
     #[must_use]
-    pub const fn feed(&self) -> &FeedState {
+    pub const fn feed(&self) -> &FeedTotals {
         &self.feed.state
     }
 
@@ -232,7 +232,7 @@ impl State {
         self.feed.items.iter()
     }
 
-    /// Looks a feature up for [`State::is_enabled_at`].
+    /// Looks a feature up for [`State::is_enabled_by`].
     #[must_use]
     pub fn resolve(&self, name: &Name) -> Option<Handle> {
         self.feature_id(name).map(Handle)
@@ -241,12 +241,12 @@ impl State {
     /// Whether a feature is on for a user; an unknown feature is off.
     #[must_use]
     pub fn is_enabled(&self, name: &Name, user: &Address) -> bool {
-        self.resolve(name).is_some_and(|handle| self.is_enabled_at(handle, user))
+        self.resolve(name).is_some_and(|handle| self.is_enabled_by(handle, user))
     }
 
     /// Whether a feature that has been looked up is on for a user.
     #[must_use]
-    pub fn is_enabled_at(&self, Handle(id): Handle, user: &Address) -> bool {
+    pub fn is_enabled_by(&self, Handle(id): Handle, user: &Address) -> bool {
         let Some(entry) = self.entry(id) else { return false };
         match decide_from(self, &entry.data.feature.name, &entry.facts(user), user) {
             Ok(verdict) => verdict.on,
@@ -303,7 +303,7 @@ impl State {
         self.plugins.get(name)?.deployment.as_ref()
     }
 
-    /// Looks a plugin up for [`State::route_at`].
+    /// Looks a plugin up for [`State::route_by`].
     #[must_use]
     pub fn resolve_plugin(&self, name: &Name) -> Option<PluginHandle> {
         self.plugins.id(name).map(PluginHandle)
@@ -312,12 +312,12 @@ impl State {
     /// The version of a plugin that serves a unit: an account, a request id, any bytes. None without such a plugin.
     #[must_use]
     pub fn route(&self, name: &Name, unit: &[u8]) -> Option<&Version> {
-        self.route_at(self.resolve_plugin(name)?, unit)
+        self.route_by(self.resolve_plugin(name)?, unit)
     }
 
     /// The version of a plugin that has been looked up that serves a unit.
     #[must_use]
-    pub fn route_at(&self, PluginHandle(id): PluginHandle, unit: &[u8]) -> Option<&Version> {
+    pub fn route_by(&self, PluginHandle(id): PluginHandle, unit: &[u8]) -> Option<&Version> {
         self.plugins.route(id, unit)
     }
 
@@ -335,16 +335,16 @@ impl State {
         &self.plugins
     }
 
-    pub(crate) fn looks_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
-        self.plugins.looks.iter().copied().take_while(move |(at, _)| *at <= height)
+    pub(crate) fn checks_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.plugins.checks.iter().copied().take_while(move |(at, _)| *at <= height)
     }
 
     pub(crate) fn queued_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
         self.plugins.queue.iter().copied().take_while(move |(at, _)| *at <= height)
     }
 
-    pub(crate) fn first_look(&self) -> Option<Height> {
-        self.plugins.looks.first().map(|(at, _)| *at)
+    pub(crate) fn first_check(&self) -> Option<Height> {
+        self.plugins.checks.first().map(|(at, _)| *at)
     }
 
     pub(crate) fn first_queued(&self) -> Option<Height> {

@@ -48,7 +48,7 @@ pub(crate) struct Plugins {
     /// The plugins with a deployment.
     pub(crate) deployments: BTreeSet<Name>,
     /// When deployments are looked at.
-    pub(crate) looks: BTreeSet<(Height, Name)>,
+    pub(crate) checks: BTreeSet<(Height, Name)>,
     /// The load queue.
     pub(crate) queue: BTreeSet<(Height, Name)>,
     /// Who requires what; none = the host.
@@ -84,11 +84,11 @@ impl Plugins {
     /// Puts a plugin, in place of the one of that name if there is one; the indexes of deployments follow.
     pub(crate) fn put(&mut self, chain: &ChainId, data: PluginData) {
         let name = data.name;
-        if let Some(at) = self.get(&name).and_then(PluginData::look_due) {
-            self.looks.remove(&(at, name));
+        if let Some(at) = self.get(&name).and_then(PluginData::check_due) {
+            self.checks.remove(&(at, name));
         }
-        if let Some(at) = data.look_due() {
-            self.looks.insert((at, name));
+        if let Some(at) = data.check_due() {
+            self.checks.insert((at, name));
         }
         if data.deployment.is_some() {
             self.deployments.insert(name);
@@ -165,7 +165,7 @@ pub(crate) struct PluginLoader {
     /// One history entry of each plugin that has any.
     pub(crate) changes: BTreeMap<Name, (Height, u32)>,
     pub(crate) rows: BTreeSet<(Option<Name>, Name)>,
-    pub(crate) looks: BTreeSet<(Height, Name)>,
+    pub(crate) checks: BTreeSet<(Height, Name)>,
     pub(crate) queue: BTreeSet<(Height, Name)>,
 }
 
@@ -190,7 +190,7 @@ impl PluginLoader {
             if !is_unloaded {
                 plugins.set_row((None, name), Presence::Added);
             }
-            for requirement in data.held_manifest().into_iter().flat_map(|manifest| &manifest.requirements) {
+            for requirement in data.pinned_manifest().into_iter().flat_map(|manifest| &manifest.requirements) {
                 plugins.set_row((Some(requirement.plugin), name), Presence::Added);
             }
             plugins.put(chain, data);
@@ -227,8 +227,8 @@ impl PluginLoader {
                 .symmetric_difference(&rows)
                 .next()
                 .map(|(dependency, dependent)| Key::Dependent { dependency: *dependency, dependent: *dependent }),
-            self.looks
-                .symmetric_difference(&plugins.looks)
+            self.checks
+                .symmetric_difference(&plugins.checks)
                 .next()
                 .map(|(at, name)| Key::DeploymentDue { at: *at, plugin: *name }),
         ];
@@ -243,12 +243,12 @@ impl PluginLoader {
 /// Whether what is held is there, and leads in no circle.
 fn check_rows(plugins: &Plugins) -> Result<(), Box<Key>> {
     let mut graph = Graph::new();
-    for data in plugins.iter().filter(|data| data.holds_requirements()) {
-        let manifest = data.held_manifest().into_iter();
+    for data in plugins.iter().filter(|data| data.pins_requirements()) {
+        let manifest = data.pinned_manifest().into_iter();
         let required = manifest.flat_map(|manifest| &manifest.requirements).map(|requirement| requirement.plugin);
         graph.insert(
             data.name,
-            required.filter(|name| plugins.get(name).is_some_and(PluginData::holds_requirements)).collect(),
+            required.filter(|name| plugins.get(name).is_some_and(PluginData::pins_requirements)).collect(),
         );
     }
     let (order, _) = in_order(&graph);
@@ -258,7 +258,7 @@ fn check_rows(plugins: &Plugins) -> Result<(), Box<Key>> {
     }
     for (dependency, dependents) in &plugins.dependents {
         let Some(missing) = dependency.filter(|name| plugins.id(name).is_none()) else { continue };
-        let holds = |name: &&Name| plugins.get(name).is_some_and(PluginData::holds_requirements);
+        let holds = |name: &&Name| plugins.get(name).is_some_and(PluginData::pins_requirements);
         let wrong = dependents.iter().find(holds).or(dependents.iter().nth(DEPENDENTS_MAX));
         if let Some(dependent) = wrong {
             return Err(Box::new(Key::Dependent { dependency: Some(missing), dependent: *dependent }));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::hash::{Hash32, hash_padded};
 use crate::tree::path::{EMPTY_ROOT, LEAF_FLAG, NODES_MAX, Path, Side, TreeError};
 
-pub(super) type Key = Box<[u8]>;
+pub(super) type KeyBytes = Box<[u8]>;
 
 /// Where an edge leads: an id, with a flag for leaves, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ impl<T: Default> Arena<T> {
 pub(super) struct Nodes {
     pub(super) root: Edge,
     pub(super) inners: Arena<Inner>,
-    pub(super) leaves: Arena<Key>,
+    pub(super) leaves: Arena<KeyBytes>,
 }
 
 /// What a patch does to the nodes of a tree.
@@ -185,7 +185,7 @@ pub(super) struct Nodes {
 pub(super) struct NodeEdits {
     pub(super) root: Edge,
     pub(super) inners: Edits<Inner>,
-    pub(super) leaves: Edits<Key>,
+    pub(super) leaves: Edits<KeyBytes>,
 }
 
 impl Nodes {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::hash::{Hash32, hash};
-use crate::tree::arena::{Edge, Inner, Key, Link, Nodes, hash_leaf};
+use crate::tree::arena::{Edge, Inner, KeyBytes, Link, Nodes, hash_leaf};
 use crate::tree::committed::Tree;
 use crate::tree::path::{DEPTH_MAX, Path, Side, TreeError};
 
@@ -19,7 +19,7 @@ pub struct Builder {
 struct Entry {
     path: Path,
     leaf: Hash32,
-    key: Key,
+    key: KeyBytes,
 }
 
 impl Builder {

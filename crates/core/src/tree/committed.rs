@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use crate::hash::Hash32;
 use crate::tree::arena::{NodeEdits, Nodes};
-use crate::tree::draft::{Change, Draft, sort_and_hash};
+use crate::tree::draft::{Draft, KeyChange, sort_and_hash};
 use crate::tree::path::TreeError;
 
 /// The nodes that a set of changes writes and frees, and the root that they lead to.
@@ -67,7 +67,7 @@ impl Tree {
     ///
     /// [`TreeError::Full`] when the tree has no room, [`TreeError::PathClash`] when two keys come
     /// with one path, [`TreeError::Broken`] when the tree in memory is damaged.
-    pub fn prepare(&self, changes: &[Change<'_>]) -> Result<Patch, TreeError> {
+    pub fn prepare(&self, changes: &[KeyChange<'_>]) -> Result<Patch, TreeError> {
         let updates = sort_and_hash(changes)?;
         let mut draft = Draft::new(&self.nodes);
         draft.descend(&updates)?;

@@ -4,18 +4,18 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::hash::{Hash32, hash};
-use crate::tree::arena::{Edge, Edits, Inner, Key, Link, NodeEdits, Nodes, Target, hash_leaf};
+use crate::tree::arena::{Edge, Edits, Inner, KeyBytes, Link, NodeEdits, Nodes, Target, hash_leaf};
 use crate::tree::path::{DEPTH_MAX, Path, Side, TreeError};
 
 /// One key that a block writes or deletes.
 #[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
+pub struct KeyChange<'a> {
     path: Path,
     key: &'a [u8],
     value: Option<&'a [u8]>,
 }
 
-impl<'a> Change<'a> {
+impl<'a> KeyChange<'a> {
     /// Sets the value of a key.
     pub fn put(key: &'a [u8], value: &'a [u8]) -> Self {
         Self::with_path(Path::of(key), key, Some(value))
@@ -44,9 +44,9 @@ pub(super) struct Update<'a> {
 ///
 /// Hashes that do not depend on each other follow each other, so that the processor can overlap
 /// them: first those of all values, then those of all leaves.
-pub(super) fn sort_and_hash<'a>(changes: &[Change<'a>]) -> Result<Vec<Update<'a>>, TreeError> {
+pub(super) fn sort_and_hash<'a>(changes: &[KeyChange<'a>]) -> Result<Vec<Update<'a>>, TreeError> {
     // Stable, so that of several changes of one key the last one stays last.
-    let mut order: Vec<(u64, &Change<'a>)> = changes.iter().map(|change| (change.path.head(), change)).collect();
+    let mut order: Vec<(u64, &KeyChange<'a>)> = changes.iter().map(|change| (change.path.head(), change)).collect();
     order.sort_by(|(head_a, a), (head_b, b)| head_a.cmp(head_b).then_with(|| a.path.cmp(&b.path)));
     let mut updates: Vec<Update<'a>> = Vec::with_capacity(order.len());
     for (_, change) in order {
@@ -75,7 +75,7 @@ pub(super) struct Draft<'t> {
     inners: Edits<Inner>,
     /// The edges that they hang on.
     places: Vec<Place>,
-    leaves: Edits<Key>,
+    leaves: Edits<KeyBytes>,
 }
 
 /// The edge that a subtree hangs on: of the dirty node at an index, or (`None`) that of the root.

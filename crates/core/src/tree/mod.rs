@@ -11,10 +11,10 @@
 //! are not here either.
 //!
 //! ```
-//! use coalmine_core::tree::{Change, EMPTY_ROOT, Tree};
+//! use coalmine_core::tree::{KeyChange, EMPTY_ROOT, Tree};
 //!
 //! let mut tree = Tree::new();
-//! let patch = tree.prepare(&[Change::put(b"name", b"value")])?;
+//! let patch = tree.prepare(&[KeyChange::put(b"name", b"value")])?;
 //! assert_eq!(tree.root(), EMPTY_ROOT);
 //! let root = patch.root();
 //! tree.apply(patch)?;
@@ -32,7 +32,7 @@ mod prove;
 pub use crate::hash::Hash32;
 pub use build::Builder;
 pub use committed::{Patch, Tree};
-pub use draft::Change;
+pub use draft::KeyChange;
 pub use path::{DEPTH_MAX, EMPTY_ROOT, NODES_MAX, Path, Side, TreeError};
 pub use prove::{Branch, Proof, Sibling};
 
@@ -87,8 +87,8 @@ mod tests {
     #[test]
     fn slots_are_used_again() {
         let keys: Vec<[u8; 1]> = (0..100).map(|byte| [byte]).collect();
-        let puts: Vec<Change<'_>> = keys.iter().map(|key| Change::put(key, b"1")).collect();
-        let deletes: Vec<Change<'_>> = keys.iter().map(|key| Change::delete(key)).collect();
+        let puts: Vec<KeyChange<'_>> = keys.iter().map(|key| KeyChange::put(key, b"1")).collect();
+        let deletes: Vec<KeyChange<'_>> = keys.iter().map(|key| KeyChange::delete(key)).collect();
         let mut tree = Tree::new();
         for round in 0..3 {
             for changes in [&puts, &deletes] {
@@ -122,7 +122,8 @@ mod tests {
             builder.push_at(*path, key, key);
         }
         let bulk = builder.finish().unwrap();
-        let changes: Vec<Change<'_>> = entries().map(|(path, key)| Change::with_path(*path, key, Some(key))).collect();
+        let changes: Vec<KeyChange<'_>> =
+            entries().map(|(path, key)| KeyChange::with_path(*path, key, Some(key))).collect();
         let mut tree = Tree::new();
         tree.apply(tree.prepare(&changes).unwrap()).unwrap();
         assert_eq!(tree.root(), bulk.root());
@@ -141,8 +142,8 @@ mod tests {
             }
         }
         // Without the others the deepest leaf rises to the top.
-        let deletes: Vec<Change<'_>> =
-            entries().skip(1).map(|(path, key)| Change::with_path(*path, key, None)).collect();
+        let deletes: Vec<KeyChange<'_>> =
+            entries().skip(1).map(|(path, key)| KeyChange::with_path(*path, key, None)).collect();
         tree.apply(tree.prepare(&deletes).unwrap()).unwrap();
         assert_eq!(tree.root(), hash_leaf(&paths[0], &hash(&keys[0])));
         assert_eq!((tree.len(), tree.nodes.inners.len()), (1, 0));

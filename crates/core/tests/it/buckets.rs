@@ -257,7 +257,7 @@ fn the_new_version_serves_whom_the_bucket_says() {
             gate: Gate::Manual,
         });
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: stages.into() };
-        let terms = strategy.default_terms();
+        let terms = strategy.default_guardrails();
         let register = |version: &Version, code| {
             let manifest = Valid::new(Arc::new(Manifest::of_code(Hash([code; 32])))).unwrap();
             Command::RegisterVersion { plugin, version: version.clone(), manifest }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use coalmine_core::query;
 use coalmine_core::{
-    ARM_REQUESTS_MAX, Block, Bps, Command, Counts, Decode, Deployment, Encode, Event, Gate, Hold, Key, LoadState, Name,
-    OnComplete, Params, Payload, Plan, Plugin, PluginReason, PluginVersion, Receipt, Reject, Stage, State, Strategy,
-    Terms,
+    ARM_REQUESTS_MAX, Block, Bps, Command, Counts, Decode, Deployment, Encode, Event, Gate, Guardrails, Hold, Key,
+    LoadState, Name, OnComplete, Params, Payload, Plan, Plugin, PluginReason, PluginVersion, Receipt, Reject, Stage,
+    State, Strategy,
 };
 
 use crate::common::plugins::*;
@@ -46,7 +46,7 @@ fn any_stages(random: &mut Random) -> Vec<Stage> {
 fn any_deploy(random: &mut Random, plugin: &str, version: &str) -> Command {
     let stages = any_stages(random);
     let blocks: u32 = stages.iter().map(|stage| stage.blocks).sum();
-    let terms = Terms {
+    let terms = Guardrails {
         error_threshold_bps: Bps::new(random.pick(&[0, 1_000, 5_000, 10_000])).unwrap(),
         success_threshold_bps: Bps::new(random.pick(&[0, 0, 9_000])).unwrap(),
         min_requests: random.pick(&[0, 1, 10]),
@@ -194,7 +194,7 @@ fn check_routes(world: &World) {
         for unit in 0..20_u8 {
             let by_name = world.state.route(&plugin, &[unit]);
             let handle = world.state.resolve_plugin(&plugin);
-            assert_eq!(handle.and_then(|handle| world.state.route_at(handle, &[unit])), by_name);
+            assert_eq!(handle.and_then(|handle| world.state.route_by(handle, &[unit])), by_name);
             assert_eq!(query::route(&world.records, &plugin, &[unit]).unwrap().as_ref(), by_name);
         }
     }
@@ -239,10 +239,10 @@ fn check_requirements(state: &State, with_force: bool) -> [usize; 2] {
             continue;
         }
         let manifest = &current(state, plugin).unwrap().manifest;
-        assert!(record.rule.as_ref().is_none_or(|rule| rule.allows(&record.current)), "{plugin} breaks its rule");
+        assert!(record.constraint.as_ref().is_none_or(|rule| rule.allows(&record.current)), "{plugin} breaks its rule");
         let host = &state.registry().host_version;
         assert!(manifest.host.as_ref().is_none_or(|range| range.allows(host)), "{plugin} has another host");
-        if !record.load_state.holds_requirements() {
+        if !record.load_state.pins_requirements() {
             continue;
         }
         for requirement in &manifest.requirements {
@@ -262,7 +262,7 @@ fn check_requirements(state: &State, with_force: bool) -> [usize; 2] {
 
 /// Whether the counts call for a rollback, from the text of the rules.
 fn breaks_a_rule(deployment: &Deployment) -> bool {
-    let terms = deployment.plan.terms();
+    let terms = deployment.plan.guardrails();
     let enough = u128::from(terms.min_requests.max(1));
     let exceeds = |requests: u64, errors: u64| {
         let (requests, errors) = (u128::from(requests), u128::from(errors));
@@ -317,7 +317,7 @@ fn whatever_is_done_to_plugins() {
                     *receipt == Receipt::Ok && *of == plugin && is_arm
                 });
                 if let Some(deployment) = world.state.deployment(&plugin).filter(|one| is_told && breaks_a_rule(one)) {
-                    assert!(!deployment.plan.terms().auto_rollback, "{plugin} should be rolled back");
+                    assert!(!deployment.plan.guardrails().auto_rollback, "{plugin} should be rolled back");
                     assert_eq!(deployment.hold, Hold::PausedByRule, "{plugin} should be held");
                     held += 1;
                 }
@@ -352,7 +352,7 @@ fn a_rollout_moves_units_once() {
     let mut served: BTreeSet<u32> = BTreeSet::new();
     let mut sizes = Vec::new();
     while world.deployment("p").is_some() {
-        let units = (0..2_000_u32).filter(|unit| world.state.route_at(handle, &unit.to_be_bytes()) == Some(&new));
+        let units = (0..2_000_u32).filter(|unit| world.state.route_by(handle, &unit.to_be_bytes()) == Some(&new));
         let now: BTreeSet<u32> = units.collect();
         assert!(served.is_subset(&now), "a unit moved back at {}", world.tip());
         let share = usize::from(world.deployment("p").unwrap().share().get());
@@ -362,7 +362,7 @@ fn a_rollout_moves_units_once() {
         world.advance(world.tip() + 1);
     }
     assert_eq!(*sizes.last().unwrap(), 2_000);
-    assert!((0..2_000_u32).all(|unit| world.state.route_at(handle, &unit.to_be_bytes()) == Some(&new)));
+    assert!((0..2_000_u32).all(|unit| world.state.route_by(handle, &unit.to_be_bytes()) == Some(&new)));
     assert_eq!(world.state.route(&name("nobody"), b"unit"), None);
     // Another deployment draws other units.
     let mut world = World::new();
@@ -455,7 +455,7 @@ fn deployed() -> World {
 fn with_arms(world: &World, canary: Counts, production: Counts, centi: u16) -> World {
     let key = Key::Deployment(name("p")).to_bytes();
     let mut deployment = Deployment::from_bytes(&world.records.0[&key]).unwrap();
-    let terms = Terms { regression_z_centi: NonZeroU16::new(centi), min_requests: 1, ..EASY };
+    let terms = Guardrails { regression_z_centi: NonZeroU16::new(centi), min_requests: 1, ..EASY };
     let plan = Plan::compile(&custom(deployment.plan.stages()), &terms).unwrap();
     deployment.plan = Arc::new(plan);
     (deployment.canary, deployment.production) = (canary, production);

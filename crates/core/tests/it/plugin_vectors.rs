@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use coalmine_core::{
-    Bps, Command, Constraint, Counts, LoadState, Name, Payload, Receipt, Reject, Stage, State, Terms, Version,
+    Bps, Command, Constraint, Counts, Guardrails, LoadState, Name, Payload, Receipt, Reject, Stage, State, Version,
     VersionStatus,
 };
 use serde_json::Value;
@@ -626,7 +626,7 @@ fn run_canary_op(world: &mut World, seconds: &mut u32, op: &Value) -> Result<(),
                 return agree(refused(Reject::InvalidPlan));
             }
             let stage = Stage { min_requests, ..stage(initial, (period * SECOND).max(1)) };
-            let terms = Terms {
+            let terms = Guardrails {
                 error_threshold_bps: Bps::new(bps(&config["error_threshold"], 1.0, 0)).unwrap(),
                 success_threshold_bps: Bps::new(bps(&config["success_threshold"], 1.0, 0)).unwrap(),
                 min_requests: min_requests.max(1),

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use coalmine_core::{
-    Address, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Hold, LoadState, Payload, Receipt,
-    Reject, Role, Roles, Stage, Status, Terms,
+    Address, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Guardrails, Hold, LoadState, Payload,
+    Receipt, Reject, Role, Roles, Stage, Status,
 };
 
 use crate::common::plugins::*;
@@ -86,12 +86,12 @@ enum Plugin {
     /// 2.0.0 is current and 1.0.0 before it.
     Idle,
     /// The same, and the deployment of 3.0.0 has this hold.
-    Held(Hold),
+    ReportedShortfalls(Hold),
 }
 
 impl Plugin {
     fn all() -> impl Iterator<Item = Self> {
-        [Self::None, Self::Idle].into_iter().chain(Hold::ALL.iter().copied().map(Self::Held))
+        [Self::None, Self::Idle].into_iter().chain(Hold::ALL.iter().copied().map(Self::ReportedShortfalls))
     }
 }
 
@@ -138,7 +138,7 @@ impl Case {
         match self.plugin {
             Plugin::None => {}
             Plugin::Idle => bring_idle(&mut world),
-            Plugin::Held(hold) => bring_hold(&mut world, hold),
+            Plugin::ReportedShortfalls(hold) => bring_hold(&mut world, hold),
         }
         let height = world.tip() + 1;
         world.run(height, FEEDER, &[put(FeedPart::Only, &[("e", 1)], &[])]);
@@ -164,7 +164,7 @@ fn bring_hold(world: &mut World, hold: Hold) {
         Hold::ManualGate => (Gate::Manual, 2),
         Hold::Completed | Hold::Dependents => (Gate::Time, 2),
     };
-    let terms = Terms {
+    let terms = Guardrails {
         error_threshold_bps: Bps::ZERO,
         auto_promote: hold != Hold::Completed,
         auto_rollback: hold != Hold::PausedByRule,

@@ -11,9 +11,9 @@ use std::sync::OnceLock;
 
 use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Block, Command, CommandKind, Counts, DEPENDENTS_MAX, Decode, Deployment, Encode, Event,
-    FEED_RECORDS_MAX, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedState, Gate, Global, ItemState, Key,
-    LOAD_PLUGINS_MAX, Outcome, Payload, Plugin, Policy, Receipt, Reject, Report, Role, Stage, State, Status, Terms,
-    Transaction, TxCommand, Writer,
+    FEED_RECORDS_MAX, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedTotals, Gate, Global, Guardrails,
+    ItemState, Key, LOAD_PLUGINS_MAX, Outcome, Payload, Plugin, Policy, Receipt, Reject, Report, Role, Stage, State,
+    Status, Transaction, TxCommand, Writer,
 };
 use coalmine_model::generate::{Mix, World as RandomWorld};
 
@@ -302,7 +302,7 @@ fn full_feed() -> &'static World {
             let id = feed_id(&format!("{n:05}"));
             records.0.insert(Key::FeedItem(FeedKey { kind: FeedKind::Environment, id }).to_bytes(), item.clone());
         }
-        let totals = FeedState { environments: FEED_RECORDS_MAX, ..FeedState::default() };
+        let totals = FeedTotals { environments: FEED_RECORDS_MAX, ..FeedTotals::default() };
         records.0.insert(Key::Feed.to_bytes(), totals.to_bytes());
         World::of_records(records, 1)
     })
@@ -973,7 +973,7 @@ impl Seen {
         let gated =
             |terms| [register("p", "1.0.0"), register("p", "2.0.0"), deploy("p", "2.0.0", custom(&[gate]), terms)];
         let pending = || [register("q", "1.0.0"), register_on("p", "1.0.0", &[("q", "*")]), load("p")];
-        self.story(&[&gated(Terms { auto_promote: false, ..EASY }), &[resume("p")]]);
+        self.story(&[&gated(Guardrails { auto_promote: false, ..EASY }), &[resume("p")]]);
         self.story(&[&pending(), &gated(EASY)[1..], &[resume("p")]]);
         self.story(&[
             &[register("p", "1.0.0"), register_for_host("p", "2.0.0", "^9")],
@@ -982,7 +982,7 @@ impl Seen {
         ]);
         self.story(&[
             &[set_params(None, Some(1), Some(9))],
-            &gated(Terms { max_blocks: NonZeroU32::new(2), ..EASY }),
+            &gated(Guardrails { max_blocks: NonZeroU32::new(2), ..EASY }),
             &[trip(0, false)],
             &[Command::ResetBreaker, resume("p")],
         ]);

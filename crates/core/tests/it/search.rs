@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use coalmine_core::{
-    Address, Block, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Genesis, Hash, Height,
-    KeyPrefix, Params, Payload, Policy, Receipt, Role, Roles, Stage, Strategy, Terms,
+    Address, Block, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Genesis, Guardrails, Hash,
+    Height, KeyPrefix, Params, Payload, Policy, Receipt, Role, Roles, Stage, Strategy,
 };
 use coalmine_model::Planted;
 use coalmine_model::support::{Agreed, Lockstep};
@@ -155,7 +155,7 @@ fn resting() -> FeatureChanges {
 /// A stage that ends by itself and one behind a manual gate.
 fn deploy_p() -> Command {
     let stages = [stage(1_000, 1), Stage { gate: Gate::Manual, ..stage(5_000, 1) }];
-    let terms = Terms {
+    let terms = Guardrails {
         error_threshold_bps: Bps::new(5_000).unwrap(),
         min_requests: 2,
         max_blocks: NonZeroU32::new(4),
@@ -167,7 +167,7 @@ fn deploy_p() -> Command {
 /// A health gate, and rules that pause.
 fn deploy_lib() -> Command {
     let terms =
-        Terms { error_threshold_bps: Bps::new(5_000).unwrap(), auto_promote: false, auto_rollback: false, ..EASY };
+        Guardrails { error_threshold_bps: Bps::new(5_000).unwrap(), auto_promote: false, auto_rollback: false, ..EASY };
     deploy("lib", "2.0.0", Strategy::BlueGreen { health_blocks: 2, bake_blocks: 1 }, terms)
 }
 

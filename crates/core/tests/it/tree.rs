@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use coalmine_core::tree::{Branch, Builder, Change, EMPTY_ROOT, Hash32, Path, Proof, Side, Tree, TreeError};
+use coalmine_core::tree::{Branch, Builder, EMPTY_ROOT, Hash32, KeyChange, Path, Proof, Side, Tree, TreeError};
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, Sha256Jmt};
 use proptest::prelude::*;
@@ -49,8 +49,8 @@ impl Oracle {
     }
 }
 
-fn changes_of(batch: &Batch) -> Vec<Change<'_>> {
-    batch.iter().map(|(key, value)| Change::with_path(Path::of(key), key, value.as_deref())).collect()
+fn changes_of(batch: &Batch) -> Vec<KeyChange<'_>> {
+    batch.iter().map(|(key, value)| KeyChange::with_path(Path::of(key), key, value.as_deref())).collect()
 }
 
 fn write(state: &mut State, batch: &Batch) {
@@ -138,8 +138,8 @@ proptest! {
             .map(|(bytes, key)| (Path::precomputed(bytes), key))
             .collect();
         let (mut tree, mut oracle) = (Tree::new(), Oracle::default());
-        let puts: Vec<Change> =
-            paths.iter().map(|(path, key)| Change::with_path(*path, key, Some(b"1"))).collect();
+        let puts: Vec<KeyChange> =
+            paths.iter().map(|(path, key)| KeyChange::with_path(*path, key, Some(b"1"))).collect();
         let patch = tree.prepare(&puts).unwrap();
         prop_assert_eq!(patch.root(), oracle.put(paths.iter().map(|(path, _)| (*path, Some(b"1".to_vec())))));
         tree.apply(patch).unwrap();
@@ -147,10 +147,10 @@ proptest! {
             let (path, key) = pick.get(&paths);
             let value = if delete { None } else { Some(b"2".as_slice()) };
             // A leaf that is gone would come back below a neighbour whose path is made up.
-            if !delete && tree.prepare(&[Change::with_path(*path, key, None)]).unwrap().root() == tree.root() {
+            if !delete && tree.prepare(&[KeyChange::with_path(*path, key, None)]).unwrap().root() == tree.root() {
                 continue;
             }
-            let patch = tree.prepare(&[Change::with_path(*path, key, value)]).unwrap();
+            let patch = tree.prepare(&[KeyChange::with_path(*path, key, value)]).unwrap();
             prop_assert_eq!(patch.root(), oracle.put([(*path, value.map(<[u8]>::to_vec))]));
             tree.apply(patch).unwrap();
         }
@@ -230,7 +230,7 @@ fn an_empty_tree_has_the_placeholder_as_root() {
     assert_eq!(EMPTY_ROOT, *b"SPARSE_MERKLE_PLACEHOLDER_HASH__");
     assert_eq!(tree.root(), EMPTY_ROOT);
     assert_eq!(tree.prepare(&[]).unwrap().root(), EMPTY_ROOT);
-    assert_eq!(tree.prepare(&[Change::delete(b"a")]).unwrap().root(), EMPTY_ROOT);
+    assert_eq!(tree.prepare(&[KeyChange::delete(b"a")]).unwrap().root(), EMPTY_ROOT);
     assert_eq!(Tree::from_entries(&State::new()).unwrap().root(), EMPTY_ROOT);
     let nothing = Proof::Absence { left: None, right: None };
     assert_eq!(tree.prove(b"a").unwrap(), nothing);
@@ -248,27 +248,27 @@ fn a_state_of_one_key_has_its_leaf_as_root() {
 #[test]
 fn a_put_of_the_value_that_is_there_keeps_the_root() {
     let tree = Tree::from_entries([(b"a", b"1"), (b"b", b"2")]).unwrap();
-    let patch = tree.prepare(&[Change::put(b"a", b"1"), Change::delete(b"c")]).unwrap();
+    let patch = tree.prepare(&[KeyChange::put(b"a", b"1"), KeyChange::delete(b"c")]).unwrap();
     assert_eq!(patch.root(), tree.root());
-    assert_ne!(tree.prepare(&[Change::put(b"a", b"")]).unwrap().root(), tree.root());
+    assert_ne!(tree.prepare(&[KeyChange::put(b"a", b"")]).unwrap().root(), tree.root());
 }
 
 #[test]
 fn of_several_changes_of_one_key_the_last_counts() {
     let tree = Tree::from_entries([(b"b", b"2")]).unwrap();
-    let root = |changes: &[Change<'_>]| tree.prepare(changes).unwrap().root();
-    let (put, put_other) = (Change::put(b"a", b"1"), Change::put(b"a", b"2"));
+    let root = |changes: &[KeyChange<'_>]| tree.prepare(changes).unwrap().root();
+    let (put, put_other) = (KeyChange::put(b"a", b"1"), KeyChange::put(b"a", b"2"));
     assert_eq!(root(&[put_other, put]), root(&[put]));
     assert_eq!(root(&[put, put_other]), root(&[put_other]));
-    assert_eq!(root(&[put, Change::delete(b"a")]), tree.root());
-    assert_eq!(root(&[Change::delete(b"a"), put]), root(&[put]));
+    assert_eq!(root(&[put, KeyChange::delete(b"a")]), tree.root());
+    assert_eq!(root(&[KeyChange::delete(b"a"), put]), root(&[put]));
 }
 
 #[test]
 fn a_path_belongs_to_one_key() {
     let (a, b) = (Path::of(b"a"), Path::of(b"b"));
-    let put = |path, key| Change::with_path(path, key, Some(b"1"));
-    let clash = |tree: &Tree, changes: &[Change<'_>]| tree.prepare(changes).err();
+    let put = |path, key| KeyChange::with_path(path, key, Some(b"1"));
+    let clash = |tree: &Tree, changes: &[KeyChange<'_>]| tree.prepare(changes).err();
     let expected = Some(TreeError::PathClash);
     assert_eq!(clash(&Tree::new(), &[put(a, b"a"), put(a, b"b")]), expected);
     let tree = Tree::from_entries([(b"a", b"1")]).unwrap();
@@ -285,8 +285,8 @@ fn a_patch_fits_only_the_state_that_it_was_prepared_from() {
     let mut tree = Tree::from_entries([(b"a", b"1"), (b"b", b"2")]).unwrap();
     let mut twin = tree.clone();
     let [first, second, nothing] = [
-        tree.prepare(&[Change::put(b"c", b"3")]).unwrap(),
-        tree.prepare(&[Change::put(b"d", b"4")]).unwrap(),
+        tree.prepare(&[KeyChange::put(b"c", b"3")]).unwrap(),
+        tree.prepare(&[KeyChange::put(b"d", b"4")]).unwrap(),
         tree.prepare(&[]).unwrap(),
     ];
     twin.apply(second.clone()).unwrap();

@@ -7,7 +7,7 @@ use super::{Choices, Generator, NAMES, encoded};
 use crate::ADMIN;
 use crate::plugins::deployment::plan;
 use crate::plugins::{Deployment, HEALTH, Plugin};
-use crate::raw::{self, Command, PluginCommand, Stage, Strategy, Terms};
+use crate::raw::{self, Command, Guardrails, PluginCommand, Stage, Strategy};
 
 /// The valid names of the plugins that most worlds use: one is a prefix of another, one is as long as a name can be.
 pub const PLUGINS: [&str; 6] = ["p", "p.x", "lib", "web", "Z", NAMES[3]];
@@ -267,7 +267,7 @@ impl Generator<'_> {
         requirements
     }
 
-    fn strategy(&mut self) -> (Strategy, Terms) {
+    fn strategy(&mut self) -> (Strategy, Guardrails) {
         let choices = &mut self.choices;
         let blocks = |choices: &mut Choices<'_>| choices.pick_or(&[1, 1, 2, 2, 3, 4, 6], &[0, u32::MAX]);
         let strategy = match choices.below(8) {
@@ -309,7 +309,7 @@ impl Generator<'_> {
                 Strategy::Custom { on_complete: choices.pick_or(&[0, 0, 1], &[2]), stages }
             }
         };
-        let mut terms = Terms {
+        let mut terms = Guardrails {
             error_threshold_bps: choices.pick_or(&[0, 100, 500, 1_000, 1_000, 5_000, 10_000], &[10_001]),
             success_threshold_bps: choices.pick_or(&[0, 0, 5_000, 9_000, 9_000, 9_500, 10_000], &[10_001]),
             min_requests: choices.pick(&[0, 0, 1, 1, 10, 10, 20]),
@@ -319,7 +319,7 @@ impl Generator<'_> {
             regression_z_centi: choices.pick(&[0, 0, 0, 1, 100, 196, 200, 400, u16::MAX]),
         };
         // The length of the plan decides what a deadline may be.
-        let stages = plan(&strategy, &Terms { error_threshold_bps: 0, success_threshold_bps: 0, ..terms });
+        let stages = plan(&strategy, &Guardrails { error_threshold_bps: 0, success_threshold_bps: 0, ..terms });
         let sum: u32 = stages.map_or(0, |plan| plan.stages.iter().fold(0, |sum, s| s.blocks.saturating_add(sum)));
         let deadline = |n: u32| sum.saturating_add(n);
         terms.max_blocks = choices.pick_or(

@@ -11,7 +11,7 @@ use crate::plugins::compare::ARM_REQUESTS_MAX;
 use crate::plugins::deployment::plan;
 use crate::plugins::rules::{parse_version, without_build};
 use crate::plugins::{Counts, Deployment, HEALTH, Plugin, PluginVersion, allows, event_version};
-use crate::raw::{PluginCommand, Strategy, Terms};
+use crate::raw::{Guardrails, PluginCommand, Strategy};
 use crate::{Model, U32_MAX};
 
 pub(crate) const STRATEGIES: [StrategyKind; 5] =
@@ -201,7 +201,7 @@ impl Model {
         name: &[u8],
         version: &[u8],
         strategy: &Strategy,
-        terms: &Terms,
+        terms: &Guardrails,
     ) -> Result<(), Reject> {
         let (plugin, new) = self.plugin_version(name, version)?;
         self.breaker_is_closed()?;
@@ -298,7 +298,7 @@ impl Model {
             deployment.stage_requests += requests;
             deployment.stage_errors += errors;
             if deployment.hold == Hold::Running && !deployment.held.is_empty() {
-                deployment.look_at(Some(h + 1));
+                deployment.set_check(Some(h + 1));
             }
         }
         let broken = if is_canary || is_production { deployment.broken_rule() } else { None };
@@ -324,7 +324,7 @@ impl Model {
         } else if deployment.stage().gate == HEALTH && !deployment.healthy {
             deployment.healthy = true;
             if deployment.hold == Hold::Running {
-                deployment.look_at(Some(h + 1));
+                deployment.set_check(Some(h + 1));
             }
         }
         Ok(())

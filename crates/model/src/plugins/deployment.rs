@@ -1,10 +1,10 @@
 //! A deployment and its plan: the figures that it collects, and what they call for.
 
-use coalmine_core::{Evidence, Hold, Lack, PluginReason, Reject, StrategyKind};
+use coalmine_core::{Evidence, Hold, PluginReason, Reject, Shortfall, StrategyKind};
 use semver::Version;
 
 use crate::plugins::Counts;
-use crate::raw::{Stage, Strategy, Terms};
+use crate::raw::{Guardrails, Stage, Strategy};
 use crate::{U32_MAX, U64_MAX};
 
 /// The gates of a stage.
@@ -22,7 +22,7 @@ pub(crate) struct Deployment {
     pub(crate) new: Version,
     pub(crate) hold: Hold,
     /// What this stage was told to lack.
-    pub(crate) held: Vec<Lack>,
+    pub(crate) held: Vec<Shortfall>,
     pub(crate) healthy: bool,
     pub(crate) stage: usize,
     pub(crate) stage_height: u128,
@@ -40,12 +40,12 @@ pub(crate) struct Deployment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) stages: Vec<Stage>,
-    pub(crate) terms: Terms,
+    pub(crate) terms: Guardrails,
     pub(crate) concludes: bool,
 }
 
 /// What a strategy compiles to.
-pub(crate) fn plan(strategy: &Strategy, terms: &Terms) -> Result<Plan, Reject> {
+pub(crate) fn plan(strategy: &Strategy, terms: &Guardrails) -> Result<Plan, Reject> {
     let terms = *terms;
     let stage =
         |share_bps: u16, blocks: u32, min_requests: u64, gate: u8| Stage { share_bps, blocks, min_requests, gate };
@@ -113,29 +113,29 @@ impl Deployment {
     }
 
     /// The next look is at this height, or at the deadline if that is earlier.
-    pub(crate) fn look_at(&mut self, height: Option<u128>) {
+    pub(crate) fn set_check(&mut self, height: Option<u128>) {
         self.due = [height, self.deadline()].into_iter().flatten().filter(|due| *due <= U32_MAX).min();
     }
 
     /// The next look of a deployment that goes on.
     pub(crate) fn look_when_stage_ends(&mut self, h: u128) {
         let height = if self.is_gate_open() { h + 1 } else { self.stage_end().max(h + 1) };
-        self.look_at(Some(height));
+        self.set_check(Some(height));
     }
 
     pub(crate) fn set_hold(&mut self, hold: Hold) {
         self.hold = hold;
-        self.look_at(None);
+        self.set_check(None);
     }
 
     /// What the stage lacks to be left.
-    pub(crate) fn lacks(&self) -> Vec<Lack> {
+    pub(crate) fn lacks(&self) -> Vec<Shortfall> {
         let mut lacks = Vec::new();
         if self.stage_requests < u128::from(self.stage().min_requests) {
-            lacks.push(Lack::Requests);
+            lacks.push(Shortfall::Requests);
         }
         if !rate_holds(self.stage_requests, self.stage_errors, self.plan.terms.success_threshold_bps) {
-            lacks.push(Lack::SuccessRate);
+            lacks.push(Shortfall::SuccessRate);
         }
         lacks
     }

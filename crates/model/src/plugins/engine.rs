@@ -115,7 +115,7 @@ impl Model {
         let early = self.off_by(Planted::StageEarly);
         let deployment = self.deployment_mut(name);
         if deployment.hold != Hold::Running {
-            deployment.look_at(None);
+            deployment.set_check(None);
             return;
         }
         if deployment.is_gate_open() {
@@ -134,7 +134,7 @@ impl Model {
         let is_end_of_trial = deployment.plan.concludes && deployment.is_last_stage();
         let lacks = if is_end_of_trial { Vec::new() } else { deployment.lacks() };
         if !lacks.is_empty() {
-            deployment.look_at(None);
+            deployment.set_check(None);
             let (requests, errors) = (wide(deployment.stage_requests), wide(deployment.stage_errors));
             for reason in lacks {
                 let deployment = self.deployment_mut(name);

@@ -14,7 +14,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use plugins::{METADATA_MAX, PluginCommand, REQUIREMENTS_MAX, Stage, Strategy, Terms, put_pairs, put_stages};
+pub use plugins::{Guardrails, METADATA_MAX, PluginCommand, REQUIREMENTS_MAX, Stage, Strategy, put_pairs, put_stages};
 
 use read::Input;
 

@@ -52,7 +52,7 @@ pub enum Strategy {
 /// What every strategy takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of the specification")]
-pub struct Terms {
+pub struct Guardrails {
     pub error_threshold_bps: u16,
     pub success_threshold_bps: u16,
     pub min_requests: u64,
@@ -84,7 +84,7 @@ pub enum PluginCommand {
         plugin: Vec<u8>,
         version: Vec<u8>,
         strategy: Strategy,
-        terms: Terms,
+        terms: Guardrails,
     },
     Pause {
         plugin: Vec<u8>,
@@ -216,7 +216,7 @@ impl Strategy {
     }
 }
 
-impl Terms {
+impl Guardrails {
     /// The bytes, in a command and in a record.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.extend(self.error_threshold_bps.to_be_bytes());
@@ -351,8 +351,8 @@ impl Input<'_> {
         })
     }
 
-    fn terms(&mut self) -> Option<Terms> {
-        Some(Terms {
+    fn terms(&mut self) -> Option<Guardrails> {
+        Some(Guardrails {
             error_threshold_bps: self.u16()?,
             success_threshold_bps: self.u16()?,
             min_requests: self.u64()?,

@@ -43,7 +43,7 @@ fn registration(requirements: Vec<(Vec<u8>, Vec<u8>)>, metadata: Vec<(Vec<u8>, V
 }
 
 fn deployment(strategy: Strategy) -> PluginCommand {
-    let terms = Terms {
+    let terms = Guardrails {
         error_threshold_bps: 1,
         success_threshold_bps: 2,
         min_requests: 3,

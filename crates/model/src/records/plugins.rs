@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coalmine_core::{Hold, Lack, LoadState, PluginAction, PluginReason, StrategyKind, VersionStatus};
+use coalmine_core::{Hold, LoadState, PluginAction, PluginReason, Shortfall, StrategyKind, VersionStatus};
 use semver::Version;
 
 use super::{position, put_u8, put_u32, put_u64};
@@ -160,7 +160,7 @@ fn deployment(plugin: &Plugin, d: &Deployment) -> Vec<u8> {
     put_version(&mut out, Some(plugin.spelled(&d.old)));
     put_version(&mut out, Some(plugin.spelled(&d.new)));
     out.push(position(&HOLDS, d.hold));
-    out.push(u8::from(d.held.contains(&Lack::Requests)) + 2 * u8::from(d.held.contains(&Lack::SuccessRate)));
+    out.push(u8::from(d.held.contains(&Shortfall::Requests)) + 2 * u8::from(d.held.contains(&Shortfall::SuccessRate)));
     out.push(u8::from(d.healthy));
     put_u8(&mut out, d.stage as u128);
     put_u32(&mut out, d.stage_height);

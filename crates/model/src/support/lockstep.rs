@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine_core::{
-    Block, Execution, FeedBody, FeedId, FeedItem, FeedKind, Genesis, Height, Name, Outcome, Standing, State, Version,
-    query,
+    Block, DeploymentSummary, Execution, FeedBody, FeedId, FeedItem, FeedKind, Genesis, Height, Name, Outcome, State,
+    Version, query,
 };
 
 use crate::generate::{ADDRESSES, FEED_IDS, NAMES, PLUGINS};
@@ -146,7 +146,7 @@ impl Lockstep {
                 let at = || format!("is {text} on for {user}");
                 assert_eq!(self.state.is_enabled(&name, user), want, "{}", at());
                 let handle = self.state.resolve(&name);
-                assert_eq!(handle.is_some_and(|handle| self.state.is_enabled_at(handle, user)), want, "{}", at());
+                assert_eq!(handle.is_some_and(|handle| self.state.is_enabled_by(handle, user)), want, "{}", at());
                 assert_eq!(self.state.check(&name, user).on, want, "{}", at());
                 assert_eq!(query::check(&self.records, &name, user).unwrap().on, want, "{}", at());
                 assert_eq!(reloaded.is_enabled(&name, user), want, "{}", at());
@@ -176,7 +176,7 @@ impl Lockstep {
                 let stored = query::route(&self.records, &name, unit).unwrap();
                 for got in [
                     self.state.route(&name, unit),
-                    handle.and_then(|handle| self.state.route_at(handle, unit)),
+                    handle.and_then(|handle| self.state.route_by(handle, unit)),
                     reloaded.route(&name, unit),
                     stored.as_ref(),
                 ] {
@@ -186,7 +186,8 @@ impl Lockstep {
             let want = self.model.plugin_answer(text.as_bytes());
             assert_eq!(self.state.plugin(&name).is_some(), want.is_some(), "{text}");
             let Some(want) = want else { continue };
-            let Standing { status, canary, paused, waiting, share, stage } = Standing::of(self.state.deployment(&name));
+            let DeploymentSummary { status, canary, paused, waiting, share, stage } =
+                DeploymentSummary::of(self.state.deployment(&name));
             let got = (status.name(), canary.map(|version| version.to_string()), paused, waiting);
             assert_eq!(got, (want.status, want.canary, want.paused, want.waiting), "{text}");
             assert_eq!((share.get(), usize::from(stage)), (want.share_bps, want.stage), "{text}");

@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 use coalmine_core::MaxVersions;
 use coalmine_core::query;
 use coalmine_core::{
-    Address, Bps, Command, CommandKind, Constraint, Deployment, Encode, Event, Evidence, Gate, Hash, Height, Hold, Key,
-    KeyPrefix, LoadState, Manifest, OnComplete, Outcome, Payload, Plugin, PluginAction, PluginReason, Receipt,
-    Requirement, Role, Stage, Strategy, Terms, Version, VersionReport, VersionStatus, Writer,
+    Address, Bps, Command, CommandKind, Constraint, Deployment, Encode, Event, Evidence, Gate, Guardrails, Hash,
+    Height, Hold, Key, KeyPrefix, LoadState, Manifest, OnComplete, Outcome, Payload, Plugin, PluginAction,
+    PluginReason, Receipt, Requirement, Role, Stage, Strategy, Version, VersionReport, VersionStatus, Writer,
 };
 
 use crate::support::World;
@@ -59,8 +59,8 @@ pub fn concluding(stages: &[Stage]) -> Strategy {
     Strategy::Custom { on_complete: OnComplete::Conclude, stages: stages.into() }
 }
 
-/// Terms that let everything pass.
-pub const EASY: Terms = Terms {
+/// Guardrails that let everything pass.
+pub const EASY: Guardrails = Guardrails {
     error_threshold_bps: Bps::FULL,
     success_threshold_bps: Bps::ZERO,
     min_requests: 0,
@@ -70,7 +70,7 @@ pub const EASY: Terms = Terms {
     regression_z_centi: None,
 };
 
-pub fn deploy(plugin: &str, text: &str, strategy: Strategy, terms: Terms) -> Command {
+pub fn deploy(plugin: &str, text: &str, strategy: Strategy, terms: Guardrails) -> Command {
     Command::deploy(name(plugin), version(text), strategy, &terms).unwrap()
 }
 
@@ -116,7 +116,7 @@ pub fn max_versions(max: u16) -> Command {
 }
 
 /// A deploy whose strategy need not make a plan.
-pub fn deploy_bytes(plugin: &str, text: &str, strategy: &Strategy, terms: &Terms) -> Vec<u8> {
+pub fn deploy_bytes(plugin: &str, text: &str, strategy: &Strategy, terms: &Guardrails) -> Vec<u8> {
     let mut out = Writer::default();
     CommandKind::Deploy.encode(&mut out);
     out.lp8(plugin.as_bytes());
@@ -350,7 +350,7 @@ impl World {
             let required = current.manifest.requirements.iter().map(|requirement| requirement.plugin);
             let required: Vec<_> = required.map(|one| (Some(one), *plugin)).collect();
             let is_waiting = is_unloaded && required.first().is_some_and(|first| stored.contains(first));
-            if record.load_state.holds_requirements() || is_waiting {
+            if record.load_state.pins_requirements() || is_waiting {
                 rows.extend(required);
             }
         }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use coalmine_core::query;
 use coalmine_core::{
     Address, Advance, Block, Cause, Command, Decode, Encode, Event, Execution, Feature, FeatureChanges, FeedId,
-    FeedItem, FeedKey, FeedKind, FeedState, Genesis, Height, ItemState, Key, KeyPrefix, Name, Outcome, Params, Payload,
-    Policy, Receipt, Reject, Role, Roles, State, Status,
+    FeedItem, FeedKey, FeedKind, FeedTotals, Genesis, Height, ItemState, Key, KeyPrefix, Name, Outcome, Params,
+    Payload, Policy, Receipt, Reject, Role, Roles, State, Status,
 };
 
 use crate::support::Records;
@@ -199,7 +199,7 @@ impl World {
         assert_eq!(due, steps, "the due steps");
         self.check_feed();
         let admins = query::roles(records, None, usize::MAX).unwrap();
-        let admins = admins.iter().filter(|(_, roles)| roles.holds(Role::Admin)).count();
+        let admins = admins.iter().filter(|(_, roles)| roles.contains(Role::Admin)).count();
         assert_eq!(usize::try_from(self.state.global().admins), Ok(admins));
         assert!(admins > 0);
         self.check_plugins();
@@ -217,7 +217,7 @@ impl World {
         let count = |n: usize| u32::try_from(n).unwrap();
         let stored = query::feed(&self.records).unwrap();
         let (mut index, mut items) = (BTreeSet::new(), Vec::new());
-        let mut totals = FeedState { open: stored.open, ..FeedState::default() };
+        let mut totals = FeedTotals { open: stored.open, ..FeedTotals::default() };
         for kind in FeedKind::ALL {
             let of_kind = self.feed_items(*kind);
             let live = count(of_kind.iter().filter(|(_, item)| item.is_live()).count());
@@ -242,7 +242,7 @@ impl World {
         totals.listed = count(of_sections([4, 5]).count());
         assert!(totals.open || totals.listed == 0, "listed by a put that is not open");
         assert_eq!((stored, *self.state.feed()), (totals, totals), "the totals of the feed");
-        assert_eq!(keys.contains([0xde].as_slice()), totals != FeedState::default());
+        assert_eq!(keys.contains([0xde].as_slice()), totals != FeedTotals::default());
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::{Address, Block, Decode, Genesis, Payload};
-use coalmine_model::raw::{self, Command, PluginCommand, Stage, Strategy, Terms, Transaction};
+use coalmine_model::raw::{self, Command, Guardrails, PluginCommand, Stage, Strategy, Transaction};
 use coalmine_model::{Model, PluginAnswer};
 use serde_json::{Map, Value, json};
 
@@ -124,7 +124,7 @@ fn deploy(plugin: Vec<u8>, fields: &mut Fields<'_>) -> PluginCommand {
             }
         }
     };
-    let terms = Terms {
+    let terms = Guardrails {
         error_threshold_bps: fields.number_or("error_threshold_bps", error),
         success_threshold_bps: fields.number_or("success_threshold_bps", success),
         min_requests: fields.number_or("min_requests", min_requests),

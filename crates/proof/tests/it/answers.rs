@@ -73,7 +73,7 @@ impl World {
             Command::register_version(name(plugin), version.clone(), Manifest::of_code(Hash([7; 32]))).unwrap()
         };
         let strategy = Strategy::with_defaults(StrategyKind::Canary);
-        let terms = strategy.default_terms();
+        let terms = strategy.default_guardrails();
         let deploy = Command::deploy(name("api"), new.clone(), strategy, &terms).unwrap();
         world.run(vec![register("api", &old), register("api", &new), deploy, register("lib", &old)]);
         world

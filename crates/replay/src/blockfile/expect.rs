@@ -6,8 +6,8 @@
 use std::fmt;
 
 use coalmine_core::{
-    Address, DeploymentStatus, EventCode, Feature, FeedKind, Hash, Height, ItemState, LoadState, Metrics, Name,
-    Percent, Plugin, Reason, Reject, Standing, Status, Version, VersionStatus,
+    Address, DeploymentStatus, DeploymentSummary, EventCode, Feature, FeedKind, Hash, Height, ItemState, LoadState,
+    Metrics, Name, Percent, Plugin, Reason, Reject, Status, Version, VersionStatus,
 };
 
 use super::error::Place;
@@ -96,7 +96,7 @@ pub struct PluginFacts {
     /// The record.
     pub plugin: Plugin,
     /// The answer.
-    pub standing: Standing,
+    pub standing: DeploymentSummary,
 }
 
 /// The version that is expected to serve a unit.

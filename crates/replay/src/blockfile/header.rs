@@ -79,6 +79,6 @@ impl Header {
 
 /// The first admin by address; every genesis has one.
 pub(super) fn first_admin(genesis: &Genesis) -> Address {
-    let mut admins = genesis.roles().iter().filter(|(_, roles)| roles.holds(Role::Admin));
+    let mut admins = genesis.roles().iter().filter(|(_, roles)| roles.contains(Role::Admin));
     admins.next().map_or(Address::ZERO, |(address, _)| *address)
 }

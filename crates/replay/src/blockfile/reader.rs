@@ -430,7 +430,7 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
         if held.is_empty() {
             return Err(entry.value.problem(GenesisError::NoRole.to_string()));
         }
-        if held.holds(Role::Admin) {
+        if held.contains(Role::Admin) {
             admin = admin.or(Some(address));
         }
         if roles.insert(address, held).is_some() {

@@ -3,8 +3,8 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use coalmine_core::{
-    Counts, Deployment, Lack, Name, Plan, Plugin, PluginChange, PluginVersion, Registry, Stage, Standing, Strategy,
-    Terms, Version,
+    Counts, Deployment, DeploymentSummary, Guardrails, Name, Plan, Plugin, PluginChange, PluginVersion, Registry,
+    Shortfall, Stage, Strategy, Version,
 };
 
 use super::fields::{Fields, Value};
@@ -24,7 +24,7 @@ pub(crate) fn registry(record: &Registry) -> Fields {
 
 /// The record of a plugin.
 pub(crate) fn plugin(record: &Plugin) -> Fields {
-    standing_of_plugin(record).with("versions", record.versions)
+    summary_of_plugin(record).with("versions", record.versions)
 }
 
 /// A plugin with its deployment and its versions, in place of how many there are.
@@ -40,16 +40,16 @@ pub(crate) fn card(
     });
     Fields::new()
         .text("name", name)
-        .and(standing_of_plugin(record))
+        .and(summary_of_plugin(record))
         .with("versions", versions.collect::<Vec<_>>())
         .with("deployment", deployment.map(self::deployment))
 }
 
-fn standing_of_plugin(record: &Plugin) -> Fields {
+fn summary_of_plugin(record: &Plugin) -> Fields {
     Fields::new()
         .text("current", &record.current)
         .with("previous", optional(record.previous.as_ref()))
-        .with("rule", record.rule.as_ref().map(ToString::to_string))
+        .with("rule", record.constraint.as_ref().map(ToString::to_string))
         .text("load_state", record.load_state)
         .with("loaded", optional(record.loaded.as_ref()))
         .with("deployments", record.deployments)
@@ -94,12 +94,12 @@ pub(crate) fn version(record: &PluginVersion) -> Fields {
 
 /// A deployment.
 pub(crate) fn deployment(record: &Deployment) -> Fields {
-    let held = Lack::ALL.iter().filter(|lack| record.held.has_told(**lack)).map(|lack| lack.name().into());
+    let held = Shortfall::ALL.iter().filter(|lack| record.held.contains(**lack)).map(|lack| lack.name().into());
     Fields::new()
         .text("strategy", record.strategy)
         .text("old", &record.old)
         .text("new", &record.new)
-        .text("status", Standing::of(Some(record)).status)
+        .text("status", DeploymentSummary::of(Some(record)).status)
         .text("hold", record.hold)
         .with("held", held.collect::<Vec<Value>>())
         .with("healthy", record.healthy)
@@ -117,7 +117,10 @@ pub(crate) fn deployment(record: &Deployment) -> Fields {
 }
 
 fn plan(plan: &Plan) -> Fields {
-    Fields::new().with("stages", stages(plan.stages())).and(terms(plan.terms())).text("on_complete", plan.on_complete())
+    Fields::new()
+        .with("stages", stages(plan.stages()))
+        .and(terms(plan.guardrails()))
+        .text("on_complete", plan.on_complete())
 }
 
 fn stages(stages: &[Stage]) -> Vec<Value> {
@@ -132,7 +135,7 @@ fn stages(stages: &[Stage]) -> Vec<Value> {
     stages.iter().map(stage).collect()
 }
 
-pub(super) fn terms(terms: &Terms) -> Fields {
+pub(super) fn terms(terms: &Guardrails) -> Fields {
     Fields::new()
         .with("error_threshold_bps", terms.error_threshold_bps.get())
         .with("success_threshold_bps", terms.success_threshold_bps.get())

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use coalmine_core::{
-    Change, Decode, DecodeError, Deployment, Feature, FeedBody, FeedItem, FeedKey, FeedState, Global, Key, Metrics,
+    Change, Decode, DecodeError, Deployment, Feature, FeedBody, FeedItem, FeedKey, FeedTotals, Global, Key, Metrics,
     Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Registry, Roles, Scheduled,
 };
 
@@ -74,7 +74,7 @@ pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
         Key::PluginVersion { .. } => plugin::version(&PluginVersion::from_bytes(value)?),
         Key::Deployment(_) => plugin::deployment(&Deployment::from_bytes(value)?),
         Key::PluginChange { .. } => plugin::change(&PluginChange::from_bytes(value)?),
-        Key::Feed => feed(&FeedState::from_bytes(value)?),
+        Key::Feed => feed(&FeedTotals::from_bytes(value)?),
         Key::FeedItem(_) => feed_item(&FeedItem::from_bytes(value)?),
         Key::Step { .. }
         | Key::Active(_)
@@ -143,7 +143,7 @@ pub(crate) fn feed_item(record: &FeedItem) -> Fields {
 }
 
 /// The totals of the feed.
-pub(crate) fn feed(record: &FeedState) -> Fields {
+pub(crate) fn feed(record: &FeedTotals) -> Fields {
     Fields::new()
         .with("open", record.open)
         .with("live_environments", record.live_environments)

@@ -93,7 +93,7 @@ fn idle_state(features: u64) -> State {
             Key::Global => Global { next_schedule_id: u64::MAX, ..*template.state.global() }.to_bytes(),
             Key::Feed => {
                 let (live, deleted) = (more(FEED_LIVE_MAX), more(FEED_RECORDS_MAX));
-                FeedState { live_environments: live, environments: live, filters: deleted, ..FeedState::default() }
+                FeedTotals { live_environments: live, environments: live, filters: deleted, ..FeedTotals::default() }
                     .to_bytes()
             }
             _ => value.clone(),

@@ -24,9 +24,9 @@ use std::sync::Arc;
 use coalmine_core::{
     Address, Advance, Block, Bps, COMMAND_SIZE_MAX, ChainId, Command, CommandKind, Constraint, Decode, Description,
     Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedBody, FeedEntry,
-    FeedId, FeedKey, FeedKind, FeedPart, FeedState, Genesis, Global, Hash, Height, Key, LOADED_MAX, Manifest,
-    MaxVersions, Metrics, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt,
-    Requirement, Role, STAGES_MAX, State, Terms, Valid, Version, Writer,
+    FeedId, FeedKey, FeedKind, FeedPart, FeedTotals, Genesis, Global, Guardrails, Hash, Height, Key, LOADED_MAX,
+    Manifest, MaxVersions, Metrics, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reader, Reason,
+    Receipt, Requirement, Role, STAGES_MAX, State, Valid, Version, Writer,
 };
 
 use crate::common::document::{Document, document};

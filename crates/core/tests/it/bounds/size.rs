@@ -63,7 +63,7 @@ fn register_largest(plugin: Name, version: Version, required: &[Name]) -> Comman
     register(&manifest)
 }
 
-fn deploy_stages(count: usize, plugin: Name, version: Version, terms: Terms) -> Command {
+fn deploy_stages(count: usize, plugin: Name, version: Version, terms: Guardrails) -> Command {
     let share = |number: usize| u16::try_from((number + 1) * 300).unwrap();
     let stages: Vec<_> = (0..count).map(|number| stage(share(number), 1)).collect();
     // Not every plan ends alike.
@@ -233,10 +233,10 @@ impl Spam {
         if found.is_empty() { long_version(0) } else { self.random.pick(&found) }
     }
 
-    fn terms(&mut self) -> Terms {
+    fn terms(&mut self) -> Guardrails {
         let (auto_promote, auto_rollback) = (self.random.one_in(2), self.random.one_in(2));
         let error_threshold_bps = if self.random.one_in(2) { 0 } else { 10_000 };
-        Terms { auto_promote, auto_rollback, error_threshold_bps: Bps::new(error_threshold_bps).unwrap(), ..EASY }
+        Guardrails { auto_promote, auto_rollback, error_threshold_bps: Bps::new(error_threshold_bps).unwrap(), ..EASY }
     }
 
     fn feed_kind(&mut self) -> FeedKind {

@@ -17,9 +17,9 @@ use std::collections::btree_map::Entry;
 use std::num::NonZeroU32;
 
 use coalmine_core::{
-    Address, Block, Bps, BreakerClosedBy, Cause, ChainId, Command, Event, EventCode, FeatureChanges, Genesis, Height,
-    Key, KeyPrefix, Name, Params, Payload, Policy, Reason, Receipt, Role, Roles, RollbackRule, Stage, State, Status,
-    Terms,
+    Address, Block, Bps, BreakerClosedBy, Cause, ChainId, Command, Event, EventCode, FeatureChanges, Genesis,
+    Guardrails, Height, Key, KeyPrefix, Name, Params, Payload, Policy, Reason, Receipt, Role, Roles, RollbackRule,
+    Stage, State, Status,
 };
 use coalmine_model::Planted;
 
@@ -253,12 +253,12 @@ impl Setup {
     }
 
     fn deployment(&self, p: &str) -> Command {
-        let terms = Terms { error_threshold_bps: Bps::new(5_000).unwrap(), min_requests: 2, ..EASY };
+        let terms = Guardrails { error_threshold_bps: Bps::new(5_000).unwrap(), min_requests: 2, ..EASY };
         match self.edge {
             Edge::LastStep => deploy(p, "2.0.0", custom(&[stage(5_000, 4)]), terms),
             Edge::Limit => {
                 let stages = [Stage { min_requests: 10, ..stage(2_000, 4) }];
-                deploy(p, "2.0.0", custom(&stages), Terms { max_blocks: NonZeroU32::new(5), ..terms })
+                deploy(p, "2.0.0", custom(&stages), Guardrails { max_blocks: NonZeroU32::new(5), ..terms })
             }
             Edge::Activation | Edge::Step | Edge::Expiry | Edge::Reset | Edge::Drain | Edge::RollbackWindow => {
                 deploy(p, "2.0.0", custom(&[stage(2_000, 4), stage(6_000, 4)]), terms)
@@ -511,8 +511,8 @@ fn plugin_promises(setup: &Setup, p: &str, before: &State, events: &[Event], aft
         hold(is_deploying || after.route(&name, &unit.0) == current, "without a deployment all have what is current")?;
     }
     let is_open = |state: &State| state.global().breaker.is_some();
-    if let Some(one) = before.deployment(&name).filter(|one| one.plan.terms().max_blocks.is_some()) {
-        let has_passed = one.plan.terms().max_blocks.is_some_and(|blocks| height >= one.start + blocks.get());
+    if let Some(one) = before.deployment(&name).filter(|one| one.plan.guardrails().max_blocks.is_some()) {
+        let has_passed = one.plan.guardrails().max_blocks.is_some_and(|blocks| height >= one.start + blocks.get());
         let is_same = after.deployment(&name).is_some_and(|now| now.start == one.start);
         let is_stopped = is_open(before) || is_open(after) || setup.bond == Bond::Narrow;
         hold(!has_passed || !is_same || is_stopped, "no deployment outlives its deadline")?;

@@ -91,7 +91,7 @@ fn nearly_full() -> &'static World {
             let id = feed_id(&format!("{n:05}"));
             records.0.insert(Key::FeedItem(FeedKey { kind: Environment, id }).to_bytes(), item.clone());
         }
-        records.0.insert(Key::Feed.to_bytes(), FeedState { environments, ..FeedState::default() }.to_bytes());
+        records.0.insert(Key::Feed.to_bytes(), FeedTotals { environments, ..FeedTotals::default() }.to_bytes());
         World::of_records(records, 1)
     })
 }
@@ -167,7 +167,7 @@ fn ids_of_a_put_and_live_items_at_their_limits() {
     world.run(3, FEEDER, &flood(10_000, max));
     assert_eq!(world.state.feed().live_environments, 2 * max);
     world.run(4, FEEDER, &[end(&[])]);
-    let expected = FeedState { live_environments: max, environments: 2 * max, ..FeedState::default() };
+    let expected = FeedTotals { live_environments: max, environments: 2 * max, ..FeedTotals::default() };
     assert_eq!(*world.state.feed(), expected);
 }
 
@@ -247,5 +247,5 @@ fn pages_put_together_are_the_whole() {
     }
     assert_eq!(query::feed_item(&world.records, Environment, &feed_id("c")).unwrap(), None);
     assert_eq!(query::feed(&world.records).unwrap(), *world.state.feed());
-    assert_eq!(query::feed(&World::new().records).unwrap(), FeedState::default());
+    assert_eq!(query::feed(&World::new().records).unwrap(), FeedTotals::default());
 }

@@ -84,7 +84,7 @@ fn a_put_is_the_whole_truth() {
     ]);
     assert_eq!(shown(&world, Environment), ["a 0 forgotten", "b 3 forgotten", "c 1 forgotten"]);
     assert_eq!(shown(&world, Filter), ["a 1 forgotten", "f 1 forgotten", "g 1 forgotten"]);
-    let expected = FeedState { environments: 3, filters: 3, ..FeedState::default() };
+    let expected = FeedTotals { environments: 3, filters: 3, ..FeedTotals::default() };
     assert_eq!(*world.state.feed(), expected);
 }
 

@@ -26,7 +26,7 @@ fn numbers_are_those_of_the_code() {
         ("gate", code(Gate::ALL, |v| v.tag().into(), Gate::name)),
         ("on_complete", code(OnComplete::ALL, |v| v.tag().into(), OnComplete::name)),
         ("hold", code(Hold::ALL, |v| v.tag().into(), Hold::name)),
-        ("shortfall", code(Lack::ALL, |v| v.tag().into(), Lack::name)),
+        ("shortfall", code(Shortfall::ALL, |v| v.tag().into(), Shortfall::name)),
         ("load_state", code(LoadState::ALL, |v| v.tag().into(), LoadState::name)),
         ("version_status", code(VersionStatus::ALL, |v| v.tag().into(), VersionStatus::name)),
         ("action", code(PluginAction::ALL, |v| v.tag().into(), PluginAction::name)),
@@ -225,7 +225,7 @@ fn defaults_of_a_deploy_are_those_of_the_code() {
     let table = document.table(None, &[&["deploy"], names.as_slice()].concat());
     for (column, kind) in StrategyKind::ALL.iter().enumerate() {
         let strategy = Strategy::with_defaults(*kind);
-        let terms = strategy.default_terms();
+        let terms = strategy.default_guardrails();
         let bytes = deploy_bytes("p", "1.0.0", &strategy, &terms);
         let Value::Object(read) = layouts.whole(&Type::Named("command".into()), &bytes, kind.name()) else { panic!() };
         let figure = |value: &Value| match value {

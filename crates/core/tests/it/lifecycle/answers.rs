@@ -219,7 +219,7 @@ fn who_decides_whether_it_is_on() {
     let mut other = World::new();
     other.run(1, ADMIN, &[create("f")]);
     let handle = other.state.resolve(&name("f")).unwrap();
-    assert!(!world.state.is_enabled_at(handle, &USER));
+    assert!(!world.state.is_enabled_by(handle, &USER));
 }
 
 /// Reads of the records, counted by key.
@@ -288,7 +288,7 @@ fn all_three_ways_to_ask_agree() {
                 let verdict = world.state.check(&f(feature), &user);
                 assert_eq!(query::check(&world.records, &f(feature), &user).unwrap(), verdict);
                 assert_eq!(world.state.is_enabled(&f(feature), &user), verdict.on);
-                assert_eq!(handle.is_some_and(|handle| world.state.is_enabled_at(handle, &user)), verdict.on);
+                assert_eq!(handle.is_some_and(|handle| world.state.is_enabled_by(handle, &user)), verdict.on);
             }
         }
     }

@@ -7,10 +7,10 @@ fn automatic_rollbacks_of_deployments_open_the_breaker() {
     // The terms and the command behind the deployment; what it is rolled back for; the reason of the breaker.
     let long = || custom(&[stage(1_000, 1_000)]);
     let gate = || custom(&[Stage { gate: Gate::Health, ..stage(1_000, 5) }]);
-    let strict = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
-    let z = Terms { regression_z_centi: NonZeroU16::new(200), ..EASY };
-    let late = Terms { max_blocks: NonZeroU32::new(1_001), ..EASY };
-    type Row = (&'static str, Strategy, Terms, Vec<Command>, Height, Option<&'static str>);
+    let strict = Guardrails { error_threshold_bps: Bps::ZERO, ..EASY };
+    let z = Guardrails { regression_z_centi: NonZeroU16::new(200), ..EASY };
+    let late = Guardrails { max_blocks: NonZeroU32::new(1_001), ..EASY };
+    type Row = (&'static str, Strategy, Guardrails, Vec<Command>, Height, Option<&'static str>);
     let rows: [Row; 7] = [
         ("error rate", long(), strict, vec![new(1, 1)], 3, Some("error_rate")),
         ("regression", long(), z, vec![old(2, 0), new(2, 2)], 3, Some("error_rate")),
@@ -18,7 +18,7 @@ fn automatic_rollbacks_of_deployments_open_the_breaker() {
         ("unhealthy in the end", gate(), EASY, vec![], 10, Some("invariant_violation")),
         ("timeout", long(), late, vec![pause("p")], 1_100, Some("performance")),
         ("by command", long(), EASY, vec![roll_back("p")], 3, None),
-        ("paused only", long(), Terms { auto_rollback: false, ..strict }, vec![new(1, 1)], 3, None),
+        ("paused only", long(), Guardrails { auto_rollback: false, ..strict }, vec![new(1, 1)], 3, None),
     ];
     for (what, strategy, terms, commands, end, reason) in rows {
         let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 100 };
@@ -103,7 +103,7 @@ fn a_breaker_that_due_work_opens_stops_it_and_drains_from_the_next_block_on() {
         world.next(&[register(plugin, "1.0.0"), register(plugin, "2.0.0")]);
     }
     let brief =
-        |plugin| deploy(plugin, "2.0.0", custom(&[stage(1, 3)]), Terms { max_blocks: NonZeroU32::new(4), ..EASY });
+        |plugin| deploy(plugin, "2.0.0", custom(&[stage(1, 3)]), Guardrails { max_blocks: NonZeroU32::new(4), ..EASY });
     world.all_at(10, &[brief("a"), brief("b"), brief("c"), auto_load(true)]);
     world.all_at(11, &[pause("a"), pause("b"), pause("c")]);
     world.all_at(13, &[register("d", "1.0.0")]);
@@ -126,8 +126,8 @@ fn a_breaker_that_due_work_opens_stops_it_and_drains_from_the_next_block_on() {
 #[test]
 fn an_open_breaker_parks_looks_and_loads() {
     let mut world = three(false);
-    let lenient = Terms { max_blocks: NonZeroU32::new(4), ..EASY };
-    let strict = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
+    let lenient = Guardrails { max_blocks: NonZeroU32::new(4), ..EASY };
+    let strict = Guardrails { error_threshold_bps: Bps::ZERO, ..EASY };
     let brief = || custom(&[stage(1, 3)]);
     world.next(&[deploy("a", "2.0.0", brief(), lenient), deploy("b", "2.0.0", brief(), EASY)]);
     world.next(&[deploy("c", "2.0.0", brief(), strict), auto_load(true), register("d", "1.0.0"), trip(20, false)]);
@@ -258,9 +258,9 @@ fn a_deployment_keeps_what_it_started_with() {
     assert_eq!((deployment.canary.requests, deployment.canary.errors), (2, 1));
     assert_eq!((deployment.production.requests, deployment.production.errors), (3, 1));
     assert_eq!((deployment.stage_requests, deployment.stage_errors), (2, 1));
-    assert_eq!((deployment.plan.terms(), deployment.plan.on_complete()), (&terms, OnComplete::Promote));
+    assert_eq!((deployment.plan.guardrails(), deployment.plan.on_complete()), (&terms, OnComplete::Promote));
     // A stage that ends beyond all heights is never due, its deadline is.
-    let far = |max_blocks| deploy("p", "2.0.0", custom(&[stage(1, u32::MAX - 1)]), Terms { max_blocks, ..EASY });
+    let far = |max_blocks| deploy("p", "2.0.0", custom(&[stage(1, u32::MAX - 1)]), Guardrails { max_blocks, ..EASY });
     for (max_blocks, due) in [(0, 0), (u32::MAX, 0)] {
         let mut world = World::new();
         world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
@@ -280,7 +280,7 @@ fn a_deployment_keeps_what_it_started_with() {
 fn a_due_pause_does_not_hide_a_deadline_that_has_passed() {
     let mut world = World::new();
     let plan = custom(&[stage(100, 5)]);
-    let terms = Terms { max_blocks: NonZeroU32::new(10), min_requests: 0, ..plan.default_terms() };
+    let terms = Guardrails { max_blocks: NonZeroU32::new(10), min_requests: 0, ..plan.default_guardrails() };
     world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), deploy("p", "2.0.0", plan, terms)]);
     let start = world.tip();
     // Parked behind an open breaker beyond its stage and its deadline.
@@ -293,8 +293,8 @@ fn a_due_pause_does_not_hide_a_deadline_that_has_passed() {
 
 #[test]
 fn a_lack_is_told_once() {
-    let told = Held::default().with(Lack::Requests);
-    assert_eq!(told.with(Lack::Requests), told);
-    assert_eq!([Lack::Requests, Lack::SuccessRate].map(|lack| told.has_told(lack)), [true, false]);
-    assert_eq!((told.is_empty(), Held::default().is_empty()), (false, true));
+    let told = ReportedShortfalls::default().with(Shortfall::Requests);
+    assert_eq!(told.with(Shortfall::Requests), told);
+    assert_eq!([Shortfall::Requests, Shortfall::SuccessRate].map(|lack| told.contains(lack)), [true, false]);
+    assert_eq!((told.is_empty(), ReportedShortfalls::default().is_empty()), (false, true));
 }

@@ -6,8 +6,8 @@ use super::*;
 fn holds_and_the_clock() {
     let one = |blocks| custom(&[stage(1_000, blocks)]);
     let gated = |blocks| custom(&[Stage { gate: Gate::Health, ..stage(0, blocks) }, stage(1_000, 2)]);
-    let by_hand = Terms { auto_promote: false, ..EASY };
-    let patient = Terms { error_threshold_bps: Bps::new(100).unwrap(), auto_rollback: false, ..EASY };
+    let by_hand = Guardrails { auto_promote: false, ..EASY };
+    let patient = Guardrails { error_threshold_bps: Bps::new(100).unwrap(), auto_rollback: false, ..EASY };
     let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
     let manual = "p paused manual 0/0 0/0 0";
     assert_eq!(play(one(9), EASY, &[(11, pause("p"))], 12).1, [format!("11 {manual}")]);
@@ -31,7 +31,7 @@ fn holds_and_the_clock() {
         story(
             "a deadline heeds no pause",
             one(5),
-            Terms { max_blocks: NonZeroU32::new(8), auto_rollback: false, ..EASY },
+            Guardrails { max_blocks: NonZeroU32::new(8), auto_rollback: false, ..EASY },
             vec![(12, pause("p")), (18, resume("p"))],
             30,
             &[
@@ -43,7 +43,7 @@ fn holds_and_the_clock() {
         story(
             "a deadline comes before everything else that is due",
             one(5),
-            Terms { max_blocks: NonZeroU32::new(6), ..EASY },
+            Guardrails { max_blocks: NonZeroU32::new(6), ..EASY },
             vec![(12, pause("p")), (15, resume("p"))],
             30,
             &[
@@ -169,7 +169,7 @@ fn holds_and_the_clock() {
         story(
             "no hold hides a broken rule: a complete plan is rolled back",
             one(5),
-            Terms { error_threshold_bps: Bps::new(100).unwrap(), ..by_hand },
+            Guardrails { error_threshold_bps: Bps::new(100).unwrap(), ..by_hand },
             vec![(20, new(1, 1))],
             30,
             &["15 p waiting completed", "20 p deployment_rolled_back 2.0.0 error_rate 1/1 0/0 100 by itself"],
@@ -189,7 +189,7 @@ fn holds_and_the_clock() {
 #[test]
 fn a_resume_at_the_last_gate_completes() {
     let gate = Stage { gate: Gate::Manual, ..stage(1_000, 3) };
-    let by_hand = Terms { auto_promote: false, ..EASY };
+    let by_hand = Guardrails { auto_promote: false, ..EASY };
     let told_better = [(12, new(100, 0)), (12, old(100, 50))];
     let story = |what, strategy, terms, script: &[(Height, Command)], end, told| Story {
         what,
@@ -211,7 +211,7 @@ fn a_resume_at_the_last_gate_completes() {
         story(
             "and is too late behind a deadline that an open breaker has hidden",
             custom(&[gate]),
-            Terms { max_blocks: NonZeroU32::new(6), ..EASY },
+            Guardrails { max_blocks: NonZeroU32::new(6), ..EASY },
             &[(14, trip(0, false)), (20, Command::ResetBreaker), (20, resume("p"))],
             30,
             &[
@@ -298,7 +298,7 @@ fn the_history_tells_share_duration_reason_and_actor() {
         ],
     );
 
-    let terms = Terms { error_threshold_bps: Bps::ZERO, auto_rollback: false, ..EASY };
+    let terms = Guardrails { error_threshold_bps: Bps::ZERO, auto_rollback: false, ..EASY };
     let (world, _) = play(stages.clone(), terms, &[(12, new(1, 1)), (13, roll_back("p"))], 20);
     check(
         "paused by a rule and rolled back",
@@ -310,7 +310,7 @@ fn the_history_tells_share_duration_reason_and_actor() {
         ],
     );
 
-    let terms = Terms { error_threshold_bps: Bps::ZERO, ..EASY };
+    let terms = Guardrails { error_threshold_bps: Bps::ZERO, ..EASY };
     let (world, _) = play(stages, terms, &[(12, new(1, 1)), (20, register("p", "2.0.0"))], 20);
     check(
         "rolled back by itself and registered again",

@@ -15,9 +15,9 @@ use std::num::NonZeroU16;
 use std::num::NonZeroU32;
 
 use coalmine_core::{
-    Address, Block, Bps, Command, CommandKind, Encode, Event, Gate, Height, Held, Hold, Lack, LoadState, OnComplete,
-    Params, Payload, PluginAction, PluginReason, Receipt, Reject, Stage, Strategy, StrategyKind, Terms, VersionStatus,
-    Writer,
+    Address, Block, Bps, Command, CommandKind, Encode, Event, Gate, Guardrails, Height, Hold, LoadState, OnComplete,
+    Params, Payload, PluginAction, PluginReason, Receipt, Reject, ReportedShortfalls, Shortfall, Stage, Strategy,
+    StrategyKind, VersionStatus, Writer,
 };
 
 use crate::common::plugins::*;
@@ -41,13 +41,13 @@ fn raw_named(kind: CommandKind, plugin: &str, version: &str, rest: &[u8]) -> Vec
 }
 
 /// The rest of a deploy behind plugin and version.
-fn raw_plan(strategy: Strategy, terms: Terms) -> Vec<u8> {
+fn raw_plan(strategy: Strategy, terms: Guardrails) -> Vec<u8> {
     let whole = deploy_bytes("p", "1.0.0", &strategy, &terms);
     let head = 1 + (1 + "p".len()) + (1 + "1.0.0".len());
     whole[head..].to_vec()
 }
 
-fn raw_deploy(plugin: &str, version: &str, strategy: Strategy, terms: Terms) -> Vec<u8> {
+fn raw_deploy(plugin: &str, version: &str, strategy: Strategy, terms: Guardrails) -> Vec<u8> {
     raw_named(CommandKind::Deploy, plugin, version, &raw_plan(strategy, terms))
 }
 
@@ -75,7 +75,7 @@ fn canary_of(
 struct Story {
     what: &'static str,
     strategy: Strategy,
-    terms: Terms,
+    terms: Guardrails,
     /// Commands with their heights. Those of one height are transactions of one block.
     script: Vec<(Height, Command)>,
     /// The last block.
@@ -85,7 +85,7 @@ struct Story {
 }
 
 /// The world after a story, and what was told of it.
-fn play(strategy: Strategy, terms: Terms, script: &[(Height, Command)], end: Height) -> (World, Vec<String>) {
+fn play(strategy: Strategy, terms: Guardrails, script: &[(Height, Command)], end: Height) -> (World, Vec<String>) {
     let mut world = World::new();
     world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
     world.all_at(10, &[deploy("p", "2.0.0", strategy, terms)]);
@@ -125,6 +125,6 @@ fn healthy() -> Command {
 }
 
 /// The terms of a strategy where nothing is said.
-fn defaults(strategy: &Strategy) -> Terms {
-    strategy.default_terms()
+fn defaults(strategy: &Strategy) -> Guardrails {
+    strategy.default_guardrails()
 }

@@ -126,11 +126,11 @@ fn each_strategy_succeeds_and_fails() {
 #[test]
 fn a_tie_at_every_threshold() {
     let one = |blocks| custom(&[stage(1_000, blocks)]);
-    let errors = Terms { error_threshold_bps: Bps::new(100).unwrap(), min_requests: 100, ..EASY };
-    let success = Terms { success_threshold_bps: Bps::new(9_900).unwrap(), ..EASY };
-    let z = Terms { regression_z_centi: NonZeroU16::new(200), min_requests: 2, ..EASY };
-    let z_higher = Terms { regression_z_centi: NonZeroU16::new(201), ..z };
-    let deadline = Terms { max_blocks: NonZeroU32::new(6), auto_promote: false, ..EASY };
+    let errors = Guardrails { error_threshold_bps: Bps::new(100).unwrap(), min_requests: 100, ..EASY };
+    let success = Guardrails { success_threshold_bps: Bps::new(9_900).unwrap(), ..EASY };
+    let z = Guardrails { regression_z_centi: NonZeroU16::new(200), min_requests: 2, ..EASY };
+    let z_higher = Guardrails { regression_z_centi: NonZeroU16::new(201), ..z };
+    let deadline = Guardrails { max_blocks: NonZeroU32::new(6), auto_promote: false, ..EASY };
     let requests = || custom(&[Stage { min_requests: 10, ..stage(1_000, 5) }]);
     let gated = || custom(&[Stage { gate: Gate::Health, ..stage(1_000, 5) }]);
     let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
@@ -157,7 +157,7 @@ fn a_tie_at_every_threshold() {
         story(
             "no requests needed are one at least",
             one(5),
-            Terms { min_requests: 0, ..errors },
+            Guardrails { min_requests: 0, ..errors },
             vec![(12, old(5, 5)), (13, new(0, 0)), (14, new(1, 1))],
             20,
             &["14 p deployment_rolled_back 2.0.0 error_rate 1/1 0/0 100 by itself"],
@@ -175,7 +175,7 @@ fn a_tie_at_every_threshold() {
         story(
             "no requests are a success",
             one(5),
-            Terms { success_threshold_bps: Bps::FULL, ..EASY },
+            Guardrails { success_threshold_bps: Bps::FULL, ..EASY },
             vec![],
             20,
             kept,
@@ -250,11 +250,12 @@ fn a_tie_at_every_threshold() {
 
 #[test]
 fn verdicts_with_their_figures() {
-    let terms = Terms { success_threshold_bps: Bps::new(9_000).unwrap(), min_requests: 2, auto_promote: true, ..EASY };
-    let z = |centi| Terms { regression_z_centi: centi, ..terms };
-    let none_fails = Terms { success_threshold_bps: Bps::FULL, ..z(NonZeroU16::new(1)) };
+    let terms =
+        Guardrails { success_threshold_bps: Bps::new(9_000).unwrap(), min_requests: 2, auto_promote: true, ..EASY };
+    let z = |centi| Guardrails { regression_z_centi: centi, ..terms };
+    let none_fails = Guardrails { success_threshold_bps: Bps::FULL, ..z(NonZeroU16::new(1)) };
     // Requests and errors of the new version and the old one.
-    type Row = (&'static str, Terms, (u32, u32), (u32, u32), &'static [&'static str]);
+    type Row = (&'static str, Guardrails, (u32, u32), (u32, u32), &'static [&'static str]);
     let rows: [Row; 10] = [
         (
             "|z| exactly there: the new one",
@@ -294,7 +295,7 @@ fn verdicts_with_their_figures() {
         ),
         (
             "nothing told",
-            Terms { min_requests: 0, ..terms },
+            Guardrails { min_requests: 0, ..terms },
             (0, 0),
             (0, 0),
             &["15 p concluded 2.0.0 inconclusive 0/0 0/0 196"],
@@ -335,7 +336,7 @@ fn a_lack_is_told_once_in_each_stage_and_looked_at_after_a_report() {
         let stages = [1_000, 2_000].map(|share| Stage { min_requests: 10, ..stage(share, 3) });
         custom(&stages)
     };
-    let terms = Terms { success_threshold_bps: Bps::new(9_000).unwrap(), ..EASY };
+    let terms = Guardrails { success_threshold_bps: Bps::new(9_000).unwrap(), ..EASY };
     let manual = || custom(&[Stage { min_requests: 10, gate: Gate::Manual, ..stage(1_000, 3) }]);
     let story = |what, strategy, terms, script, end, told| Story { what, strategy, terms, script, end, told };
     check(vec![
@@ -388,7 +389,7 @@ fn a_lack_is_told_once_in_each_stage_and_looked_at_after_a_report() {
         story(
             "a verdict asks for nothing",
             concluding(&[Stage { min_requests: 10, ..stage(1_000, 3) }]),
-            Terms { success_threshold_bps: Bps::FULL, ..EASY },
+            Guardrails { success_threshold_bps: Bps::FULL, ..EASY },
             vec![(12, new(1, 1))],
             20,
             &["13 p concluded 2.0.0 inconclusive 1/1 0/0 196"],

@@ -223,10 +223,14 @@ fn bad_commands() -> Vec<(&'static str, Address, Vec<u8>, Reject)> {
         rows.push((what, OPERATOR, raw_deploy("p", "2.0.0", strategy, EASY), InvalidPlan));
     }
     // Shares and rates above the whole, which no strategy can hold: the last byte of a 10 000 is raised.
-    let full = Terms { success_threshold_bps: Bps::FULL, error_threshold_bps: Bps::ZERO, ..EASY };
+    let full = Guardrails { success_threshold_bps: Bps::FULL, error_threshold_bps: Bps::ZERO, ..EASY };
     for (what, strategy, terms) in [
-        ("a share above all", shares(&[(10_000, 1)]), Terms { error_threshold_bps: Bps::ZERO, ..EASY }),
-        ("a canary above all", canary_of(1, 9_999, 1, 10_000, 1), Terms { error_threshold_bps: Bps::ZERO, ..EASY }),
+        ("a share above all", shares(&[(10_000, 1)]), Guardrails { error_threshold_bps: Bps::ZERO, ..EASY }),
+        (
+            "a canary above all",
+            canary_of(1, 9_999, 1, 10_000, 1),
+            Guardrails { error_threshold_bps: Bps::ZERO, ..EASY },
+        ),
         ("an error rate above all", shares(&[(1, 1)]), EASY),
         ("a success rate above all", shares(&[(1, 1)]), full),
     ] {
@@ -237,8 +241,8 @@ fn bad_commands() -> Vec<(&'static str, Address, Vec<u8>, Reject)> {
         rows.push((what, OPERATOR, bytes, InvalidPlan));
     }
     for (what, terms) in [
-        ("a deadline in the last stage", Terms { max_blocks: NonZeroU32::new(9), ..EASY }),
-        ("a deadline at its end", Terms { max_blocks: NonZeroU32::new(10), ..EASY }),
+        ("a deadline in the last stage", Guardrails { max_blocks: NonZeroU32::new(9), ..EASY }),
+        ("a deadline at its end", Guardrails { max_blocks: NonZeroU32::new(10), ..EASY }),
     ] {
         rows.push((what, OPERATOR, raw_deploy("p", "2.0.0", ab(1, 10), terms), InvalidPlan));
     }
@@ -354,7 +358,7 @@ fn the_largest_commands_are_accepted() {
         (
             "a deadline behind the end",
             OPERATOR,
-            raw_deploy("p", "2.0.0", ab(1, 10), Terms { max_blocks: NonZeroU32::new(11), ..EASY }),
+            raw_deploy("p", "2.0.0", ab(1, 10), Guardrails { max_blocks: NonZeroU32::new(11), ..EASY }),
         ),
         (
             "all thresholds",
@@ -363,7 +367,7 @@ fn the_largest_commands_are_accepted() {
                 "p",
                 "2.0.0",
                 ab(10_000, 1),
-                Terms {
+                Guardrails {
                     success_threshold_bps: Bps::FULL,
                     regression_z_centi: NonZeroU16::new(u16::MAX),
                     min_requests: u64::MAX,

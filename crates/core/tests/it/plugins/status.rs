@@ -131,7 +131,7 @@ fn bring_hold(hold: Hold, at: At) -> (World, Vec<Command>) {
     let ends = matches!(hold, Hold::ManualGate | Hold::Completed | Hold::Dependents);
     let blocks = if ends && gate != Gate::Health { 2 } else { 1_000 };
     let strategy = custom(&[Stage { gate, ..stage(1_000, blocks) }]);
-    let terms = Terms {
+    let terms = Guardrails {
         error_threshold_bps: Bps::ZERO,
         auto_promote: hold != Hold::Completed,
         auto_rollback: hold != Hold::PausedByRule,

@@ -14,7 +14,7 @@ fn a_contradiction_is_a_fault() {
         edit(&mut global);
         global.to_bytes()
     };
-    let totals = |edit: &dyn Fn(&mut FeedState)| {
+    let totals = |edit: &dyn Fn(&mut FeedTotals)| {
         let mut totals = *rich().state.feed();
         edit(&mut totals);
         totals.to_bytes()
@@ -79,7 +79,7 @@ fn a_feed_beyond_its_limits_is_a_fault() {
     for (what, environments, filters, state, open, loads) in rows {
         let mut records = World::new().records;
         let item = FeedItem { version: 0, state };
-        let mut totals = FeedState { environments, filters, open, ..FeedState::default() };
+        let mut totals = FeedTotals { environments, filters, open, ..FeedTotals::default() };
         if item.is_live() {
             (totals.live_environments, totals.live_filters) = (environments, filters);
         }
@@ -260,7 +260,7 @@ fn with_plugins(plugins: &[(String, LoadState, u16, Vec<&str>)]) -> Records {
         let record = Plugin {
             current: current.clone(),
             previous,
-            rule,
+            constraint: rule,
             load_state: *load_state,
             loaded,
             versions: 1,
@@ -273,7 +273,7 @@ fn with_plugins(plugins: &[(String, LoadState, u16, Vec<&str>)]) -> Records {
         if *load_state != LoadState::Unloaded {
             keys.push(Key::Dependent { dependency: None, dependent: name(plugin) });
         }
-        for requirement in requirements.iter().filter(|_| load_state.holds_requirements()) {
+        for requirement in requirements.iter().filter(|_| load_state.pins_requirements()) {
             keys.push(Key::Dependent { dependency: Some(requirement.plugin), dependent: name(plugin) });
         }
         records.0.extend(keys.into_iter().map(|key| (key.to_bytes(), Vec::new())));

@@ -31,7 +31,7 @@ fn every_byte_of_an_enum_is_tried() {
     check::<Gate>(Gate::ALL.iter().map(|value| value.tag()).collect());
     check::<OnComplete>(OnComplete::ALL.iter().map(|value| value.tag()).collect());
     check::<Hold>(Hold::ALL.iter().map(|value| value.tag()).collect());
-    check::<Lack>(Lack::ALL.iter().map(|value| value.tag()).collect());
+    check::<Shortfall>(Shortfall::ALL.iter().map(|value| value.tag()).collect());
     check::<LoadState>(LoadState::ALL.iter().map(|value| value.tag()).collect());
     check::<VersionStatus>(VersionStatus::ALL.iter().map(|value| value.tag()).collect());
     check::<PluginAction>(PluginAction::ALL.iter().map(|value| value.tag()).collect());
@@ -160,9 +160,9 @@ fn every_byte_of_a_small_field_is_tried() {
         ("receipt index of ok", codec::<Receipt>, vec![0, 0, 0], 2, vec![0]),
         ("feed section", codec::<Key>, vec![0xde, 0, b'e'], 1, (0..=5).collect()),
         ("feed id", codec::<Key>, vec![0xde, 0, b'e'], 2, (0x21..=0x7e).collect()),
-        ("feed open", codec::<FeedState>, [&[0; 12], &[1; 9][..]].concat(), 0, vec![1]),
-        ("feed open, nothing listed", codec::<FeedState>, [&[0; 16], &[1, 0, 0, 0, 0][..]].concat(), 0, flag.clone()),
-        ("feed open, nothing else", codec::<FeedState>, vec![0; 21], 0, vec![1]),
+        ("feed open", codec::<FeedTotals>, [&[0; 12], &[1; 9][..]].concat(), 0, vec![1]),
+        ("feed open, nothing listed", codec::<FeedTotals>, [&[0; 16], &[1, 0, 0, 0, 0][..]].concat(), 0, flag.clone()),
+        ("feed open, nothing else", codec::<FeedTotals>, vec![0; 21], 0, vec![1]),
         ("feed tombstone", codec::<FeedItem>, vec![0; 13], 8, (0..=2).collect()),
         ("feed tombstone with a body", codec::<FeedItem>, [&[0; 12], &[1, 7][..]].concat(), 8, vec![0]),
         ("feed_put part", command_codec, put(FeedPart::Only, &[], &[]).to_bytes(), 1, (0..=3).collect()),
@@ -239,7 +239,7 @@ fn every_u16_is_tried() {
     let plugin = Plugin {
         current: version("1.0.0"),
         previous: None,
-        rule: None,
+        constraint: None,
         load_state: LoadState::Unloaded,
         loaded: None,
         versions: 1,
@@ -322,7 +322,7 @@ fn every_u16_is_tried() {
     assert_eq!(valid(in_terms + 2), share, "success threshold of a deploy");
 }
 
-const TERMS: Terms = Terms {
+const TERMS: Guardrails = Guardrails {
     error_threshold_bps: Bps::ZERO,
     success_threshold_bps: Bps::ZERO,
     min_requests: 0,

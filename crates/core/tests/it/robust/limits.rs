@@ -162,7 +162,7 @@ fn limits_of_a_manifest_hold_to_the_byte() {
     for count in 0..=255_usize {
         let stage = Stage { share_bps: Bps::new(1).unwrap(), blocks: 1, min_requests: 0, gate: Gate::Time };
         let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage; count] };
-        let terms = Terms { max_blocks: None, ..strategy.default_terms() };
+        let terms = Guardrails { max_blocks: None, ..strategy.default_guardrails() };
         let bytes = deploy_bytes("p", "1.0.0", &strategy, &terms);
         match TxCommand::from_bytes(&bytes).unwrap() {
             TxCommand::Valid(_) => assert!((1..=STAGES_MAX).contains(&count), "{count} stages"),
@@ -217,7 +217,7 @@ fn what_contradicts_itself_is_refused() {
     let plugin = Plugin {
         current: version("1.0.0"),
         previous: None,
-        rule: None,
+        constraint: None,
         load_state: LoadState::Unloaded,
         loaded: None,
         versions: 1,

@@ -22,12 +22,13 @@ use coalmine_core::{
     Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Constraint, Counts,
     DEPENDENTS_MAX, Decode, DecodeError, DecodeErrorKind, Deployment, DueKind, Encode, Event, EventCode, Evidence,
     FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart,
-    FeedState, Gate, Genesis, GenesisError, Global, Hash, Height, Hold, ItemState, Key, KeyPrefix, LOADED_MAX, Lack,
-    Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions, Metrics, Name, OnComplete, Override, Params,
-    Payload, Percent, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX,
-    Reader, Reason, Receipt, Registry, Reject, Report, Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX,
-    STAGES_MAX, STATE_KEYS, Scheduled, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Terms,
-    Transaction, TxCommand, Valid, Validate, ValueError, Version, VersionReport, VersionStatus, Writer,
+    FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hash, Height, Hold, ItemState, Key, KeyPrefix,
+    LOADED_MAX, Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions, Metrics, Name, OnComplete,
+    Override, Params, Payload, Percent, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Policy,
+    REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject, Report, Requirement, Role, Roles, RollbackRule,
+    SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status, Strategy, StrategyKind,
+    TX_COMMANDS_MAX, Transaction, TxCommand, Valid, Validate, ValueError, Version, VersionReport, VersionStatus,
+    Writer,
 };
 
 use crate::common::plugins::deploy_bytes;
@@ -137,7 +138,7 @@ fn a_deployment() -> Deployment {
         start: 1,
         due: None,
         salt: 1,
-        plan: Plan::compile(&strategy, &strategy.default_terms()).unwrap().into(),
+        plan: Plan::compile(&strategy, &strategy.default_guardrails()).unwrap().into(),
         canary: Counts { requests: 9, errors: 5, latency_sum: 0 },
         production: Counts::default(),
         stage_requests: 8,
@@ -176,7 +177,7 @@ fn rich_in_plugins() -> World {
     let mut world = World::new();
     let deploy = {
         let strategy = Strategy::with_defaults(StrategyKind::AbTest);
-        let terms = strategy.default_terms();
+        let terms = strategy.default_guardrails();
         Command::deploy(name("api"), version("1.1.0"), strategy, &terms).unwrap()
     };
     let host = Command::SetHostVersion { version: version("1.4.0") };

@@ -31,7 +31,7 @@ fn value_codec(key: &Key) -> (&'static str, Codec) {
         Key::PluginVersion { .. } => ("plugin version", codec::<PluginVersion>),
         Key::Deployment(_) => ("deployment", codec::<Deployment>),
         Key::PluginChange { .. } => ("plugin change", codec::<PluginChange>),
-        Key::Feed => ("feed", codec::<FeedState>),
+        Key::Feed => ("feed", codec::<FeedTotals>),
         Key::FeedItem(_) => ("feed_item", codec::<FeedItem>),
         Key::Step { .. } | Key::Active(_) | Key::FeedIndex(_) | Key::FeedListed(_) => ("empty", empty_codec),
         Key::DeploymentDue { .. } | Key::LoadDue { .. } | Key::Dependent { .. } => ("empty", empty_codec),

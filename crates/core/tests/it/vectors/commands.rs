@@ -185,7 +185,7 @@ pub(super) fn command_json(command: &Command) -> Value {
         }
         Command::Deploy { plugin, version, strategy } => {
             let fields = json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string() });
-            merged(merged(fields, strategy_json(strategy.strategy())), terms_json(strategy.plan().terms()))
+            merged(merged(fields, strategy_json(strategy.strategy())), guardrails_json(strategy.plan().guardrails()))
         }
         Command::Pause { plugin }
         | Command::Resume { plugin }

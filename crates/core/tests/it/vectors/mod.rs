@@ -11,12 +11,12 @@ mod records;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 
-use coalmine_core::tree::{Change as TreeChange, Tree};
+use coalmine_core::tree::{KeyChange as TreeChange, Tree};
 use coalmine_core::{
     Address, Block, ChainId, Change, Command, Counts, Decode, DecodeError, Deployment, Encode, Event, Evidence, FORMAT,
-    Feature, FeatureChanges, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedState, Genesis, Global, Key, Lack,
-    Manifest, Metrics, Name, OpenBreaker, Outcome, Override, Payload, Plan, Plugin, PluginChange, PluginVersion,
-    Policy, RULES, Reader, Receipt, Registry, Reject, Roles, Scheduled, Stage, State, Strategy, Terms, Transaction,
+    Feature, FeatureChanges, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedTotals, Genesis, Global, Guardrails,
+    Key, Manifest, Metrics, Name, OpenBreaker, Outcome, Override, Payload, Plan, Plugin, PluginChange, PluginVersion,
+    Policy, RULES, Reader, Receipt, Registry, Reject, Roles, Scheduled, Shortfall, Stage, State, Strategy, Transaction,
     TxCommand, Writer, bucket_first_byte, bucket_of_unit, bucket_sha256,
 };
 use serde_json::{Map, Value, json};

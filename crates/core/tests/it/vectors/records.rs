@@ -222,8 +222,8 @@ pub(super) fn policy_json(policy: &Policy) -> Value {
     })
 }
 
-pub(super) fn feed_state_json(state: &FeedState) -> Value {
-    let FeedState { open, live_environments, live_filters, environments, filters, listed } = state;
+pub(super) fn feed_state_json(state: &FeedTotals) -> Value {
+    let FeedTotals { open, live_environments, live_filters, environments, filters, listed } = state;
     json!({
         "open": open, "live_environments": live_environments, "live_filters": live_filters,
         "environments": environments, "filters": filters, "listed": listed,
@@ -248,7 +248,7 @@ pub(super) fn shown<T: ToString>(value: Option<&T>) -> Option<Value> {
 }
 
 pub(super) fn plugin_json(plugin: &Plugin) -> Value {
-    let Plugin { current, previous, rule, load_state, loaded, versions, deployments, dependents } = plugin;
+    let Plugin { current, previous, constraint: rule, load_state, loaded, versions, deployments, dependents } = plugin;
     given([
         ("current", Some(current.to_string().into())),
         ("previous", shown(previous.as_ref())),
@@ -311,7 +311,7 @@ pub(super) fn deployment_json(deployment: &Deployment) -> Value {
         stage_requests,
         stage_errors,
     } = deployment;
-    let held: u8 = Lack::ALL.iter().filter(|lack| held.has_told(**lack)).map(|lack| lack.tag()).sum();
+    let held: u8 = Shortfall::ALL.iter().filter(|lack| held.contains(**lack)).map(|lack| lack.tag()).sum();
     json!({
         "strategy": strategy.name(), "old": old.to_string(), "new": new.to_string(), "hold": hold.name(),
         "held": held, "healthy": healthy, "stage": stage, "stage_height": stage_height, "start": start, "due": zero(*due),
@@ -327,7 +327,7 @@ pub(super) fn zero(number: Option<NonZeroU32>) -> u32 {
 
 pub(super) fn plan_json(plan: &Plan) -> Value {
     let fields = json!({ "stages": stages_json(plan.stages()), "on_complete": plan.on_complete().name() });
-    merged(fields, terms_json(plan.terms()))
+    merged(fields, guardrails_json(plan.guardrails()))
 }
 
 pub(super) fn stages_json(stages: &[Stage]) -> Vec<Value> {
@@ -335,8 +335,8 @@ pub(super) fn stages_json(stages: &[Stage]) -> Vec<Value> {
     stages.iter().map(stage).collect()
 }
 
-pub(super) fn terms_json(terms: &Terms) -> Value {
-    let Terms {
+pub(super) fn guardrails_json(terms: &Guardrails) -> Value {
+    let Guardrails {
         error_threshold_bps,
         success_threshold_bps,
         min_requests,

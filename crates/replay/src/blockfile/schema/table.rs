@@ -181,9 +181,9 @@ pub(super) const fn strategy_fields(kind: StrategyKind) -> &'static [Field] {
     }
 }
 
-/// The terms of a deploy. Their defaults are those of [`Strategy::default_terms`].
+/// The terms of a deploy. Their defaults are those of [`Strategy::default_guardrails`].
 ///
-/// [`Strategy::default_terms`]: coalmine_core::Strategy::default_terms
+/// [`Strategy::default_guardrails`]: coalmine_core::Strategy::default_guardrails
 pub(super) const TERMS: &[Field] = &[
     standard("error_threshold_bps", Kind::U16),
     standard("success_threshold_bps", Kind::U16),

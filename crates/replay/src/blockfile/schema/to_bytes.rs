@@ -112,7 +112,7 @@ fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, ou
     out.raw(strategy.as_bytes().get(tag_len..).unwrap_or_default());
     // The deadline depends on the stages; of a strategy that cannot be read, the defaults have to do.
     let strategy = Strategy::from_bytes(strategy.as_bytes()).unwrap_or(standard);
-    fields_bytes(object, what, TERMS, &strategy.default_terms().to_bytes(), depth, out)
+    fields_bytes(object, what, TERMS, &strategy.default_guardrails().to_bytes(), depth, out)
 }
 
 /// Some fields of an object, in the order of the table. `standard` has core's default of every field that needs one,

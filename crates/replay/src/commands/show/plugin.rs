@@ -1,6 +1,6 @@
 //! What `show` has of plugins.
 
-use coalmine_core::{Height, Name, Standing, query};
+use coalmine_core::{DeploymentSummary, Height, Name, query};
 
 use super::pages::{PAGE, pages};
 use crate::blockfile::PluginFacts;
@@ -16,7 +16,7 @@ pub(super) fn plugins(source: &Source, out: &mut Output) -> Result<(), Error> {
         |after: Option<Name>| query::plugins(source, after.as_ref(), PAGE),
         |(name, _)| *name,
         |(name, plugin)| {
-            let standing = Standing::of(query::deployment(source, name)?.as_ref());
+            let standing = DeploymentSummary::of(query::deployment(source, name)?.as_ref());
             let facts = PluginFacts { plugin: plugin.clone(), standing };
             out.row(Fields::new().text("name", name), render::plugin::summary(name, &facts))
         },

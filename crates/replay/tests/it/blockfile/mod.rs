@@ -12,9 +12,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::{
-    Address, Block, Bps, Command, CommandKind, Decode, Encode, Event, EventCode, Feature, Gate, LoadState, Metrics,
-    Name, Payload, Plugin, Policy, Reader, Reject, Role, Stage, Standing, Status, Strategy as Plan, StrategyKind,
-    Version, VersionStatus,
+    Address, Block, Bps, Command, CommandKind, Decode, DeploymentSummary, Encode, Event, EventCode, Feature, Gate,
+    LoadState, Metrics, Name, Payload, Plugin, Policy, Reader, Reject, Role, Stage, Status, Strategy as Plan,
+    StrategyKind, Version, VersionStatus,
 };
 use coalmine_replay::blockfile::{
     BlockExpect, BlockReader, BlockWriter, ByName, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FileBlock, FileError,

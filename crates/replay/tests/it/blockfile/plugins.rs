@@ -43,14 +43,14 @@ fn what_is_left_out_of_a_command_on_plugins_has_a_default() {
 }
 
 /// The one command of this deploy, with these fields beside the strategy.
-fn deploy_of(kind: StrategyKind, fields: &Value) -> (Plan, coalmine_core::Terms) {
+fn deploy_of(kind: StrategyKind, fields: &Value) -> (Plan, coalmine_core::Guardrails) {
     let mut command = json!({ "op": "deploy", "plugin": "a", "version": "1.0.0", "strategy": kind.name() });
     command.as_object_mut().unwrap().append(&mut fields.as_object().unwrap().clone());
     let payloads = payloads(&command.to_string());
     let [Payload::Transaction(tx)] = &payloads[..] else { panic!("{command} is malformed") };
     match tx.commands() {
         [coalmine_core::TxCommand::Valid(Command::Deploy { strategy, .. })] => {
-            (strategy.strategy().clone(), *strategy.plan().terms())
+            (strategy.strategy().clone(), *strategy.plan().guardrails())
         }
         other => panic!("{other:?}"),
     }
@@ -65,7 +65,7 @@ fn the_defaults_of_a_deploy_are_those_of_its_strategy() {
             fields = json!({ "stages": [{ "share_bps": 10_000, "blocks": 7 }] });
             stages.push(Stage { share_bps: Bps::FULL, blocks: 7, min_requests: 0, gate: Gate::Time });
         }
-        let terms = strategy.default_terms();
+        let terms = strategy.default_guardrails();
         assert_ne!(terms.max_blocks, None, "{}", kind.name());
         assert_eq!(deploy_of(*kind, &fields), (strategy, terms), "{}", kind.name());
     }
@@ -318,14 +318,14 @@ fn expectations_on_plugins_become_data() {
     let plugin = Plugin {
         current,
         previous: None,
-        rule: None,
+        constraint: None,
         load_state: LoadState::Unloading,
         loaded: None,
         versions: 1,
         deployments: 0,
         dependents: 0,
     };
-    let facts = PluginFacts { plugin, standing: Standing::of(None) };
+    let facts = PluginFacts { plugin, standing: DeploymentSummary::of(None) };
     let found: Vec<String> = PLUGIN_FIELDS.iter().map(|field| (field.of)(&name, &facts).to_string()).collect();
     assert_eq!(found, ["1.0.0", "null", "none", "null", "false", "false", "0", "0", "unloading"]);
 }
