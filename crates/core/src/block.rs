@@ -11,41 +11,41 @@ use crate::invariant::promised;
 use crate::reject::Reject;
 use crate::values::{Address, Height};
 
-/// The most commands in one transaction; the least is 1.
+/// Maximum number of commands in a transaction; the minimum is 1.
 pub const TX_COMMANDS_MAX: usize = 16;
-/// The most transactions in one block.
+/// Maximum number of transactions in a block.
 pub const BLOCK_TXS_MAX: usize = 65_536;
-/// The longest encoded block, in bytes.
+/// Maximum size of an encoded block, in bytes.
 pub const BLOCK_SIZE_MAX: usize = 16 * 1_024 * 1_024;
-/// The same without height and count.
+/// The same without the eight bytes of height and count.
 const PAYLOADS_SIZE_MAX: usize = BLOCK_SIZE_MAX - 8;
 
 /// Why a transaction or a block cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
-    /// No command, or too many.
+    /// The transaction has no command, or too many.
     #[error("a transaction holds 1 to {TX_COMMANDS_MAX} commands, not {count}")]
     Commands {
-        /// How many there are.
+        /// The number of commands given.
         count: usize,
     },
     /// A command that is too long.
     #[error("command {index} takes {size} bytes; a command takes at most {COMMAND_SIZE_MAX}")]
     CommandSize {
-        /// Which command, from 0.
+        /// Index of the command, from 0.
         index: usize,
-        /// Its bytes.
+        /// Its encoded size, in bytes.
         size: usize,
     },
-    /// Too many transactions.
+    /// The block has too many transactions.
     #[error("a block holds at most {BLOCK_TXS_MAX} transactions; put the rest into the next one")]
     Transactions,
-    /// Transactions that are too long together.
+    /// The transactions exceed the size of a block together.
     #[error("a block takes at most {BLOCK_SIZE_MAX} bytes; put the rest into the next one")]
     BlockSize,
 }
 
-/// One signer's commands: all of them, or none. The host has authenticated the signer.
+/// The commands of one signer, which take effect all or not at all. The host has authenticated the signer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
     signer: Address,
@@ -53,7 +53,7 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// A transaction of these commands.
+    /// Makes a transaction.
     ///
     /// # Errors
     /// [`LimitError`] for no or more than 16 commands, or one that takes more than 8 KiB.
@@ -70,7 +70,7 @@ impl Transaction {
         Ok(Self { signer, commands: commands.into_iter().map(TxCommand::Valid).collect() })
     }
 
-    /// Who signed.
+    /// The signer, whose roles decide what the commands may do.
     #[must_use]
     pub const fn signer(&self) -> &Address {
         &self.signer
@@ -106,17 +106,17 @@ impl Decode for Transaction {
     }
 }
 
-/// What a block carries in the place of a transaction.
+/// One entry of a block: a transaction, or bytes that are not one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// A transaction.
+    /// Bytes that decode.
     Transaction(Transaction),
     /// Bytes that do not decode; their receipt is [`Reject::Malformed`].
     Malformed(Vec<u8>),
 }
 
 impl Payload {
-    /// Reads a transaction, and keeps the bytes if they are none.
+    /// Decodes a transaction; keeps the bytes when they do not decode.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Transaction::from_bytes(bytes).map_or_else(|_| Self::Malformed(bytes.into()), Self::Transaction)
@@ -134,18 +134,18 @@ impl Encode for Payload {
 
 /// The transactions of one height.
 ///
-/// They are kept as their bytes and decoded one at a time: a block of many small commands would take
-/// many times its size otherwise.
+/// They stay encoded and are decoded one at a time: decoded, a block of many small commands would take many times
+/// its size.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block {
     height: Height,
     count: u32,
-    /// Every payload behind its length, as in the encoding.
+    /// Each payload after its length, as in the encoding.
     payloads: Vec<u8>,
 }
 
 impl Block {
-    /// A block of these transactions.
+    /// Makes a block of transactions.
     ///
     /// # Errors
     /// As for [`Block::from_encoded`].
@@ -153,7 +153,7 @@ impl Block {
         Self::from_encoded(height, txs.iter().map(Transaction::to_bytes))
     }
 
-    /// A block of these payloads.
+    /// Makes a block of payloads.
     ///
     /// # Errors
     /// As for [`Block::from_encoded`].
@@ -161,7 +161,7 @@ impl Block {
         Self::from_encoded(height, payloads.iter().map(Payload::to_bytes))
     }
 
-    /// A block of payloads that are encoded already.
+    /// Makes a block of payloads that are already encoded.
     ///
     /// # Errors
     /// [`LimitError`] for more than 65 536 of them, or more than 16 MiB encoded.
@@ -202,10 +202,10 @@ impl Block {
         self.count == 0
     }
 
-    /// The transactions, in order, each decoded when it is its turn.
+    /// Decodes the transactions lazily, in order.
     pub fn payloads(&self) -> impl Iterator<Item = Payload> {
         let mut input = Reader::new(&self.payloads);
-        // The lengths have been checked or written here, so what stops the reading is the end.
+        // The lengths were checked or written here, so reading stops at the end and nowhere else.
         core::iter::from_fn(move || input.lp32().ok().map(Payload::from_bytes))
     }
 }
@@ -249,22 +249,22 @@ impl Decode for Block {
     }
 }
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receipt {
     /// All its commands took effect.
     Ok,
-    /// None did.
+    /// One command was rejected, so none took effect.
     Rejected {
-        /// Why.
+        /// The reason.
         reject: Reject,
-        /// Which command failed.
+        /// Index of the rejected command, from 0.
         index: u8,
     },
 }
 
 impl Receipt {
-    /// 0, or the code of the reject.
+    /// 0 for success, or the code of the reject.
     #[must_use]
     pub const fn code(&self) -> u16 {
         match self {
@@ -273,7 +273,7 @@ impl Receipt {
         }
     }
 
-    /// The index of the failing command, 0 when none failed.
+    /// Index of the rejected command; 0 for success.
     #[must_use]
     pub const fn index(&self) -> u8 {
         match self {
@@ -310,12 +310,12 @@ impl Decode for Receipt {
     }
 }
 
-/// What a block did, besides changing the state.
+/// The receipts and events of a block: what it did, besides changing the state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// A receipt for each transaction.
+    /// One receipt per transaction, in order.
     pub receipts: Vec<Receipt>,
-    /// What happened, in order.
+    /// The events, in the order in which they happened.
     pub events: Vec<Event>,
 }
 

@@ -19,17 +19,17 @@ use crate::values::{Address, Height, Name};
 const NO_DEPLOYMENT: &str = "a deployment that a guard or an index has found is not there";
 const NO_VERSION: &str = "a version that its plugin or deployment names is not registered";
 
-/// What follows at the end of a stage.
+/// The outcome of a completed stage.
 enum StageEnd {
     NextStage,
-    /// Wait for the command promote.
+    /// The plan is complete and waits for the command `promote`.
     Complete,
-    /// Promote, unless that would break something; after a verdict if the plan ends with one.
+    /// Promote, unless a reject blocks it; after a conclusion if the plan ends with one.
     Promote {
         verdict: Option<Conclusion>,
         blocked: Option<Reject>,
     },
-    /// The new version has not won.
+    /// The new version has not won, or may not be promoted without a command.
     Conclude(Conclusion),
 }
 
@@ -101,7 +101,8 @@ impl Executor<'_> {
         self.out.plugin_change(self.height, touched, action, &new, reason, signer);
         self.out.event(Event::Resumed { plugin: *plugin });
         if hold == Hold::ManualGate {
-            // A resume at the gate is a look at the stage, and there the deadline comes first.
+            // Resuming at a manual gate counts as a check of the stage, and a check applies the deadline first. The
+            // resume itself is recorded before, whatever the check decides.
             match overdue {
                 Some(finding) => {
                     roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
@@ -162,7 +163,7 @@ impl Executor<'_> {
 
     // What follows.
 
-    /// A rule is broken: rolled back at once, or paused where the plan says so.
+    /// Reacts to a broken rule: rolls back at once, or pauses if the plan says so.
     pub(super) fn break_rule(&mut self, plugin: &Name, finding: DeploymentFinding) {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_DEPLOYMENT);
@@ -178,7 +179,7 @@ impl Executor<'_> {
         }
     }
 
-    /// A stage is done: the next one, or what the end of the plan does.
+    /// Leaves a completed stage: enters the next one, or ends the plan.
     fn leave_stage(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) {
         let Some(end) = self.stage_end(plugin) else {
             return self.out.broken(NO_DEPLOYMENT);
@@ -218,8 +219,7 @@ impl Executor<'_> {
         }
     }
 
-    /// What the end of the stage brings, decided before anything is written: whether a promotion breaks
-    /// something depends on other plugins too.
+    /// Decides how a stage ends before anything is written, since a promotion depends on other plugins too.
     fn stage_end(&self, plugin: &Name) -> Option<StageEnd> {
         let data = self.overlay.plugins.get(plugin)?;
         let deployment = data.deployment.as_ref()?;
@@ -241,7 +241,7 @@ impl Executor<'_> {
         })
     }
 
-    /// Makes the new version current. That it breaks nothing has been checked.
+    /// Makes the new version current. The caller has checked that nothing forbids it.
     fn make_promotion(&mut self, plugin: &Name, reason: PluginReason, actor: &Address) {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_DEPLOYMENT);
@@ -250,7 +250,7 @@ impl Executor<'_> {
             return self.out.broken(NO_DEPLOYMENT);
         };
         let (old, new) = (deployment.old.clone(), deployment.new.clone());
-        // The entry tells the share and age of the deployment, so it comes before the end of it.
+        // The entry records share and age of the deployment, so it is made before the deployment is removed.
         self.out.plugin_change(self.height, touched, PluginAction::Promoted, &new, reason, actor);
         let data = &mut touched.data;
         data.deployment = None;
@@ -264,7 +264,7 @@ impl Executor<'_> {
 
     // Due work.
 
-    /// Looks at the deployment that the index has at `at`, unless this block has removed or moved it.
+    /// Checks the deployment that the index has at `at`, unless this block has removed or moved it.
     pub(super) fn check_if_due(&mut self, plugin: &Name, at: Height) -> bool {
         if self.overlay.plugins.get(plugin).and_then(PluginData::check_due) != Some(at) {
             return false;
@@ -299,9 +299,9 @@ impl Executor<'_> {
         true
     }
 
-    /// Rolls back deployments, in name order; returns whether none is left.
+    /// Rolls back deployments in name order, within the budget. Returns whether none is left. The order is consensus.
     pub(super) fn drain_deployments(&mut self, budget: &mut Budget) -> bool {
-        // While the breaker is open nothing is deployed, so the index of the state has them all.
+        // Nothing can be deployed while the breaker is open, so the index of the state has all deployments.
         for plugin in &self.overlay.base.plugin_states().deployments {
             if self.overlay.plugins.get(plugin).is_none_or(|data| data.deployment.is_none()) {
                 continue;
@@ -344,7 +344,7 @@ fn pause(
     out.event(Event::Paused { plugin: touched.data.name, reason, evidence });
 }
 
-/// Nothing stops a rollback.
+/// Rolls a deployment back. Nothing can forbid a rollback: neither breaker nor constraint nor dependents.
 fn roll_back(
     touched: &mut TouchedPlugin,
     out: &mut Output,
@@ -363,7 +363,7 @@ fn roll_back(
     out.event(Event::DeploymentRolledBack { plugin, version, reason, evidence, actor });
 }
 
-/// Removes the record of a deployment whose new version did not become current.
+/// Removes the deployment; its new version, which did not become current, gets `status`.
 fn end_deployment(touched: &mut TouchedPlugin, out: &mut Output, status: VersionStatus) {
     match touched.data.deployment.take() {
         Some(deployment) => set_status(&mut touched.data, out, &deployment.new, status),
@@ -381,7 +381,7 @@ fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdi
     out.event(Event::Concluded { plugin: touched.data.name, version, winner, evidence });
 }
 
-/// The reason of a breaker that opens because of a deployment.
+/// The reason recorded when automatic rollbacks of deployments open the breaker.
 fn breaker_reason(reason: PluginReason) -> Reason {
     match reason {
         PluginReason::ErrorRate | PluginReason::Regression => Reason::ErrorRate,

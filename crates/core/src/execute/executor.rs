@@ -1,9 +1,9 @@
-//! What executes a block: the overlay that it writes to, and what it reports besides.
+//! The executor of a block: the overlay that it writes to, and the output beside it.
 //!
-//! A command is a ladder of guards, each of which returns its reject, and then writes that cannot fail: a
-//! comment marks the line between them. What follows from a command, and what is due, has no guards. Whatever
-//! such a write needs is there by an invariant of the state; should it be missing all the same, the state in
-//! memory is damaged, and [`Output::broken`] notes that for the whole block.
+//! A command is a ladder of guards, each of which returns its reject, followed by writes that cannot fail. A comment
+//! marks the point of no return. Consequences of a command and due work have no guards. Whatever such a write needs
+//! exists by an invariant of the state; if it is missing all the same, the state in memory is damaged, and
+//! [`Output::broken`] fails the whole block.
 
 use alloc::vec::Vec;
 
@@ -26,21 +26,21 @@ pub(super) struct Executor<'a> {
     pub(super) out: Output,
 }
 
-/// What a block reports besides its writes, in the order in which it happened.
+/// Events, history entries and notes of a block, in the order in which they happened.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) events: Vec<Event>,
     pub(super) history: Vec<PendingChange>,
     pub(super) plugin_history: Vec<PendingPluginChange>,
-    /// The index of the transaction at hand.
+    /// Index of the current transaction.
     pub(super) tx: usize,
     pub(super) notes: Vec<(usize, Note)>,
-    /// The first thing found missing that cannot be: the block has no result then.
+    /// The first broken invariant that was noticed. If there is one, the block has no result.
     pub(super) broken: Option<&'static str>,
 }
 
 impl Output {
-    /// Notes that an invariant of the state does not hold, so that the whole block fails.
+    /// Fails the whole block: an invariant of the state does not hold.
     pub(super) fn broken(&mut self, invariant: &'static str) {
         self.broken.get_or_insert(invariant);
     }
@@ -49,12 +49,12 @@ impl Output {
         self.events.push(event);
     }
 
-    /// Notes something about the transaction at hand.
+    /// Adds a note about the current transaction.
     pub(super) fn note(&mut self, note: Note) {
         self.notes.push((self.tx, note));
     }
 
-    /// Adds to the history of a feature what it is now.
+    /// Adds the present status and percent of a feature to its history.
     pub(super) fn change(&mut self, feature: &mut TouchedFeature, cause: Cause, reason: Reason, actor: Address) {
         let seq = feature.next_seq();
         let feature = &feature.data.feature;
@@ -62,7 +62,7 @@ impl Output {
         self.history.push(PendingChange { name: feature.name, seq, change });
     }
 
-    /// Adds to the history of a plugin what happens to a version now.
+    /// Adds an action on a version to the history of its plugin.
     pub(super) fn plugin_change(
         &mut self,
         height: Height,
@@ -103,7 +103,7 @@ pub(super) struct PendingPluginChange {
     pub(super) change: PluginChange,
 }
 
-/// Whether an action did what it was meant for.
+/// The `success` flag of a history entry: whether the action achieved its purpose.
 fn is_success(action: PluginAction, reason: PluginReason) -> bool {
     match action {
         PluginAction::RolledBack | PluginAction::Reverted | PluginAction::LoadFailed => false,
@@ -120,7 +120,7 @@ fn is_success(action: PluginAction, reason: PluginReason) -> bool {
     }
 }
 
-/// Why a command was refused, and for a load at which plugin.
+/// The reject of a command; for a load also the plugin that caused it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal {
     pub(super) reject: Reject,
@@ -133,7 +133,7 @@ impl From<Reject> for Refusal {
     }
 }
 
-/// Where a transaction began.
+/// The point to which a failed transaction is undone.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     overlay: Mark,
@@ -155,7 +155,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Undoes what the transaction did.
+    /// Undoes all changes and output of the transaction.
     pub(super) fn undo(&mut self, start: Checkpoint) {
         self.overlay.undo(start.overlay);
         self.out.events.truncate(start.events);
@@ -165,7 +165,7 @@ impl Executor<'_> {
     }
 }
 
-/// How much due work the block may still do.
+/// The due work that the block may still do: `max_due_per_block` at first.
 pub(super) struct Budget(pub(super) u32);
 
 impl Budget {

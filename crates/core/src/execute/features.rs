@@ -12,7 +12,7 @@ use crate::feature::record::{
 use crate::reject::Reject;
 use crate::values::{Address, Description, Height, Name, Percent};
 
-/// A name that has just been looked up, or that an index of the state has.
+/// Reported when a name that a guard or an index has found is missing.
 const NO_FEATURE: &str = "a feature that an index or a guard has found is not there";
 
 impl Executor<'_> {
@@ -39,7 +39,8 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The longest path of prerequisites below a feature with this policy.
+    /// The depth of a feature with this policy: one more than that of its deepest prerequisite. Prerequisites are
+    /// checked in list order, which decides the reject when several are wrong.
     fn depth_above(&self, name: &Name, policy: &Policy) -> Result<u32, Reject> {
         let mut depth = 0_u32;
         for prerequisite in &policy.prerequisites {
@@ -60,7 +61,7 @@ impl Executor<'_> {
     ) -> Result<(), Reject> {
         let data = &mut self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?.data;
         FeatureTransition::Configure.check(data.feature.status)?;
-        // The depths of all features above this one would change with its prerequisites.
+        // Prerequisites are fixed at creation: changing them would change the depth of every feature above.
         if changes.policy.as_ref().is_some_and(|policy| policy.prerequisites != data.policy.prerequisites) {
             return Err(Reject::InvalidParameter);
         }
@@ -143,15 +144,15 @@ impl Executor<'_> {
         // From here on the command succeeds.
         guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, report, self.height);
         if let Some(finding) = guard::judge(&data.feature, &data.metrics, &data.policy) {
-            // The event of the rollback comes before that of a breaker which it opens.
+            // The rollback is reported before the breaker that it may open. The report that caused it still counts.
             roll_back(touched, &mut self.out, &finding, Address::ZERO);
             self.count_rollback(finding.reason);
         }
         Ok(())
     }
 
-    /// The feature, if there is one, the breaker is closed, its status allows the transition and its
-    /// prerequisites are on.
+    /// The guards of all commands that raise exposure. Their order is consensus: existence, breaker, status,
+    /// prerequisites.
     fn check_startable(&self, name: &Name, transition: FeatureTransition) -> Result<&FeatureData, Reject> {
         let data = self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?;
         if self.overlay.global.breaker.is_some() {
@@ -166,7 +167,7 @@ impl Executor<'_> {
         Ok(data)
     }
 
-    /// Changes the status or percent of a feature that the guards have found.
+    /// Changes status or percent of a feature that the guards have found, and records the change.
     fn set_status(&mut self, name: &Name, cause: Cause, signer: &Address, write: impl FnOnce(&mut FeatureData)) {
         let Some(touched) = self.overlay.features.get_mut(name) else {
             return self.out.broken(NO_FEATURE);
@@ -208,7 +209,7 @@ impl Executor<'_> {
 
     // Due work.
 
-    /// Makes the step that the index has at `at`, unless this block has removed or moved it.
+    /// Makes the step that the index has at `at`, unless this block has removed or moved it. Returns whether it was due.
     pub(super) fn step_if_due(&mut self, name: &Name, at: Height) -> bool {
         let Some(touched) = self.overlay.features.get_mut(name) else {
             self.out.broken(NO_FEATURE);
@@ -221,9 +222,10 @@ impl Executor<'_> {
         true
     }
 
-    /// Rolls back active features, in name order; returns whether none is left.
+    /// Rolls back active features in name order, within the budget. Returns whether none is left. The order is
+    /// consensus.
     pub(super) fn drain_features(&mut self, budget: &mut Budget) -> bool {
-        // While the breaker is open nothing becomes active, so the index of the state has them all.
+        // Nothing becomes active while the breaker is open, so the index of the state has all active features.
         for name in self.overlay.base.active() {
             let Some(touched) = self.overlay.features.get_mut(name) else {
                 self.out.broken(NO_FEATURE);
@@ -248,7 +250,7 @@ const fn status_changed(feature: &Feature, from: Status, cause: Cause, actor: &A
     Event::StatusChanged { name, from, to, percent, cause, actor: *actor }
 }
 
-/// A rollback that no rule decided: the counts of the trial, nothing compared.
+/// The finding of a rollback that no guard rule decided: the counts of the trial, and nothing to compare.
 const fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> GuardFinding {
     GuardFinding { rule, reason, errors: feature.error_count, successes: feature.success_count, value: 0, threshold: 0 }
 }
@@ -261,7 +263,8 @@ fn roll_back(touched: &mut TouchedFeature, out: &mut Output, finding: &GuardFind
     out.event(Event::RolledBack { name, rule, reason, errors, successes, value, threshold, actor });
 }
 
-/// Makes a due step, or notes why it is held; a held step leaves no trace in the history.
+/// Makes a due step, or reports that it is held. A held step moves the height of the next one but leaves no history
+/// entry, because the percent does not change.
 fn make_step(touched: &mut TouchedFeature, out: &mut Output, height: Height, actor: Address) {
     let FeatureData { feature, metrics, policy, depth: _ } = &mut touched.data;
     let (name, status) = (feature.name, feature.status);

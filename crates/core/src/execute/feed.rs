@@ -15,7 +15,8 @@ use crate::reject::Reject;
 const _: () = assert!(FEED_PUT_IDS_MAX <= FEED_LIVE_MAX, "what a put retains may be live");
 
 impl Executor<'_> {
-    /// Upserts what a put or a part of it lists; what no part has listed is forgotten at its end.
+    /// Upserts the listed items of a put, or of one of its parts. Items that no part has listed are forgotten when the
+    /// put ends.
     pub(super) fn feed_put(
         &mut self,
         part: FeedPart,
@@ -43,8 +44,8 @@ impl Executor<'_> {
             totals.listed = totals.listed.saturating_add(u32::from(!is_listed));
             upserts.push((key, transition));
         }
-        // What is live when a put ends is among the ids that it retains, and their limit is not above
-        // that of live items: nothing can fail at the end.
+        // Items that are live when a put ends are among the ids that it retains, and the limit of those is not above
+        // the limit of live items. So the end of a put cannot fail.
         if !totals.is_within_limits() {
             return Err(Reject::FeedTooManyItems);
         }
@@ -66,7 +67,7 @@ impl Executor<'_> {
     fn end_put(&mut self) {
         for (key, Transition { item, action }) in self.overlay.feed.unlisted() {
             let version = self.overlay.feed.store(key, item);
-            // A mark on what was deleted already is no news to anybody, and no message was about it.
+            // Forgetting an item that was already deleted changes nothing for consumers, and no message was about it.
             if action != FeedAction::Noop {
                 self.tell(key, version, action);
             }
@@ -76,7 +77,7 @@ impl Executor<'_> {
         self.out.event(Event::FeedReceivedAll);
     }
 
-    /// Upserts one item. An open put retains it: it may be newer than what the put will list.
+    /// Upserts one item. An open put retains it, because the patch may be newer than the list of the put.
     pub(super) fn feed_patch(
         &mut self,
         kind: FeedKind,
@@ -97,7 +98,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Deletes one item, seen or not.
+    /// Deletes one item. An item that was never seen is recorded as deleted, so that an older upsert cannot revive it.
     pub(super) fn feed_delete(&mut self, kind: FeedKind, id: FeedId, version: u64) -> Result<(), Reject> {
         let key = FeedKey { kind, id };
         let transition = feed::delete(self.overlay.feed.item(&key), version);
@@ -107,7 +108,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Erases the records of items: the only way in which a mark goes.
+    /// Erases the records of items. Nothing else ever removes the mark of a deleted or forgotten item.
     pub(super) fn feed_forget(&mut self, kind: FeedKind, ids: &[FeedId]) -> Result<(), Reject> {
         for id in ids {
             let key = FeedKey { kind, id: *id };
@@ -119,7 +120,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Whether the totals stay within their limits by a transition and ids that the open put retains by it.
+    /// Checks the totals as they will be after a transition and `listed` more retained ids.
     fn check_totals(&self, key: &FeedKey, transition: &Transition, listed: u32) -> Result<(), Reject> {
         let mut totals = self.overlay.feed.state;
         let stored = self.overlay.feed.item(key);
@@ -133,7 +134,7 @@ impl Executor<'_> {
         self.tell(key, version, action);
     }
 
-    /// An event for what concerns others, a note for what does not.
+    /// Emits an event for a change that consumers see, and a note for a message without effect.
     fn tell(&mut self, FeedKey { kind, id }: FeedKey, version: u64, action: FeedAction) {
         match action {
             FeedAction::Insert => self.out.event(Event::FeedInsert { kind, id, version }),

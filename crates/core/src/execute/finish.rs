@@ -1,4 +1,4 @@
-//! The end of a block: each changed record is encoded once, and the indexes follow from the records.
+//! The end of a block: encodes each changed record once, and derives the indexes from the records.
 
 use alloc::vec::Vec;
 
@@ -74,7 +74,7 @@ impl Executor<'_> {
     }
 }
 
-/// How the indexes of features change.
+/// The changes of the indexes of features.
 #[derive(Default)]
 struct Indexes {
     active: Vec<(Name, Presence)>,
@@ -82,8 +82,7 @@ struct Indexes {
 }
 
 impl Indexes {
-    /// Writes what has changed of a feature: record, metrics, policy, and the indexes that follow from them. Returns
-    /// whether anything has.
+    /// Writes the changed records of a feature and its index entries. Returns whether anything has changed.
     fn add(&mut self, base: &State, touched: &TouchedFeature, writes: &mut WriteSet) -> bool {
         let entry = touched.id.and_then(|id| base.entry(id));
         let before = entry.map(|entry| &entry.data);
@@ -104,7 +103,7 @@ impl Indexes {
             });
         }
         if policy_changed {
-            // The default policy is stored as nothing.
+            // The default policy is not stored, so that a feature without settings costs no record.
             let stored = |policy: &Policy| *policy != Policy::default();
             if stored(policy) {
                 writes.put(&Key::Policy(name), |out| policy.encode(out));
@@ -132,8 +131,8 @@ impl Indexes {
     }
 }
 
-/// Writes what has changed of a plugin: record, versions, deployment, and when that is checked. Returns whether
-/// anything has.
+/// Writes the changed records of a plugin: itself, versions, deployment and the height of its next check. Returns
+/// whether anything has changed.
 fn write_plugin(base: &State, touched: &TouchedPlugin, writes: &mut WriteSet) -> bool {
     let data = &touched.data;
     let before = touched.id.and_then(|id| base.plugin_states().data(id));

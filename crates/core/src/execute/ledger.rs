@@ -50,7 +50,8 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Counts a rollback by the guard, or of a deployment by itself; enough of them within the window open the breaker.
+    /// Counts an automatic rollback of a feature or deployment. Enough of them within the window open the breaker, which
+    /// then drains from the next block on.
     pub(super) fn count_rollback(&mut self, reason: Reason) {
         let Params { breaker_rollbacks, breaker_window, .. } = self.overlay.global.params;
         let Some(breaker_rollbacks) = breaker_rollbacks else { return };

@@ -19,7 +19,7 @@ use crate::plugin::version::Version;
 use crate::reject::Reject;
 use crate::values::{Address, Height, Name};
 
-/// A name that a guard, an index or a plan has.
+/// Reported when a name that a guard, an index or a plan has found is missing.
 const NO_PLUGIN: &str = "a plugin that a guard, an index or a plan has found is not there";
 
 impl Executor<'_> {
@@ -43,7 +43,8 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Unloads what depends on the plugin too, dependents first. What is not Loaded yet fails.
+    /// Unloads the plugin and all Loaded plugins that depend on it, dependents first. Dependents that are still on
+    /// their way to Loaded fail.
     pub(super) fn unload_forced(&mut self, plugin: &Name) -> Result<(), Reject> {
         self.check_loaded(plugin)?;
         let mut loaded = BTreeSet::from([*plugin]);
@@ -66,8 +67,7 @@ impl Executor<'_> {
                 return Err(Reject::LimitExceeded);
             }
         }
-        // From here on the command succeeds. The graph is turned around, so that what requires comes before
-        // what is required.
+        // From here on the command succeeds. The graph is reversed, so that dependents come first.
         let mut graph = Graph::new();
         for name in &loaded {
             let dependents = pinning_dependents(&self.overlay, name).map(|(dependent, _)| dependent);
@@ -129,7 +129,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The version that an attestation names, if it is the one that is loaded or on its way.
+    /// The guards of attestations: the named version must be the one that is loaded or on its way.
     fn loaded_version(&self, plugin: &Name, version: &Version) -> Result<(Version, LoadState), Reject> {
         let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
         if data.versions.get(version).is_none() {
@@ -141,10 +141,10 @@ impl Executor<'_> {
         }
     }
 
-    // What follows.
+    // Consequences.
 
     fn start_load(&mut self, plan: Vec<PlannedLoad>) {
-        // What is planned waits no longer, so it gets no turn by what is planned before it.
+        // A planned plugin no longer waits, so the plugins planned before it must not queue it again.
         for PlannedLoad { plugin, .. } in &plan {
             match self.overlay.plugins.get_mut(plugin) {
                 Some(touched) => touched.data.is_waiting = false,
@@ -174,7 +174,7 @@ impl Executor<'_> {
         self.out.event(Event::LoadPlanned { plugin, version, state });
     }
 
-    /// A plugin is loaded; those that waited for nothing else start to load.
+    /// Marks a plugin as Loaded; dependents for which it was the last missing requirement start to load.
     fn finish_load(&mut self, actor: &Address, plugin: &Name, version: Version) {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_PLUGIN);
@@ -252,7 +252,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Another version is current: what is loaded follows it, and so do its rows. `from` was current.
+    /// Follows a change of the current version: the loaded version and the rows of the plugin change with it. `from` was
+    /// the current version.
     pub(super) fn switch_loaded(&mut self, plugin: &Name, from: &Version) {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_PLUGIN);
@@ -277,7 +278,7 @@ impl Executor<'_> {
 
     // Due work.
 
-    /// Takes the turn of a plugin in the load queue.
+    /// Handles a plugin that is due in the load queue.
     pub(super) fn take_load_turn(&mut self, plugin: &Name, at: Height) {
         self.overlay.set_queued(at, *plugin, Presence::Removed);
         let Some(data) = self.overlay.plugins.get(plugin) else {
@@ -290,7 +291,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Loads a plugin without a command, where that is switched on; it waits for a requirement that is missing.
+    /// Loads a plugin automatically if `auto_load` is on. With a missing requirement the plugin waits until that is
+    /// registered.
     fn load_automatically(&mut self, plugin: &Name) {
         self.stop_waiting(plugin);
         // A load earlier in this block may have queued it for the next block; this turn makes that one redundant.

@@ -1,8 +1,8 @@
-//! One block: due work, draining, transactions, and what they leave behind.
+//! Executes one block: due work, draining, transactions, and the resulting writes.
 //!
-//! Execution reads the committed state and changes nothing; [`State::apply`] makes its result the
-//! committed state. The order of the guards in each command is consensus: authority, limits,
-//! existence, breaker, status, prerequisites, data.
+//! Execution reads the committed state and changes nothing; [`State::apply`] makes its result the committed state. The
+//! order of the guards of each command is consensus, since it decides which reject a receipt carries. RULES.md lists
+//! it per command.
 
 mod deployments;
 mod executor;
@@ -31,10 +31,10 @@ use crate::state::State;
 use crate::tree::TreeError;
 use crate::values::{Address, Height, Name};
 
-/// Why a block could not be executed. Nothing has changed.
+/// Why a block could not be executed. The state is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
-    /// The height is not the one after the tip.
+    /// The block does not follow the tip.
     #[error("block {found} does not follow: the next height is {expected}")]
     Height {
         /// The height after the tip.
@@ -42,7 +42,7 @@ pub enum BlockError {
         /// The height of the block.
         found: Height,
     },
-    /// The tip is at the last height there is, or beyond the height asked for.
+    /// There is no height after the tip, or the target is not above it.
     #[error("height {to} is not above the tip {tip}")]
     NotAbove {
         /// The tip.
@@ -50,7 +50,7 @@ pub enum BlockError {
         /// The height asked for.
         to: Height,
     },
-    /// A fault of the tree: the node must stop.
+    /// The tree is full or damaged. The node must stop.
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// An invariant of the state does not hold, which only corrupt memory or a bug can cause. The node must stop.
@@ -87,14 +87,14 @@ impl State {
         let next = match self.tip() {
             Some(tip) if tip >= to => return Err(BlockError::NotAbove { tip, to }),
             Some(tip) => tip.saturating_add(1),
-            // The first block may have any height, so nothing lies between.
+            // The first block may have any height, so there are no empty blocks before it.
             None => to,
         };
         let height = self.busy_from(next).map_or(to, |busy| busy.min(to));
         self.run(&Block::empty(height))
     }
 
-    /// The first height from `next` on at which an empty block does something.
+    /// The first height from `next` on at which an empty block changes something.
     fn busy_from(&self, next: Height) -> Option<Height> {
         let schedule = self.first_scheduled();
         let due = match &self.global().breaker {
@@ -109,7 +109,7 @@ impl State {
         let mut executor = Executor { height: block.height(), overlay: Overlay::new(self), out: Output::default() };
         executor.expire_breaker();
         let mut budget = Budget(self.global().params.max_due_per_block);
-        // A breaker that opens in this block drains from the next one on.
+        // A breaker that opens in this block drains from the next one on: each block decides this at its start.
         let is_draining = executor.overlay.global.breaker.is_some_and(|breaker| breaker.draining);
         executor.run_due(&mut budget);
         if is_draining {
@@ -134,10 +134,11 @@ impl Executor<'_> {
         }
     }
 
-    /// Does what is due, kind by kind, as far as the budget goes. The order of the kinds is consensus.
+    /// Does due work within the budget. The order is consensus: scheduled commands, steps, checks of deployments, the load
+    /// queue; within a kind by height, then by id or name.
     ///
-    /// Scheduled commands, steps and turns in the load queue that this block adds are due after it, and
-    /// nothing that is due takes away another's entry or turn, so it is enough to look at those of the state.
+    /// Due work that this block adds is due after it at the earliest, and no due work removes another entry of its own
+    /// kind, so it is enough to iterate over the indexes of the state.
     fn run_due(&mut self, budget: &mut Budget) {
         let base = self.overlay.base;
         for (at, id, entry) in base.scheduled_until(self.height) {
@@ -148,7 +149,7 @@ impl Executor<'_> {
             budget.spend();
         }
         for (at, name) in base.steps_until(self.height) {
-            // Due work itself may open the breaker, which stops the rest of it.
+            // Earlier due work of this block may have opened the breaker, which stops the rest.
             if budget.is_spent() || self.overlay.global.breaker.is_some() {
                 return;
             }
@@ -156,7 +157,7 @@ impl Executor<'_> {
                 budget.spend();
             }
         }
-        // A command that was due may have moved a look to a height that has come already.
+        // A scheduled command may have moved a check to a height that has already been reached.
         let moved = self.overlay.plugins.touched().filter_map(|copy| Some((copy.data.check_due()?, copy.data.name)));
         let moved = moved.filter(|(at, _)| *at <= self.height);
         let looks: BTreeSet<(Height, Name)> = base.checks_until(self.height).chain(moved).collect();
@@ -183,7 +184,7 @@ impl Executor<'_> {
         self.out.event(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
     }
 
-    /// Rolls back what is under way while the breaker drains, with what the due work has left of the limit.
+    /// Rolls back everything that is under way, features before deployments, with the budget that due work has left.
     fn drain(&mut self, mut budget: Budget) {
         if self.drain_features(&mut budget) && self.drain_deployments(&mut budget) {
             let breaker = &mut self.overlay.global.breaker;
@@ -208,13 +209,13 @@ impl Executor<'_> {
         }
     }
 
-    /// Runs the commands of one atomic transaction: the receipt, and the plugin at which a refused load failed.
+    /// Runs the commands of one atomic transaction. Returns the receipt, and the plugin that made a load fail.
     fn run_commands<'c>(
         &mut self,
         signer: &Address,
         commands: impl ExactSizeIterator<Item = Result<&'c Command, (CommandKind, Reject)>>,
     ) -> (Receipt, Option<Name>) {
-        // A single command changes nothing before it is certain to succeed.
+        // A single command writes only after all its guards, so it needs no way to undo.
         let start = (commands.len() > 1).then(|| self.begin());
         for (index, command) in (0..=u8::MAX).zip(commands) {
             if let Err(Refusal { reject, plugin }) = self.run_command(signer, command) {

@@ -41,7 +41,7 @@ impl Executor<'_> {
         // From here on the command succeeds.
         let is_first = known.is_none();
         if is_first {
-            // Plugins may wait for this one already.
+            // Other plugins may already wait for this one.
             let dependents = u16::try_from(self.overlay.dependents_of(Some(plugin)).len());
             debug_assert!(dependents.is_ok(), "at most DEPENDENTS_MAX plugins wait for one that is not there");
             let record = Plugin {
@@ -197,7 +197,7 @@ fn make_room(data: &PluginData, max_versions: MaxVersions) -> Result<Vec<Version
     if spare.len() < excess {
         return Err(Reject::LimitExceeded);
     }
-    // They come by precedence, and the sort keeps that order.
+    // The versions come in order of precedence, and a stable sort keeps that order among equals.
     spare.sort_by_key(|record| (record.reported, record.registered));
     Ok(spare.into_iter().take(excess).map(|record| record.version.clone()).collect())
 }

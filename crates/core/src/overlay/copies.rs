@@ -14,11 +14,11 @@ use crate::values::Name;
 /// The copies of one kind, and how to undo what a transaction does to them.
 #[derive(Debug)]
 struct Copies<W> {
-    /// Every copy ever made; those that no slot leads to were undone.
+    /// Every copy ever made. A copy without a slot was undone.
     copies: Vec<W>,
     slots: BTreeMap<Name, usize>,
     journal: Vec<Undo<W>>,
-    /// The slots that the journal can restore already.
+    /// The slots of which the journal has the value from before the transaction.
     journaled: BTreeSet<usize>,
     journaling: Journaling,
 }
@@ -29,7 +29,7 @@ enum Undo<W> {
     Created(Name),
 }
 
-/// Whether changes are journaled: only a transaction of several commands can fail after a change.
+/// Whether changes are journaled. Only a transaction of several commands can fail after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Journaling {
     Off,
@@ -43,12 +43,12 @@ impl<W: Clone> Copies<W> {
         Self { copies: Vec::new(), slots: BTreeMap::new(), journal: Vec::new(), journaled, journaling }
     }
 
-    /// The copy, if one was made.
+    /// The copy, if there is one.
     fn get(&self, name: &Name) -> Option<&W> {
         self.copies.get(*self.slots.get(name)?)
     }
 
-    /// The copy, made by `copy` when it is first asked for.
+    /// The copy, made by `copy` on first use.
     fn get_mut(&mut self, name: &Name, copy: impl FnOnce() -> Option<W>) -> Option<&mut W> {
         let slot = match self.slots.get(name) {
             Some(slot) => *slot,
@@ -64,7 +64,7 @@ impl<W: Clone> Copies<W> {
         Some(copy)
     }
 
-    /// Adds what does not exist yet.
+    /// Adds a copy of something that the state does not have.
     fn create(&mut self, name: Name, copy: W) {
         self.add(name, copy);
         if self.journaling == Journaling::On {
@@ -106,13 +106,13 @@ impl<W: Clone> Copies<W> {
         }
     }
 
-    /// By name.
+    /// The copies, in name order.
     fn iter(&self) -> impl Iterator<Item = &W> {
         self.slots.values().filter_map(|slot| self.copies.get(*slot))
     }
 
-    /// Visits the copies by name and returns those for which `visit` says so, in the order in which they were
-    /// made. Nothing is moved unless something is left out.
+    /// Visits the copies in name order and returns those for which `visit` returns true, in the order in which they
+    /// were made. Nothing is moved unless a copy is left out.
     fn into_kept(mut self, mut visit: impl FnMut(&W) -> bool) -> Vec<W> {
         let mut keeps = vec![false; self.copies.len()];
         for slot in self.slots.into_values() {
@@ -138,7 +138,7 @@ impl<'a> Features<'a> {
         Self { base, copies: Copies::new() }
     }
 
-    /// A feature as it is, without making a copy of it.
+    /// Reads a feature without making a copy.
     pub(crate) fn get(&self, name: &Name) -> Option<&FeatureData> {
         match self.copies.get(name) {
             Some(copy) => Some(&copy.data),
@@ -146,7 +146,7 @@ impl<'a> Features<'a> {
         }
     }
 
-    /// The copy of a feature, made when it is first asked for.
+    /// The copy of a feature, made on first use.
     pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut TouchedFeature> {
         let base = self.base;
         self.copies.get_mut(name, || {
@@ -172,7 +172,7 @@ impl<'a> Features<'a> {
         self.copies.undo();
     }
 
-    /// Visits the copies by name and returns those for which `visit` says so.
+    /// Visits the copies in name order and returns those for which `visit` returns true.
     pub(crate) fn into_kept(self, visit: impl FnMut(&TouchedFeature) -> bool) -> Vec<TouchedFeature> {
         self.copies.into_kept(visit)
     }
@@ -190,7 +190,7 @@ impl<'a> Plugins<'a> {
         Self { base, copies: Copies::new() }
     }
 
-    /// A plugin as it is, without making a copy of it.
+    /// Reads a plugin without making a copy.
     pub(crate) fn get(&self, name: &Name) -> Option<&PluginData> {
         match self.copies.get(name) {
             Some(copy) => Some(&copy.data),
@@ -198,7 +198,7 @@ impl<'a> Plugins<'a> {
         }
     }
 
-    /// The copy of a plugin, made when it is first asked for.
+    /// The copy of a plugin, made on first use.
     pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut TouchedPlugin> {
         let base = self.base.plugin_states();
         self.copies.get_mut(name, || {
@@ -212,7 +212,7 @@ impl<'a> Plugins<'a> {
         self.copies.create(touched.data.name, touched);
     }
 
-    /// The touched plugins, by name.
+    /// The touched plugins, in name order.
     pub(crate) fn touched(&self) -> impl Iterator<Item = &TouchedPlugin> {
         self.copies.iter()
     }
@@ -229,7 +229,7 @@ impl<'a> Plugins<'a> {
         self.copies.undo();
     }
 
-    /// Visits the copies by name and returns those for which `visit` says so.
+    /// Visits the copies in name order and returns those for which `visit` returns true.
     pub(crate) fn into_kept(self, visit: impl FnMut(&TouchedPlugin) -> bool) -> Vec<TouchedPlugin> {
         self.copies.into_kept(visit)
     }

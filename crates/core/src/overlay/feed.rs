@@ -25,8 +25,8 @@ pub(crate) struct FeedOverlay<'a> {
     base: &'a Feed,
     pub(crate) state: FeedTotals,
     items: Changes<FeedKey, FeedItem>,
-    /// Made when a put first ends in the block, and kept up from then on: a block of many puts
-    /// pays for what each of them finds, and for the index of the state once.
+    /// Copied from the state when the first put of the block ends, and updated from then on, so that a block of many
+    /// puts copies the index once.
     index: Option<BTreeSet<FeedKey>>,
     listed: Listed,
     journal: Vec<Undo>,
@@ -48,7 +48,7 @@ impl<'a> FeedOverlay<'a> {
         self.journal.clear();
     }
 
-    /// Undoes what the transaction did; the totals go back to `state`.
+    /// Undoes the changes of the transaction and resets the totals to `state`.
     pub(crate) fn undo(&mut self, state: FeedTotals) {
         while let Some(undo) = self.journal.pop() {
             match undo {
@@ -72,7 +72,7 @@ impl<'a> FeedOverlay<'a> {
         }
     }
 
-    /// Sets or erases a record and counts it.
+    /// Sets or erases a record, and updates the totals.
     pub(crate) fn set_item(&mut self, key: FeedKey, item: Option<FeedItem>) {
         let mut state = self.state;
         state.count(key.kind, self.item(&key), item.as_ref());
@@ -82,7 +82,7 @@ impl<'a> FeedOverlay<'a> {
         self.follow(key);
     }
 
-    /// Stores the record that a message has made, if it has made one, and gives its version.
+    /// Stores the record that a message has produced, if any, and returns its version.
     pub(crate) fn store(&mut self, key: FeedKey, item: Option<FeedItem>) -> u64 {
         let Some(item) = item else { return 0 };
         let version = item.version;
@@ -90,7 +90,7 @@ impl<'a> FeedOverlay<'a> {
         version
     }
 
-    /// Puts the item into the index, if there is one yet, or takes it out.
+    /// Updates the copy of the index, if it has been made.
     fn follow(&mut self, key: FeedKey) {
         let presence = presence(is_indexed(self.item(&key)));
         if let Some(entries) = &mut self.index {
@@ -98,7 +98,7 @@ impl<'a> FeedOverlay<'a> {
         }
     }
 
-    /// The items that a put which ends now does not retain.
+    /// The items that the ending put has not listed.
     pub(crate) fn unlisted(&mut self) -> Vec<(FeedKey, Transition)> {
         if self.index.is_none() {
             let mut entries = self.base.index.clone();
@@ -115,7 +115,7 @@ impl<'a> FeedOverlay<'a> {
         self.listed.added.contains(key) || (!self.listed.is_cleared && self.base.listed.contains(key))
     }
 
-    /// Lets the open put retain an id.
+    /// Marks an id as retained by the open put.
     pub(crate) fn list(&mut self, key: FeedKey) {
         if !self.is_listed(&key) {
             self.state.listed = self.state.listed.saturating_add(1);
@@ -130,7 +130,7 @@ impl<'a> FeedOverlay<'a> {
         self.journal.push(Undo::Cleared(before));
     }
 
-    /// Writes what has changed, each record and index entry once.
+    /// Writes each changed record and index entry once.
     pub(crate) fn write(&self, writes: &mut WriteSet) {
         let base = self.base;
         for (key, change) in &self.items {

@@ -1,8 +1,7 @@
 //! What a block has changed so far, on top of the committed state, and how to undo it.
 //!
-//! A record is copied from the state when it is first touched and encoded once, when the block
-//! ends. The index of active features and the due steps are functions of the features, so they
-//! are derived then and never kept here.
+//! A record is copied from the state on first use and encoded once, when the block ends. The index of active features
+//! and the due steps are functions of the features, so they are derived then and not kept here.
 
 pub(crate) mod copies;
 pub(crate) mod feed;
@@ -34,7 +33,7 @@ enum Undo {
     Queue((Height, Name), Option<Presence>),
 }
 
-/// Where a transaction began.
+/// The values to restore when a transaction is undone.
 #[derive(Debug)]
 pub(crate) struct Mark {
     global: Global,
@@ -51,10 +50,10 @@ pub(crate) struct Overlay<'a> {
     pub(crate) plugins: Plugins<'a>,
     pub(crate) global: Global,
     pub(crate) registry: Registry,
-    /// How many rows the host has in the index of dependents.
+    /// The number of rows that the host has in the dependents index.
     pub(crate) host_rows: usize,
     pub(crate) feed: FeedOverlay<'a>,
-    /// Written by the methods below alone, which journal what was there before.
+    /// Written only by the methods below, which journal the previous value.
     pub(crate) maps: MapChanges,
     journal: Vec<Undo>,
 }
@@ -74,7 +73,7 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Begins a transaction that may fail after a change. Whatever was done before is kept.
+    /// Begins a transaction that may fail after a change. Earlier changes can no longer be undone.
     pub(crate) fn begin(&mut self) -> Mark {
         self.keep();
         self.features.begin();
@@ -82,7 +81,7 @@ impl<'a> Overlay<'a> {
         Mark { global: self.global, registry: self.registry.clone(), host_rows: self.host_rows, feed: self.feed.state }
     }
 
-    /// Keeps what the transaction did.
+    /// Ends a transaction and keeps its changes.
     pub(crate) fn keep(&mut self) {
         self.features.keep();
         self.plugins.keep();
@@ -90,7 +89,7 @@ impl<'a> Overlay<'a> {
         self.journal.clear();
     }
 
-    /// Undoes what the transaction did.
+    /// Undoes all changes of the transaction.
     pub(crate) fn undo(&mut self, mark: Mark) {
         self.features.undo();
         self.plugins.undo();
@@ -110,7 +109,7 @@ impl<'a> Overlay<'a> {
         self.keep();
     }
 
-    /// A user's own switch.
+    /// The override of a user, as of now in the block.
     pub(crate) fn override_of(&self, name: &Name, user: &Address) -> Option<Override> {
         match self.maps.overrides.get(&(*name, *user)) {
             Some(change) => *change,
@@ -123,7 +122,7 @@ impl<'a> Overlay<'a> {
         self.journal.push(Undo::Override((name, user), before));
     }
 
-    /// What an address may do.
+    /// The roles of an address, as of now in the block.
     pub(crate) fn roles_of(&self, address: &Address) -> Roles {
         match self.maps.roles.get(address) {
             Some(change) => change.unwrap_or_default(),
@@ -136,7 +135,7 @@ impl<'a> Overlay<'a> {
         self.journal.push(Undo::Roles(address, before));
     }
 
-    /// Whether there is a scheduled entry.
+    /// Whether the scheduled entry exists, as of now in the block.
     pub(crate) fn is_scheduled(&self, at: Height, id: u64) -> bool {
         match self.maps.schedule.get(&(at, id)) {
             Some(change) => change.is_some(),
@@ -156,7 +155,7 @@ impl<'a> Overlay<'a> {
         self.journal.push(Undo::Row(row, before));
     }
 
-    /// Whether a plugin stands in the load queue at a height.
+    /// Whether a plugin is in the load queue at a height.
     pub(crate) fn is_queued(&self, at: Height, plugin: &Name) -> bool {
         match self.maps.queue.get(&(at, *plugin)) {
             Some(presence) => *presence == Presence::Added,

@@ -12,7 +12,7 @@ use crate::key::Key;
 use crate::tree::Path;
 use crate::values::{Address, ChainId};
 
-/// A feature, its overrides, and what follows from them.
+/// A feature with its overrides, and values derived from them.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureEntry {
     pub(crate) data: FeatureData,
@@ -35,7 +35,7 @@ impl FeatureEntry {
         }
     }
 
-    /// Takes over what a block has left of the feature.
+    /// Replaces the feature by the version that a block has left.
     pub(crate) fn set(&mut self, chain: &ChainId, data: FeatureData) {
         if data.policy.salt != self.data.policy.salt {
             self.bucket = BucketPrefix::of_feature(chain, &data.feature.name, data.policy.salt);

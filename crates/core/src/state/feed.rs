@@ -1,4 +1,4 @@
-//! The feed as the last block left it.
+//! The feed in the committed state.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::feed::record::{FeedItem, FeedKey, FeedTotals};
 use crate::index::{Presence, index, set};
 use crate::key::Key;
 
-/// The feed as the last block left it.
+/// The feed as of the last block.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Feed {
     pub(crate) state: FeedTotals,
@@ -33,14 +33,14 @@ impl Feed {
         }
     }
 
-    /// The first record that contradicts the items: the index must be theirs, and the totals too, and within the limits
-    /// that every command keeps. Beyond them each further command would be refused.
+    /// Returns the first record that contradicts the items. The index and the totals must follow from the items, and
+    /// the totals must be within the limits that every command keeps, or each further command would be rejected.
     pub(crate) fn contradiction(&self) -> Option<Key> {
         let indexed = self.items.iter().filter(|(_, item)| item.is_indexed()).map(|(key, _)| *key).collect();
         if let Some(key) = self.index.symmetric_difference(&indexed).next() {
             return Some(Key::FeedIndex(*key));
         }
-        // Too many to count are too many: the totals contradict them.
+        // More ids than a u32 counts exceed every limit, so the comparison below fails.
         let listed = u32::try_from(self.listed.len()).unwrap_or(u32::MAX);
         let mut state = FeedTotals { open: self.state.open, listed, ..FeedTotals::default() };
         self.items.iter().for_each(|(key, item)| state.count(key.kind, None, Some(item)));

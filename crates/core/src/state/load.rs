@@ -1,4 +1,4 @@
-//! The state rebuilt from its records, which must agree with each other.
+//! Rebuilds the state from its records, and refuses records that contradict each other.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -23,7 +23,7 @@ use crate::tree::{Builder, Tree};
 use crate::values::{Address, Height, Name, Role, Roles};
 
 impl State {
-    /// Rebuilds the state from all its records, in any order, each key once.
+    /// Rebuilds the state from all its records, given in any order and each key once.
     ///
     /// # Errors
     /// [`Fault::Corrupt`] names the record that does not decode or contradicts another one.
@@ -44,7 +44,7 @@ impl State {
     }
 }
 
-/// Collects records until they can be checked against each other.
+/// Collects decoded records until all are there and can be checked against each other.
 #[derive(Default)]
 struct Loader {
     tree: Builder,
@@ -200,7 +200,7 @@ impl Loader {
             entry.overrides = self.overrides.remove(&name).unwrap_or_default();
             state.add_feature(entry);
         }
-        // What is left belongs to no feature, and the indexes must be what the features say.
+        // Whatever is left belongs to no feature. The indexes must equal those that follow from the features.
         let orphan = [
             self.metrics.first_key_value().map(|(name, _)| Key::Metrics(*name)),
             self.policies.first_key_value().map(|(name, _)| Key::Policy(*name)),
@@ -223,8 +223,8 @@ impl Loader {
         Ok(state)
     }
 
-    /// The depth of every feature: each in the round in which those of all its prerequisites are known.
-    /// What is left over rests on itself, on nothing that exists, or on too long a path.
+    /// Computes the depth of every feature, each in the round in which the depths of all its prerequisites are known.
+    /// Features left over after the last round are in a cycle, miss a prerequisite, or exceed the maximum depth.
     fn depths(&self) -> Result<BTreeMap<Name, u32>, Fault> {
         let mut depths = BTreeMap::new();
         for name in self.features.keys().filter(|name| !self.policies.contains_key(name)) {

@@ -1,8 +1,8 @@
 //! The committed state, decoded: what execution reads and `apply` replaces.
 //!
-//! Everything but the history is held in memory next to the Merkle tree, so that a transaction
-//! decodes nothing. It is a function of the stored records: [`State::load`] rebuilds it from a scan
-//! and refuses records that do not decode or contradict each other.
+//! Everything but the history is kept in memory next to the Merkle tree, so that no transaction has to decode a
+//! record. The state is a function of the stored records: [`State::load`] rebuilds it from a scan and refuses records
+//! that do not decode or contradict each other.
 
 pub(crate) mod features;
 pub(crate) mod feed;
@@ -35,14 +35,14 @@ use crate::tree::{Tree, TreeError};
 use crate::values::{Address, ChainId, Hash, Height, Name, Role, Roles};
 use crate::writes::WriteSet;
 
-/// A feature that has been looked up: it skips the name lookup in hot loops.
+/// A handle for a feature, to skip the lookup by name in hot loops.
 ///
-/// It is good for the state that gave it, and for every later one that grows from it by
-/// [`State::apply`]; a state that was loaded anew gives new handles.
+/// It is valid for the state that returned it and for all later states that [`State::apply`] makes of it. After a
+/// restart, resolve the name again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handle(FeatureId);
 
-/// An execution that does not belong to this state: another block has been applied since.
+/// The execution was made from another state: a block has been applied since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this block was executed on another state; execute it again on this one")]
 pub struct StaleExecution;
@@ -63,14 +63,12 @@ pub struct State {
     tree: Tree,
 }
 
-/// A plugin that has been looked up: it skips the name lookup in hot loops.
-///
-/// It is good as long as a [`Handle`] is.
+/// A handle for a plugin, to skip the lookup by name in hot loops. Valid for as long as a [`Handle`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PluginHandle(PluginId);
 
 impl State {
-    /// The state before the first block, and the records that make it.
+    /// Returns the state before the first block, and the records to store for it.
     ///
     /// # Errors
     /// [`TreeError`] when the node must stop.
@@ -109,7 +107,7 @@ impl State {
         Ok((state, writes))
     }
 
-    /// Makes an execution the committed state.
+    /// Makes the result of an execution the committed state.
     ///
     /// # Errors
     /// [`StaleExecution`] when it was executed on another state; nothing has changed then.
@@ -143,7 +141,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether this execution belongs to the state as it is, so that [`State::apply`] would take it.
+    /// Whether the execution was made from this very state, so that [`State::apply`] would accept it.
     #[must_use]
     pub fn accepts(&self, execution: &Execution) -> bool {
         self.tree.accepts(&execution.patch)
@@ -156,7 +154,7 @@ impl State {
         self.features.push(entry);
     }
 
-    /// The height of the last block; none before the first.
+    /// Height of the last block; `None` before the first.
     #[must_use]
     pub const fn tip(&self) -> Option<Height> {
         self.tip
@@ -168,19 +166,19 @@ impl State {
         Hash(self.tree.root())
     }
 
-    /// The Merkle tree.
+    /// The Merkle tree, for proofs.
     #[must_use]
     pub const fn tree(&self) -> &Tree {
         &self.tree
     }
 
-    /// The global record.
+    /// The global record (key `D4`): parameters, breaker, counters.
     #[must_use]
     pub const fn global(&self) -> &Global {
         &self.global
     }
 
-    /// What an address may do.
+    /// The roles of an address; the empty set for an address without a record.
     #[must_use]
     pub fn roles_of(&self, address: &Address) -> Roles {
         self.roles.get(address).copied().unwrap_or_default()
@@ -192,7 +190,7 @@ impl State {
         self.features.len()
     }
 
-    /// A feature.
+    /// Looks a feature up by name.
     #[must_use]
     pub fn feature(&self, name: &Name) -> Option<&Feature> {
         self.entry_of(name).map(|entry| &entry.data.feature)
@@ -210,41 +208,41 @@ impl State {
         self.entry_of(name).map(|entry| &entry.data.policy)
     }
 
-    /// The features in name order.
+    /// All features, in name order.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
         self.names.values().filter_map(|id| self.entry(*id)).map(|entry| &entry.data.feature)
     }
 
-    /// The totals of the feed.
+    /// The totals of the config feed.
     #[must_use]
     pub const fn feed(&self) -> &FeedTotals {
         &self.feed.state
     }
 
-    /// What is known of an item of the feed.
+    /// The record of an item of the feed, which may be deleted or forgotten.
     #[must_use]
     pub fn feed_item(&self, kind: FeedKind, id: &FeedId) -> Option<&FeedItem> {
         self.feed.items.get(&FeedKey { kind, id: *id })
     }
 
-    /// The items of the feed, environments first, by id.
+    /// All items of the feed: environments first, each kind by id.
     pub fn feed_items(&self) -> impl Iterator<Item = (&FeedKey, &FeedItem)> {
         self.feed.items.iter()
     }
 
-    /// Looks a feature up for [`State::is_enabled_by`].
+    /// Returns a handle for [`State::is_enabled_by`].
     #[must_use]
     pub fn resolve(&self, name: &Name) -> Option<Handle> {
         self.feature_id(name).map(Handle)
     }
 
-    /// Whether a feature is on for a user; an unknown feature is off.
+    /// Whether a feature is on for a user. An unknown feature is off.
     #[must_use]
     pub fn is_enabled(&self, name: &Name, user: &Address) -> bool {
         self.resolve(name).is_some_and(|handle| self.is_enabled_by(handle, user))
     }
 
-    /// Whether a feature that has been looked up is on for a user.
+    /// Whether a feature is on for a user, by handle.
     #[must_use]
     pub fn is_enabled_by(&self, Handle(id): Handle, user: &Address) -> bool {
         let Some(entry) = self.entry(id) else { return false };
@@ -263,7 +261,7 @@ impl State {
         }
     }
 
-    /// What holds for all plugins.
+    /// The settings shared by all plugins (key `D9`).
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.plugins.registry
@@ -275,61 +273,61 @@ impl State {
         self.plugins.len()
     }
 
-    /// A plugin.
+    /// Looks a plugin up by name.
     #[must_use]
     pub fn plugin(&self, name: &Name) -> Option<&Plugin> {
         self.plugins.get(name).map(|data| &data.plugin)
     }
 
-    /// The plugins in name order.
+    /// All plugins, in name order.
     pub fn plugins(&self) -> impl Iterator<Item = (&Name, &Plugin)> {
         self.plugins.iter().map(|data| (&data.name, &data.plugin))
     }
 
-    /// The versions of a plugin, by precedence.
+    /// The versions of a plugin, in order of precedence.
     pub fn plugin_versions(&self, name: &Name) -> impl Iterator<Item = &PluginVersion> {
         self.plugins.get(name).into_iter().flat_map(|data| data.versions.iter())
     }
 
-    /// A version of a plugin; build metadata does not matter.
+    /// Looks a version of a plugin up; build metadata is ignored.
     #[must_use]
     pub fn plugin_version(&self, name: &Name, version: &Version) -> Option<&PluginVersion> {
         self.plugins.get(name)?.versions.get(version)
     }
 
-    /// The deployment of a plugin.
+    /// The deployment of a plugin, if one is under way.
     #[must_use]
     pub fn deployment(&self, name: &Name) -> Option<&Deployment> {
         self.plugins.get(name)?.deployment.as_ref()
     }
 
-    /// Looks a plugin up for [`State::route_by`].
+    /// Returns a handle for [`State::route_by`].
     #[must_use]
     pub fn resolve_plugin(&self, name: &Name) -> Option<PluginHandle> {
         self.plugins.id(name).map(PluginHandle)
     }
 
-    /// The version of a plugin that serves a unit: an account, a request id, any bytes. None without such a plugin.
+    /// The version of a plugin that serves a unit (an account, a request id, any bytes); `None` for an unknown plugin.
     #[must_use]
     pub fn route(&self, name: &Name, unit: &[u8]) -> Option<&Version> {
         self.route_by(self.resolve_plugin(name)?, unit)
     }
 
-    /// The version of a plugin that has been looked up that serves a unit.
+    /// The version of a plugin that serves a unit, by handle.
     #[must_use]
     pub fn route_by(&self, PluginHandle(id): PluginHandle, unit: &[u8]) -> Option<&Version> {
         self.plugins.route(id, unit)
     }
 
-    /// What a load of a plugin would do in the next block, in order.
+    /// Plans a load of a plugin as the command `load` in the next block would, in order.
     ///
     /// # Errors
-    /// What the command would meet, and at which plugin.
+    /// The reject that the command would get, and the plugin that causes it.
     pub fn plan_load(&self, name: &Name) -> Result<Vec<PlannedLoad>, LoadRefusal> {
         plan_load(&self.plugins, name)
     }
 
-    // What execution reads.
+    // For execution.
 
     pub(crate) const fn plugin_states(&self) -> &Plugins {
         &self.plugins
@@ -425,7 +423,7 @@ mod tests {
     use crate::feature::record::Reason;
     use crate::ledger::OpenBreaker;
 
-    /// An index that leads nowhere: no stored state loads with one.
+    /// No stored state loads with an index whose name does not exist; memory may still be damaged.
     #[test]
     fn a_damaged_index_stops_the_node() {
         type Damage = fn(&mut State, Name);

@@ -16,11 +16,11 @@ use crate::plugin::requirements::View;
 use crate::plugin::version::Version;
 use crate::values::{ChainId, Height, Name};
 
-/// A plugin and what follows from it.
+/// A plugin, and values derived from it.
 #[derive(Debug, Clone)]
 pub(crate) struct PluginEntry {
     pub(crate) data: PluginData,
-    /// What the buckets of its deployment begin with.
+    /// The hashed prefix of the buckets of its deployment.
     route: Option<BucketPrefix>,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Plugins {
     entries: Vec<PluginEntry>,
     /// The plugins with a deployment.
     pub(crate) deployments: BTreeSet<Name>,
-    /// When deployments are looked at.
+    /// The heights at which deployments are checked.
     pub(crate) checks: BTreeSet<(Height, Name)>,
     /// The load queue.
     pub(crate) queue: BTreeSet<(Height, Name)>,
-    /// Who requires what; none = the host.
+    /// The dependents of each plugin; the key `None` is the host.
     pub(crate) dependents: BTreeMap<Option<Name>, BTreeSet<Name>>,
 }
 
@@ -81,7 +81,7 @@ impl Plugins {
         self.entries.len()
     }
 
-    /// Puts a plugin, in place of the one of that name if there is one; the indexes of deployments follow.
+    /// Inserts or replaces a plugin, and updates the indexes of deployments.
     pub(crate) fn put(&mut self, chain: &ChainId, data: PluginData) {
         let name = data.name;
         if let Some(at) = self.get(&name).and_then(PluginData::check_due) {
@@ -110,7 +110,7 @@ impl Plugins {
         }
     }
 
-    /// Adds or removes a row of the index of dependents.
+    /// Adds or removes a row of the dependents index.
     pub(crate) fn set_row(&mut self, (dependency, dependent): (Option<Name>, Name), presence: Presence) {
         let dependents = self.dependents.entry(dependency).or_default();
         index(dependents, dependent, presence);
@@ -123,7 +123,7 @@ impl Plugins {
         self.dependents.get(dependency).is_some_and(|dependents| dependents.contains(dependent))
     }
 
-    /// How many rows a plugin, or the host, has in the index of dependents.
+    /// The number of rows that a plugin, or the host, has in the dependents index.
     pub(crate) fn row_count(&self, dependency: &Option<Name>) -> usize {
         self.dependents.get(dependency).map_or(0, BTreeSet::len)
     }
@@ -155,7 +155,7 @@ impl View for Plugins {
     }
 }
 
-/// Collects the records of plugins until they can be checked against each other.
+/// Collects the decoded records of plugins until all are there and can be checked against each other.
 #[derive(Default)]
 pub(crate) struct PluginLoader {
     pub(crate) registry: Option<Registry>,
@@ -170,7 +170,7 @@ pub(crate) struct PluginLoader {
 }
 
 impl PluginLoader {
-    /// The plugins, or the key of a record that contradicts others.
+    /// Returns the plugins, or the key of a record that contradicts another.
     pub(crate) fn finish(mut self, chain: &ChainId) -> Result<Plugins, Box<Key>> {
         let mut plugins = Plugins { registry: self.registry.unwrap_or_default(), ..Plugins::default() };
         for (name, plugin) in self.plugins {
@@ -182,7 +182,7 @@ impl PluginLoader {
                 is_waiting: false,
             };
             check_plugin(&data)?;
-            // What is Unloaded and has rows waits. It does not wait for nothing.
+            // An Unloaded plugin with rows waits for a requirement, so it must have one.
             let is_unloaded = data.plugin.load_state == LoadState::Unloaded;
             let current = data.manifest(&data.plugin.current);
             let first = current.and_then(|manifest| manifest.requirements.first());
@@ -207,7 +207,7 @@ impl PluginLoader {
             .iter()
             .flat_map(|(dependency, dependents)| dependents.iter().map(|dependent| (*dependency, *dependent)));
         let rows: BTreeSet<(Option<Name>, Name)> = rows.collect();
-        // What is left belongs to no plugin, and the indexes must be what the plugins say.
+        // Whatever is left belongs to no plugin. The indexes must equal those that follow from the plugins.
         let first_version = |(name, versions): (&Name, &Versions)| {
             let version = versions.iter().next()?.version.clone();
             Some(Key::PluginVersion { plugin: *name, version })
@@ -240,7 +240,7 @@ impl PluginLoader {
     }
 }
 
-/// Whether what is held is there, and leads in no circle.
+/// Checks that pinned requirements exist and form no cycle.
 fn check_rows(plugins: &Plugins) -> Result<(), Box<Key>> {
     let mut graph = Graph::new();
     for data in plugins.iter().filter(|data| data.pins_requirements()) {
@@ -267,7 +267,7 @@ fn check_rows(plugins: &Plugins) -> Result<(), Box<Key>> {
     Ok(())
 }
 
-/// Whether the records of one plugin agree with each other.
+/// Checks that the records of one plugin agree with each other.
 fn check_plugin(data: &PluginData) -> Result<(), Box<Key>> {
     let PluginData { name, plugin, versions, deployment, is_waiting: _ } = data;
     let is_spelled = |version: &Version| versions.get(version).is_some_and(|record| record.version == *version);
