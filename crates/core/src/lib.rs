@@ -117,8 +117,8 @@ pub use feature::decide::{Facts, Lookup, Verdict, Why, decide};
 pub use feature::guard::RollbackRule;
 pub use feature::lifecycle::{Progress, blocks_to_step};
 pub use feature::record::{
-    Advance, Bucketing, Cause, Change, Feature, FeatureChanges, Lifetime, Metrics, Override, PREREQUISITE_DEPTH_MAX,
-    PREREQUISITES_MAX, Policy, Reason, Report, Status,
+    Advance, Bucketing, Cause, Change, Feature, FeatureChanges, Lifetime, Metrics, MetricsRecord, Override,
+    PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Policy, Reason, Report, Status,
 };
 pub use feed::FeedAction;
 pub use feed::record::{

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use coalmine_core::{
     Address, Advance, Block, BreakerClosedBy, Bucketing, Cause, ChainId, Change, CommandKind, Constraint, Counts,
     Decode, Deployment, Description, Encode, Event, EventCode, Evidence, Feature, FeedBody, FeedId, FeedItem, FeedKind,
-    FeedPart, FeedTotals, Gate, Genesis, Global, Guardrails, Hash, Hold, Key, Lifetime, LoadState, Metrics, Name,
+    FeedPart, FeedTotals, Gate, Genesis, Global, Guardrails, Hash, Hold, Key, Lifetime, LoadState, MetricsRecord, Name,
     OnComplete, Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion,
     Policy, Reader, Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Shortfall, Stage, Status, Strategy,
-    StrategyKind, Transaction, TxCommand, ValueError, Version, VersionStatus, Writer,
+    StrategyKind, Transaction, TxCommand, ValueError, Version, VersionStatus,
 };
 use coalmine_store::Tip;
 
@@ -34,6 +34,7 @@ const fn of<T: Decode + Encode + Debug + PartialEq>() -> Decoder {
 pub const DECODERS: [Decoder; 52] = [
     of::<Key>(),
     of::<Feature>(),
+    of::<MetricsRecord>(),
     of::<Change>(),
     of::<Override>(),
     of::<Global>(),
@@ -79,7 +80,6 @@ pub const DECODERS: [Decoder; 52] = [
     of::<PluginAction>(),
     of::<PluginReason>(),
     of::<BreakerClosedBy>(),
-    Decoder { name: || "Metrics", decode: |bytes| _ = Metrics::decode(&mut Reader::new(bytes)), check: metrics },
     Decoder { name: || "TxCommand", decode: |bytes| drop(TxCommand::from_bytes(bytes)), check: command },
     Decoder { name: || "Strategy", decode: |bytes| drop(Strategy::decode(&mut Reader::new(bytes))), check: strategy },
     Decoder { name: || "Payload", decode: |bytes| drop(Payload::from_bytes(bytes)), check: payload },
@@ -103,15 +103,6 @@ pub fn round_trip<T: Decode + Encode + Debug + PartialEq>(bytes: &[u8]) {
     assert_eq!(value.to_bytes(), read, "{value:?} is encoded otherwise");
     assert_eq!(T::from_bytes(read), Ok(value), "{read:02x?} alone is read otherwise");
     assert_eq!(T::from_bytes(bytes).is_ok(), input.remaining() == 0, "bytes are left over");
-}
-
-fn metrics(bytes: &[u8]) {
-    let mut input = Reader::new(bytes);
-    if let Ok((name, metrics)) = Metrics::decode(&mut input) {
-        let mut out = Writer::default();
-        metrics.encode(&name, &mut out);
-        assert_eq!(out.as_bytes(), &bytes[..bytes.len() - input.remaining()]);
-    }
 }
 
 fn command(bytes: &[u8]) {

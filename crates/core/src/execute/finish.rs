@@ -8,7 +8,7 @@ use crate::delta::{Delta, Execution, TouchedFeature, TouchedPlugin};
 use crate::execute::BlockError;
 use crate::execute::executor::{Executor, Output};
 use crate::feature::data::FeatureData;
-use crate::feature::record::Policy;
+use crate::feature::record::{MetricsRecord, Policy};
 use crate::index::Presence;
 use crate::key::Key;
 use crate::overlay::Overlay;
@@ -99,7 +99,7 @@ impl Indexes {
         }
         if metrics_changed {
             writes.put_with_path(entry.map(|entry| entry.metrics_path), &Key::Metrics(name), |out| {
-                metrics.encode(&name, out)
+                MetricsRecord { name, metrics: *metrics }.encode(out)
             });
         }
         if policy_changed {

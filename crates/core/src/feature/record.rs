@@ -234,7 +234,7 @@ fn percent(input: &mut Reader<'_>) -> Result<Percent, DecodeError> {
     Percent::new(percent).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
 }
 
-/// What the reporters told about a feature: D1. Counters saturate.
+/// What was reported of a feature. Counters saturate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Metrics {
     /// Operations of the lifetime.
@@ -297,44 +297,53 @@ impl Metrics {
             ..self
         }
     }
+}
 
-    /// Appends the record of the feature `name`.
-    pub fn encode(&self, name: &Name, out: &mut Writer) {
+/// The record of the metrics of a feature, which repeats its name and holds the average of the sums: D1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricsRecord {
+    /// The feature.
+    pub name: Name,
+    /// Its metrics.
+    pub metrics: Metrics,
+}
+
+impl Encode for MetricsRecord {
+    fn encode(&self, out: &mut Writer) {
+        let Self { name, metrics } = self;
         out.lp32(name.as_bytes());
         for value in [
-            self.total_operations,
-            self.successful_ops,
-            self.failed_ops,
-            self.average_latency(),
-            self.peak_latency,
-            self.invariant_checks,
-            self.invariant_failures,
-            self.latency_sum,
-            self.trial_invariant_failures,
-            self.trial_latency_sum,
-            self.trial_operations,
-            self.step_operations,
+            metrics.total_operations,
+            metrics.successful_ops,
+            metrics.failed_ops,
+            metrics.average_latency(),
+            metrics.peak_latency,
+            metrics.invariant_checks,
+            metrics.invariant_failures,
+            metrics.latency_sum,
+            metrics.trial_invariant_failures,
+            metrics.trial_latency_sum,
+            metrics.trial_operations,
+            metrics.step_operations,
         ] {
             out.u64(value);
         }
-        out.u32(self.window_start);
-        out.u64(self.current_successes);
-        out.u64(self.current_errors);
-        out.u64(self.previous_successes);
-        out.u64(self.previous_errors);
+        out.u32(metrics.window_start);
+        out.u64(metrics.current_successes);
+        out.u64(metrics.current_errors);
+        out.u64(metrics.previous_successes);
+        out.u64(metrics.previous_errors);
     }
+}
 
-    /// Reads a record: the name in it, and the metrics.
-    ///
-    /// # Errors
-    /// What is wrong with the bytes; an average that is not the one of the sums is not canonical.
-    pub fn decode(input: &mut Reader<'_>) -> Result<(Name, Self), DecodeError> {
+impl Decode for MetricsRecord {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let name = long_name(input)?;
         let total_operations = input.u64()?;
         let successful_ops = input.u64()?;
         let failed_ops = input.u64()?;
         let average_latency = input.u64()?;
-        let metrics = Self {
+        let metrics = Metrics {
             total_operations,
             successful_ops,
             failed_ops,
@@ -355,7 +364,7 @@ impl Metrics {
         if metrics.average_latency() != average_latency {
             return Err(input.error(DecodeErrorKind::NotCanonical));
         }
-        Ok((name, metrics))
+        Ok(Self { name, metrics })
     }
 }
 

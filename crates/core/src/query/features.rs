@@ -3,11 +3,11 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode};
 use crate::fault::Fault;
 use crate::feature::decide::{Facts, Lookup, Verdict, decide};
 use crate::feature::lifecycle::{Progress, automatic_step_due};
-use crate::feature::record::{Change, Feature, Metrics, Override, Policy, Status};
+use crate::feature::record::{Change, Feature, Metrics, MetricsRecord, Override, Policy, Status};
 use crate::key::{DueKind, Key, KeyPrefix, KeyRange};
 use crate::ledger::Global;
 use crate::query::source::{Read, corrupt, list, record};
@@ -31,13 +31,9 @@ pub struct HistoryEntry {
 /// A fault, as all functions of this module.
 pub fn feature(source: &impl Read, name: &Name) -> Result<Option<Feature>, Fault> {
     let key = Key::Feature(*name);
-    let feature = record::<Feature>(source, &key)?;
-    match &feature {
-        Some(feature) if feature.name != *name => {
-            Err(corrupt(&key.to_bytes(), DecodeError::whole(DecodeErrorKind::Mismatch)))
-        }
-        _ => Ok(feature),
-    }
+    let Some(feature) = record::<Feature>(source, &key)? else { return Ok(None) };
+    same_name(&key, &feature.name, name)?;
+    Ok(Some(feature))
 }
 
 /// The metrics of a feature.
@@ -45,12 +41,15 @@ pub fn feature(source: &impl Read, name: &Name) -> Result<Option<Feature>, Fault
 /// # Errors
 /// A fault.
 pub fn metrics(source: &impl Read, name: &Name) -> Result<Option<Metrics>, Fault> {
-    let key = Key::Metrics(*name).to_bytes();
-    let Some(value) = source.get(&key)? else { return Ok(None) };
-    let mut input = Reader::new(&value);
-    let decoded = Metrics::decode(&mut input).and_then(|decoded| input.finish().map(|()| decoded));
-    let (inner, metrics) = decoded.map_err(|cause| corrupt(&key, cause))?;
-    if inner == *name { Ok(Some(metrics)) } else { Err(corrupt(&key, DecodeError::whole(DecodeErrorKind::Mismatch))) }
+    let key = Key::Metrics(*name);
+    let Some(record) = record::<MetricsRecord>(source, &key)? else { return Ok(None) };
+    same_name(&key, &record.name, name)?;
+    Ok(Some(record.metrics))
+}
+
+/// A record that repeats its name must have that of its key.
+fn same_name(key: &Key, inner: &Name, name: &Name) -> Result<(), Fault> {
+    if inner == name { Ok(()) } else { Err(corrupt(&key.to_bytes(), DecodeError::whole(DecodeErrorKind::Mismatch))) }
 }
 
 /// The policy of a feature, the default one if none is stored.

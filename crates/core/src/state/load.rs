@@ -7,7 +7,7 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
 use crate::fault::Fault;
 use crate::feature::data::FeatureData;
 use crate::feature::lifecycle::steps_down;
-use crate::feature::record::{Change, Feature, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy};
+use crate::feature::record::{Change, Feature, Metrics, MetricsRecord, Override, PREREQUISITE_DEPTH_MAX, Policy};
 use crate::feed::record::{FeedItem, FeedTotals};
 use crate::invariant::promised;
 use crate::key::Key;
@@ -81,13 +81,11 @@ impl Loader {
                 self.features.insert(name, feature);
             }
             Key::Metrics(name) => {
-                let mut input = Reader::new(value);
-                let (inner, metrics) = Metrics::decode(&mut input)?;
-                input.finish()?;
-                if inner != name {
+                let record = MetricsRecord::from_bytes(value)?;
+                if record.name != name {
                     return Err(mismatch);
                 }
-                self.metrics.insert(name, metrics);
+                self.metrics.insert(name, record.metrics);
             }
             Key::Change { name, height, seq } => {
                 Change::from_bytes(value)?;

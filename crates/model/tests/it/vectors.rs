@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use coalmine_core::{Address, Block, Decode, Feature, Genesis, Hash, Metrics, Payload, Reader, Status};
+use coalmine_core::{Address, Block, Decode, Feature, Genesis, Hash, MetricsRecord, Payload, Status};
 use coalmine_model::raw::{self, Changes, Command, FeedEntry, Policy, Report, Transaction};
 use coalmine_model::{Model, root};
 use serde_json::{Map, Value};
@@ -240,9 +240,7 @@ fn feature_fields(bytes: &[u8]) -> BTreeMap<&'static str, Value> {
 }
 
 fn metrics_fields(bytes: &[u8]) -> BTreeMap<&'static str, Value> {
-    let mut input = Reader::new(bytes);
-    let (name, m) = Metrics::decode(&mut input).unwrap();
-    input.finish().unwrap();
+    let MetricsRecord { name, metrics: m } = MetricsRecord::from_bytes(bytes).unwrap();
     BTreeMap::from([
         ("name", name.as_str().into()),
         ("total_operations", m.total_operations.into()),

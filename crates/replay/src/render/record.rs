@@ -4,7 +4,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use coalmine_core::{
     Change, Decode, DecodeError, Deployment, Feature, FeedBody, FeedItem, FeedKey, FeedTotals, Global, Key, Metrics,
-    Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Registry, Roles, Scheduled,
+    MetricsRecord, Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Registry, Roles,
+    Scheduled,
 };
 
 use super::command::command;
@@ -58,9 +59,7 @@ pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
     Ok(match key {
         Key::Feature(_) => feature(&Feature::from_bytes(value)?),
         Key::Metrics(_) => {
-            let mut input = Reader::new(value);
-            let (name, record) = Metrics::decode(&mut input)?;
-            input.finish()?;
+            let MetricsRecord { name, metrics: record } = MetricsRecord::from_bytes(value)?;
             metrics(&name, &record)
         }
         Key::Change { .. } => change(&Change::from_bytes(value)?),

@@ -50,10 +50,8 @@ fn copy(key: &Key, value: &[u8], number: u64) -> Option<(Key, Vec<u8>)> {
             Some(Feature { name: other(name), ..feature }.to_bytes())
         }
         Key::Metrics(name) => {
-            let (_, metrics) = Metrics::decode(&mut Reader::new(value)).unwrap();
-            let mut out = Writer::default();
-            metrics.encode(&other(name), &mut out);
-            Some(out.into_bytes())
+            let record = MetricsRecord::from_bytes(value).unwrap();
+            Some(MetricsRecord { name: other(name), ..record }.to_bytes())
         }
         _ => same,
     };

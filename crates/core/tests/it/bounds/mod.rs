@@ -25,8 +25,8 @@ use coalmine_core::{
     Address, Advance, Block, Bps, COMMAND_SIZE_MAX, ChainId, Command, CommandKind, Constraint, Decode, Description,
     Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedBody, FeedEntry,
     FeedId, FeedKey, FeedKind, FeedPart, FeedTotals, Genesis, Global, Guardrails, Hash, Height, Key, LOADED_MAX,
-    Manifest, MaxVersions, Metrics, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reader, Reason,
-    Receipt, Requirement, Role, STAGES_MAX, State, Valid, Version, Writer,
+    Manifest, MaxVersions, MetricsRecord, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reason,
+    Receipt, Requirement, Role, STAGES_MAX, State, Valid, Version,
 };
 
 use crate::common::document::{Document, document};

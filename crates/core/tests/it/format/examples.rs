@@ -11,15 +11,7 @@ fn by_the_code(of: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
     }
     Some(match of {
         "feature" => codec::<Feature>(bytes),
-        "metrics" => {
-            let mut input = Reader::new(bytes);
-            let decoded = Metrics::decode(&mut input).and_then(|decoded| input.finish().map(|()| decoded));
-            decoded.map_err(|error| error.to_string()).map(|(name, metrics)| {
-                let mut out = Writer::default();
-                metrics.encode(&name, &mut out);
-                out.into_bytes()
-            })
-        }
+        "metrics" => codec::<MetricsRecord>(bytes),
         "change" => codec::<Change>(bytes),
         "override" => codec::<Override>(bytes),
         "global" => codec::<Global>(bytes),

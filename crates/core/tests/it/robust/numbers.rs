@@ -18,9 +18,8 @@ fn edited_metrics(world: &World, feature: &str, edit: impl FnOnce(&mut Metrics))
     let key = Key::Metrics(name(feature));
     let mut metrics = query::metrics(&records, &name(feature)).unwrap().unwrap();
     edit(&mut metrics);
-    let mut out = Writer::default();
-    metrics.encode(&name(feature), &mut out);
-    records.0.insert(key.to_bytes(), out.into_bytes());
+    let record = MetricsRecord { name: name(feature), metrics };
+    records.0.insert(key.to_bytes(), record.to_bytes());
     World::of_records(records, world.tip())
 }
 

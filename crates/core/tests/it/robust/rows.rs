@@ -2,15 +2,6 @@
 
 use super::*;
 
-fn metrics_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
-    let mut input = Reader::new(bytes);
-    let (name, metrics) = Metrics::decode(&mut input)?;
-    input.finish()?;
-    let mut out = Writer::default();
-    metrics.encode(&name, &mut out);
-    Ok((format!("{name} {metrics:?}"), out.into_bytes()))
-}
-
 fn empty_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
     Reader::new(bytes).finish().map(|()| (String::new(), Vec::new()))
 }
@@ -19,7 +10,7 @@ fn empty_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
 fn value_codec(key: &Key) -> (&'static str, Codec) {
     match key {
         Key::Feature(_) => ("feature", codec::<Feature>),
-        Key::Metrics(_) => ("metrics", metrics_codec),
+        Key::Metrics(_) => ("metrics", codec::<MetricsRecord>),
         Key::Change { .. } => ("change", codec::<Change>),
         Key::Override { .. } => ("override", codec::<Override>),
         Key::Global => ("global", codec::<Global>),

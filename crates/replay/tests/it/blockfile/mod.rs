@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use coalmine_core::{
     Address, Block, Bps, Command, CommandKind, Decode, DeploymentSummary, Encode, Event, EventCode, Feature, Gate,
-    LoadState, Metrics, Name, Payload, Plugin, Policy, Reader, Reject, Role, Stage, Status, Strategy as Plan,
+    LoadState, MetricsRecord, Name, Payload, Plugin, Policy, Reject, Role, Stage, Status, Strategy as Plan,
     StrategyKind, Version, VersionStatus,
 };
 use coalmine_replay::blockfile::{
