@@ -118,6 +118,12 @@ impl Deployment {
         promised(self.current_stage().map(|stage| stage.share_bps), "the stage is one of the plan")
     }
 
+    /// The version that serves a bucket: the new one below its share, else the current one.
+    #[must_use]
+    pub fn serves(&self, bucket: Bps) -> &Version {
+        if bucket < self.share() { &self.new } else { &self.old }
+    }
+
     /// Whether no stage follows.
     #[must_use]
     pub fn is_in_last_stage(&self) -> bool {

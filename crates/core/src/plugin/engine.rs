@@ -329,6 +329,8 @@ fn both_arms(deployment: &Deployment, z_centi: u16) -> Evidence {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
     use crate::plugin::plan::{OnComplete, Strategy};
     use crate::values::Bps;
@@ -375,6 +377,14 @@ mod tests {
                 };
                 assert_eq!(found, set_check, "{gate} {healthy} {hold} at {height}");
             }
+        }
+    }
+
+    #[test]
+    fn buckets_below_the_share_get_the_new_version() {
+        let deployment = deployment(Gate::Time, 0);
+        for (bucket, version) in [(0, "2.0.0"), (999, "2.0.0"), (1_000, "1.0.0"), (9_999, "1.0.0")] {
+            assert_eq!(deployment.serves(Bps::new(bucket).unwrap()).to_string(), version, "{bucket}");
         }
     }
 

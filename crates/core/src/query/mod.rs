@@ -14,6 +14,7 @@ pub use features::{
 };
 pub use feed::{feed, feed_item, feed_items};
 pub use plugins::{
-    PluginHistoryEntry, dependents, deployment, plugin, plugin_history, plugin_versions, plugins, registry, route,
+    PluginHistoryEntry, Routing, dependents, deployment, plugin, plugin_history, plugin_versions, plugins, registry,
+    route, routing,
 };
 pub use source::{Entries, Entry, Read, Visit};

@@ -10,7 +10,7 @@ use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{DEPENDENTS_MAX, MaxVersions, Plugin, PluginChange, PluginVersion, Registry};
 use crate::plugin::version::Version;
 use crate::query::source::{Read, corrupt, list, record};
-use crate::values::{Height, Name};
+use crate::values::{Bps, Height, Name};
 
 const MISMATCH: DecodeError = DecodeError::whole(DecodeErrorKind::Mismatch);
 
@@ -110,9 +110,29 @@ pub fn plugin_history(
 /// # Errors
 /// A fault.
 pub fn route(source: &impl Read, name: &Name, unit: &[u8]) -> Result<Option<Version>, Fault> {
+    Ok(routing(source, name, unit)?.map(|routing| routing.version))
+}
+
+/// Which version of a plugin serves a unit, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routing {
+    /// The version that serves the unit.
+    pub version: Version,
+    /// The bucket of the unit and the share of the new version; none without a deployment.
+    pub bucket_and_share: Option<(Bps, Bps)>,
+}
+
+/// The version of a plugin that serves a unit, and why; none without such a plugin.
+///
+/// # Errors
+/// A fault.
+pub fn routing(source: &impl Read, name: &Name, unit: &[u8]) -> Result<Option<Routing>, Fault> {
     let Some(plugin) = plugin(source, name)? else { return Ok(None) };
-    let Some(deployment) = deployment(source, name)? else { return Ok(Some(plugin.current)) };
+    let Some(deployment) = deployment(source, name)? else {
+        return Ok(Some(Routing { version: plugin.current, bucket_and_share: None }));
+    };
     let global = super::global(source)?.ok_or_else(|| corrupt(&Key::Global.to_bytes(), MISMATCH))?;
     let bucket = bucket_of_unit(&global.chain, name, deployment.salt, unit);
-    Ok(Some(if bucket < deployment.share() { deployment.new } else { plugin.current }))
+    let version = deployment.serves(bucket).clone();
+    Ok(Some(Routing { version, bucket_and_share: Some((bucket, deployment.share())) }))
 }

@@ -33,7 +33,7 @@ impl PluginEntry {
     /// The version that serves a unit.
     fn route(&self, unit: &[u8]) -> &Version {
         match (&self.data.deployment, &self.route) {
-            (Some(deployment), Some(prefix)) if prefix.bucket(unit) < deployment.share() => &deployment.new,
+            (Some(deployment), Some(prefix)) => deployment.serves(prefix.bucket(unit)),
             (Some(_) | None, _) => &self.data.plugin.current,
         }
     }

@@ -14,7 +14,7 @@ use coalmine_core::query;
 use coalmine_core::{
     ARM_REQUESTS_MAX, Block, Bps, Command, Counts, Decode, Deployment, Encode, Event, Gate, Guardrails, Hold, Key,
     LoadState, Name, OnComplete, Params, Payload, Plan, Plugin, PluginReason, PluginVersion, Receipt, Reject, Stage,
-    State, Strategy,
+    State, Strategy, bucket_of_unit,
 };
 
 use crate::common::plugins::*;
@@ -196,6 +196,14 @@ fn check_routes(world: &World) {
             let handle = world.state.resolve_plugin(&plugin);
             assert_eq!(handle.and_then(|handle| world.state.route_by(handle, &[unit])), by_name);
             assert_eq!(query::route(&world.records, &plugin, &[unit]).unwrap().as_ref(), by_name);
+            let routing = query::routing(&world.records, &plugin, &[unit]).unwrap();
+            assert_eq!(routing.as_ref().map(|routing| &routing.version), by_name);
+            let deployment = query::deployment(&world.records, &plugin).unwrap();
+            let bucket_and_share = deployment.map(|deployment| {
+                let bucket = bucket_of_unit(&world.state.global().chain, &plugin, deployment.salt, &[unit]);
+                (bucket, deployment.share())
+            });
+            assert_eq!(routing.and_then(|routing| routing.bucket_and_share), bucket_and_share);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `route`: which version of a plugin serves a unit.
 
 use clap::Args;
-use coalmine_core::{Height, Name, bucket_of_unit, query};
+use coalmine_core::query::{self, Routing};
+use coalmine_core::{Bps, Height, Name};
 
 use crate::commands::bytes::{Bytes, unit};
 use crate::error::Error;
@@ -44,18 +45,14 @@ pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
 }
 
 fn routed(source: &Source, RouteArgs { plugin, unit: Bytes(unit), .. }: &RouteArgs) -> Result<Fields, Error> {
-    let version =
-        query::route(source, plugin, unit)?.ok_or_else(|| source.cannot(&format!("there is no plugin {plugin}")))?;
-    let deployment = query::deployment(source, plugin)?;
-    let bucket = match (&deployment, query::global(source)?) {
-        (Some(deployment), Some(global)) => Some(bucket_of_unit(&global.chain, plugin, deployment.salt, unit).get()),
-        (Some(_) | None, _) => None,
-    };
+    let Routing { version, bucket_and_share } =
+        query::routing(source, plugin, unit)?.ok_or_else(|| source.cannot(&format!("there is no plugin {plugin}")))?;
+    let (bucket, share) = bucket_and_share.unzip();
     Ok(Fields::new()
         .text("plugin", plugin)
         .with("unit", format!("0x{}", hex::encode(unit)))
         .text("version", version)
-        .with("bucket", bucket)
-        .with("share_bps", deployment.map(|deployment| deployment.share().get()))
+        .with("bucket", bucket.map(Bps::get))
+        .with("share_bps", share.map(Bps::get))
         .with("height", source.tip()?.height))
 }
