@@ -699,31 +699,28 @@ impl Decode for Event {
                 errors: input.u64()?,
             },
             EventCode::Waiting => Self::Waiting { plugin: input.name()?, hold: Hold::decode(input)? },
-            EventCode::Paused => Self::Paused {
-                plugin: input.name()?,
-                reason: PluginReason::decode(input)?,
-                evidence: Evidence::decode(input)?,
-            },
+            EventCode::Paused => {
+                let (plugin, reason) = (input.name()?, PluginReason::decode(input)?);
+                Self::Paused { plugin, reason, evidence: Evidence::decode(reason, input)? }
+            }
             EventCode::Resumed => Self::Resumed { plugin: input.name()? },
             EventCode::Promoted => {
                 Self::Promoted { plugin: input.name()?, from: Version::decode(input)?, to: Version::decode(input)? }
             }
-            EventCode::DeploymentRolledBack => Self::DeploymentRolledBack {
-                plugin: input.name()?,
-                version: Version::decode(input)?,
-                reason: PluginReason::decode(input)?,
-                evidence: Evidence::decode(input)?,
-                actor: input.address()?,
-            },
+            EventCode::DeploymentRolledBack => {
+                let (plugin, version) = (input.name()?, Version::decode(input)?);
+                let reason = PluginReason::decode(input)?;
+                let (evidence, actor) = (Evidence::decode(reason, input)?, input.address()?);
+                Self::DeploymentRolledBack { plugin, version, reason, evidence, actor }
+            }
             EventCode::Reverted => {
                 Self::Reverted { plugin: input.name()?, from: Version::decode(input)?, to: Version::decode(input)? }
             }
-            EventCode::Concluded => Self::Concluded {
-                plugin: input.name()?,
-                version: Version::decode(input)?,
-                winner: PluginReason::decode(input)?,
-                evidence: Evidence::decode(input)?,
-            },
+            EventCode::Concluded => {
+                let (plugin, version) = (input.name()?, Version::decode(input)?);
+                let winner = PluginReason::decode(input)?;
+                Self::Concluded { plugin, version, winner, evidence: Evidence::decode(winner, input)? }
+            }
             EventCode::VersionRetired => {
                 Self::VersionRetired { plugin: input.name()?, version: Version::decode(input)? }
             }

@@ -138,7 +138,7 @@ pub use plugin::plan::{
 };
 pub use plugin::record::{
     Counts, DEPENDENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, MaxVersions, Plugin,
-    PluginAction, PluginChange, PluginReason, PluginVersion, Registry, VersionReport, VersionStatus,
+    PluginAction, PluginChange, PluginReason, PluginVersion, Registry, Threshold, VersionReport, VersionStatus,
 };
 pub use plugin::requirements::{LoadRefusal, PlannedLoad};
 pub use plugin::version::{Constraint, Version};

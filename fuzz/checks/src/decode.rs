@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use coalmine_core::{
     Address, Advance, Block, BreakerClosedBy, Bucketing, Cause, ChainId, Change, CommandKind, Constraint, Counts,
-    Decode, Deployment, Description, Encode, Event, EventCode, Evidence, Feature, FeedBody, FeedId, FeedItem, FeedKind,
-    FeedPart, FeedTotals, Gate, Genesis, Global, Guardrails, Hash, Hold, Key, Lifetime, LoadState, MetricsRecord, Name,
+    Decode, Deployment, Description, Encode, Event, EventCode, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart,
+    FeedTotals, Gate, Genesis, Global, Guardrails, Hash, Hold, Key, Lifetime, LoadState, MetricsRecord, Name,
     OnComplete, Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion,
     Policy, Reader, Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Shortfall, Stage, Status, Strategy,
     StrategyKind, Transaction, TxCommand, ValueError, Version, VersionStatus,
@@ -31,7 +31,7 @@ const fn of<T: Decode + Encode + Debug + PartialEq>() -> Decoder {
 }
 
 /// Every decoder of the binary formats of core and store.
-pub const DECODERS: [Decoder; 52] = [
+pub const DECODERS: [Decoder; 51] = [
     of::<Key>(),
     of::<Feature>(),
     of::<MetricsRecord>(),
@@ -69,7 +69,6 @@ pub const DECODERS: [Decoder; 52] = [
     of::<Guardrails>(),
     of::<Stage>(),
     of::<Counts>(),
-    of::<Evidence>(),
     of::<StrategyKind>(),
     of::<Gate>(),
     of::<OnComplete>(),

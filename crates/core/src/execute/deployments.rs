@@ -8,9 +8,9 @@ use crate::execute::executor::{Budget, Executor, Output};
 use crate::feature::record::Reason;
 use crate::plugin::data::PluginData;
 use crate::plugin::deployment::{Deployment, Hold};
-use crate::plugin::engine::{self, Check, Conclusion, DeploymentFinding};
+use crate::plugin::engine::{self, Check, Conclusion, DeploymentFinding, Winner};
 use crate::plugin::plan::{CompiledStrategy, OnComplete};
-use crate::plugin::record::{Evidence, PluginAction, PluginReason, VersionStatus};
+use crate::plugin::record::{Evidence, PluginAction, PluginReason, Threshold, VersionStatus};
 use crate::plugin::requirements::check_current;
 use crate::plugin::version::Version;
 use crate::reject::Reject;
@@ -133,7 +133,7 @@ impl Executor<'_> {
         let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
         let deployment = touched.data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
         // From here on the command succeeds.
-        let finding = engine::finding(deployment, PluginReason::Manual, 0);
+        let finding = engine::finding(deployment, PluginReason::Manual, Threshold::None);
         roll_back(touched, &mut self.out, self.height, finding, signer);
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Executor<'_> {
                 self.out.event(Event::Waiting { plugin: *plugin, hold: Hold::Completed });
             }
             StageEnd::Promote { verdict: _, blocked: Some(reject) } => {
-                let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
+                let evidence = Evidence { threshold: Threshold::Reject(reject), ..Evidence::default() };
                 let finding = DeploymentFinding { reason: PluginReason::Dependents, evidence };
                 pause(touched, &mut self.out, self.height, Hold::Dependents, finding, actor);
             }
@@ -233,7 +233,7 @@ impl Executor<'_> {
         };
         Some(match verdict {
             None if !promotes => StageEnd::Complete,
-            Some(verdict) if !promotes || verdict.winner != PluginReason::Canary => StageEnd::Conclude(verdict),
+            Some(verdict) if !promotes || verdict.winner != Winner::Canary => StageEnd::Conclude(verdict),
             verdict => {
                 let blocked = check_current(&self.overlay, data, &deployment.new).err();
                 StageEnd::Promote { verdict, blocked }
@@ -312,7 +312,7 @@ impl Executor<'_> {
             budget.spend();
             let Some(touched) = self.overlay.plugins.get_mut(plugin) else { continue };
             let Some(deployment) = touched.data.deployment.as_ref() else { continue };
-            let finding = engine::finding(deployment, PluginReason::CircuitBreaker, 0);
+            let finding = engine::finding(deployment, PluginReason::CircuitBreaker, Threshold::None);
             roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
         }
         true
@@ -376,7 +376,7 @@ fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdi
         return out.broken(NO_DEPLOYMENT);
     };
     let version = deployment.new.clone();
-    let Conclusion { winner, evidence } = verdict;
+    let (winner, evidence) = (PluginReason::from(verdict.winner), verdict.evidence);
     out.plugin_change(height, touched, PluginAction::Concluded, &version, winner, actor);
     out.event(Event::Concluded { plugin: touched.data.name, version, winner, evidence });
 }

@@ -11,7 +11,8 @@ use crate::plugin::data::{PluginData, Versions};
 use crate::plugin::engine;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{
-    Counts, LoadState, MaxVersions, Plugin, PluginAction, PluginReason, PluginVersion, VersionReport, VersionStatus,
+    Counts, LoadState, MaxVersions, Plugin, PluginAction, PluginReason, PluginVersion, Threshold, VersionReport,
+    VersionStatus,
 };
 use crate::plugin::requirements::{View, allows};
 use crate::plugin::version::{Constraint, Version};
@@ -146,7 +147,7 @@ impl Executor<'_> {
             engine::open_health_gate(deployment, self.height);
         } else {
             deployment.healthy = false;
-            let finding = engine::finding(deployment, PluginReason::Unhealthy, 0);
+            let finding = engine::finding(deployment, PluginReason::Unhealthy, Threshold::None);
             self.break_rule(plugin, finding);
         }
         Ok(())

@@ -11,7 +11,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 use crate::plugin::compare::{cmp_error_rates, errors_exceed, successes_hold, z_reaches};
 use crate::plugin::deployment::{ARM_REQUESTS_MAX, Deployment, Hold, ReportedShortfalls, Shortfall};
 use crate::plugin::plan::{Gate, Plan, Stage, StrategyKind};
-use crate::plugin::record::{Counts, Evidence, PluginReason, VersionReport};
+use crate::plugin::record::{Counts, Evidence, PluginReason, Threshold, VersionReport};
 use crate::plugin::version::Version;
 use crate::reject::Reject;
 use crate::values::Height;
@@ -41,11 +41,28 @@ pub(crate) enum Check {
     Leave,
 }
 
+/// The arm that serves its requests better, if the figures decide it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Winner {
+    Canary,
+    Production,
+    Inconclusive,
+}
+
+impl From<Winner> for PluginReason {
+    fn from(winner: Winner) -> Self {
+        match winner {
+            Winner::Canary => Self::Canary,
+            Winner::Production => Self::Production,
+            Winner::Inconclusive => Self::Inconclusive,
+        }
+    }
+}
+
 /// How the arms compare at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conclusion {
-    /// Canary, production or inconclusive.
-    pub(crate) winner: PluginReason,
+    pub(crate) winner: Winner,
     pub(crate) evidence: Evidence,
 }
 
@@ -144,7 +161,7 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
 pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<DeploymentFinding> {
     let has_passed = deadline(deployment).is_some_and(|deadline| height >= deadline);
     let max_blocks = deployment.plan.guardrails().max_blocks.filter(|_| has_passed)?;
-    Some(finding(deployment, PluginReason::Timeout, max_blocks.get().into()))
+    Some(finding(deployment, PluginReason::Timeout, Threshold::Blocks(max_blocks.get().into())))
 }
 
 /// Whether the record is one that the engine leaves behind: what is open and when it is looked at
@@ -173,7 +190,7 @@ pub(crate) fn check(deployment: &Deployment, height: Height) -> Check {
     let has_ended = stage_end(deployment).is_some_and(|end| height >= end);
     match stage.gate {
         Gate::Health if deployment.healthy => Check::Leave,
-        Gate::Health if has_ended => Check::RollBack(finding(deployment, PluginReason::Unhealthy, 0)),
+        Gate::Health if has_ended => Check::RollBack(finding(deployment, PluginReason::Unhealthy, Threshold::None)),
         Gate::Time | Gate::Manual if has_ended => check_at_end(deployment, stage),
         Gate::Time | Gate::Manual | Gate::Health => Check::Stay,
     }
@@ -278,7 +295,7 @@ pub(crate) fn judge(deployment: &Deployment) -> Option<DeploymentFinding> {
     let Deployment { canary, production, stage_requests, stage_errors, .. } = deployment;
     for (requests, errors) in [(canary.requests, canary.errors), (*stage_requests, *stage_errors)] {
         if requests >= enough && errors_exceed(requests, errors, guardrails.error_threshold_bps.get()) {
-            let threshold = guardrails.error_threshold_bps.get().into();
+            let threshold = Threshold::ErrorRate(guardrails.error_threshold_bps.get().into());
             let evidence = Evidence { requests, errors, threshold, ..Evidence::default() };
             return Some(DeploymentFinding { reason: PluginReason::ErrorRate, evidence });
         }
@@ -299,19 +316,19 @@ pub(crate) fn conclude(deployment: &Deployment) -> Conclusion {
     let is_clear =
         canary.requests.min(production.requests) >= guardrails.min_requests && z_reaches(canary, production, z_centi);
     let winner = match cmp_error_rates(canary, production) {
-        Ordering::Greater if is_clear => PluginReason::Production,
+        Ordering::Greater if is_clear => Winner::Production,
         Ordering::Less
             if is_clear && successes_hold(canary.requests, canary.errors, guardrails.success_threshold_bps.get()) =>
         {
-            PluginReason::Canary
+            Winner::Canary
         }
-        Ordering::Less | Ordering::Equal | Ordering::Greater => PluginReason::Inconclusive,
+        Ordering::Less | Ordering::Equal | Ordering::Greater => Winner::Inconclusive,
     };
     Conclusion { winner, evidence: both_arms(deployment, z_centi) }
 }
 
 /// The counts of the new version since the start, and what was compared.
-pub(crate) fn finding(deployment: &Deployment, reason: PluginReason, threshold: u64) -> DeploymentFinding {
+pub(crate) fn finding(deployment: &Deployment, reason: PluginReason, threshold: Threshold) -> DeploymentFinding {
     let Counts { requests, errors, .. } = deployment.canary;
     DeploymentFinding { reason, evidence: Evidence { requests, errors, threshold, ..Evidence::default() } }
 }
@@ -323,7 +340,7 @@ fn both_arms(deployment: &Deployment, z_centi: u16) -> Evidence {
         errors: canary.errors,
         production_requests: production.requests,
         production_errors: production.errors,
-        threshold: z_centi.into(),
+        threshold: Threshold::Z(z_centi.into()),
     }
 }
 

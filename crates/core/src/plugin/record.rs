@@ -10,6 +10,7 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer}
 use crate::invariant::promised;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::version::{Constraint, Version};
+use crate::reject::Reject;
 use crate::tags::tags;
 use crate::valid::Validate;
 use crate::values::{Address, Bps, Height, ValueError};
@@ -401,9 +402,8 @@ pub struct Evidence {
     pub production_requests: u64,
     /// Those that failed.
     pub production_errors: u64,
-    /// An error rate in basis points, a z in hundredths, or blocks; of a promotion that would break
-    /// something the reject that a promote meets; 0 where nothing was compared.
-    pub threshold: u64,
+    /// What the figures were compared with.
+    pub threshold: Threshold,
 }
 
 impl Encode for Evidence {
@@ -412,19 +412,81 @@ impl Encode for Evidence {
         out.u64(self.errors);
         out.u64(self.production_requests);
         out.u64(self.production_errors);
-        out.u64(self.threshold);
+        out.u64(self.threshold.number());
     }
 }
 
-impl Decode for Evidence {
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+impl Evidence {
+    /// Reads the evidence of an event. The bytes of its threshold are a bare number: the reason beside it in the event
+    /// says of what.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes; a threshold where nothing is compared is not canonical.
+    pub fn decode(reason: PluginReason, input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             requests: input.u64()?,
             errors: input.u64()?,
             production_requests: input.u64()?,
             production_errors: input.u64()?,
-            threshold: input.u64()?,
+            threshold: Threshold::decode(reason, input)?,
         })
+    }
+}
+
+/// What a deployment was compared with when it was judged.
+///
+/// Numbers are as wide as in the bytes of an event, which limit them no further.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Threshold {
+    /// Nothing was compared.
+    #[default]
+    None,
+    /// The highest error rate that is allowed, in basis points.
+    ErrorRate(u64),
+    /// The z of the comparison of the arms, in hundredths.
+    Z(u64),
+    /// Blocks from the start to the deadline.
+    Blocks(u64),
+    /// The reject that a promote meets.
+    Reject(Reject),
+}
+
+impl Threshold {
+    /// The number that stands for it in an event: 0 for none, the code of a reject.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::ErrorRate(number) | Self::Z(number) | Self::Blocks(number) => number,
+            Self::Reject(reject) => reject.code().into(),
+        }
+    }
+
+    fn decode(reason: PluginReason, input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let number = input.u64()?;
+        match reason {
+            PluginReason::ErrorRate => Ok(Self::ErrorRate(number)),
+            PluginReason::Regression | PluginReason::Canary | PluginReason::Production | PluginReason::Inconclusive => {
+                Ok(Self::Z(number))
+            }
+            PluginReason::Timeout => Ok(Self::Blocks(number)),
+            PluginReason::Dependents if number != 0 => {
+                let reject = u16::try_from(number).ok().and_then(Reject::from_code);
+                reject.map(Self::Reject).ok_or(input.error(DecodeErrorKind::UnknownTag))
+            }
+            PluginReason::None
+            | PluginReason::Manual
+            | PluginReason::Unhealthy
+            | PluginReason::CircuitBreaker
+            | PluginReason::Dependents
+            | PluginReason::LoadError => {
+                if number == 0 {
+                    Ok(Self::None)
+                } else {
+                    Err(input.error(DecodeErrorKind::NotCanonical))
+                }
+            }
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use coalmine_core::{
-    Address, Event, Evidence, Hold, LoadState, PluginAction, PluginReason, Reject, StrategyKind, VersionStatus,
+    Address, Event, Evidence, Hold, LoadState, PluginAction, PluginReason, Reject, StrategyKind, Threshold,
+    VersionStatus,
 };
 
 use crate::command::event_name;
@@ -49,7 +50,7 @@ impl Model {
                 Ok(())
             }
             PluginCommand::RollbackDeployment { plugin: name } => {
-                let evidence = self.deployment_of(name)?.evidence(0);
+                let evidence = self.deployment_of(name)?.evidence(Threshold::None);
                 self.roll_back_deployment(h, name, PluginReason::Manual, evidence, actor);
                 Ok(())
             }
@@ -319,7 +320,7 @@ impl Model {
         let deployment = self.deployment_mut(name);
         if !healthy {
             deployment.healthy = false;
-            let evidence = deployment.evidence(0);
+            let evidence = deployment.evidence(Threshold::None);
             self.break_rule(h, name, PluginReason::Unhealthy, evidence);
         } else if deployment.stage().gate == HEALTH && !deployment.healthy {
             deployment.healthy = true;

@@ -1,6 +1,6 @@
 //! A deployment and its plan: the figures that it collects, and what they call for.
 
-use coalmine_core::{Evidence, Hold, PluginReason, Reject, Shortfall, StrategyKind};
+use coalmine_core::{Evidence, Hold, PluginReason, Reject, Shortfall, StrategyKind, Threshold};
 use semver::Version;
 
 use crate::plugins::Counts;
@@ -141,21 +141,21 @@ impl Deployment {
     }
 
     /// What the canary arm has counted.
-    pub(crate) fn evidence(&self, threshold: u128) -> Evidence {
+    pub(crate) fn evidence(&self, threshold: Threshold) -> Evidence {
         Evidence {
             requests: wide(self.canary.requests),
             errors: wide(self.canary.errors),
             production_requests: 0,
             production_errors: 0,
-            threshold: wide(threshold),
+            threshold,
         }
     }
 
-    pub(crate) fn evidence_of_both(&self, threshold: u128) -> Evidence {
+    pub(crate) fn evidence_of_both(&self, z_centi: u128) -> Evidence {
         Evidence {
             production_requests: wide(self.production.requests),
             production_errors: wide(self.production.errors),
-            ..self.evidence(threshold)
+            ..self.evidence(Threshold::Z(wide(z_centi)))
         }
     }
 
@@ -166,7 +166,11 @@ impl Deployment {
         for (requests, errors) in [(self.canary.requests, self.canary.errors), (self.stage_requests, self.stage_errors)]
         {
             if requests >= least && errors * 10_000 > bps * requests {
-                let evidence = Evidence { requests: wide(requests), errors: wide(errors), ..self.evidence(bps) };
+                let evidence = Evidence {
+                    requests: wide(requests),
+                    errors: wide(errors),
+                    ..self.evidence(Threshold::ErrorRate(wide(bps)))
+                };
                 return Some((PluginReason::ErrorRate, evidence));
             }
         }

@@ -1,6 +1,8 @@
 //! What happens to deployments: due work, broken rules, stages, and the end.
 
-use coalmine_core::{Address, Bps, Event, Evidence, Hold, PluginAction, PluginReason, Reason, Reject, VersionStatus};
+use coalmine_core::{
+    Address, Bps, Event, Evidence, Hold, PluginAction, PluginReason, Reason, Reject, Threshold, VersionStatus,
+};
 
 use crate::command::event_name;
 use crate::plugins::deployment::{MANUAL, wide};
@@ -62,7 +64,7 @@ impl Model {
     }
 
     pub(crate) fn drain_deployment(&mut self, h: u128, name: &[u8]) {
-        let evidence = self.deployment_mut(name).evidence(0);
+        let evidence = self.deployment_mut(name).evidence(Threshold::None);
         self.roll_back_deployment(h, name, PluginReason::CircuitBreaker, evidence, Address::ZERO);
     }
 
@@ -101,7 +103,7 @@ impl Model {
         let deployment = self.deployment_mut(name);
         let has_passed = deployment.deadline().is_some_and(|deadline| h >= deadline + late);
         if has_passed {
-            let evidence = deployment.evidence(deployment.plan.terms.max_blocks.into());
+            let evidence = deployment.evidence(Threshold::Blocks(deployment.plan.terms.max_blocks.into()));
             self.roll_back_deployment(h, name, PluginReason::Timeout, evidence, Address::ZERO);
         }
         has_passed
@@ -127,7 +129,7 @@ impl Model {
             return;
         }
         if deployment.stage().gate == HEALTH {
-            let evidence = deployment.evidence(0);
+            let evidence = deployment.evidence(Threshold::None);
             self.roll_back_deployment(h, name, PluginReason::Unhealthy, evidence, Address::ZERO);
             return;
         }
@@ -207,7 +209,7 @@ impl Model {
         let deployment = self.deployment_mut(name);
         deployment.set_hold(Hold::Dependents);
         let (new, reason) = (deployment.new.clone(), PluginReason::Dependents);
-        let evidence = Evidence { threshold: reject.code().into(), ..Evidence::default() };
+        let evidence = Evidence { threshold: Threshold::Reject(reject), ..Evidence::default() };
         self.events.push(Event::Paused { plugin: event_name(name), reason, evidence });
         self.tell(h, name, PluginAction::Paused, &new, false, reason, actor);
     }

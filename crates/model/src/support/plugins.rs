@@ -192,7 +192,7 @@ pub fn line(event: &Event) -> String {
     let what = event.code().name();
     let figures = |evidence: &Evidence| {
         let Evidence { requests, errors, production_requests, production_errors, threshold } = evidence;
-        format!("{errors}/{requests} {production_errors}/{production_requests} {threshold}")
+        format!("{errors}/{requests} {production_errors}/{production_requests} {}", threshold.number())
     };
     match event {
         Event::VersionRegistered { plugin, version }

@@ -109,7 +109,7 @@ fn evidence(evidence: &Evidence) -> Fields {
         .with("errors", evidence.errors)
         .with("production_requests", evidence.production_requests)
         .with("production_errors", evidence.production_errors)
-        .with("threshold", evidence.threshold)
+        .with("threshold", evidence.threshold.number())
 }
 
 /// A note on a transaction.

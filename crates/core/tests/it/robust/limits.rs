@@ -292,7 +292,43 @@ fn what_contradicts_itself_is_refused() {
     assert_eq!(Event::from_bytes(&staged).unwrap_err().kind, DecodeErrorKind::OutOfRange, "a share of 10 001");
     // What a deployment was judged by may be anything: it is told, not kept.
     let evidence = Evidence { requests: 0, errors: u64::MAX, ..Evidence::default() };
-    assert_eq!(Evidence::from_bytes(&evidence.to_bytes()), Ok(evidence));
+    let paused = Event::Paused { plugin: name("p"), reason: PluginReason::Manual, evidence };
+    assert_eq!(Event::from_bytes(&paused.to_bytes()), Ok(paused));
+    // What its threshold is one of follows from the reason, and the number has to fit.
+    for (reason, number, threshold) in [
+        (PluginReason::None, 0, Ok(Threshold::None)),
+        (PluginReason::None, 1, Err(DecodeErrorKind::NotCanonical)),
+        (PluginReason::Manual, 0, Ok(Threshold::None)),
+        (PluginReason::Manual, 1, Err(DecodeErrorKind::NotCanonical)),
+        (PluginReason::ErrorRate, 0, Ok(Threshold::ErrorRate(0))),
+        (PluginReason::ErrorRate, u64::MAX, Ok(Threshold::ErrorRate(u64::MAX))),
+        (PluginReason::Regression, 196, Ok(Threshold::Z(196))),
+        (PluginReason::Timeout, 60, Ok(Threshold::Blocks(60))),
+        (PluginReason::Unhealthy, 0, Ok(Threshold::None)),
+        (PluginReason::Unhealthy, 1, Err(DecodeErrorKind::NotCanonical)),
+        (PluginReason::CircuitBreaker, 0, Ok(Threshold::None)),
+        (PluginReason::CircuitBreaker, 1, Err(DecodeErrorKind::NotCanonical)),
+        (PluginReason::Dependents, 0, Ok(Threshold::None)),
+        (PluginReason::Dependents, 51, Ok(Threshold::Reject(Reject::HasDependents))),
+        (PluginReason::Dependents, 24, Err(DecodeErrorKind::UnknownTag)),
+        (PluginReason::Dependents, 0x1_0033, Err(DecodeErrorKind::UnknownTag)),
+        (PluginReason::Canary, 196, Ok(Threshold::Z(196))),
+        (PluginReason::Production, 196, Ok(Threshold::Z(196))),
+        (PluginReason::Inconclusive, 196, Ok(Threshold::Z(196))),
+        (PluginReason::LoadError, 0, Ok(Threshold::None)),
+        (PluginReason::LoadError, 1, Err(DecodeErrorKind::NotCanonical)),
+    ] {
+        let bytes = [[0; 32].as_slice(), &number.to_be_bytes()].concat();
+        let decoded = Evidence::decode(reason, &mut Reader::new(&bytes));
+        assert_eq!(
+            decoded.map(|evidence| evidence.threshold).map_err(|error| error.kind),
+            threshold,
+            "{reason} {number}"
+        );
+        if let Ok(evidence) = decoded {
+            assert_eq!(evidence.to_bytes(), bytes, "{reason} {number}");
+        }
+    }
     // A key has no build metadata, and a version that is one.
     let key = |version: &[u8]| Key::from_bytes(&[b"\xda\x01p", version].concat());
     for (text, good) in [("1.0.0", true), ("1.0.0-a", true), ("1.0.0+b", false), ("1.0", false), ("", false)] {

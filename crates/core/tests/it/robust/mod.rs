@@ -27,7 +27,7 @@ use coalmine_core::{
     OnComplete, Override, Params, Payload, Percent, Plan, Plugin, PluginAction, PluginChange, PluginReason,
     PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject, Report, Requirement, Role,
     Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status,
-    Strategy, StrategyKind, TX_COMMANDS_MAX, Transaction, TxCommand, Valid, Validate, ValueError, Version,
+    Strategy, StrategyKind, TX_COMMANDS_MAX, Threshold, Transaction, TxCommand, Valid, Validate, ValueError, Version,
     VersionReport, VersionStatus, Writer,
 };
 

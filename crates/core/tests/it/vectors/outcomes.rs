@@ -95,7 +95,7 @@ pub(super) fn evidence_json(evidence: &Evidence) -> Value {
     let Evidence { requests, errors, production_requests, production_errors, threshold } = evidence;
     json!({
         "requests": requests, "errors": errors, "production_requests": production_requests,
-        "production_errors": production_errors, "threshold": threshold,
+        "production_errors": production_errors, "threshold": threshold.number(),
     })
 }
 
