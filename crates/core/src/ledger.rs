@@ -21,6 +21,11 @@ pub struct OpenBreaker {
     pub actor: Address,
 }
 
+impl OpenBreaker {
+    /// What stands in the bytes where the breaker is closed.
+    const CLOSED: Self = Self { draining: false, since: 0, until: None, reason: Reason::Manual, actor: Address::ZERO };
+}
+
 /// The parameters of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
@@ -91,9 +96,7 @@ impl Encode for Global {
         out.lp8(self.chain.as_bytes());
         out.u32(self.admins);
         out.bool(self.breaker.is_some());
-        let closed =
-            OpenBreaker { draining: false, since: 0, until: None, reason: Reason::Manual, actor: Address::ZERO };
-        let breaker = self.breaker.unwrap_or(closed);
+        let breaker = self.breaker.unwrap_or(OpenBreaker::CLOSED);
         out.bool(breaker.draining);
         out.u32(breaker.since);
         out.nonzero_u32(breaker.until);
@@ -122,9 +125,7 @@ impl Decode for Global {
             reason: Reason::decode(input)?,
             actor: input.address()?,
         };
-        let closed =
-            OpenBreaker { draining: false, since: 0, until: None, reason: Reason::Manual, actor: Address::ZERO };
-        if !open && breaker != closed {
+        if !open && breaker != OpenBreaker::CLOSED {
             return Err(input.error(DecodeErrorKind::NotCanonical));
         }
         Ok(Self {
