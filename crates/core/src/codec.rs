@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 
-use crate::values::{Address, Hash, Name};
+use crate::values::{Address, Bps, Hash, Name, Percent};
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -369,6 +369,24 @@ impl<'a> Reader<'a> {
             1 => Ok(true),
             _ => Err(self.error(DecodeErrorKind::NotCanonical)),
         }
+    }
+
+    /// A percent in a byte.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::OutOfRange`] above 100.
+    pub fn percent(&mut self) -> Result<Percent, DecodeError> {
+        let percent = self.u8()?;
+        Percent::new(percent).map_err(|_| self.error(DecodeErrorKind::OutOfRange))
+    }
+
+    /// Basis points in two bytes.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::OutOfRange`] above 10 000.
+    pub fn bps(&mut self) -> Result<Bps, DecodeError> {
+        let bps = self.u16()?;
+        Bps::new(bps).map_err(|_| self.error(DecodeErrorKind::OutOfRange))
     }
 
     /// Bytes behind a u8 length.

@@ -640,12 +640,12 @@ impl Decode for Event {
                 name: input.name()?,
                 from: Status::decode(input)?,
                 to: Status::decode(input)?,
-                percent: percent(input)?,
+                percent: input.percent()?,
                 cause: Cause::decode(input)?,
                 actor: input.address()?,
             },
             EventCode::Stepped => {
-                Self::Stepped { name: input.name()?, from_percent: percent(input)?, to_percent: percent(input)? }
+                Self::Stepped { name: input.name()?, from_percent: input.percent()?, to_percent: input.percent()? }
             }
             EventCode::StepHeld => {
                 Self::StepHeld { name: input.name()?, operations: input.u64()?, needed: input.u64()? }
@@ -691,7 +691,7 @@ impl Decode for Event {
                 version: Version::decode(input)?,
                 strategy: StrategyKind::decode(input)?,
             },
-            EventCode::Staged => Self::Staged { plugin: input.name()?, stage: input.u8()?, share: share(input)? },
+            EventCode::Staged => Self::Staged { plugin: input.name()?, stage: input.u8()?, share: input.bps()? },
             EventCode::StageHeld => Self::StageHeld {
                 plugin: input.name()?,
                 reason: Shortfall::decode(input)?,
@@ -754,15 +754,6 @@ impl Decode for Event {
     }
 }
 
-fn percent(input: &mut Reader<'_>) -> Result<Percent, DecodeError> {
-    let percent = input.u8()?;
-    Percent::new(percent).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
-}
-
-fn share(input: &mut Reader<'_>) -> Result<Bps, DecodeError> {
-    let share = input.u16()?;
-    Bps::new(share).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
-}
 fn feed_id(input: &mut Reader<'_>) -> Result<FeedId, DecodeError> {
     let id = input.lp8()?;
     FeedId::new(id).map_err(|_| input.error(DecodeErrorKind::OutOfRange))

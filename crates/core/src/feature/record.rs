@@ -198,9 +198,9 @@ impl Decode for Feature {
             name,
             description: Description::new(description).map_err(|_| input.error(DecodeErrorKind::TooLarge))?,
             status: Status::decode(input)?,
-            rollout_percent: percent(input)?,
-            target_percent: percent(input)?,
-            increment_percent: percent(input)?,
+            rollout_percent: input.percent()?,
+            target_percent: input.percent()?,
+            increment_percent: input.percent()?,
             increment_blocks: input.u32()?,
             start_block: input.u32()?,
             last_increment_block: input.u32()?,
@@ -227,11 +227,6 @@ impl Decode for Feature {
 fn long_name(input: &mut Reader<'_>) -> Result<Name, DecodeError> {
     let bytes = input.lp32()?;
     Name::new(bytes).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
-}
-
-fn percent(input: &mut Reader<'_>) -> Result<Percent, DecodeError> {
-    let percent = input.u8()?;
-    Percent::new(percent).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
 }
 
 /// What was reported of a feature. Counters saturate.
@@ -397,7 +392,7 @@ impl Decode for Change {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let change = Self {
             status: Status::decode(input)?,
-            percent: percent(input)?,
+            percent: input.percent()?,
             cause: Cause::decode(input)?,
             reason: Reason::decode(input)?,
             actor: input.address()?,

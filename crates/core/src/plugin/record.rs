@@ -532,7 +532,7 @@ impl Decode for PluginChange {
             action,
             version,
             success,
-            share: Bps::new(share).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?,
+            share: input.bps()?,
             duration: input.u32()?,
             reason: PluginReason::decode(input)?,
             actor: input.address()?,
