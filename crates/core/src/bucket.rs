@@ -11,7 +11,7 @@ use crate::invariant::promised;
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
 /// How many buckets there are: a bucket is in `0..BUCKETS`.
-pub const BUCKETS: u16 = 10_000;
+pub const BUCKETS: u16 = Bps::FULL.get();
 
 const BUCKET_DOMAIN: &[u8] = b"coalmine/bucket/1";
 const ROUTE_DOMAIN: &[u8] = b"coalmine/route/1";

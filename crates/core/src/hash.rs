@@ -3,7 +3,9 @@
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 hash as the tree sees it.
+/// A SHA-256 hash as the tree sees it: bytes to be hashed again, with none of the text forms of [`Hash`].
+///
+/// [`Hash`]: crate::Hash
 pub type Hash32 = [u8; 32];
 
 /// Hashes a message that is padded already.

@@ -357,12 +357,17 @@ impl Bps {
     /// The whole.
     pub const FULL: Self = Self(10_000);
 
+    /// The whole as a factor: rates and shares are compared by multiplying out.
+    pub(crate) fn unit() -> u128 {
+        u128::from(Self::FULL.0)
+    }
+
     /// Checks the rule.
     ///
     /// # Errors
     /// [`ValueError::Bps`] above 10 000.
     pub const fn new(bps: u16) -> Result<Self, ValueError> {
-        if bps > 10_000 { Err(ValueError::Bps) } else { Ok(Self(bps)) }
+        if bps > Self::FULL.0 { Err(ValueError::Bps) } else { Ok(Self(bps)) }
     }
 
     /// The number.

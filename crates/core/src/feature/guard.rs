@@ -6,7 +6,7 @@ use core::num::NonZeroU32;
 
 use crate::feature::record::{Feature, Metrics, Policy, Reason, Report};
 use crate::tags::tags;
-use crate::values::Height;
+use crate::values::{Bps, Height};
 
 tags! {
     /// What decided a rollback.
@@ -26,9 +26,6 @@ tags! {
     }
 }
 
-/// Rates are in parts of this.
-const RATE_UNIT: u128 = 10_000;
-
 /// Why a feature must be rolled back: the rule, what it counted, and what it compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GuardFinding {
@@ -43,7 +40,7 @@ pub(crate) struct GuardFinding {
 /// The error rate in 1/10 000, rounded down; none without operations.
 pub(crate) fn error_rate(errors: u64, successes: u64) -> Option<u64> {
     let operations = u128::from(errors).saturating_add(u128::from(successes));
-    let rate = u128::from(errors).saturating_mul(RATE_UNIT).checked_div(operations)?;
+    let rate = u128::from(errors).saturating_mul(Bps::unit()).checked_div(operations)?;
     u64::try_from(rate).ok()
 }
 

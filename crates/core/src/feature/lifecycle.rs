@@ -6,7 +6,7 @@
 use crate::feature::guard::error_rate;
 use crate::feature::record::{Advance, Cause, Feature, FeatureChanges, Metrics, Policy, Reason, Status};
 use crate::reject::Reject;
-use crate::values::{Address, Description, Height, Name, Percent};
+use crate::values::{Address, Bps, Description, Height, Name, Percent};
 
 /// What a command wants from a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,17 +217,17 @@ impl Progress {
 fn errors_left(feature: &Feature, policy: &Policy) -> Option<u64> {
     let max = u128::from(feature.max_error_rate);
     // The floored rate exceeds `max` from errors × 10 000 ≥ (max + 1) × operations on.
-    let share = max.saturating_add(1);
-    if !feature.status.is_on() || share > 10_000 {
+    let (share, whole) = (max.saturating_add(1), Bps::unit());
+    if !feature.status.is_on() || share > whole {
         return None;
     }
     let (errors, successes) = (u128::from(feature.error_count), u128::from(feature.success_count));
     // The least e with e × 10 000 ≥ share × (e + successes), and at least one error.
-    let needed = match 10_000_u128.saturating_sub(share) {
+    let needed = match whole.saturating_sub(share) {
         0 => 1,
         rest => share.saturating_mul(successes).div_ceil(rest).max(1),
     };
-    let needed = if share == 10_000 && successes > 0 { return None } else { needed };
+    let needed = if share == whole && successes > 0 { return None } else { needed };
     // Below min_samples nothing is judged.
     let samples = u128::from(policy.min_samples).saturating_sub(successes);
     let left = needed.max(samples).saturating_sub(errors).saturating_sub(1);

@@ -9,7 +9,7 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer}
 use crate::reject::{Checked, Reject};
 use crate::tags::tags;
 use crate::valid::{Valid, Validate};
-use crate::values::{Address, Description, Height, Name, Percent, ValueError};
+use crate::values::{Address, Bps, Description, Height, Name, Percent, ValueError};
 
 tags! {
     /// Where a feature stands in its lifecycle.
@@ -216,7 +216,7 @@ impl Decode for Feature {
         }
         if feature.increment_percent == Percent::ZERO
             || feature.increment_blocks == 0
-            || feature.max_error_rate > 10_000
+            || feature.max_error_rate > u32::from(Bps::FULL.get())
         {
             return Err(input.error(DecodeErrorKind::OutOfRange));
         }
@@ -589,7 +589,7 @@ impl Validate for FeatureChanges {
     fn validate(&self) -> Result<(), ValueError> {
         let in_range = self.increment_percent != Some(Percent::ZERO)
             && self.increment_blocks != Some(0)
-            && self.max_error_rate.is_none_or(|rate| rate <= 10_000);
+            && self.max_error_rate.is_none_or(|rate| rate <= u32::from(Bps::FULL.get()));
         if !in_range {
             return Err(ValueError::Parameter);
         }

@@ -5,8 +5,8 @@ use core::cmp::Ordering;
 use crate::plugin::record::Counts;
 use crate::values::Bps;
 
-/// Rates are in parts of this.
-const UNIT: u128 = 10_000;
+/// A z is in hundredths, and compared squared.
+const Z_UNIT_SQUARED: u128 = 100 * 100;
 
 /// Whether the share of errors is above `threshold_bps`. Equal is not above.
 pub(crate) fn errors_exceed(requests: u64, errors: u64, threshold_bps: u16) -> bool {
@@ -19,8 +19,7 @@ pub(crate) fn successes_hold(requests: u64, errors: u64, threshold_bps: u16) -> 
 }
 
 fn scaled(count: u64) -> u128 {
-    const { assert!(UNIT == 10_000 && Bps::FULL.get() == 10_000) };
-    u128::from(count).saturating_mul(UNIT)
+    u128::from(count).saturating_mul(Bps::unit())
 }
 
 /// The order of the error rates of two arms; an arm without requests has no errors.
@@ -43,7 +42,7 @@ pub(crate) fn z_reaches(a: &Counts, b: &Counts, centi: u16) -> bool {
     let requests = u128::from(a.requests).saturating_add(b.requests.into());
     let errors = u128::from(a.errors).saturating_add(b.errors.into());
     let centi = u128::from(centi);
-    let left = Wide::product([difference, difference, requests, UNIT]);
+    let left = Wide::product([difference, difference, requests, Z_UNIT_SQUARED]);
     let right = Wide::product([
         centi.saturating_mul(centi),
         u128::from(a.requests).saturating_mul(b.requests.into()),

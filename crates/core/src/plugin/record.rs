@@ -293,7 +293,7 @@ impl Counts {
     /// The success rate; half of it above 5 % errors, four fifths above 1 %; full without requests.
     #[must_use]
     pub fn health_score(&self) -> Bps {
-        let unit = u128::from(Bps::FULL.get());
+        let unit = Bps::unit();
         let (requests, errors) = (u128::from(self.requests), u128::from(self.errors));
         let successes = requests.saturating_sub(errors);
         let Some(rate) = successes.saturating_mul(unit).checked_div(requests) else { return Bps::FULL };
@@ -527,7 +527,6 @@ impl Decode for PluginChange {
         let action = PluginAction::decode(input)?;
         let version = Version::decode(input)?;
         let success = input.bool()?;
-        let share = input.u16()?;
         Ok(Self {
             action,
             version,
