@@ -8,7 +8,7 @@ use crate::feature::is_active;
 use crate::raw::{self, Command};
 use crate::{Model, Planted};
 
-/// A block whose height is not the next one.
+/// The error for a block whose height is not the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrongHeight;
 
@@ -33,7 +33,7 @@ impl Model {
         Ok(Outcome { receipts, events: std::mem::take(&mut self.events) })
     }
 
-    /// Due work; gives how much was done.
+    /// Runs due work: scheduled entries, steps, then what is due of plugins. Gives how many entries were worked off.
     fn run_due(&mut self, h: u128) -> u128 {
         let mut used = 0;
         let scheduled: Vec<(u128, u128)> = self.schedule.keys().copied().filter(|(at, _)| *at <= h).collect();
@@ -70,8 +70,8 @@ impl Model {
         self.run_due_plugins(h, used)
     }
 
-    /// Rolls back active features and deployments while the breaker drains, with what the due work has left of the
-    /// limit. What opened the breaker in this very block drains from the next one on.
+    /// Rolls back active features, then deployments, while the breaker drains, within what due work has left of the
+    /// block's budget. A breaker that opened in this very block drains from the next block on.
     pub(crate) fn drain(&mut self, h: u128, used: u128) {
         if !self.breaker.is_some_and(|breaker| breaker.draining && breaker.since < h) {
             return;
@@ -106,7 +106,7 @@ impl Model {
         }
     }
 
-    /// All commands or none.
+    /// Runs all commands of a transaction; if one is rejected, none has an effect.
     fn transaction(&mut self, h: u128, actor: Address, commands: &[Command]) -> Receipt {
         let before = self.clone();
         for (index, command) in commands.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What each command does: its guards in order, each with its reject, then what it writes and says.
+//! What each command does: its guards in order, each with its reject, then its writes and events.
 
 use coalmine_core::{Address, BreakerClosedBy, Cause, Event, Name, Percent, Reject, Role, RollbackRule, Status};
 
@@ -9,7 +9,8 @@ use crate::raw::{Changes, Command, is_feed_id, is_name};
 use crate::{ADMIN, FEEDER, GUARDIAN, Model, OPERATOR, Planted, REASONS, REPORTER};
 
 impl Model {
-    /// Decoding is behind us: authority, limits, existence, breaker, status, prerequisites, data.
+    /// Runs a command that has been decoded. The order of its guards is consensus: authority, limits, existence,
+    /// breaker, status, prerequisites, data.
     pub(crate) fn command(&mut self, h: u128, actor: Address, command: &Command) -> Result<(), Reject> {
         let held = self.roles.get(&actor).copied().unwrap_or(0);
         let guardian_starts = self.has(Planted::GuardianStarts) && matches!(command, Command::StartCanary { .. });
@@ -216,7 +217,7 @@ impl Model {
     }
 }
 
-/// The roles that may give a command, besides Admin.
+/// The roles that may send a command, besides Admin.
 pub(crate) fn authority(command: &Command) -> u8 {
     match command {
         Command::CreateFeature { .. }
@@ -243,7 +244,7 @@ pub(crate) fn authority(command: &Command) -> u8 {
     }
 }
 
-/// The rules that the command alone shows to be broken, in the order of its fields.
+/// Checks the values of a command, which needs no state, in the order of its fields.
 pub(crate) fn limits(command: &Command) -> Result<(), Reject> {
     let check = |holds: bool, reject: Reject| if holds { Ok(()) } else { Err(reject) };
     let name = |name: &[u8]| check(is_name(name), Reject::InvalidName);

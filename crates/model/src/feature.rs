@@ -68,7 +68,7 @@ pub(crate) struct Change {
     pub(crate) actor: Address,
 }
 
-/// What decided a rollback: the fields of its event.
+/// Why a feature is rolled back: the fields of the event.
 struct Verdict {
     pub(crate) rule: RollbackRule,
     pub(crate) reason: Reason,
@@ -129,7 +129,7 @@ impl Model {
         Ok(())
     }
 
-    /// The edges on the longest path of prerequisites.
+    /// The number of edges on the longest path of prerequisites.
     fn longest_path(&self, f: &Feature) -> u128 {
         f.policy.prerequisites.iter().map(|name| 1 + self.longest_path(&self.features[name])).max().unwrap_or(0)
     }
@@ -160,7 +160,7 @@ impl Model {
         self.features.get(name).ok_or(Reject::FeatureNotFound)
     }
 
-    /// The feature after its existence was checked.
+    /// A feature that is known to exist.
     pub(crate) fn feature_mut(&mut self, name: &[u8]) -> &mut Feature {
         self.features.get_mut(name).unwrap()
     }
@@ -190,7 +190,7 @@ impl Model {
         });
     }
 
-    /// One step of a feature in RollingOut whose step is due.
+    /// Makes the step of a feature in RollingOut, or holds it back for want of operations.
     pub(crate) fn step(&mut self, h: u128, name: &[u8], actor: Address) {
         let f = self.feature_mut(name);
         let (operations, needed) = (f.metrics.step_operations, u128::from(f.policy.step_min_operations));
@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// Looks at a feature after a report.
+    /// Checks a feature after a report.
     pub(crate) fn guard(&mut self, h: u128, name: &[u8]) {
         let Some(verdict) = self.features[name].judge(self.off_by(Planted::RateAtThreshold)) else { return };
         let reason = verdict.reason;
@@ -230,7 +230,7 @@ impl Model {
         self.count_rollback(h, reason);
     }
 
-    /// A rollback that no figure has decided.
+    /// A rollback by command or by the breaker, which has no figures.
     pub(crate) fn rollback(&mut self, h: u128, name: &[u8], actor: Address, rule: RollbackRule, reason: Reason) {
         let f = self.feature_mut(name);
         let (errors, successes) = (f.error_count, f.success_count);
@@ -290,7 +290,7 @@ impl Feature {
         };
     }
 
-    /// The height of the step that the feature makes by itself, if there is one.
+    /// The height of the next automatic step, if there is one.
     pub(crate) fn step_due(&self) -> Option<u128> {
         let due = self.last_increment_block + self.increment_blocks;
         (self.status == Status::RollingOut && self.policy.advance == 0 && due <= U32_MAX).then_some(due)
@@ -332,7 +332,7 @@ impl Feature {
         add(&mut m.current_errors, errors);
     }
 
-    /// The first rule of the guard that matches; the rate rule may be off by something.
+    /// The first rule of the guard that fires. `off_by` is the planted fault of the rate rule.
     fn judge(&self, off_by: u128) -> Option<Verdict> {
         let (m, policy) = (&self.metrics, &self.policy);
         let min_samples = u128::from(policy.min_samples);

@@ -1,7 +1,7 @@
 //! The config feed: items by kind and id, and what the open put has listed.
 //!
-//! A command works on a copy of the state that is thrown away when it fails, so totals are counted
-//! when it is done.
+//! A command works on a copy of the state, which is discarded if the command fails, so the limits on totals are
+//! checked afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +14,13 @@ const LIVE: u8 = 0;
 const DELETED: u8 = 1;
 const FORGOTTEN: u8 = 2;
 
-/// Kind, 0 environment and 1 filter, and id.
+/// The kind (0 environment, 1 filter) and the id.
 type Key = (u8, Vec<u8>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Feed {
     items: BTreeMap<Key, Item>,
-    /// What the open put has listed, patches that were stored meanwhile included; `None` if none is open.
+    /// The items that the open put has listed, and those that patches have stored meanwhile; `None` if no put is open.
     put: Option<BTreeSet<Key>>,
 }
 
@@ -80,7 +80,7 @@ impl Model {
         self.feed_totals(self.feed.put.as_ref().map_or(0, BTreeSet::len))
     }
 
-    /// An upsert as the table has it.
+    /// Inserts or updates an item, by the table in RULES.md.
     fn feed_upsert(&mut self, key: &Key, version: u64, body: &[u8]) {
         let version = u128::from(version);
         let (mut body, mut action) = (body.to_vec(), "insert");
@@ -122,7 +122,7 @@ impl Model {
         }
     }
 
-    /// The limits, with so many ids in the put.
+    /// Checks the limits, with so many ids in the put.
     fn feed_totals(&self, listed: usize) -> Result<(), Reject> {
         let items = &self.feed.items;
         let live = items.values().filter(|item| item.tombstone == LIVE).count();
@@ -143,7 +143,7 @@ impl Model {
         }
     }
 
-    /// What is stored of an item: version, tombstone and body.
+    /// The stored version, state tag and body of an item.
     #[must_use]
     pub fn feed_item(&self, kind: u8, id: &[u8]) -> Option<(u64, u8, &[u8])> {
         let item = self.feed.items.get(&(kind, id.to_vec()))?;
@@ -152,7 +152,7 @@ impl Model {
 }
 
 impl Feed {
-    /// The ids that are live, and all ids, of a kind.
+    /// The number of live ids of a kind, and of all its ids.
     pub(crate) fn ids(&self, kind: u8) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let of_kind = || self.items.iter().filter(|(key, _)| key.0 == kind);
         let live = of_kind().filter(|(_, item)| item.tombstone == LIVE);

@@ -13,7 +13,7 @@
 //! 3. `command.rs`: what each command does, as a list of guards and then the writes;
 //! 4. `feature.rs` and `breaker.rs`: trials, steps, the guard; what stops everything;
 //! 5. `plugins/`: versions in `mod.rs`, then `commands.rs`, `deployment.rs` and `engine.rs`;
-//! 6. `loading.rs` and `feed.rs`, each by itself;
+//! 6. `loading.rs`, then `feed.rs`;
 //! 7. `answers.rs` and `plugins/answers.rs`: who has a feature on, which version serves whom.
 //!
 //! The bytes are last and can wait: [`raw`] reads and writes commands, `records/` the keys and values of a state,
@@ -73,17 +73,17 @@ const FEEDER: u8 = 16;
 const U64_MAX: u128 = u64::MAX as u128;
 const U32_MAX: u128 = u32::MAX as u128;
 
-/// A rule that a model has wrong on purpose: a harness that compares with it proves itself by seeing that.
+/// A rule that the model gets wrong on purpose: a harness that compares core with the model proves itself by noticing.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planted {
-    /// The guard takes an error rate at the threshold for one above it.
+    /// The guard fires at the threshold of the error rate, not only above it.
     RateAtThreshold,
     /// Steps are made a block early.
     StepEarly,
-    /// The breaker closes by itself a block late.
+    /// The breaker expires a block late.
     BreakerLate,
-    /// A refused transaction leaves what its first commands did.
+    /// A rejected transaction keeps the effects of its first commands.
     RejectLeaves,
     /// A guardian may start a canary.
     GuardianStarts,
@@ -91,7 +91,7 @@ pub enum Planted {
     StageEarly,
     /// The deadline of a deployment comes a block late.
     DeadlineLate,
-    /// A plugin is loaded before what it requires.
+    /// A plugin is loaded before its requirements.
     LoadEarly,
 }
 
@@ -127,10 +127,10 @@ pub struct Model {
     schedule: BTreeMap<(u128, u128), Scheduled>,
     registry: Registry,
     plugins: BTreeMap<Vec<u8>, Plugin>,
-    /// Heights and plugins: due work of kind 3.
+    /// The load queue: heights and plugins, due work of kind 3.
     load_queue: BTreeSet<(u128, Vec<u8>)>,
     feed: feed::Feed,
-    /// What has happened in the block at hand: part of the state, so that a failed transaction takes it back.
+    /// The events of the current block. They are part of the state, so that a failed transaction takes them back.
     events: Vec<Event>,
 }
 
@@ -162,7 +162,7 @@ impl Model {
         }
     }
 
-    /// The same with a fault.
+    /// The same with a planted fault.
     #[doc(hidden)]
     #[must_use]
     pub fn planted(genesis: &Genesis, planted: Option<Planted>) -> Self {
@@ -173,7 +173,7 @@ impl Model {
         self.planted == Some(planted)
     }
 
-    /// By how much a rule with this fault is off: 1, or 0 without it.
+    /// By how many a rule with this fault is off: 1, or 0 without it.
     fn off_by(&self, planted: Planted) -> u128 {
         u128::from(self.has(planted))
     }

@@ -1,6 +1,6 @@
-//! Loading: what is to be loaded, in which order, and what hosts attest of it.
+//! Loading: which plugins are loaded, in which order, and what hosts attest.
 //!
-//! The rows of the index of dependents are derived from the plugins whenever somebody asks.
+//! The rows of the index of dependents are derived from the plugins whenever they are asked for.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ fn fits(own: LoadState, required: LoadState) -> bool {
 }
 
 impl Plugin {
-    /// What the plugin has rows for.
+    /// The plugins for which this one has rows in the index.
     fn rows(&self) -> &[(Vec<u8>, Vec<u8>)] {
         match &self.loaded {
             Some(loaded) if pins_requirements(self.load_state) => &self.version(loaded).requirements,
@@ -57,7 +57,7 @@ impl Plugin {
 }
 
 impl Model {
-    /// The index of dependents: required and requiring plugin, and no bytes and plugin for the host.
+    /// The index of dependents: pairs of a required and a requiring plugin, where an empty name stands for the host.
     pub(crate) fn dependent_rows(&self) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
         let mut rows = BTreeSet::new();
         for (name, plugin) in &self.plugins {
@@ -74,7 +74,7 @@ impl Model {
         self.plugins.values().filter(|plugin| plugin.requires(name)).count()
     }
 
-    /// The plugins that hold on to a plugin, in name order.
+    /// The plugins that are loaded or on their way, and require a plugin, in name order.
     fn dependents(&self, name: &[u8]) -> Names {
         let of = self.plugins.iter().filter(|(_, plugin)| !plugin.waits && plugin.requires(name));
         of.map(|(name, _)| name.clone()).collect()
@@ -105,7 +105,7 @@ impl Model {
         if hosted > LOADED_MAX || most > DEPENDENTS_MAX { Err(Reject::LimitExceeded) } else { Ok(()) }
     }
 
-    /// Rule and host of a version.
+    /// Whether the constraint of the plugin and the host allow a version.
     fn may_run(&self, plugin: &Plugin, version: &Version) -> Result<(), Reject> {
         if !allows(&plugin.rule, version) {
             return Err(Reject::RuleViolated);
@@ -141,7 +141,7 @@ impl Model {
         after.are_within_limits()
     }
 
-    /// Whether a plugin is, or holds on to directly or through others, another one.
+    /// Whether a plugin is another one, or depends on it directly or through others.
     fn leads_to(&self, from: &[u8], to: &[u8]) -> bool {
         let mut reached = BTreeSet::from([from.to_vec()]);
         let mut open = vec![from.to_vec()];
@@ -156,7 +156,7 @@ impl Model {
         reached.contains(to)
     }
 
-    /// What is loaded follows the version that has just become current.
+    /// Makes what is loaded follow the version that has just become current.
     pub(crate) fn load_follows(&mut self, h: u128, name: &[u8]) {
         let plugin = self.plugin_mut(name);
         if plugin.load_state != LoadState::Unloaded {
@@ -169,7 +169,7 @@ impl Model {
         self.load_if_ready(name);
     }
 
-    /// A Pending plugin turns Loading when all that it requires is Loaded.
+    /// Turns a Pending plugin to Loading once all its requirements are Loaded.
     fn load_if_ready(&mut self, name: &[u8]) {
         let plugin = &self.plugins[name];
         let is_loaded = |required: &Vec<u8>| self.plugins[required].load_state == LoadState::Loaded;
@@ -185,7 +185,7 @@ impl Model {
         self.events.push(Event::LoadPlanned { plugin: event_name(name), version, state });
     }
 
-    /// Plans a plugin and what it requires.
+    /// Plans a plugin and its requirements.
     pub(crate) fn load(&mut self, h: u128, name: &[u8]) -> Result<(), Reject> {
         match self.plugin(name)?.load_state {
             LoadState::Unloaded | LoadState::Failed => {}
@@ -260,17 +260,17 @@ impl Model {
         below.map(|(name, _)| 1 + self.depth_of_plan(name, planned)).max().unwrap_or(0)
     }
 
-    /// These plugins, each behind those that it requires, the first name first where that leaves a choice.
+    /// These plugins, each after its requirements, in name order where that leaves a choice.
     fn required_first(&self, names: Names) -> Names {
         self.ordered(names, |left, name| left.iter().any(|other| self.plugins[name].requires(other)))
     }
 
-    /// These plugins, each before those that it requires, the first name first where that leaves a choice.
+    /// These plugins, each before its requirements, in name order where that leaves a choice.
     fn dependents_first(&self, names: Names) -> Names {
         self.ordered(names, |left, name| left.iter().any(|other| self.plugins[other].requires(name)))
     }
 
-    /// Takes the first name that need not come later, again and again; the first of all if each of them had to.
+    /// Takes the first name that need not come later, again and again, or the first of all in a circle.
     fn ordered(&self, mut left: Names, is_later: impl Fn(&Names, &[u8]) -> bool) -> Names {
         left.sort();
         let mut ordered = Vec::new();
@@ -281,7 +281,7 @@ impl Model {
         ordered
     }
 
-    /// The turn of a plugin in the load queue.
+    /// Loads a plugin from the load queue.
     pub(crate) fn load_by_itself(&mut self, h: u128, name: &[u8]) {
         match self.plugins[name].load_state {
             LoadState::Failed => self.fail_dependents(h, name),
@@ -306,7 +306,7 @@ impl Model {
         }
     }
 
-    /// A plugin does not load, by an attestation or because of what it requires.
+    /// Fails a plugin, by an attestation or because a requirement has failed.
     fn fail(&mut self, h: u128, name: &[u8], actor: Address, reason: PluginReason, code: u16) {
         let plugin = self.plugin_mut(name);
         plugin.load_state = LoadState::Failed;
@@ -316,12 +316,12 @@ impl Model {
         self.tell(h, name, PluginAction::LoadFailed, &loaded, false, reason, actor);
     }
 
-    /// What waits for a plugin that has failed, fails too.
+    /// Fails the plugins that wait for one that has failed.
     fn fail_dependent(&mut self, h: u128, name: &[u8]) {
         self.fail(h, name, Address::ZERO, PluginReason::Dependents, Reject::DependencyBroken.code());
     }
 
-    /// The direct Pending dependents of a plugin that is Failed fail now, theirs in the next block.
+    /// Fails the direct Pending dependents of a Failed plugin; their own dependents fail in the next block.
     fn fail_dependents(&mut self, h: u128, name: &[u8]) {
         let failing = self.pending_dependents(name);
         for dependent in &failing {
@@ -334,7 +334,7 @@ impl Model {
         }
     }
 
-    /// The plugin and what it has loaded, if that is the version that the command names.
+    /// The plugin and its loaded version, if that is the one that the command names.
     fn loaded_version(&self, name: &[u8], version: &[u8]) -> Result<(LoadState, Version), Reject> {
         let (plugin, version) = self.plugin_version(name, version)?;
         if plugin.loaded.as_ref() != Some(&version) {
@@ -390,7 +390,7 @@ impl Model {
         Ok(())
     }
 
-    /// A plugin is Loaded, or Unloaded, from now on.
+    /// Sets a plugin to Loaded or Unloaded.
     fn attest(&mut self, h: u128, actor: Address, name: &[u8], version: &Version, state: LoadState) {
         let plugin = self.plugin_mut(name);
         plugin.load_state = state;

@@ -1,4 +1,4 @@
-//! The state root, naively: the definition as a recursive function of the sorted paths.
+//! The state root: its definition, as a recursive function of the sorted paths.
 
 use std::collections::BTreeMap;
 

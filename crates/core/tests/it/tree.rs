@@ -188,7 +188,7 @@ proptest! {
     }
 }
 
-/// Hashes the way up from a leaf, as `root.md` says it.
+/// Hashes the way up from a leaf, as FORMAT.md has it.
 fn root_of(branch: &Branch, state: &State) -> Hash32 {
     let leaf = Sha256::new()
         .chain_update(b"JMT::LeafNode")

@@ -1,9 +1,9 @@
 //! Random worlds: a genesis and blocks that walk the edges of the rules.
 //!
 //! Few names, users and signers, and few numbers, each chosen because some rule has an edge there,
-//! so that commands meet each other. The generator runs the model beside it and mostly gives
-//! commands that may succeed; that is what takes a world deep. A world depends on its choices
-//! alone: on a seed, or on the bytes of a fuzzer or of proptest.
+//! so that commands meet each other. The generator runs a model alongside and mostly makes commands that may succeed,
+//! which is how a world gets anywhere. A world depends on its choices alone: a seed, or the bytes of a fuzzer or of
+//! proptest.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ mod plugins;
 
 pub use plugins::{PLUGINS, VERSIONS};
 
-/// The valid names that worlds use: two are prefixes of another one, one is as long as a name can be.
+/// The valid names that worlds use: two are prefixes of another one, one has the maximum length.
 pub const NAMES: [&str; 16] = [
     "a",
     "ab",
@@ -38,7 +38,7 @@ pub const NAMES: [&str; 16] = [
     "c8",
     "c9",
 ];
-/// The names from here on are those of a chain of prerequisites.
+/// The names from this index on form a chain of prerequisites.
 const CHAIN: usize = 6;
 
 /// The addresses that sign, hold roles and are users.
@@ -54,11 +54,12 @@ pub const ADDRESSES: [Address; 9] = [
     Address([0xff; 20]),
 ];
 
-/// The valid ids that worlds use: one begins another, two are the ends of the alphabet, one is as long as an id can be.
+/// The valid ids that worlds use: one is a prefix of another, two are the ends of the alphabet, one has the maximum
+/// length.
 pub const FEED_IDS: [&[u8]; 7] = [b"a", b"ab", b"!", b"~", b"env-1", b"/x:y", &[b'z'; 128]];
-/// Ids that break the rule.
+/// Invalid ids.
 const FEED_IDS_BROKEN: [&[u8]; 5] = [b"", b"a b", b"\x7f", b"\xc3\xa9", &[b'z'; 129]];
-/// Two characters make enough ids for a put that is too large.
+/// More ids than a put may list.
 const FEED_IDS_TOO_MANY: usize = 4_097;
 
 /// What the commands of a world are about, besides the ledger itself.
@@ -75,7 +76,7 @@ impl Mix {
     pub const ALL: [Self; 3] = [Self::Features, Self::Plugins, Self::Both];
 }
 
-/// A genesis and blocks of rising heights; what is left out between two of them are empty blocks.
+/// A genesis and blocks of rising heights, with empty blocks wherever a height is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     /// The state before the first block.
@@ -91,7 +92,7 @@ impl World {
         Self::of_seed(Mix::Features, seed, blocks)
     }
 
-    /// The world of features of a fuzzer's bytes: it ends where they end.
+    /// The world of features of a fuzzer's bytes, which ends where they end.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], blocks: usize) -> Self {
         Self::of_bytes(Mix::Features, bytes, blocks)
@@ -103,13 +104,13 @@ impl World {
         Generator::world(mix, Choices::Seed(Random(seed)), blocks)
     }
 
-    /// The world of a fuzzer's bytes: it ends where they end.
+    /// The world of a fuzzer's bytes, which ends where they end.
     #[must_use]
     pub fn of_bytes(mix: Mix, bytes: &[u8], blocks: usize) -> Self {
         Generator::world(mix, Choices::Bytes(bytes), blocks)
     }
 
-    /// The smallest world found, by leaving out blocks, transactions and commands, that still `fails`.
+    /// Shrinks a world that `fails` by leaving out blocks, transactions and commands.
     #[must_use]
     pub fn shrink(mut self, mut fails: impl FnMut(&Self) -> bool) -> Self {
         loop {
@@ -121,7 +122,7 @@ impl World {
         }
     }
 
-    /// Every world with one part less, the ones that leave out most first.
+    /// Every world with one part left out, the largest parts first.
     fn parts(&self) -> Vec<Self> {
         let with = |blocks: Vec<Block>| Self { blocks, ..self.clone() };
         let mut parts: Vec<Self> = Vec::new();
@@ -166,7 +167,7 @@ fn smaller_blocks(block: &Block) -> Vec<Block> {
     smaller.into_iter().map(|payloads| Block::from_payloads(block.height(), payloads).unwrap()).collect()
 }
 
-/// Where the generator gets its decisions from.
+/// The source of the generator's decisions.
 enum Choices<'a> {
     Seed(Random),
     Bytes(&'a [u8]),
@@ -198,7 +199,7 @@ impl Choices<'_> {
         from[self.below(from.len())].clone()
     }
 
-    /// One of the usual values, rarely one of those that break a rule.
+    /// One of the usual values, rarely an invalid one.
     fn pick_or<T: Clone>(&mut self, usual: &[T], broken: &[T]) -> T {
         if self.percent(4) { self.pick(broken) } else { self.pick(usual) }
     }
@@ -235,7 +236,7 @@ impl<'a> Generator<'a> {
         World { genesis, blocks }
     }
 
-    /// Mostly the next height, at times a few later, or one around which something happens by itself.
+    /// Mostly the next height, at times one a few blocks later, or one near a height at which something is due.
     fn next_height(&mut self) -> Option<u32> {
         let h = u128::from(self.height);
         let next = match self.choices.below(100) {

@@ -83,7 +83,7 @@ impl Generator<'_> {
         commands.into_iter().map(|command| encoded(signer, vec![Command::Plugin(command)])).collect()
     }
 
-    /// Heights at which something happens to a plugin by itself.
+    /// Heights at which something is due for a plugin.
     pub(super) fn plugin_heights(&self) -> Vec<u128> {
         let deployments = self.model.plugins.values().filter_map(|plugin| plugin.deployment.as_ref());
         deployments.filter_map(|d| d.due).chain(self.model.load_queue.iter().map(|(due, _)| *due)).collect()

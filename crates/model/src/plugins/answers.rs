@@ -9,9 +9,9 @@ use crate::plugins::{Counts, Deployment, HEALTH, PluginChange};
 use crate::root::sha256;
 use crate::{Model, raw};
 
-/// What a plugin looks like at the end of a block.
+/// The summary of a plugin at the end of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the specification")]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
 pub struct PluginAnswer {
     pub current: String,
     pub previous: Option<String>,
@@ -31,7 +31,7 @@ impl Model {
         self.plugins.keys().map(Vec::as_slice)
     }
 
-    /// What a plugin looks like now.
+    /// The summary of a plugin.
     #[must_use]
     pub fn plugin_answer(&self, name: &[u8]) -> Option<PluginAnswer> {
         let plugin = self.plugins.get(name)?;

@@ -1,4 +1,4 @@
-//! What each command about plugins does: its guards in order, each with its reject, then what it writes and says.
+//! What each command on plugins does: its guards in order, each with its reject, then its writes and events.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How two arms compare, multiplied out.
+//! How two arms compare: rates and z without division.
 
 use crate::{U32_MAX, U64_MAX};
 
@@ -24,7 +24,8 @@ impl Counts {
         self.errors * other.requests > other.errors * self.requests
     }
 
-    /// The difference of the error rates is at least this z: (e1·n2 − e2·n1)² · n · 10 000 ≥ z² · n1 · n2 · e · (n − e).
+    /// Whether the difference of the error rates is at least this z:
+    /// (e1·n2 − e2·n1)² · n · 10 000 ≥ z² · n1 · n2 · e · (n − e).
     pub(crate) fn differs(&self, other: &Self, z_centi: u128) -> bool {
         let (e1, n1, e2, n2) = (self.errors, self.requests, other.errors, other.requests);
         let (e, n) = (e1 + e2, n1 + n2);

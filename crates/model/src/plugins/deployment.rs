@@ -1,4 +1,4 @@
-//! A deployment and its plan: the figures that it collects, and what they call for.
+//! A deployment and its plan: the figures that it collects, and what follows from them.
 
 use coalmine_core::{Evidence, Hold, PluginReason, Reject, Shortfall, StrategyKind, Threshold};
 use semver::Version;
@@ -12,7 +12,7 @@ const TIME: u8 = 0;
 pub(crate) const MANUAL: u8 = 1;
 pub(crate) const HEALTH: u8 = 2;
 
-/// The z of a verdict when the regression test is off.
+/// The z by which a winner is found when the regression test is off.
 const VERDICT_Z_CENTI: u128 = 196;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +21,13 @@ pub(crate) struct Deployment {
     pub(crate) old: Version,
     pub(crate) new: Version,
     pub(crate) hold: Hold,
-    /// What this stage was told to lack.
+    /// The shortfalls of this stage that were reported.
     pub(crate) held: Vec<Shortfall>,
     pub(crate) healthy: bool,
     pub(crate) stage: usize,
     pub(crate) stage_height: u128,
     pub(crate) start: u128,
-    /// The next look; never beyond u32.
+    /// The height of the next check, at most the largest u32.
     pub(crate) due: Option<u128>,
     pub(crate) salt: u128,
     pub(crate) plan: Plan,
@@ -102,7 +102,7 @@ impl Deployment {
         self.stage + 1 == self.plan.stages.len()
     }
 
-    /// A health stage that was attested as healthy.
+    /// Whether this is a health stage that was attested as healthy.
     pub(crate) fn is_gate_open(&self) -> bool {
         self.stage().gate == HEALTH && self.healthy
     }
@@ -112,12 +112,12 @@ impl Deployment {
         (max_blocks != 0).then_some(self.start + max_blocks)
     }
 
-    /// The next look is at this height, or at the deadline if that is earlier.
+    /// Sets the next check to this height, or to the deadline if that is earlier.
     pub(crate) fn set_check(&mut self, height: Option<u128>) {
         self.due = [height, self.deadline()].into_iter().flatten().filter(|due| *due <= U32_MAX).min();
     }
 
-    /// The next look of a deployment that goes on.
+    /// Sets the next check of a deployment that runs: at the end of the stage.
     pub(crate) fn look_when_stage_ends(&mut self, h: u128) {
         let height = if self.is_gate_open() { h + 1 } else { self.stage_end().max(h + 1) };
         self.set_check(Some(height));
@@ -128,7 +128,7 @@ impl Deployment {
         self.set_check(None);
     }
 
-    /// What the stage lacks to be left.
+    /// What is missing for the stage to end.
     pub(crate) fn lacks(&self) -> Vec<Shortfall> {
         let mut lacks = Vec::new();
         if self.stage_requests < u128::from(self.stage().min_requests) {
@@ -140,7 +140,7 @@ impl Deployment {
         lacks
     }
 
-    /// What the canary arm has counted.
+    /// The counts of the canary arm.
     pub(crate) fn evidence(&self, threshold: Threshold) -> Evidence {
         Evidence {
             requests: wide(self.canary.requests),
@@ -159,7 +159,7 @@ impl Deployment {
         }
     }
 
-    /// The rule that the reports break, if any: 2 over the deployment, 2 over the stage, 3.
+    /// The first rule that the reports break: the error rate of the deployment, that of the stage, the regression test.
     pub(crate) fn broken_rule(&self) -> Option<(PluginReason, Evidence)> {
         let terms = &self.plan.terms;
         let (least, bps) = (u128::from(terms.min_requests).max(1), u128::from(terms.error_threshold_bps));

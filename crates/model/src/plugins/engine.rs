@@ -1,4 +1,4 @@
-//! What happens to deployments: due work, broken rules, stages, and the end.
+//! What happens to a deployment: due checks, broken rules, the next stage, and the end.
 
 use coalmine_core::{
     Address, Bps, Event, Evidence, Hold, PluginAction, PluginReason, Reason, Reject, Threshold, VersionStatus,
@@ -10,7 +10,7 @@ use crate::plugins::{Deployment, HEALTH, Plugin, event_version};
 use crate::{Model, Planted};
 
 impl Model {
-    /// The deployment after its existence was checked.
+    /// A deployment that is known to exist.
     pub(crate) fn deployment_mut(&mut self, name: &[u8]) -> &mut Deployment {
         self.plugin_mut(name).deployment.as_mut().unwrap()
     }
@@ -24,7 +24,8 @@ impl Model {
         deploying.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Due work of kinds 2 and 3; gives how much was done altogether.
+    /// Runs due work of kinds 2 and 3 within the budget of the block. `used` is what of the budget is spent, before and
+    /// after.
     pub(crate) fn run_due_plugins(&mut self, h: u128, mut used: u128) -> u128 {
         let due = |plugin: &Plugin| plugin.deployment.as_ref().and_then(|deployment| deployment.due);
         let mut looks: Vec<(u128, Vec<u8>)> =
@@ -50,7 +51,7 @@ impl Model {
         used
     }
 
-    /// Rolls the deployment back, or pauses it, as its plan says.
+    /// Rolls a deployment back, or pauses it, as its guardrails say.
     pub(crate) fn break_rule(&mut self, h: u128, name: &[u8], reason: PluginReason, evidence: Evidence) {
         let deployment = self.deployment_mut(name);
         if deployment.plan.terms.auto_rollback {
@@ -109,7 +110,7 @@ impl Model {
         has_passed
     }
 
-    /// Looks at a deployment whose due entry has come.
+    /// Checks a deployment that is due.
     fn look(&mut self, h: u128, name: &[u8]) {
         if self.ends_at_deadline(h, name) {
             return;
@@ -157,7 +158,7 @@ impl Model {
         self.events.push(Event::Waiting { plugin: event_name(name), hold });
     }
 
-    /// The next stage, or the end of the plan.
+    /// Goes on to the next stage, or ends the plan.
     pub(crate) fn leave_stage(&mut self, h: u128, actor: Address, reason: PluginReason, name: &[u8]) {
         let deployment = self.deployment_mut(name);
         let new = deployment.new.clone();
@@ -204,7 +205,7 @@ impl Model {
         }
     }
 
-    /// A promotion that nobody commanded is not allowed.
+    /// Pauses a deployment whose automatic promotion would break a dependent.
     fn stop(&mut self, h: u128, actor: Address, name: &[u8], reject: Reject) {
         let deployment = self.deployment_mut(name);
         deployment.set_hold(Hold::Dependents);

@@ -1,7 +1,7 @@
 //! Plugins: versions, and the deployments that bring a new one to everybody.
 //!
-//! Versions are kept without build metadata, which is what makes two spellings one version, and are
-//! spelled as registered where they are told. What is to be loaded is `loading.rs`.
+//! Versions are compared without build metadata, so that two spellings can be one version; events and histories spell
+//! them as registered. Loading is in `loading.rs`.
 
 use std::collections::BTreeMap;
 
@@ -41,10 +41,10 @@ impl Default for Registry {
 pub(crate) struct Plugin {
     pub(crate) current: Version,
     pub(crate) previous: Option<Version>,
-    /// No bytes = none.
+    /// Empty if there is none.
     pub(crate) rule: Vec<u8>,
     pub(crate) load_state: LoadState,
-    /// The version that is loaded, or on its way; none exactly if Unloaded.
+    /// The version that is loaded or on its way; `None` exactly if Unloaded.
     pub(crate) loaded: Option<Version>,
     /// Unloaded, and waiting for a plugin that it requires to be registered.
     pub(crate) waits: bool,
@@ -72,7 +72,7 @@ pub(crate) struct PluginVersion {
 
 /// An entry of the history of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the specification")]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
 pub struct PluginChange {
     pub height: u32,
     pub action: PluginAction,
@@ -89,7 +89,7 @@ impl Plugin {
         &self.versions[version]
     }
 
-    /// A version as it was registered.
+    /// A version as it was spelled when it was registered.
     pub(crate) fn spelled(&self, version: &Version) -> &Version {
         &self.version(version).version
     }
@@ -98,7 +98,7 @@ impl Plugin {
         self.versions.get_mut(version).unwrap().status = status;
     }
 
-    /// The version that gives way to a new one.
+    /// The version to evict for a new one: unused, oldest report, then oldest registration, then lowest precedence.
     pub(crate) fn oldest_to_evict(&self) -> Option<Version> {
         let may_go = |(version, v): &(&Version, &PluginVersion)| {
             let is_past = match v.status {
@@ -118,19 +118,19 @@ impl Model {
         self.plugins.get(name).ok_or(Reject::PluginNotFound)
     }
 
-    /// The plugin after its existence was checked.
+    /// A plugin that is known to exist.
     pub(crate) fn plugin_mut(&mut self, name: &[u8]) -> &mut Plugin {
         self.plugins.get_mut(name).unwrap()
     }
 
-    /// The plugin and the version that the command names.
+    /// The plugin and the version that a command names.
     pub(crate) fn plugin_version(&self, name: &[u8], version: &[u8]) -> Result<(&Plugin, Version), Reject> {
         let plugin = self.plugin(name)?;
         let version = without_build(version);
         if plugin.versions.contains_key(&version) { Ok((plugin, version)) } else { Err(Reject::VersionNotFound) }
     }
 
-    /// Appends to the history what has happened to a version, with the deployment as it is now.
+    /// Appends an entry to the history of a plugin, with the share and age of the deployment as they are now.
     #[expect(clippy::too_many_arguments, reason = "an entry has that many fields")]
     pub(crate) fn tell(
         &mut self,

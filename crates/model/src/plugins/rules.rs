@@ -1,4 +1,4 @@
-//! What a command about plugins shows by itself: who may give it, and whether its values obey their rules.
+//! What can be checked of a command on plugins without a state: its roles and its values.
 
 use coalmine_core::Reject;
 use semver::{BuildMetadata, Version, VersionReq};
@@ -7,7 +7,7 @@ use crate::plugins::deployment::plan;
 use crate::raw::{PluginCommand, is_name};
 use crate::{ADMIN, GUARDIAN, OPERATOR, REPORTER};
 
-/// The roles that may give a command, besides Admin.
+/// The roles that may send a command, besides Admin.
 pub(crate) fn authority(command: &PluginCommand) -> u8 {
     match command {
         PluginCommand::RegisterVersion { .. }
@@ -30,7 +30,7 @@ pub(crate) fn authority(command: &PluginCommand) -> u8 {
     }
 }
 
-/// Whether a schedule may hold the command.
+/// Whether the command may be scheduled.
 pub(crate) fn is_schedulable(command: &PluginCommand) -> bool {
     match command {
         PluginCommand::Deploy { .. }
@@ -53,7 +53,7 @@ pub(crate) fn is_schedulable(command: &PluginCommand) -> bool {
     }
 }
 
-/// The rules that the command alone shows to be broken: names, version, constraints, plan, numbers.
+/// Checks the values of a command in this order: names, version, constraints, plan, numbers.
 pub(crate) fn limits(command: &PluginCommand) -> Result<(), Reject> {
     let check = |holds: bool, reject: Reject| if holds { Ok(()) } else { Err(reject) };
     let name = |bytes: &[u8]| check(is_name(bytes), Reject::InvalidName);
@@ -115,12 +115,12 @@ fn parse_constraint(bytes: &[u8]) -> Option<VersionReq> {
     VersionReq::parse(std::str::from_utf8(bytes).ok()?).ok()
 }
 
-/// The version behind a spelling that was checked.
+/// The version of a spelling that was checked, without build metadata.
 pub(crate) fn without_build(bytes: &[u8]) -> Version {
     Version { build: BuildMetadata::EMPTY, ..parse_version(bytes).unwrap() }
 }
 
-/// Whether a constraint that was checked, if there is one, allows a version.
+/// Whether a version satisfies a constraint that was checked. An empty constraint allows all.
 pub(crate) fn allows(constraint: &[u8], version: &Version) -> bool {
     constraint.is_empty() || parse_constraint(constraint).unwrap().matches(version)
 }

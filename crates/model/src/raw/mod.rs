@@ -1,9 +1,8 @@
-//! Commands, transactions and the genesis as bytes say them, their values not yet checked.
+//! Commands, transactions and the genesis as their bytes have them; their values are not checked yet.
 //!
-//! The format, written a second time: nothing here calls the codec of the state machine, so a
-//! difference between the two shows as a difference of receipts or state. Whatever fits the widths
-//! of the format can be written, a percent of 101 and a name of no characters too. What a decoded
-//! command means, and which of its values break a rule, is `lib.rs`.
+//! This is a second implementation of FORMAT.md. Nothing here calls the codec of core, so a difference between the two
+//! shows in receipts or state. Whatever fits the widths of the format can be written, such as a percent of 101 or an
+//! empty name. What a command does, and which values it rejects, is in `command.rs`.
 
 use std::collections::BTreeMap;
 
@@ -25,22 +24,22 @@ pub const COMMAND_SIZE_MAX: usize = 8_192;
 /// The most prerequisites of a policy.
 pub const PREREQUISITES_MAX: usize = 16;
 
-/// A policy; its tags are bytes.
+/// A policy, with tags as plain bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// 0 sha256, 1 first_byte.
     pub bucketing: u8,
     /// 0 automatic, 1 manual.
     pub advance: u8,
-    /// Shuffles the buckets.
+    /// Chooses another assignment of users to buckets.
     pub salt: u64,
-    /// Operations below which the rate and latency rules do not judge.
+    /// The rules on rates and latency need so many operations.
     pub min_samples: u32,
     /// 0 = off.
     pub window_blocks: u32,
-    /// Operations that a step asks for.
+    /// A step needs so many operations since the last one.
     pub step_min_operations: u64,
-    /// Failures that a trial bears.
+    /// A trial may have so many failures.
     pub max_invariant_failures: u64,
     /// 0 = off.
     pub max_latency: u64,
@@ -72,7 +71,7 @@ impl Default for Policy {
 
 /// The optional settings of create_feature and configure_feature.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the specification")]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
 pub struct Changes {
     pub increment_percent: Option<u8>,
     pub increment_blocks: Option<u32>,
@@ -83,7 +82,7 @@ pub struct Changes {
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "variants and fields are those of the specification")]
+#[expect(missing_docs, reason = "variants and fields are those of FORMAT.md")]
 pub enum Command {
     CreateFeature {
         name: Vec<u8>,
@@ -139,7 +138,7 @@ pub enum Command {
         at: u32,
         commands: Vec<Command>,
     },
-    /// A schedule inside a schedule, as it came: it is refused whatever it holds.
+    /// A schedule inside a schedule, as its bytes: it is rejected whatever they are.
     NestedSchedule {
         bytes: Vec<u8>,
     },
@@ -184,7 +183,7 @@ pub enum Command {
 
 /// An item of the feed as a put lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the specification")]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
 pub struct FeedEntry {
     pub id: Vec<u8>,
     pub version: u64,
@@ -193,7 +192,7 @@ pub struct FeedEntry {
 
 /// The numbers of a report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the specification")]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
 pub struct Report {
     pub successes: u32,
     pub errors: u32,
@@ -206,9 +205,9 @@ pub struct Report {
 /// A transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
-    /// Who signed.
+    /// The address that signed.
     pub signer: Address,
-    /// All of them, or none.
+    /// They all take effect, or none does.
     pub commands: Vec<Command>,
 }
 
@@ -217,7 +216,7 @@ pub struct Transaction {
 pub struct Genesis {
     /// The id of the ledger.
     pub chain: Vec<u8>,
-    /// The masks, by address.
+    /// The role bits of each address.
     pub roles: BTreeMap<Address, u8>,
     /// max_due_per_block, breaker_rollbacks, breaker_window.
     pub params: [u32; 3],
@@ -259,7 +258,7 @@ impl Genesis {
         out
     }
 
-    /// Reads what [`Genesis::to_bytes`] writes; the rules are not checked.
+    /// Reads what [`Genesis::to_bytes`] writes. Values are not checked.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
@@ -431,7 +430,7 @@ impl Command {
         input.0.is_empty().then_some(command)
     }
 
-    /// Reads a command inside a schedule.
+    /// Reads a command of a schedule.
     fn nested(bytes: Vec<u8>) -> Option<Self> {
         if bytes.first() != Some(&32) {
             return Self::from_bytes(&bytes);

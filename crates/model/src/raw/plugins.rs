@@ -1,4 +1,4 @@
-//! The commands on plugins as bytes say them, tags 40 to 56.
+//! The commands on plugins, tags 40 to 56.
 
 use super::{Input, put_lp8, put_lp16, put_option};
 
@@ -9,7 +9,7 @@ pub const METADATA_MAX: usize = 16;
 
 /// One stage of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the specification")]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
 pub struct Stage {
     pub share_bps: u16,
     pub blocks: u32,
@@ -20,7 +20,7 @@ pub struct Stage {
 
 /// A strategy with its own fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "variants and fields are those of the specification")]
+#[expect(missing_docs, reason = "variants and fields are those of FORMAT.md")]
 pub enum Strategy {
     Canary {
         initial_bps: u16,
@@ -49,9 +49,9 @@ pub enum Strategy {
     },
 }
 
-/// What every strategy takes.
+/// The guardrails, which every strategy takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the specification")]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
 pub struct Guardrails {
     pub error_threshold_bps: u16,
     pub success_threshold_bps: u16,
@@ -66,13 +66,13 @@ pub struct Guardrails {
 
 /// A command on plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "variants and fields are those of the specification")]
+#[expect(missing_docs, reason = "variants and fields are those of FORMAT.md")]
 pub enum PluginCommand {
     RegisterVersion {
         plugin: Vec<u8>,
         version: Vec<u8>,
         code_hash: [u8; 32],
-        /// No bytes = none.
+        /// Empty if there is none.
         host: Vec<u8>,
         /// Plugins and constraints, ascending.
         requirements: Vec<(Vec<u8>, Vec<u8>)>,
@@ -107,7 +107,7 @@ pub enum PluginCommand {
     },
     SetRule {
         plugin: Vec<u8>,
-        /// No bytes = none.
+        /// Empty if there is none.
         constraint: Vec<u8>,
     },
     SetHostVersion {
@@ -379,7 +379,7 @@ impl Input<'_> {
         })
     }
 
-    /// The command of this tag; `None` too for a tag that is no command on plugins.
+    /// Reads the command of a tag; `None` if the bytes are malformed or the tag is not one of these.
     pub(super) fn plugin_command(&mut self, tag: u8) -> Option<PluginCommand> {
         if tag == 49 {
             return Some(PluginCommand::SetHostVersion { version: self.lp8()? });

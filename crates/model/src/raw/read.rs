@@ -1,10 +1,10 @@
-//! Reading. Whatever the bytes cannot be is `None`.
+//! Reading commands and their values. Malformed bytes give `None`.
 
 use coalmine_core::Address;
 
 use crate::raw::{COMMANDS_MAX, Changes, Command, FeedEntry, PREREQUISITES_MAX, Policy, Report, is_name};
 
-/// The bytes still to be read. Every method gives `None` for bytes that are malformed.
+/// The bytes still to be read.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
 impl Input<'_> {

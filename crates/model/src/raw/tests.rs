@@ -1,4 +1,4 @@
-//! The bytes of the format, against the codec of the state machine.
+//! Nested schedules, and values at their widths.
 
 use super::*;
 

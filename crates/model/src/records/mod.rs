@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use coalmine_core::{Address, Cause, Reason, Status};
 
-use crate::raw::{Policy, put_commands, put_lp8};
-
-mod plugins;
-
 use crate::breaker::Breaker;
 use crate::feature::{Change, Feature, Metrics, is_active};
+use crate::raw::{Policy, put_commands, put_lp8};
 use crate::{ADMIN, Model, REASONS};
+
+mod plugins;
 
 fn position<T: PartialEq>(all: &[T], value: T) -> u8 {
     all.iter().position(|other| *other == value).unwrap() as u8

@@ -26,7 +26,7 @@ pub fn percent(percent: u8) -> Percent {
 
 pub fn user(number: u32) -> Address {
     let mut bytes = [0x5a; 20];
-    // The first byte takes all its values, for the bucketing that looks at nothing else.
+    // The first byte takes all its values, for the bucketing by first byte alone.
     bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b1).to_be_bytes());
     Address(bytes)
 }
@@ -98,7 +98,7 @@ pub fn clear_override(feature: &str, user: Address) -> Command {
     Command::ClearOverride { name: name(feature), user }
 }
 
-/// Nothing told.
+/// A report of nothing.
 pub const SILENCE: Report =
     Report { successes: 0, errors: 0, latency_total: 0, latency_peak: 0, invariant_checks: 0, invariant_failures: 0 };
 
@@ -110,7 +110,7 @@ pub fn report(feature: &str, successes: u32, errors: u32) -> Command {
     tell(feature, Report { successes, errors, ..SILENCE })
 }
 
-/// A report by which the guard rolls back, whatever was told before.
+/// A report on which the guard rolls back, whatever was reported before.
 pub fn bad_report(feature: &str) -> Command {
     tell(feature, Report { invariant_checks: u32::MAX, invariant_failures: u32::MAX, ..SILENCE })
 }

@@ -1,4 +1,4 @@
-//! The state machine beside the plain model: a block must make the same of both.
+//! Core and the model side by side: every block must have the same effect on both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::generate::{ADDRESSES, FEED_IDS, NAMES, PLUGINS};
 use crate::support::Records;
 use crate::{Model, Planted};
 
-/// The state machine, its records, and the model, after the same blocks.
+/// A state of core, its records, and a model, after the same blocks.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are named as their types")]
 pub struct Lockstep {
@@ -20,7 +20,7 @@ pub struct Lockstep {
     pub model: Model,
 }
 
-/// What a block makes of both.
+/// The effect of a block, on which both agree.
 #[derive(Debug)]
 pub struct Agreed {
     /// That of the state machine.
@@ -31,7 +31,7 @@ pub struct Agreed {
 }
 
 impl Agreed {
-    /// What both say of the block.
+    /// Receipts and events.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
         self.execution.outcome()
@@ -54,15 +54,15 @@ impl Lockstep {
     /// Executes a block on both; nothing is committed.
     ///
     /// # Errors
-    /// What they do not agree on.
+    /// The first difference.
     pub fn execute(&self, block: &Block) -> Result<Agreed, String> {
         self.compare(self.state.execute(block).unwrap(), block)
     }
 
-    /// The same with the execution of the state machine at hand.
+    /// The same for an execution that core has made already.
     ///
     /// # Errors
-    /// What they do not agree on.
+    /// The first difference.
     pub fn compare(&self, execution: Execution, block: &Block) -> Result<Agreed, String> {
         let mut model = self.model.clone();
         let outcome = model.execute(block).unwrap();
@@ -105,8 +105,8 @@ impl Lockstep {
         self.commit_alike(self.state.execute(block).unwrap(), block)
     }
 
-    /// Advances the state machine to a height, and feeds the model every empty block. What is skipped must change
-    /// nothing, for the state machine either.
+    /// Advances core to a height, and feeds every empty block to the model. The blocks that core skips must change
+    /// nothing in either.
     pub fn advance(&mut self, to: Height) {
         let mut walked = self.state.clone();
         while self.state.tip().unwrap() < to {
@@ -136,7 +136,7 @@ impl Lockstep {
         state
     }
 
-    /// Asks both all that there is to ask of the names, ids and addresses of random worlds. `units` are routed.
+    /// Asks both everything about the names, ids and addresses of random worlds, and routes these units.
     pub fn agree_on_answers(&self, units: &[&[u8]]) {
         let reloaded = self.reloaded();
         for text in NAMES.into_iter().chain(["unknown"]) {
@@ -214,7 +214,7 @@ impl Lockstep {
     }
 }
 
-/// Two executions must say and write the same.
+/// Asserts that two executions have the same outcome, root and writes.
 pub fn assert_same(one: &Execution, other: &Execution) {
     assert_eq!(one.height(), other.height());
     assert_eq!(one.outcome(), other.outcome());

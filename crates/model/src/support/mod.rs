@@ -1,5 +1,4 @@
-//! What tests, fuzz checks and benches share. It is no part of the model: it drives the state machine and may use all
-//! of its code.
+//! Support for tests, fuzz checks and benches. It is not part of the model: it drives core and may use all of its code.
 #![allow(
     missing_docs,
     clippy::new_without_default,

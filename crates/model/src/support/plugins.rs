@@ -1,4 +1,4 @@
-//! Plugins for tests: commands in short, events as lines of text, and what must hold after any block.
+//! Plugins: commands in short, events as lines of text, and what must be true after any block.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -168,7 +168,7 @@ pub fn unloaded(plugin: &str, text: &str, ok: bool) -> Command {
     Command::ReportUnload { plugin: name(plugin), version: version(text), ok }
 }
 
-/// The signer that may give a command and no more than it must.
+/// The signer that may send a command, with as few rights as possible.
 pub fn signer_of(command: &Command) -> Address {
     match command.kind().roles()[0] {
         Role::Admin => ADMIN,
@@ -179,12 +179,12 @@ pub fn signer_of(command: &Command) -> Address {
     }
 }
 
-/// A transaction of one command by one who may give it.
+/// A transaction of one command, by a signer that may send it.
 pub fn give(command: Command) -> Payload {
     tx(signer_of(&command), &[command])
 }
 
-// What is told.
+// Events.
 
 /// An event of plugins in one line: the plugin, what happened, and its fields. Evidence is
 /// `errors/requests` of the new version, of the old one, and the threshold.
@@ -255,7 +255,7 @@ impl World {
         lines(&outcome)
     }
 
-    /// What a command would get in the next block by one who may give it.
+    /// The receipt that a command would get in the next block, from a signer that may send it.
     #[track_caller]
     pub fn try_next(&self, command: &Command) -> Receipt {
         self.probe(&give(command.clone()))
@@ -299,13 +299,13 @@ impl World {
         history.into_iter().map(entry).collect()
     }
 
-    /// The events of plugins from a height on, each behind its height.
+    /// The events of plugins from a height on, each after its height.
     pub fn lines_from(&self, height: Height) -> Vec<String> {
         let since = self.events.iter().filter(|(at, _)| *at >= height);
         since.map(|(at, event)| format!("{at} {}", line(event))).collect()
     }
 
-    /// What the records of plugins must be to each other, and to the state.
+    /// Checks that the records of plugins agree with each other and with the state.
     pub(super) fn check_plugins(&self) {
         let records = &self.records;
         let plugins = query::plugins(records, None, usize::MAX).unwrap();

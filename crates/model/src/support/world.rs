@@ -1,8 +1,8 @@
 //! A ledger beside the records that make it.
 //!
-//! After every block it checks what must be true after any block: the root is that of the records, the indexes are
-//! what the features say, the history only grows, the records load into the same state. A test that only runs
-//! blocks has tested that much.
+//! After every block it checks what must be true after any block: the root is that of the records, the indexes agree
+//! with the features, the history only grows, and the records load into the same state. So even a test that only runs
+//! blocks tests that much.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use coalmine_core::{
 use crate::support::Records;
 use crate::support::commands::*;
 
-/// A state beside the records that make it, and all that its blocks have told.
+/// A state, the records that make it, and the events of all its blocks.
 #[derive(Debug, Clone)]
 pub struct World {
     pub state: State,
@@ -66,7 +66,7 @@ impl World {
         self.commit(execution)
     }
 
-    /// Commits, and checks what must hold after any block.
+    /// Commits, and checks what must be true after any block.
     pub fn commit(&mut self, execution: Execution) -> Outcome {
         let height = execution.height();
         let outcome = execution.outcome().clone();
@@ -93,7 +93,7 @@ impl World {
         outcome
     }
 
-    /// Empty blocks up to and with `height`.
+    /// Runs empty blocks to `height`, inclusive.
     pub fn advance(&mut self, height: Height) {
         while self.state.tip().is_some_and(|tip| tip < height) {
             let execution = self.state.advance(height).unwrap();
@@ -121,8 +121,8 @@ impl World {
         assert_eq!(self.try_run(height, signer, commands), Receipt::Ok, "at {height}: {commands:?}");
     }
 
-    /// What a transaction would get in the next block. Nothing is committed; if it is refused,
-    /// the block must be what the empty block is.
+    /// The receipt that a transaction would get in the next block. Nothing is committed; if it is rejected, the block
+    /// must have no more effect than an empty one.
     #[track_caller]
     pub fn probe(&self, payload: &Payload) -> Receipt {
         let height = self.state.tip().map_or(1, |tip| tip + 1);
@@ -212,7 +212,7 @@ impl World {
         query::feed_items(&self.records, kind, None, usize::MAX).unwrap()
     }
 
-    /// The index and the totals are what the items say, and the state has the same items.
+    /// Checks that the index and the totals agree with the items, and that the state has the same items.
     fn check_feed(&self) {
         let count = |n: usize| u32::try_from(n).unwrap();
         let stored = query::feed(&self.records).unwrap();
@@ -277,7 +277,7 @@ pub fn writes(execution: &Execution) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
     execution.writes().iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
 }
 
-/// A refusal by the first command.
+/// A rejection by the first command.
 pub fn refused(reject: Reject) -> Receipt {
     Receipt::Rejected { reject, index: 0 }
 }

@@ -1,8 +1,7 @@
 //! The config feed, as rows: what each message does to an item in each state, puts in parts, the
 //! order of the checks, the limits at their edges; and what holds for any order of messages.
 //!
-//! The rows are written from the specification of the feed. [`World`] checks after every block that
-//! root, index, totals and records agree.
+//! The rows follow RULES.md. [`World`] checks after every block that root, index, totals and records agree.
 
 mod items;
 mod limits;

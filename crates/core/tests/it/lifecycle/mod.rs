@@ -1,8 +1,7 @@
 //! The rules of the features, as rows: what each command does from each status, each reject by its
 //! shortest path, the order of the checks, ties of the guard, due work, the breaker, the answers.
 //!
-//! The rows are written from the specification of the state machine. [`World`] checks after every
-//! block that root, indexes, history and records agree.
+//! The rows follow RULES.md. [`World`] checks after every block that root, indexes, history and records agree.
 
 mod answers;
 mod breaker;

@@ -83,7 +83,7 @@ fn every_reject_is_produced_and_changes_nothing() {
     assert!(Reject::ALL.iter().all(has_row), "a reject that no row produces");
 }
 
-/// Rejects of one code by other ways: each rule and each row of the specification.
+/// Other ways to the same rejects: each rule, and each row of a guard table of RULES.md.
 #[test]
 fn rejects_by_rule() {
     let mut world = World::new();
