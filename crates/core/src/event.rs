@@ -1,4 +1,4 @@
-//! What happened in a block, in the order in which it happened.
+//! The events of a block.
 
 use core::num::NonZeroU32;
 
@@ -20,23 +20,23 @@ tags! {
         FeatureCreated = 1, "feature_created";
         /// The settings of a feature were changed.
         FeatureConfigured = 2, "feature_configured";
-        /// Status or percent were set, other than by a step or rollback.
+        /// Status or percentage were set, other than by a step or rollback.
         StatusChanged = 3, "status_changed";
-        /// A step changed the percent.
+        /// A step changed the percentage.
         Stepped = 4, "stepped";
         /// A step was held for lack of operations.
         StepHeld = 5, "step_held";
         /// A feature was rolled back.
         RolledBack = 6, "rolled_back";
-        /// A user's own switch was set.
+        /// The override of a user was set.
         OverrideSet = 7, "override_set";
-        /// A user's own switch was removed.
+        /// The override of a user was removed.
         OverrideCleared = 8, "override_cleared";
         /// The breaker opened.
         BreakerTripped = 9, "breaker_tripped";
         /// The breaker closed.
         BreakerClosed = 10, "breaker_closed";
-        /// The breaker has rolled back every active feature.
+        /// The breaker finished rolling back all active features.
         BreakerDrained = 11, "breaker_drained";
         /// Commands were scheduled.
         Scheduled = 12, "scheduled";
@@ -44,57 +44,57 @@ tags! {
         ScheduleCancelled = 13, "schedule_cancelled";
         /// A scheduled entry ran.
         ScheduleExecuted = 14, "schedule_executed";
-        /// A role was given.
+        /// A role was granted.
         RoleGranted = 15, "role_granted";
-        /// A role was taken.
+        /// A role was revoked.
         RoleRevoked = 16, "role_revoked";
         /// Parameters were changed.
         ParamsSet = 17, "params_set";
         /// A version was registered.
         VersionRegistered = 40, "version_registered";
-        /// A version gave way to a new one.
+        /// A version was removed to make room for a new one.
         VersionEvicted = 41, "version_evicted";
         /// A deployment started.
         Deployed = 42, "deployed";
         /// A deployment went to its next stage.
         Staged = 43, "staged";
-        /// A stage whose blocks have passed lacks something.
+        /// The blocks of a stage have passed, but a condition to leave it is not met.
         StageHeld = 44, "stage_held";
-        /// A deployment waits for resume or promote.
+        /// A deployment waits for a resume or promote command.
         Waiting = 45, "waiting";
         /// A deployment was paused.
         Paused = 46, "paused";
-        /// A deployment went on.
+        /// A deployment was resumed.
         Resumed = 47, "resumed";
-        /// The new version took over.
+        /// The new version became current.
         Promoted = 48, "promoted";
         /// A deployment was rolled back.
         DeploymentRolledBack = 49, "deployment_rolled_back";
-        /// The previous version took over again.
+        /// The previous version became current again.
         Reverted = 50, "reverted";
         /// The arms of a deployment were compared.
         Concluded = 51, "concluded";
-        /// A version was taken out of use.
+        /// A version was disabled.
         VersionRetired = 52, "version_retired";
         /// The health of a version was attested.
         HealthAttested = 53, "health_attested";
-        /// The ledger wants a plugin in another load state; hosts act on it.
+        /// The planned load state of a plugin changed; hosts act on it.
         LoadPlanned = 54, "load_planned";
         /// A plugin was attested as loaded.
         Loaded = 55, "loaded";
-        /// A plugin failed to load, or cannot be loaded by itself.
+        /// A plugin failed to load, or cannot be loaded automatically.
         LoadFailed = 56, "load_failed";
-        /// A host attested the opposite of what was decided.
+        /// A host attested the opposite of the recorded outcome.
         LoadDisputed = 57, "load_disputed";
         /// A plugin was attested as unloaded.
         Unloaded = 58, "unloaded";
-        /// An item of the feed is there.
+        /// An item was added to the feed.
         FeedInsert = 80, "feed_insert";
-        /// An item of the feed has another version and body.
+        /// An item of the feed was updated.
         FeedUpdated = 81, "feed_updated";
-        /// An item of the feed is gone.
+        /// An item was removed from the feed.
         FeedDelete = 82, "feed_delete";
-        /// A put of the feed has ended.
+        /// A put of the whole feed was completed.
         FeedReceivedAll = 83, "feed_received_all";
     }
 }
@@ -102,14 +102,14 @@ tags! {
 tags! {
     /// What closed the breaker.
     BreakerClosedBy {
-        /// reset_breaker.
+        /// The reset_breaker command.
         Reset = 0, "reset";
-        /// Its `until` height.
+        /// Its `until` height was reached.
         Expiry = 1, "expiry";
     }
 }
 
-/// Something that happened. The fields are in the order of their encoding.
+/// An event. The fields are in the order of their encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A feature was created.
@@ -122,28 +122,28 @@ pub enum Event {
         /// The feature.
         name: Name,
     },
-    /// Status or percent were set, other than by a step or rollback.
+    /// Status or percentage were set, other than by a step or rollback.
     StatusChanged {
         /// The feature.
         name: Name,
-        /// The status before.
+        /// The old status.
         from: Status,
-        /// The status now.
+        /// The new status.
         to: Status,
-        /// The percent now.
+        /// The new percentage.
         percent: Percent,
-        /// What did it.
+        /// The cause.
         cause: Cause,
-        /// Who did it; zero for automatic changes.
+        /// The signer of the command; zero for automatic changes.
         actor: Address,
     },
-    /// A step changed the percent.
+    /// A step changed the percentage.
     Stepped {
         /// The feature.
         name: Name,
-        /// The percent before.
+        /// The old percentage.
         from_percent: Percent,
-        /// The percent now.
+        /// The new percentage.
         to_percent: Percent,
     },
     /// A step was held for lack of operations.
@@ -152,38 +152,38 @@ pub enum Event {
         name: Name,
         /// Operations since the last step.
         operations: u64,
-        /// Operations that a step asks for.
+        /// Operations that the step requires.
         needed: u64,
     },
     /// A feature was rolled back.
     RolledBack {
         /// The feature.
         name: Name,
-        /// What decided it.
+        /// The cause.
         rule: RollbackRule,
         /// The reason that is stored.
         reason: Reason,
-        /// The errors that were judged: of the window for rule 3, else of the trial.
+        /// The errors that were judged: those of the window for rule 3, else those of the trial.
         errors: u64,
-        /// The successes that were judged, likewise.
+        /// The successes that were judged, over the same period.
         successes: u64,
-        /// The figure that was too high: failures, a rate in 1/10 000, or a latency; 0 without a rule.
+        /// The value above its limit: failures, a rate in 1/10 000, or a latency; 0 without a rule.
         value: u64,
-        /// What it may be at most; 0 without a rule.
+        /// The limit; 0 without a rule.
         threshold: u64,
-        /// Who did it; zero for automatic changes.
+        /// The signer of the command; zero for automatic changes.
         actor: Address,
     },
-    /// A user's own switch was set.
+    /// The override of a user was set.
     OverrideSet {
         /// The feature.
         name: Name,
         /// The user.
         user: Address,
-        /// On or off.
+        /// Whether the feature is on for the user.
         enabled: bool,
     },
-    /// A user's own switch was removed.
+    /// The override of a user was removed.
     OverrideCleared {
         /// The feature.
         name: Name,
@@ -192,13 +192,13 @@ pub enum Event {
     },
     /// The breaker opened.
     BreakerTripped {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// The height at which it closes without a command; none = when it is reset.
+        /// The height at which it closes automatically; `None` if only a reset closes it.
         until: Option<NonZeroU32>,
         /// Whether it rolls back every active feature.
         draining: bool,
-        /// Who opened it; zero when it opened by itself.
+        /// The signer of the command; zero if it opened automatically.
         actor: Address,
     },
     /// The breaker closed.
@@ -206,13 +206,13 @@ pub enum Event {
         /// What closed it.
         by: BreakerClosedBy,
     },
-    /// The breaker has rolled back every active feature.
+    /// The breaker finished rolling back all active features.
     BreakerDrained,
     /// Commands were scheduled.
     Scheduled {
         /// The id of the entry.
         id: u64,
-        /// When it runs.
+        /// The height at which it runs.
         at: Height,
     },
     /// A scheduled entry was removed.
@@ -224,23 +224,23 @@ pub enum Event {
     ScheduleExecuted {
         /// The id of the entry.
         id: u64,
-        /// 0, or the code of the reject.
+        /// 0 on success, else the code of the reject.
         code: u16,
         /// The index of the failing command.
         index: u8,
     },
-    /// A role was given.
+    /// A role was granted.
     RoleGranted {
-        /// To whom.
+        /// The address that gets the role.
         address: Address,
-        /// Which.
+        /// The role.
         role: Role,
     },
-    /// A role was taken.
+    /// A role was revoked.
     RoleRevoked {
-        /// From whom.
+        /// The address that loses the role.
         address: Address,
-        /// Which.
+        /// The role.
         role: Role,
     },
     /// Parameters were changed.
@@ -252,7 +252,7 @@ pub enum Event {
         /// The version.
         version: Version,
     },
-    /// A version gave way to a new one.
+    /// A version was removed to make room for a new one.
     VersionEvicted {
         /// The plugin.
         plugin: Name,
@@ -265,7 +265,7 @@ pub enum Event {
         plugin: Name,
         /// The version.
         version: Version,
-        /// Its strategy.
+        /// The strategy.
         strategy: StrategyKind,
     },
     /// A deployment went to its next stage.
@@ -274,46 +274,46 @@ pub enum Event {
         plugin: Name,
         /// The stage, from 0.
         stage: u8,
-        /// The share of units that the new version serves from now on.
+        /// The share of units that the new version now serves.
         share: Bps,
     },
-    /// A stage whose blocks have passed lacks something.
+    /// The blocks of a stage have passed, but a condition to leave it is not met.
     StageHeld {
         /// The plugin.
         plugin: Name,
-        /// What it lacks.
+        /// The condition that is not met.
         reason: Shortfall,
-        /// Requests for the new version in this stage.
+        /// Requests to the new version in this stage.
         requests: u64,
-        /// Those that failed.
+        /// Failed requests among them.
         errors: u64,
     },
-    /// A deployment waits for resume or promote.
+    /// A deployment waits for a resume or promote command.
     Waiting {
         /// The plugin.
         plugin: Name,
-        /// At a manual gate for resume, or completed for promote.
+        /// Whether it waits at a manual gate for a resume, or after its last stage for a promote.
         hold: Hold,
     },
     /// A deployment was paused.
     Paused {
         /// The plugin.
         plugin: Name,
-        /// Why.
+        /// The reason.
         reason: PluginReason,
-        /// What decided it; zero for a command.
+        /// The counts that were judged; zero for a command.
         evidence: Evidence,
     },
-    /// A deployment went on.
+    /// A deployment was resumed.
     Resumed {
         /// The plugin.
         plugin: Name,
     },
-    /// The new version took over.
+    /// The new version became current.
     Promoted {
         /// The plugin.
         plugin: Name,
-        /// The version that was current.
+        /// The version that was current before.
         from: Version,
         /// The version that is current now.
         to: Version,
@@ -324,18 +324,18 @@ pub enum Event {
         plugin: Name,
         /// The version.
         version: Version,
-        /// Why.
+        /// The reason.
         reason: PluginReason,
-        /// What decided it; for a command or the breaker the counts of the deployment.
+        /// The counts that were judged; for a command or the breaker those of the deployment.
         evidence: Evidence,
-        /// Who did it; zero for automatic changes.
+        /// The signer of the command; zero for automatic changes.
         actor: Address,
     },
-    /// The previous version took over again.
+    /// The previous version became current again.
     Reverted {
         /// The plugin.
         plugin: Name,
-        /// The version that was current.
+        /// The version that was current before.
         from: Version,
         /// The version that is current now.
         to: Version,
@@ -346,12 +346,12 @@ pub enum Event {
         plugin: Name,
         /// The version.
         version: Version,
-        /// Which arm won, or neither.
+        /// The winner, or neither.
         winner: PluginReason,
-        /// Both arms, and the z in hundredths that a difference had to reach.
+        /// The counts of both arms, and the z-score a difference had to reach, in 1/100.
         evidence: Evidence,
     },
-    /// A version was taken out of use.
+    /// A version was disabled.
     VersionRetired {
         /// The plugin.
         plugin: Name,
@@ -364,16 +364,16 @@ pub enum Event {
         plugin: Name,
         /// The version.
         version: Version,
-        /// Healthy or not.
+        /// Whether it is healthy.
         healthy: bool,
     },
-    /// The ledger wants a plugin in another load state; hosts act on Loading and Unloading.
+    /// The planned load state of a plugin changed; hosts act on Loading and Unloading.
     LoadPlanned {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// The load state from now on.
+        /// The new load state.
         state: LoadState,
     },
     /// A plugin was attested as loaded.
@@ -383,22 +383,22 @@ pub enum Event {
         /// The version.
         version: Version,
     },
-    /// A plugin failed to load, or cannot be loaded by itself.
+    /// A plugin failed to load, or cannot be loaded automatically.
     LoadFailed {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// 0 when a host attested it, else the reject that a load of it, or of what it requires, meets.
+        /// 0 if a host attested the failure, else the code of the reject that stopped the load.
         code: u16,
     },
-    /// A host attested the opposite of what was decided.
+    /// A host attested the opposite of the recorded outcome.
     LoadDisputed {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// What it attested.
+        /// The attested outcome.
         ok: bool,
     },
     /// A plugin was attested as unloaded.
@@ -408,34 +408,34 @@ pub enum Event {
         /// The version.
         version: Version,
     },
-    /// An item of the feed is there.
+    /// An item was added to the feed.
     FeedInsert {
-        /// What it is.
+        /// The kind of the item.
         kind: FeedKind,
-        /// Its id.
+        /// The id of the item.
         id: FeedId,
-        /// Its version.
+        /// The version of the item.
         version: u64,
     },
-    /// An item of the feed has another version and body.
+    /// An item of the feed was updated.
     FeedUpdated {
-        /// What it is.
+        /// The kind of the item.
         kind: FeedKind,
-        /// Its id.
+        /// The id of the item.
         id: FeedId,
-        /// Its version now.
+        /// The new version of the item.
         version: u64,
     },
-    /// An item of the feed is gone.
+    /// An item was removed from the feed.
     FeedDelete {
-        /// What it is.
+        /// The kind of the item.
         kind: FeedKind,
-        /// Its id.
+        /// The id of the item.
         id: FeedId,
-        /// The version at which it is gone; the last one it had when it was forgotten.
+        /// The version of the removal; for an item missing from a put, its last version.
         version: u64,
     },
-    /// A put of the feed has ended: what is live now is what the source had.
+    /// A put of the whole feed was completed: the live items are now those of the source.
     FeedReceivedAll,
 }
 

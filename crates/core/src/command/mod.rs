@@ -1,4 +1,4 @@
-//! The commands, their tags, and who may give them.
+//! The commands, their tags, and the roles that may send them.
 //!
 //! A [`Command`] holds only values that obey their rules. A command whose bytes decode but break
 //! a rule is [`TxCommand::Invalid`]: its reject is decided, but authority is checked before it.
@@ -20,48 +20,48 @@ use crate::tags::tags;
 use crate::valid::{Valid, Validate};
 use crate::values::{Address, Description, Height, Name, Percent, Role, ValueError};
 
-/// The longest encoded command, in bytes.
+/// The maximum size of an encoded command, in bytes.
 pub const COMMAND_SIZE_MAX: usize = 8 * 1_024;
 
-/// The most commands that one entry of the schedule holds; the least is 1.
+/// The maximum number of commands in one scheduled entry; the minimum is 1.
 pub const SCHEDULE_COMMANDS_MAX: usize = 16;
 
 tags! {
-    /// What a command does, without its fields.
+    /// The kind of a command, without its fields.
     CommandKind {
         /// Creates a feature.
         CreateFeature = 10, "create_feature";
         /// Changes the settings of a feature that is off.
         ConfigureFeature = 11, "configure_feature";
-        /// Turns a feature on for a fixed percent.
+        /// Turns a feature on for a fixed percentage of users.
         StartCanary = 12, "start_canary";
-        /// Lets a canary grow to a target.
+        /// Starts a rollout that grows step by step to a target.
         StartRollout = 13, "start_rollout";
-        /// Makes one due step.
+        /// Makes one due step now.
         AdvanceRollout = 14, "advance_rollout";
-        /// Turns a feature on for everybody.
+        /// Turns a feature on for all users.
         Enable = 15, "enable";
         /// Turns a feature off.
         Disable = 16, "disable";
-        /// Turns a feature off for a reason.
+        /// Turns a feature off and stores the reason.
         Rollback = 17, "rollback";
-        /// Sets one user's own switch.
+        /// Sets the override of one user.
         SetOverride = 18, "set_override";
-        /// Removes one user's own switch.
+        /// Removes the override of one user.
         ClearOverride = 19, "clear_override";
-        /// Tells results.
+        /// Reports operation results of a feature.
         Report = 20, "report";
         /// Opens the circuit breaker.
         TripBreaker = 30, "trip_breaker";
         /// Closes the circuit breaker.
         ResetBreaker = 31, "reset_breaker";
-        /// Lets commands run at a later height.
+        /// Schedules commands for a later height.
         Schedule = 32, "schedule";
         /// Removes a scheduled entry.
         CancelSchedule = 33, "cancel_schedule";
-        /// Gives a role.
+        /// Grants a role.
         GrantRole = 34, "grant_role";
-        /// Takes a role.
+        /// Revokes a role.
         RevokeRole = 35, "revoke_role";
         /// Changes the parameters.
         SetParams = 36, "set_params";
@@ -69,49 +69,49 @@ tags! {
         RegisterVersion = 40, "register_version";
         /// Starts a deployment of a version.
         Deploy = 41, "deploy";
-        /// Holds a deployment in its stage.
+        /// Pauses a deployment in its current stage.
         Pause = 42, "pause";
-        /// Lets a deployment go on.
+        /// Resumes a deployment.
         Resume = 43, "resume";
-        /// Makes the new version of a deployment current.
+        /// Ends a deployment by making its new version current.
         Promote = 44, "promote";
-        /// Takes the new version of a deployment back.
+        /// Ends a deployment by rolling its new version back.
         RollbackDeployment = 45, "rollback_deployment";
         /// Makes the previous version current again.
         Revert = 46, "revert";
-        /// Takes a version out of use.
+        /// Disables a version.
         RetireVersion = 47, "retire_version";
-        /// Says which versions of a plugin may be current.
+        /// Sets the constraint on the versions of a plugin that may be current.
         SetRule = 48, "set_rule";
-        /// Tells the version of the host.
+        /// Sets the version of the host.
         SetHostVersion = 49, "set_host_version";
-        /// Changes what holds for all plugins.
+        /// Changes the settings shared by all plugins.
         SetRegistryParams = 50, "set_registry_params";
-        /// Plans the loading of a plugin and what it requires.
+        /// Plans the loading of a plugin and of the plugins it requires.
         Load = 51, "load";
         /// Plans the unloading of a plugin.
         Unload = 52, "unload";
-        /// Tells results of a version.
+        /// Reports request results of a version.
         ReportVersion = 53, "report_version";
         /// Attests the health of the new version of a deployment.
         AttestHealth = 54, "attest_health";
-        /// Attests that a plugin was loaded, or failed to.
+        /// Attests that a plugin was loaded or failed to load.
         ReportLoad = 55, "report_load";
-        /// Attests that a plugin was unloaded, or failed to.
+        /// Attests that a plugin was unloaded or failed to unload.
         ReportUnload = 56, "report_unload";
-        /// Tells all items of the feed, or a part of them.
+        /// Replaces the contents of the feed, whole or in parts.
         FeedPut = 80, "feed_put";
-        /// Tells one item of the feed.
+        /// Adds or updates one item of the feed.
         FeedPatch = 81, "feed_patch";
-        /// Tells that an item of the feed is gone.
+        /// Removes one item of the feed.
         FeedDelete = 82, "feed_delete";
-        /// Erases what is known of items of the feed.
+        /// Deletes the records of items of the feed.
         FeedForget = 83, "feed_forget";
     }
 }
 
 impl CommandKind {
-    /// The roles of which the signer must hold one. Admin implies all.
+    /// The roles that authorize the command; the signer must hold one of them. Admin implies all roles.
     #[must_use]
     pub const fn roles(self) -> &'static [Role] {
         match self {
@@ -205,32 +205,32 @@ pub enum Command {
     CreateFeature {
         /// The feature.
         name: Name,
-        /// A free text.
+        /// The description.
         description: Description,
-        /// Settings other than the defaults.
+        /// The settings that differ from the defaults.
         changes: Valid<FeatureChanges>,
     },
     /// Changes the settings of a feature that is Disabled or RolledBack.
     ConfigureFeature {
         /// The feature.
         name: Name,
-        /// A new text.
+        /// The new description.
         description: Option<Description>,
-        /// New settings; a policy replaces the whole policy.
+        /// The new settings; a policy replaces the whole stored policy.
         changes: Valid<FeatureChanges>,
     },
-    /// Turns a feature on for a fixed percent.
+    /// Turns a feature on for a fixed percentage of users.
     StartCanary {
         /// The feature.
         name: Name,
-        /// The percent of users.
+        /// The percentage of users.
         percent: Percent,
     },
-    /// Lets a canary grow to a target, step by step.
+    /// Starts a rollout that grows step by step to a target.
     StartRollout {
         /// The feature.
         name: Name,
-        /// The percent at which it ends.
+        /// The percentage at which the rollout ends.
         target_percent: Percent,
     },
     /// Makes one due step now.
@@ -238,7 +238,7 @@ pub enum Command {
         /// The feature.
         name: Name,
     },
-    /// Turns a feature on for everybody.
+    /// Turns a feature on for all users.
     Enable {
         /// The feature.
         name: Name,
@@ -248,30 +248,30 @@ pub enum Command {
         /// The feature.
         name: Name,
     },
-    /// Turns a feature off for a reason.
+    /// Turns a feature off and stores the reason.
     Rollback {
         /// The feature.
         name: Name,
         /// The reason that is stored.
         reason: Reason,
     },
-    /// Sets one user's own switch.
+    /// Sets the override of one user.
     SetOverride {
         /// The feature.
         name: Name,
         /// The user.
         user: Address,
-        /// On or off.
+        /// Whether the feature is on for the user.
         enabled: bool,
     },
-    /// Removes one user's own switch.
+    /// Removes the override of one user.
     ClearOverride {
         /// The feature.
         name: Name,
         /// The user.
         user: Address,
     },
-    /// Tells results of a feature.
+    /// Reports operation results of a feature.
     Report {
         /// The feature.
         name: Name,
@@ -280,59 +280,59 @@ pub enum Command {
     },
     /// Opens the circuit breaker.
     TripBreaker {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// The height at which it closes without a command; none = when it is reset.
+        /// The height at which it closes automatically; `None` if only a reset closes it.
         until: Option<NonZeroU32>,
-        /// Whether every active feature is rolled back.
+        /// Whether to roll back every active feature.
         drain: bool,
     },
     /// Closes the circuit breaker.
     ResetBreaker,
-    /// Lets commands run at the start of a later block, as one atomic transaction of the signer.
+    /// Schedules commands for the start of a later block, as one atomic transaction of the signer.
     Schedule {
-        /// The height.
+        /// The height of the block.
         at: Height,
         /// 1 to 16 schedulable commands.
         commands: Valid<Vec<Command>>,
     },
     /// Removes a scheduled entry.
     CancelSchedule {
-        /// The height of the entry.
+        /// The height the entry is scheduled for.
         at: Height,
-        /// Its id.
+        /// The id of the entry.
         id: u64,
     },
-    /// Gives a role.
+    /// Grants a role.
     GrantRole {
-        /// To whom.
+        /// The address that gets the role.
         address: Address,
-        /// Which.
+        /// The role.
         role: Role,
     },
-    /// Takes a role.
+    /// Revokes a role.
     RevokeRole {
-        /// From whom.
+        /// The address that loses the role.
         address: Address,
-        /// Which.
+        /// The role.
         role: Role,
     },
-    /// Changes the parameters that are given.
+    /// Changes the parameters that are `Some`.
     SetParams {
-        /// At least 1.
+        /// Maximum number of due steps per block; at least 1.
         max_due_per_block: Option<NonZeroU32>,
-        /// 0 = off.
+        /// Rollbacks within the window that open the breaker; 0 turns this off.
         breaker_rollbacks: Option<u32>,
-        /// Not 0 while `breaker_rollbacks` is on.
+        /// Length of the window, in blocks; not 0 unless `breaker_rollbacks` is 0.
         breaker_window: Option<u32>,
     },
-    /// Registers a version of a plugin; the first one is current at once.
+    /// Registers a version of a plugin; the first one becomes current at once.
     RegisterVersion {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// What it is made of.
+        /// The manifest.
         manifest: Valid<Arc<Manifest>>,
     },
     /// Starts a deployment of a version.
@@ -341,25 +341,25 @@ pub enum Command {
         plugin: Name,
         /// The version.
         version: Version,
-        /// How its share grows, and what makes it stop.
+        /// The strategy and the guardrails.
         strategy: CompiledStrategy,
     },
-    /// Holds a deployment in its stage.
+    /// Pauses a deployment in its current stage.
     Pause {
         /// The plugin.
         plugin: Name,
     },
-    /// Lets a deployment go on.
+    /// Resumes a deployment.
     Resume {
         /// The plugin.
         plugin: Name,
     },
-    /// Makes the new version of a deployment current.
+    /// Ends a deployment by making its new version current.
     Promote {
         /// The plugin.
         plugin: Name,
     },
-    /// Takes the new version of a deployment back.
+    /// Ends a deployment by rolling its new version back.
     RollbackDeployment {
         /// The plugin.
         plugin: Name,
@@ -369,33 +369,33 @@ pub enum Command {
         /// The plugin.
         plugin: Name,
     },
-    /// Takes a version out of use.
+    /// Disables a version.
     RetireVersion {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
     },
-    /// Says which versions of a plugin may be current.
+    /// Sets the constraint on the versions of a plugin that may be current.
     SetRule {
         /// The plugin.
         plugin: Name,
-        /// None = all.
+        /// The constraint; `None` allows all versions.
         constraint: Option<Constraint>,
     },
-    /// Tells the version of the host.
+    /// Sets the version of the host.
     SetHostVersion {
         /// The version.
         version: Version,
     },
-    /// Changes what holds for all plugins.
+    /// Changes the settings shared by all plugins.
     SetRegistryParams {
-        /// How many versions a plugin keeps, 3 to 64.
+        /// The maximum number of versions kept per plugin, 3 to 64.
         max_versions: Option<MaxVersions>,
-        /// Whether plugins are loaded by themselves once they are registered.
+        /// Whether plugins are loaded automatically once registered.
         auto_load: Option<bool>,
     },
-    /// Plans the loading of a plugin and what it requires.
+    /// Plans the loading of a plugin and of the plugins it requires.
     Load {
         /// The plugin.
         plugin: Name,
@@ -404,10 +404,10 @@ pub enum Command {
     Unload {
         /// The plugin.
         plugin: Name,
-        /// Whether plugins that depend on it are unloaded too, or else forbid it.
+        /// Whether to unload the plugins that depend on it too; if not, their presence is a reject.
         force: bool,
     },
-    /// Tells results of a version.
+    /// Reports request results of a version.
     ReportVersion {
         /// The plugin.
         plugin: Name,
@@ -422,59 +422,59 @@ pub enum Command {
         plugin: Name,
         /// The version.
         version: Version,
-        /// Healthy or not.
+        /// Whether it is healthy.
         healthy: bool,
     },
-    /// Attests that a plugin was loaded, or failed to.
+    /// Attests that a plugin was loaded or failed to load.
     ReportLoad {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// Loaded or failed.
+        /// Whether loading succeeded.
         ok: bool,
     },
-    /// Attests that a plugin was unloaded, or failed to.
+    /// Attests that a plugin was unloaded or failed to unload.
     ReportUnload {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// Unloaded or failed.
+        /// Whether unloading succeeded.
         ok: bool,
     },
-    /// Tells all items of the feed, or a part of them: what is not among them is forgotten in the end.
+    /// Replaces the contents of the feed, whole or in parts; items that no part names are removed at the end.
     FeedPut {
-        /// Which part.
+        /// The position of this part.
         part: FeedPart,
-        /// Environments, ids strictly ascending.
+        /// The environments, by strictly ascending id.
         environments: Valid<Vec<FeedEntry>>,
-        /// Filters, ids strictly ascending.
+        /// The filters, by strictly ascending id.
         filters: Valid<Vec<FeedEntry>>,
     },
-    /// Tells one item of the feed.
+    /// Adds or updates one item of the feed.
     FeedPatch {
-        /// What it is.
+        /// The kind of the item.
         kind: FeedKind,
-        /// Its id.
+        /// The id of the item.
         id: FeedId,
-        /// Its version.
+        /// The version of the item.
         version: u64,
-        /// Its content.
+        /// The body of the item.
         body: FeedBody,
     },
-    /// Tells that an item of the feed is gone.
+    /// Removes one item of the feed.
     FeedDelete {
-        /// What it is.
+        /// The kind of the item.
         kind: FeedKind,
-        /// Its id.
+        /// The id of the item.
         id: FeedId,
-        /// The version at which it is gone.
+        /// The version of the removal.
         version: u64,
     },
-    /// Erases what is known of items of the feed.
+    /// Deletes the records of items of the feed.
     FeedForget {
-        /// What they are.
+        /// The kind of the items.
         kind: FeedKind,
         /// 1 to 32 ids, strictly ascending.
         ids: Valid<Vec<FeedId>>,
@@ -482,7 +482,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// A create_feature with the default settings.
+    /// Returns a create_feature command with the default settings.
     ///
     /// # Errors
     /// [`ValueError::Description`] for a description that is too long.
@@ -491,7 +491,7 @@ impl Command {
         Ok(Self::CreateFeature { name, description, changes: Valid::default() })
     }
 
-    /// Registers a version.
+    /// Returns a register_version command.
     ///
     /// # Errors
     /// [`ValueError::List`] or [`ValueError::Config`] for a manifest that is over a limit or not sorted.
@@ -499,10 +499,10 @@ impl Command {
         Ok(Self::RegisterVersion { plugin, version, manifest: Valid::new(Arc::new(manifest))? })
     }
 
-    /// A deploy of this strategy and these guardrails.
+    /// Returns a deploy command with this strategy and these guardrails.
     ///
     /// # Errors
-    /// [`ValueError::Plan`] if they make no plan.
+    /// [`ValueError::Plan`] if the two contradict each other.
     pub fn deploy(
         plugin: Name,
         version: Version,
@@ -513,7 +513,7 @@ impl Command {
         Ok(Self::Deploy { plugin, version, strategy })
     }
 
-    /// A report of a feature.
+    /// Returns a report command.
     ///
     /// # Errors
     /// [`ValueError::Parameter`] if the numbers contradict each other.
@@ -521,7 +521,7 @@ impl Command {
         Ok(Self::Report { name, report: Valid::new(report)? })
     }
 
-    /// A report of a version of a plugin.
+    /// Returns a report_version command.
     ///
     /// # Errors
     /// [`ValueError::Parameter`] if the numbers contradict each other.

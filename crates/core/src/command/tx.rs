@@ -9,24 +9,24 @@ use crate::reject::Reject;
 /// A command as a transaction carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TxCommand {
-    /// Its values obey their rules.
+    /// All values obey their rules.
     Valid(Command),
-    /// It decodes, but breaks a rule; whoever has the authority to give it gets this reject.
+    /// The bytes decode but break a rule; a signer with the authority gets this reject.
     Invalid {
-        /// The kind, which decides who has the authority.
+        /// The kind, which decides the authority needed.
         kind: CommandKind,
-        /// The first rule it breaks.
+        /// The reject of the first broken rule.
         reject: Reject,
-        /// The bytes as they came.
+        /// The bytes as received.
         bytes: Vec<u8>,
     },
 }
 
 impl TxCommand {
-    /// Reads a command from the whole of `bytes`.
+    /// Decodes a command that takes up all of `bytes`.
     ///
     /// # Errors
-    /// Bytes that do not decode: the transaction is malformed.
+    /// [`DecodeError`] for bytes that do not decode; the transaction is then malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(bytes);
         if bytes.len() > COMMAND_SIZE_MAX {
@@ -51,22 +51,22 @@ impl Encode for TxCommand {
     }
 }
 
-/// Why bytes are no command that could take effect.
+/// The reason that bytes are not a valid command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// They do not decode.
+    /// The bytes do not decode.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
-    /// They decode, but a value breaks its rule.
+    /// The bytes decode, but a value breaks its rule.
     #[error("a value of the command breaks its rule: {0}")]
     Invalid(Reject),
 }
 
 impl Command {
-    /// Reads a command from the whole of `bytes`.
+    /// Decodes a command that takes up all of `bytes`.
     ///
     /// # Errors
-    /// [`CommandError`] for bytes that do not decode, and for a command that is refused whoever sends it.
+    /// [`CommandError`] for bytes that do not decode or that break a rule whoever the signer is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CommandError> {
         match TxCommand::from_bytes(bytes)? {
             TxCommand::Valid(command) => Ok(command),

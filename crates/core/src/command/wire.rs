@@ -23,7 +23,7 @@ impl Command {
         commands.iter().for_each(|command| out.lp16(&command.to_bytes()));
     }
 
-    /// Reads the fields of a command: the widths as the format says, then the rules of the values.
+    /// Decodes the fields of a command, then checks the rules of its values.
     pub(crate) fn decode(kind: CommandKind, input: &mut Reader<'_>) -> Result<Checked<Self>, DecodeError> {
         Ok(match kind {
             CommandKind::CreateFeature => {
@@ -91,7 +91,7 @@ impl Command {
                 let max_due_per_block = input.option(Reader::u32)?;
                 let breaker_rollbacks = input.option(Reader::u32)?;
                 let breaker_window = input.option(Reader::u32)?;
-                // No due work at all would stop every rollout for ever.
+                // Zero due steps per block would stop every rollout for good.
                 match max_due_per_block.map(NonZeroU32::try_from).transpose() {
                     Ok(max_due_per_block) => {
                         Ok(Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window })
@@ -346,7 +346,7 @@ fn plugin_and_version(name: Checked<Name>, version: &[u8]) -> Checked<(Name, Ver
     Ok((name?, Version::new(version)?))
 }
 
-/// All names are checked before the version, and that before the constraints.
+/// All names are checked before the version, and the version before the constraints.
 fn register(name: Checked<Name>, version: &[u8], code_hash: Hash, raw: RawManifest<'_>) -> Checked<Command> {
     let plugin = name?;
     let named = raw.check_names()?;
@@ -360,11 +360,11 @@ fn role_field(input: &mut Reader<'_>) -> Result<Role, DecodeError> {
     Role::from_mask(mask).ok_or(input.error(DecodeErrorKind::UnknownTag))
 }
 
-/// Every nested command must decode; the first that may not be scheduled or breaks a rule decides.
+/// Every nested command must decode; the first one that may not be scheduled or breaks a rule decides the reject.
 fn decode_schedule(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<Command>>>, DecodeError> {
     let mut commands = Ok(Vec::new());
-    // A schedule inside a schedule is refused, but what it holds must decode all the same, to any
-    // depth: a list of what is left to look at, so that bytes cannot make the decoder recurse.
+    // A schedule inside a schedule is rejected, but its commands must still decode, to any
+    // depth. A list of pending commands replaces recursion, so input cannot exhaust the stack.
     let mut refused = Vec::new();
     for bytes in schedule_frame(input)? {
         match (&mut commands, decode_nested(bytes, &mut refused)?) {
@@ -376,11 +376,11 @@ fn decode_schedule(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<Command>>
     while let Some(bytes) = refused.pop() {
         let _refused_already = decode_nested(bytes, &mut refused)?;
     }
-    // The kinds are checked where each command is read, so that the first that is wrong decides.
+    // Kinds are checked as each command is decoded, so that the first wrong one decides.
     Ok(commands.map(Valid::trusted))
 }
 
-/// Decodes one command of a schedule, and puts those of a schedule inside it on the list.
+/// Decodes one command of a schedule, and adds the commands of a nested schedule to the list.
 fn decode_nested<'a>(bytes: &'a [u8], refused: &mut Vec<&'a [u8]>) -> Result<Checked<Command>, DecodeError> {
     let mut input = Reader::new(bytes);
     let kind = CommandKind::decode(&mut input)?;

@@ -160,8 +160,8 @@ impl Executor<'_> {
         // A scheduled command may have moved a check to a height that has already been reached.
         let moved = self.overlay.plugins.touched().filter_map(|copy| Some((copy.data.check_due()?, copy.data.name)));
         let moved = moved.filter(|(at, _)| *at <= self.height);
-        let looks: BTreeSet<(Height, Name)> = base.checks_until(self.height).chain(moved).collect();
-        for (at, plugin) in looks {
+        let checks: BTreeSet<(Height, Name)> = base.checks_until(self.height).chain(moved).collect();
+        for (at, plugin) in checks {
             if budget.is_spent() || self.overlay.global.breaker.is_some() {
                 return;
             }

@@ -1,4 +1,4 @@
-//! Queries on features and the ledger.
+//! Decoded reads of features and the ledger.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -19,16 +19,16 @@ use crate::values::{Address, ChainId, Height, Name, Percent, Roles};
 pub struct HistoryEntry {
     /// The height of the change.
     pub height: Height,
-    /// Counts from 0 within one height.
+    /// The index of the change within its block, from 0.
     pub seq: u32,
     /// The change.
     pub change: Change,
 }
 
-/// A feature.
+/// Returns a feature; `None` if it does not exist.
 ///
 /// # Errors
-/// A fault, as all functions of this module.
+/// A fault, as for all functions of this module.
 pub fn feature(source: &impl Read, name: &Name) -> Result<Option<Feature>, Fault> {
     let key = Key::Feature(*name);
     let Some(feature) = record::<Feature>(source, &key)? else { return Ok(None) };
@@ -36,7 +36,7 @@ pub fn feature(source: &impl Read, name: &Name) -> Result<Option<Feature>, Fault
     Ok(Some(feature))
 }
 
-/// The metrics of a feature.
+/// Returns the metrics of a feature.
 ///
 /// # Errors
 /// A fault.
@@ -52,7 +52,7 @@ fn same_name(key: &Key, inner: &Name, name: &Name) -> Result<(), Fault> {
     if inner == name { Ok(()) } else { Err(corrupt(&key.to_bytes(), DecodeError::whole(DecodeErrorKind::Mismatch))) }
 }
 
-/// The policy of a feature, the default one if none is stored.
+/// Returns the policy of a feature; the default policy if none is stored.
 ///
 /// # Errors
 /// A fault.
@@ -60,7 +60,7 @@ pub fn policy(source: &impl Read, name: &Name) -> Result<Policy, Fault> {
     Ok(record(source, &Key::Policy(*name))?.unwrap_or_default())
 }
 
-/// A user's own switch.
+/// Returns the override of a user.
 ///
 /// # Errors
 /// A fault.
@@ -68,7 +68,7 @@ pub fn override_of(source: &impl Read, name: &Name, user: &Address) -> Result<Op
     record(source, &Key::Override { name: *name, user: *user })
 }
 
-/// The global record; none in an empty store.
+/// Returns the global record; `None` for an empty store.
 ///
 /// # Errors
 /// A fault.
@@ -76,7 +76,7 @@ pub fn global(source: &impl Read) -> Result<Option<Global>, Fault> {
     record(source, &Key::Global)
 }
 
-/// What an address may do.
+/// Returns the roles of an address.
 ///
 /// # Errors
 /// A fault.
@@ -84,7 +84,7 @@ pub fn roles_of(source: &impl Read, address: &Address) -> Result<Roles, Fault> {
     Ok(record(source, &Key::Roles(*address))?.unwrap_or_default())
 }
 
-/// Features in name order, behind `after`, at most `limit`.
+/// Lists at most `limit` features in name order, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
@@ -93,7 +93,7 @@ pub fn features(source: &impl Read, after: Option<&Name>, limit: usize) -> Resul
     list(source, &range, limit, |_, value| Feature::from_bytes(value))
 }
 
-/// Names of the features in Canary or RollingOut, behind `after`, at most `limit`.
+/// Lists the names of at most `limit` features in Canary or RollingOut, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
@@ -105,7 +105,7 @@ pub fn active(source: &impl Read, after: Option<&Name>, limit: usize) -> Result<
     })
 }
 
-/// Overrides of a feature in address order, behind `after`, at most `limit`.
+/// Lists at most `limit` overrides of a feature in address order, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
@@ -122,7 +122,7 @@ pub fn overrides(
     })
 }
 
-/// Addresses and what they may do, behind `after`, at most `limit`.
+/// Lists at most `limit` addresses and their roles, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
@@ -134,7 +134,7 @@ pub fn roles(source: &impl Read, after: Option<&Address>, limit: usize) -> Resul
     })
 }
 
-/// Scheduled entries in the order in which they run, behind `after`, at most `limit`.
+/// Lists at most `limit` scheduled entries in the order they run, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
@@ -150,7 +150,7 @@ pub fn schedule(
     })
 }
 
-/// The Due entry of a feature: the height at which a block makes its next step.
+/// Returns the height of the block that makes the next step of a feature, from its Due entry.
 ///
 /// # Errors
 /// A fault.
@@ -164,7 +164,7 @@ pub fn due(source: &impl Read, name: &Name) -> Result<Option<Height>, Fault> {
     }
 }
 
-/// The history of a feature, behind `after`, at most `limit` entries.
+/// Lists at most `limit` history entries of a feature, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
@@ -181,7 +181,7 @@ pub fn history(
     })
 }
 
-/// Status and percent of a feature as of the end of block `height`; none before it was created.
+/// Returns status and percentage of a feature at the end of block `height`; `None` before its creation.
 ///
 /// One seek: O(log n) in the length of the history.
 ///
@@ -200,7 +200,7 @@ pub fn feature_at(source: &impl Read, name: &Name, height: Height) -> Result<Opt
     }
 }
 
-/// How far a rollout is at `height`; none for an unknown feature.
+/// Returns the progress of a rollout at `height`; `None` for an unknown feature.
 ///
 /// # Errors
 /// A fault.
@@ -209,7 +209,7 @@ pub fn progress(source: &impl Read, name: &Name, height: Height) -> Result<Optio
     Ok(Some(Progress::of(&feature, &policy(source, name)?, height)))
 }
 
-/// Whether a feature is on for a user, and why.
+/// Tells whether a feature is on for a user, and why.
 ///
 /// # Errors
 /// A fault.
@@ -217,7 +217,7 @@ pub fn check(source: &impl Read, name: &Name, user: &Address) -> Result<Verdict,
     decide(&Records(source), name, user)
 }
 
-/// Records by key as a source of facts.
+/// Adapts records by key to a source of facts.
 struct Records<'s, R>(&'s R);
 
 impl<R: Read> Lookup for Records<'_, R> {

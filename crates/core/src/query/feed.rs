@@ -1,4 +1,4 @@
-//! Queries on the feed.
+//! Decoded reads of the feed.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedTotals};
 use crate::key::{Key, KeyRange};
 use crate::query::source::{Read, list, record};
 
-/// The totals of the feed; all zero when nothing is stored.
+/// Returns the totals of the feed; all zero if nothing is stored.
 ///
 /// # Errors
 /// A fault.
@@ -16,7 +16,7 @@ pub fn feed(source: &impl Read) -> Result<FeedTotals, Fault> {
     Ok(record(source, &Key::Feed)?.unwrap_or_default())
 }
 
-/// What is known of an item of the feed.
+/// Returns the record of an item of the feed.
 ///
 /// # Errors
 /// A fault.
@@ -24,7 +24,7 @@ pub fn feed_item(source: &impl Read, kind: FeedKind, id: &FeedId) -> Result<Opti
     record(source, &Key::FeedItem(FeedKey { kind, id: *id }))
 }
 
-/// Items of one kind in the feed in id order, behind `after`, at most `limit`.
+/// Lists at most `limit` items of one kind in id order, starting behind `after`.
 ///
 /// # Errors
 /// A fault.

@@ -1,6 +1,6 @@
-//! Decoded reads over anything that holds the records: a store, a snapshot, a bundle of proofs.
+//! Decoded reads from any [`Source`] of records: a store, a snapshot, a bundle of proofs.
 //!
-//! Nothing here is on the path of a block. A record that does not decode is a fault, never "not found".
+//! Block execution does not use this module. A record that does not decode is a fault, never "not found".
 
 mod features;
 mod feed;

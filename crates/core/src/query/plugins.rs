@@ -14,7 +14,7 @@ use crate::values::{Bps, Height, Name};
 
 const MISMATCH: DecodeError = DecodeError::whole(DecodeErrorKind::Mismatch);
 
-/// What holds for all plugins.
+/// Returns the settings shared by all plugins.
 ///
 /// # Errors
 /// A fault.
@@ -22,7 +22,7 @@ pub fn registry(source: &impl Read) -> Result<Registry, Fault> {
     Ok(record(source, &Key::Registry)?.unwrap_or_default())
 }
 
-/// A plugin.
+/// Returns a plugin.
 ///
 /// # Errors
 /// A fault.
@@ -30,12 +30,12 @@ pub fn plugin(source: &impl Read, name: &Name) -> Result<Option<Plugin>, Fault> 
     record(source, &Key::Plugin(*name))
 }
 
-/// Plugins in name order, behind `after`, at most `limit`.
+/// Lists at most `limit` plugins in name order, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
 pub fn plugins(source: &impl Read, after: Option<&Name>, limit: usize) -> Result<Vec<(Name, Plugin)>, Fault> {
-    // The registry stands in front of the first plugin.
+    // The record of the registry sorts before that of the first plugin.
     let start = after.map_or(Key::Registry, |name| Key::Plugin(*name));
     list(source, &KeyRange::all(KeyPrefix::Plugin).after(Some(start)), limit, |key, value| {
         let Key::Plugin(name) = key else { return Err(MISMATCH) };
@@ -43,7 +43,7 @@ pub fn plugins(source: &impl Read, after: Option<&Name>, limit: usize) -> Result
     })
 }
 
-/// The versions of a plugin, by precedence.
+/// Lists the versions of a plugin by precedence.
 ///
 /// # Errors
 /// A fault.
@@ -58,7 +58,7 @@ pub fn plugin_versions(source: &impl Read, plugin: &Name) -> Result<Vec<PluginVe
     Ok(versions)
 }
 
-/// The deployment of a plugin.
+/// Returns the deployment of a plugin.
 ///
 /// # Errors
 /// A fault.
@@ -66,7 +66,7 @@ pub fn deployment(source: &impl Read, plugin: &Name) -> Result<Option<Deployment
     record(source, &Key::Deployment(*plugin))
 }
 
-/// The plugins that require a plugin, or wait for it, in name order.
+/// Lists the plugins that require a plugin or wait for it, in name order.
 ///
 /// # Errors
 /// A fault.
@@ -82,13 +82,13 @@ pub fn dependents(source: &impl Read, plugin: &Name) -> Result<Vec<Name>, Fault>
 pub struct PluginHistoryEntry {
     /// The height of the change.
     pub height: Height,
-    /// Counts from 0 within one height.
+    /// The index of the change within its block, from 0.
     pub seq: u32,
     /// The change.
     pub change: PluginChange,
 }
 
-/// The history of a plugin, behind `after`, at most `limit` entries.
+/// Lists at most `limit` history entries of a plugin, starting behind `after`.
 ///
 /// # Errors
 /// A fault.
@@ -105,7 +105,7 @@ pub fn plugin_history(
     })
 }
 
-/// The version of a plugin that serves a unit; none without such a plugin.
+/// Returns the version of a plugin that serves a unit; `None` for an unknown plugin.
 ///
 /// # Errors
 /// A fault.

@@ -1,4 +1,4 @@
-//! Read access to records by key, and the reading of records and lists.
+//! Read access to records by key, and decoding of records and lists.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,19 +10,19 @@ use crate::key::{Key, KeyRange};
 
 /// Read access to records by key, in key order.
 pub trait Read {
-    /// The value of a key.
+    /// Returns the value of a key.
     ///
     /// # Errors
     /// [`Fault::Store`] when the store fails.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 
-    /// Visits the entries with `start <= key < end` in ascending order until `visit` breaks.
+    /// Calls `visit` for the entries with `start <= key < end` in ascending order until it breaks.
     ///
     /// # Errors
     /// [`Fault::Store`] when the store fails.
     fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault>;
 
-    /// The entry with the greatest key in `start <= key < end`.
+    /// Returns the entry with the greatest key in `start <= key < end`.
     ///
     /// # Errors
     /// [`Fault::Store`] when the store fails.
@@ -32,38 +32,38 @@ pub trait Read {
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// What a scan calls with key and value.
+/// The callback of a scan, called with key and value.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
-/// How many entries [`Entries`] reads at a time.
+/// The number of entries that [`Entries`] reads at a time.
 const PAGE: usize = 1_024;
 
-/// All entries of a range, one after the other, without holding more than a page of them.
+/// An iterator over the entries of a range that holds at most one page of them.
 ///
-/// The source must not change meanwhile. It ends after the first fault.
+/// The source must not change during the iteration. The iterator ends after the first fault.
 #[derive(Debug)]
 pub struct Entries<'v, V: ?Sized> {
     view: &'v V,
-    /// Where the next page starts; none after the last.
+    /// The start of the next page; `None` after the last one.
     start: Option<Vec<u8>>,
     end: Vec<u8>,
     page: vec::IntoIter<Entry>,
 }
 
 impl<'v, V: Read + ?Sized> Entries<'v, V> {
-    /// The entries with `start <= key < end`, ascending.
+    /// Iterates over the entries with `start <= key < end`, ascending.
     pub fn new(view: &'v V, start: &[u8], end: &[u8]) -> Self {
         Self { view, start: Some(start.into()), end: end.into(), page: Vec::new().into_iter() }
     }
 
-    /// Reads the page at `start` and notes where the next one begins.
+    /// Reads the page at `start` and stores the start of the next one.
     fn read(&mut self, start: &[u8]) -> Result<(), Fault> {
         let mut page = Vec::with_capacity(PAGE);
         self.view.scan(start, &self.end, &mut |key, value| {
             page.push((key.to_vec(), value.to_vec()));
             if page.len() < PAGE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        // The least key above the last one read: that key and a zero byte.
+        // The least key above the last one read is that key followed by a zero byte.
         self.start = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| [key.as_slice(), &[0]].concat());
         self.page = page.into_iter();
         Ok(())
@@ -85,7 +85,7 @@ impl<V: Read + ?Sized> Iterator for Entries<'_, V> {
 }
 
 impl KeyRange {
-    /// The part of the range behind a key.
+    /// Returns the part of the range behind a key.
     pub(crate) fn after(mut self, key: Option<Key>) -> Self {
         if let Some(key) = key {
             self.start = key.to_bytes();

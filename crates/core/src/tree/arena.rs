@@ -8,7 +8,7 @@ use crate::tree::path::{EMPTY_ROOT, LEAF_FLAG, NODES_MAX, Path, Side, TreeError}
 
 pub(super) type KeyBytes = Box<[u8]>;
 
-/// Where an edge leads: an id, with a flag for leaves, or nowhere.
+/// The target of an edge: an id, with a flag for leaves, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link(u32);
 
@@ -42,8 +42,8 @@ impl Link {
     }
 }
 
-/// A link and the hash of what it leads to. Hashes are kept on edges, so that a node can be hashed
-/// without a look at its children, and a leaf can move up without being touched.
+/// A link and the hash of its target. Hashes are kept on edges, so that a node can be hashed
+/// without reading its children, and a leaf can move up without being written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
     pub(super) link: Link,
@@ -99,21 +99,21 @@ impl Inner {
     }
 }
 
-/// Nodes of one kind, by id. The slots of nodes that are gone are used again.
+/// Nodes of one kind, by id. The slots of removed nodes are reused.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arena<T> {
     pub(super) slots: Vec<T>,
     pub(super) free: Vec<u32>,
 }
 
-/// What a patch does to an arena.
+/// The changes of a patch to an arena.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Edits<T> {
     pub(super) nodes: Vec<T>,
-    /// Where the nodes go; `None` for one that is not needed after all.
+    /// The ids of the new nodes; `None` for a node that is not needed after all.
     pub(super) ids: Vec<Option<u32>>,
     pub(super) freed: Vec<u32>,
-    /// How many of the nodes written are new.
+    /// The number of written nodes that take a new slot.
     pub(super) added: usize,
 }
 
@@ -136,7 +136,7 @@ impl<T: Default> Arena<T> {
         Ok(id)
     }
 
-    /// Returns the id that a new node will have, `added` others being on their way, and counts it.
+    /// Returns the id of the next new node after `added` others, and counts it.
     ///
     /// Free slots come first, the last freed one before the others.
     pub(super) fn id_ahead(&self, added: &mut usize) -> Result<u32, TreeError> {
@@ -172,7 +172,7 @@ impl<T: Default> Arena<T> {
     }
 }
 
-/// All nodes of a tree, and the edge that leads to them.
+/// All nodes of a tree, and the edge to the root.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
     pub(super) root: Edge,
@@ -180,7 +180,7 @@ pub(super) struct Nodes {
     pub(super) leaves: Arena<KeyBytes>,
 }
 
-/// What a patch does to the nodes of a tree.
+/// The changes of a patch to the nodes of a tree.
 #[derive(Clone, Debug)]
 pub(super) struct NodeEdits {
     pub(super) root: Edge,
@@ -216,10 +216,10 @@ pub(super) fn hash_inner(left: &Hash32, right: &Hash32) -> Hash32 {
     hash_padded(message.as_chunks().0)
 }
 
-/// The padded message of a leaf, without its two hashes.
+/// The padded message of a leaf, with its two hashes left zero.
 const LEAF_MESSAGE: [u8; 128] = padded(b"JMT::LeafNode");
 
-/// The padded message of an inner node, without its two hashes. The spelling is the definition's.
+/// The padded message of an inner node, with its two hashes left zero; the spelling of the prefix is normative.
 const INNER_MESSAGE: [u8; 128] = padded(b"JMT::IntrnalNode");
 
 /// Lays out a SHA-256 message of a prefix and 64 bytes to come, which with the padding fills two

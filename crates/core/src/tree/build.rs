@@ -1,4 +1,4 @@
-//! The tree of a whole state, from a scan.
+//! Building the tree of a whole state from a scan.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use crate::tree::arena::{Edge, Inner, KeyBytes, Link, Nodes, hash_leaf};
 use crate::tree::committed::Tree;
 use crate::tree::path::{DEPTH_MAX, Path, Side, TreeError};
 
-/// Builds a tree from all entries of a state, in any order, each key once.
+/// Builds a tree from all entries of a state, given in any order and each key once.
 ///
 /// It hashes a value when it is pushed and does not keep it.
 #[derive(Clone, Debug, Default)]

@@ -7,9 +7,9 @@ use crate::tree::arena::{NodeEdits, Nodes};
 use crate::tree::draft::{Draft, KeyChange, sort_and_hash};
 use crate::tree::path::TreeError;
 
-/// The nodes that a set of changes writes and frees, and the root that they lead to.
+/// The nodes that a set of changes writes and frees, and the resulting root.
 ///
-/// It is good for the state that it was prepared from, and for no other.
+/// A patch applies only to the state that it was prepared from.
 #[derive(Clone, Debug)]
 pub struct Patch {
     base: Arc<()>,
@@ -17,7 +17,7 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Returns the root of the tree as it will be.
+    /// Returns the root of the tree after the patch.
     pub const fn root(&self) -> Hash32 {
         self.edits.root.hash
     }
@@ -27,7 +27,7 @@ impl Patch {
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     pub(super) nodes: Nodes,
-    /// Stands for the state of the tree: shared with the patches prepared from it, replaced by
+    /// Identifies the state of the tree: shared with the patches prepared from it, replaced by
     /// `apply`.
     state: Arc<()>,
 }
@@ -38,7 +38,7 @@ impl Tree {
         Self::default()
     }
 
-    /// The tree of these nodes, which no patch was prepared from yet.
+    /// Creates the tree of these nodes, from which no patch was prepared yet.
     pub(super) fn of(nodes: Nodes) -> Self {
         Self { nodes, state: Arc::default() }
     }
@@ -58,7 +58,7 @@ impl Tree {
         self.len() == 0
     }
 
-    /// Computes what a set of changes makes of the tree, and leaves the tree as it is.
+    /// Computes the effect of a set of changes, and leaves the tree as it is.
     ///
     /// The order of the changes does not matter, except that of several changes of one key the last
     /// one counts.
@@ -75,7 +75,7 @@ impl Tree {
         Ok(Patch { base: Arc::clone(&self.state), edits: draft.into_edits() })
     }
 
-    /// Makes the tree what [`Tree::prepare`] computed, in time proportional to the nodes changed.
+    /// Applies a patch of [`Tree::prepare`], in time proportional to the number of nodes changed.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl Tree {
         self.nodes.apply(patch.edits)
     }
 
-    /// Tells whether [`Tree::apply`] would take the patch: it was prepared from the tree as it is.
+    /// Tells whether the patch was prepared from the tree as it is, so that [`Tree::apply`] accepts it.
     pub fn accepts(&self, patch: &Patch) -> bool {
         Arc::ptr_eq(&self.state, &patch.base)
     }

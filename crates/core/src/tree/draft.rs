@@ -1,4 +1,4 @@
-//! A patch in the making: changes taken down the tree, and hashes up.
+//! Computing a patch: changes go down the tree, then hashes go up.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -26,13 +26,13 @@ impl<'a> KeyChange<'a> {
         Self::with_path(Path::of(key), key, None)
     }
 
-    /// Sets (`Some`) or deletes (`None`) a key whose path is known already.
+    /// Sets (`Some`) or deletes (`None`) a key whose path was computed before.
     pub const fn with_path(path: Path, key: &'a [u8], value: Option<&'a [u8]>) -> Self {
         Self { path, key, value }
     }
 }
 
-/// A change whose hashing is done: the hash of the new leaf, or `None` for a delete.
+/// A change as the hash of the new leaf; `None` for a delete.
 #[derive(Debug)]
 pub(super) struct Update<'a> {
     path: Path,
@@ -45,7 +45,7 @@ pub(super) struct Update<'a> {
 /// Hashes that do not depend on each other follow each other, so that the processor can overlap
 /// them: first those of all values, then those of all leaves.
 pub(super) fn sort_and_hash<'a>(changes: &[KeyChange<'a>]) -> Result<Vec<Update<'a>>, TreeError> {
-    // Stable, so that of several changes of one key the last one stays last.
+    // The sort is stable, so of several changes of one key the last one stays last.
     let mut order: Vec<(u64, &KeyChange<'a>)> = changes.iter().map(|change| (change.path.head(), change)).collect();
     order.sort_by(|(head_a, a), (head_b, b)| head_a.cmp(head_b).then_with(|| a.path.cmp(&b.path)));
     let mut updates: Vec<Update<'a>> = Vec::with_capacity(order.len());
@@ -67,13 +67,13 @@ pub(super) fn sort_and_hash<'a>(changes: &[KeyChange<'a>]) -> Result<Vec<Update<
     Ok(updates)
 }
 
-/// A patch in the making.
+/// A patch that is being computed.
 pub(super) struct Draft<'t> {
     tree: &'t Nodes,
     root: Edge,
-    /// The inner nodes on the way to the updates, each after the one that it hangs on.
+    /// The inner nodes on the paths of the updates, parents first.
     inners: Edits<Inner>,
-    /// The edges that they hang on.
+    /// The edges that lead to them.
     places: Vec<Place>,
     leaves: Edits<KeyBytes>,
 }
@@ -81,12 +81,12 @@ pub(super) struct Draft<'t> {
 /// The edge that a subtree hangs on: of the dirty node at an index, or (`None`) that of the root.
 type Place = Option<(u32, Side)>;
 
-/// The subtrees at one depth that changes fall into, and those changes, at least one each.
+/// The subtrees at one depth that contain changes, and those changes, at least one each.
 #[derive(Default)]
 struct Level<'s, 'a> {
     /// The changes below the inner nodes.
     inners: Vec<&'s [Update<'a>]>,
-    /// The leaves and empty subtrees, with the edges that they hang on.
+    /// The leaves and empty subtrees, with the edges that lead to them.
     ends: Vec<(Place, Edge, &'s [Update<'a>])>,
 }
 
@@ -95,10 +95,10 @@ impl<'t> Draft<'t> {
         Self { tree, root: tree.root, inners: Edits::default(), places: Vec::new(), leaves: Edits::default() }
     }
 
-    /// Takes the changes down the tree, level by level, opening every node on their way.
+    /// Takes the changes down the tree, level by level, opening every node on their paths.
     ///
     /// At the end each leaf has its new hash and may hang deeper than it belongs; [`Draft::ascend`]
-    /// mends that.
+    /// corrects that.
     pub(super) fn descend(&mut self, updates: &[Update<'_>]) -> Result<(), TreeError> {
         let mut level = Level::default();
         let mut level_below = Level::default();
@@ -154,7 +154,7 @@ impl<'t> Draft<'t> {
         }
     }
 
-    /// Returns what becomes of a subtree that is, and stays, one leaf or less; `None` when it must
+    /// Returns the new content of a subtree that is, and stays, at most one leaf; `None` if it must
     /// be opened.
     fn settle(&mut self, edge: Edge, updates: &[Update<'_>]) -> Result<Option<Edge>, TreeError> {
         let [update] = updates else {
@@ -185,7 +185,7 @@ impl<'t> Draft<'t> {
         Ok(**self.tree.leaves.get(leaf)? == *update.key)
     }
 
-    /// Makes an inner node in the place of a leaf, which then hangs below it, or of an empty
+    /// Puts an inner node in the place of a leaf, which moves below it, or of an empty
     /// subtree.
     fn split(&self, edge: Edge, depth: u16) -> Result<Inner, TreeError> {
         if depth >= DEPTH_MAX {
@@ -198,7 +198,7 @@ impl<'t> Draft<'t> {
         Ok(inner)
     }
 
-    /// Hashes the dirty nodes from the deepest level up, and lets leaves that are alone rise to
+    /// Hashes the dirty nodes from the deepest level up, and moves leaves that are alone up to
     /// their place.
     pub(super) fn ascend(&mut self) -> Result<(), TreeError> {
         for (index, place) in mem::take(&mut self.places).into_iter().enumerate().rev() {

@@ -1,10 +1,10 @@
 //! The state tree: a Jellyfish Merkle Tree over SHA-256, kept in memory.
 //!
-//! Invariant: the root is a function of the set of (key, value) pairs alone, as `root.md` defines
+//! Invariant: the root is a function of the set of (key, value) pairs alone, as `FORMAT.md` defines
 //! it. A leaf sits at the least depth at which its path is alone, an inner node has at least two
 //! leaves below it, and every edge carries the hash of what it leads to.
 //!
-//! An update comes in two steps. [`Tree::prepare`] computes the next root and leaves the tree as it
+//! An update takes two steps. [`Tree::prepare`] computes the next root and leaves the tree as it
 //! is, so several proposals may be tried against one state; [`Tree::apply`] makes one of them the
 //! state. Values are not here, only their hashes are (inside the leaf hashes); keys are, because a
 //! proof of absence names the neighbours' keys. Storage, encodings of proofs and their verification

@@ -1,4 +1,4 @@
-//! Paths and sides, and what can go wrong.
+//! Paths, sides, and the errors of the tree.
 
 use thiserror::Error;
 
@@ -16,7 +16,7 @@ pub const NODES_MAX: u32 = LEAF_FLAG - 1;
 /// Marks the id of a leaf in a link.
 pub(super) const LEAF_FLAG: u32 = 1 << 31;
 
-/// What stops a tree operation. None of these is a verdict on a transaction.
+/// The errors of tree operations. None of them is a verdict on a transaction.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum TreeError {
     /// The patch belongs to another state of the tree.
@@ -28,7 +28,7 @@ pub enum TreeError {
     /// Two entries have the same path.
     #[error("tree: two entries with one path; give each key once, and with no path but its own")]
     PathClash,
-    /// A link leads nowhere, which only a bug or broken memory can bring about.
+    /// A link leads nowhere, which only a bug or faulty memory can cause.
     #[error("tree: a link leads to no node; drop the tree and rebuild it from a scan of the store")]
     Broken,
 }
@@ -43,7 +43,7 @@ impl Path {
         Self(hash(key))
     }
 
-    /// Takes a path that was computed before.
+    /// Wraps a path that was computed before.
     ///
     /// It must be the path of the key that it is used with. The tree does not check this, as that
     /// would cost the hash that it saves; a wrong path gives a wrong root. Tests use it to craft
@@ -78,7 +78,7 @@ impl Path {
         bits
     }
 
-    /// Returns the first eight bytes as a number that sorts as the path does, up to ties.
+    /// Returns the first eight bytes as a number that sorts like the path, up to ties.
     pub(super) fn head(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])

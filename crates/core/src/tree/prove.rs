@@ -1,4 +1,4 @@
-//! What proofs are made of.
+//! The raw material of proofs.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -8,14 +8,14 @@ use crate::tree::arena::{Inner, Target};
 use crate::tree::committed::Tree;
 use crate::tree::path::{DEPTH_MAX, Path, Side, TreeError};
 
-/// What the tree knows about a key: that it is there, or between which neighbours it is not.
+/// The evidence for a key in the tree: its leaf if it is present, its neighbours if it is absent.
 ///
 /// Values are not part of it; whoever encodes the proof reads them from the store, key by key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// The key is there.
+    /// The key is present.
     Existence(Branch),
-    /// The key is not there. The nearest leaves on both sides of its path are given, as far as
+    /// The key is absent. The nearest leaves on both sides of its path are given, as far as
     /// there are any; in an empty tree there are none.
     Absence {
         /// The leaf with the greatest path below that of the key.
@@ -54,7 +54,7 @@ impl Branch {
 }
 
 impl Tree {
-    /// Gives what a proof of the key, or of its absence, is made of.
+    /// Returns the evidence for a key, present or absent.
     ///
     /// # Errors
     ///
