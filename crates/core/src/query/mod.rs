@@ -1,4 +1,4 @@
-//! Decoded reads from any [`Source`] of records: a store, a snapshot, a bundle of proofs.
+//! Decoded reads from any [`Read`] of records: a store, a snapshot, a bundle of proofs.
 //!
 //! Block execution does not use this module. A record that does not decode is a fault, never "not found".
 
