@@ -31,6 +31,8 @@
 //! no knowledge of what a record means: that is `coalmine-core`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod ledger;
 #[cfg(feature = "rocksdb")]

@@ -1,34 +1,10 @@
-//! A genesis and a few blocks that put, replace and delete records of every kind.
+//! The genesis and the blocks of the conformance suite, and larger ones.
 
-use coalmine_core::{Block, Command, Genesis, Height, Reason, Role, Transaction};
-use coalmine_model::support::commands::{canary, clear_override, enable, grant, report, revoke, rollout, set_override};
-
-pub(crate) use coalmine_model::support::commands::{ADMIN, USER, name};
-
-pub(crate) const FIRST: Height = 100;
-
-pub(crate) fn genesis() -> Genesis {
-    Genesis::new("example-1", [(ADMIN, Role::Admin.into())]).unwrap()
-}
-
-/// One transaction a block, from [`FIRST`] on.
-pub(crate) fn blocks() -> Vec<Block> {
-    let create = |feature| Command::create_feature(name(feature), "made by hand").unwrap();
-    let rollback = Command::Rollback { name: name("a"), reason: Reason::Manual };
-    let txs = [
-        vec![create("a"), create("a.b"), canary("a", 5)],
-        vec![set_override("a", USER, true), report("a", 500, 1)],
-        vec![rollout("a", 100)],
-        vec![Command::Schedule { at: FIRST + 5, commands: coalmine_core::Valid::new(vec![enable("a.b")]).unwrap() }],
-        vec![clear_override("a", USER)],
-        vec![grant(USER, Role::Guardian)],
-        vec![rollback],
-        vec![canary("a", 50), report("a", 0, 1_000)],
-        vec![revoke(USER, Role::Guardian)],
-    ];
-    let block = |(height, commands)| Block::new(height, vec![Transaction::new(ADMIN, commands).unwrap()]).unwrap();
-    (FIRST..).zip(txs).map(block).collect()
-}
+#[cfg(feature = "rocksdb")]
+use coalmine_core::{Block, Command, Height, Transaction};
+#[cfg(feature = "rocksdb")]
+pub(crate) use coalmine_model::support::commands::{ADMIN, name};
+pub(crate) use coalmine_store::conformance::{FIRST, blocks, genesis};
 
 /// A block that creates features with descriptions that hardly compress.
 #[cfg(feature = "rocksdb")]
