@@ -39,16 +39,18 @@ pub(super) fn commits() -> Suite {
                     let folder = TempDir::new().unwrap();
                     let mut store = RocksStore::create(folder.path().join("db"), durability).unwrap();
                     let mut random = Random(5);
-                    let mut height: Height = 0;
+                    let mut tip: Option<Tip> = None;
                     feed(
                         Clock::Wall,
                         32,
                         move |_| records(&mut random),
                         move |records| {
                             let _kept = &folder;
-                            height += 1;
+                            let height = tip.and_then(|tip| tip.height).map_or(1, |height: Height| height + 1);
+                            let next = Tip { height: Some(height), root: Hash([7; 32]) };
                             let writes = records.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
-                            store.commit(&Tip { height: Some(height), root: Hash([7; 32]) }, writes).unwrap();
+                            store.commit(tip.as_ref(), &next, writes).unwrap();
+                            tip = Some(next);
                         },
                     )
                 }),

@@ -1,10 +1,13 @@
-//! What every [`Store`] must do, for a store of anybody's: call [`check`] from a test. Needs the cargo feature `conformance`.
+//! What every [`Store`] must do, for a store of anybody's: call [`check`] from a test, and for a store
+//! with batches [`check_staging`]. Needs the cargo feature `conformance`.
 //!
 //! ```
 //! use coalmine_store::MemoryStore;
-//! use coalmine_store::conformance::check;
+//! use coalmine_store::conformance::{check, check_one_writer, check_staging};
 //!
 //! check(MemoryStore::new, |store| store);
+//! check_staging(MemoryStore::new, |store, batch| store.handle().write(batch));
+//! check_one_writer(MemoryStore::new, |store| MemoryStore::with_handle(store.handle()));
 //! ```
 //!
 //! A failure panics, as a test does, and says which property is broken. What is left to the store's
@@ -27,7 +30,10 @@ use coalmine_core::{
     Transaction, Valid, query,
 };
 
-use crate::{CommitError, Ledger, OpenError, Snapshots as _, Store, TIP_KEY, Tip, View, verify};
+use crate::{
+    CommitError, Ledger, OpenError, Problem, Snapshots as _, Staged, Staging, Store, StoreError, TIP_KEY, Tip, View,
+    Write, verify,
+};
 
 /// The administrator of [`genesis`].
 pub const ADMIN: Address = Address([0x11; 20]);
@@ -43,12 +49,35 @@ type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 pub fn check<S: Store + Send>(fresh: impl Fn() -> S, between: impl Fn(S) -> S) {
     reads_are_those_of_a_sorted_map(fresh(), &between);
     snapshots_stay_as_they_are(fresh(), &between);
+    a_commit_builds_on_the_tip_that_it_finds(fresh(), &between);
     an_empty_store_has_no_ledger(fresh(), &between);
     a_ledger_follows_the_pure_state(&fresh, &between);
     a_ledger_refuses_what_does_not_belong(&fresh, &between);
     advancing_equals_empty_blocks(&fresh, &between);
     a_dump_is_restored(&fresh, &between);
     queries_on_another_thread_see_whole_blocks(fresh());
+}
+
+/// Checks a store with batches. `write` writes a batch as the host of this store does.
+pub fn check_staging<S: Staging<Batch: Default>>(fresh: impl Fn() -> S, write: impl Fn(&S, S::Batch)) {
+    staging_equals_committing(fresh(), fresh(), &write);
+    nothing_else_commits_while_a_block_is_staged(fresh(), &write);
+    an_abandoned_block_leaves_no_trace(fresh(), &write);
+    a_dropped_token_stops_the_ledger(&fresh, &write);
+    a_batch_that_was_not_written_stops_the_ledger(fresh());
+    a_token_belongs_to_one_ledger(&fresh);
+}
+
+/// Checks that a second handle of a store is refused while the first exists, with [`Problem::InUse`].
+/// `second` tries to open one.
+pub fn check_one_writer<S: Store>(fresh: impl Fn() -> S, second: impl Fn(&S) -> Result<S, StoreError>) {
+    let mut ledger = Ledger::create(fresh(), &genesis()).unwrap();
+    for block in blocks() {
+        let error = second(ledger.store()).map(|_| ()).unwrap_err();
+        assert!(matches!(error.problem(), Problem::InUse), "{error}");
+        let execution = ledger.execute(&block).unwrap();
+        ledger.commit(execution).unwrap();
+    }
 }
 
 /// A genesis with one administrator.
@@ -106,6 +135,12 @@ fn tip(height: u32) -> Tip {
     Tip { height: Some(height), root: Hash([7; 32]) }
 }
 
+/// Commits on whatever tip the store is at.
+fn commit<'w>(store: &mut impl Store, tip: Tip, writes: impl IntoIterator<Item = Write<'w>>) {
+    let base = store.tip().unwrap();
+    store.commit(base.as_ref(), &tip, writes).unwrap();
+}
+
 /// A small generator of numbers that are the same in every run.
 fn numbers() -> impl FnMut(usize) -> usize {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -134,7 +169,7 @@ fn reads_are_those_of_a_sorted_map<S: Store>(mut store: S, between: &impl Fn(S) 
             .map(|_| key())
             .map(|(key, kind, len)| (key, (kind != 0).then(|| vec![u8::try_from(height).unwrap(); len])))
             .collect();
-        store.commit(&tip(height), changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))).unwrap();
+        commit(&mut store, tip(height), changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref())));
         for (key, value) in changes {
             match value {
                 Some(value) => model.insert(key, value),
@@ -173,18 +208,18 @@ fn reads_are_those_of_a_sorted_map<S: Store>(mut store: S, between: &impl Fn(S) 
 fn snapshots_stay_as_they_are<S: Store>(mut store: S, between: &impl Fn(S) -> S) {
     let value = |height: u32| height.to_be_bytes();
     for height in 1..=3 {
-        store.commit(&tip(height), [([0xd0, 1].as_slice(), Some(value(height).as_slice()))]).unwrap();
+        commit(&mut store, tip(height), [([0xd0, 1].as_slice(), Some(value(height).as_slice()))]);
         store = between(store);
         let reader = store.reader();
         let before = reader.snapshot();
-        store.commit(&tip(height + 10), [([0xd0, 1].as_slice(), None), (&[0xd0, 2], Some([9].as_slice()))]).unwrap();
+        commit(&mut store, tip(height + 10), [([0xd0, 1].as_slice(), None), (&[0xd0, 2], Some([9].as_slice()))]);
         assert_eq!(before.tip().unwrap(), Some(tip(height)));
         assert_eq!(before.get(&[0xd0, 1]).unwrap().unwrap(), value(height));
         assert_eq!(before.get(&[0xd0, 2]).unwrap(), None);
         assert_eq!(reader.snapshot().tip().unwrap(), Some(tip(height + 10)));
         assert_eq!(all(&reader.snapshot()), [(vec![0xd0, 2], vec![9])]);
         drop(before);
-        store.commit(&tip(height + 20), [([0xd0, 2].as_slice(), None)]).unwrap();
+        commit(&mut store, tip(height + 20), [([0xd0, 2].as_slice(), None)]);
         drop(reader);
         store = between(store);
     }
@@ -225,6 +260,29 @@ fn follow<S: Store>(store: S, between: &impl Fn(S) -> S, blocks: &[Block]) -> Le
         assert_eq!((verified.tip, verified.records), (at, u64::try_from(model.len()).unwrap()));
     }
     ledger
+}
+
+fn a_commit_builds_on_the_tip_that_it_finds<S: Store>(mut store: S, between: &impl Fn(S) -> S) {
+    let mut here = None;
+    for height in 1..=3 {
+        let others = [
+            None,
+            Some(tip(height + 1)),
+            Some(Tip { height: None, ..tip(0) }),
+            Some(Tip { root: Hash([8; 32]), ..tip(height - 1) }),
+        ];
+        for base in others.into_iter().filter(|base| *base != here) {
+            let before = all(&store);
+            let error =
+                store.commit(base.as_ref(), &tip(9), [([0xd0, 9].as_slice(), Some([9].as_slice()))]).unwrap_err();
+            let Problem::Moved { expected, found } = *error.problem() else { panic!("{error}") };
+            assert_eq!((expected, found), (base, here), "{error}");
+            assert_eq!((store.tip().unwrap(), all(&store)), (here, before), "refused, but changed");
+        }
+        store.commit(here.as_ref(), &tip(height), [([0xd0, 1].as_slice(), Some([1].as_slice()))]).unwrap();
+        here = Some(tip(height));
+        store = between(store);
+    }
 }
 
 fn an_empty_store_has_no_ledger<S: Store>(store: S, between: &impl Fn(S) -> S) {
@@ -332,4 +390,121 @@ fn queries_on_another_thread_see_whole_blocks<S: Store + Send>(store: S) {
         queries.join().unwrap()
     });
     assert!(seen >= 3);
+}
+
+fn execute_and_commit<S: Store>(ledger: &mut Ledger<S>, block: &Block) {
+    let execution = ledger.execute(block).unwrap();
+    ledger.commit(execution).unwrap();
+}
+
+/// Stages a block into a batch of its own.
+fn stage<S: Staging<Batch: Default>>(ledger: &mut Ledger<S>, block: &Block) -> (Staged, S::Batch) {
+    let mut batch = S::Batch::default();
+    let execution = ledger.execute(block).unwrap();
+    (ledger.stage(execution, &mut batch).unwrap(), batch)
+}
+
+fn staging_equals_committing<S: Staging<Batch: Default>>(one: S, other: S, write: &impl Fn(&S, S::Batch)) {
+    let mut staged = Ledger::create(one, &genesis()).unwrap();
+    let mut committed = Ledger::create(other, &genesis()).unwrap();
+    for block in blocks() {
+        execute_and_commit(&mut committed, &block);
+        let before = (staged.last_committed(), all(staged.store()));
+        let (token, batch) = stage(&mut staged, &block);
+        assert_eq!(token.execution().root(), committed.last_committed().root);
+        assert_eq!((staged.last_committed(), all(staged.store())), before, "nothing is written yet");
+        write(staged.store(), batch);
+        staged.committed(token).unwrap();
+        assert_eq!(staged.last_committed(), committed.last_committed());
+        assert_eq!(all(staged.store()), all(committed.store()));
+        assert_eq!(staged.state().root(), committed.state().root());
+    }
+    let at = staged.last_committed();
+    assert_eq!(Ledger::open_at(staged.into_store(), at).unwrap().last_committed(), at);
+}
+
+fn nothing_else_commits_while_a_block_is_staged<S: Staging<Batch: Default>>(store: S, write: &impl Fn(&S, S::Batch)) {
+    let mut ledger = Ledger::create(store, &genesis()).unwrap();
+    let blocks = blocks();
+    let other = ledger.execute(&blocks[0]).unwrap();
+    let (token, batch) = stage(&mut ledger, &blocks[0]);
+    let before = all(ledger.store());
+    assert!(matches!(ledger.commit(other.clone()), Err(CommitError::Staged)));
+    assert!(matches!(ledger.stage(other.clone(), &mut S::Batch::default()), Err(CommitError::Staged)));
+    assert!(ledger.advance_to(FIRST + 9, |_| ()).is_err());
+    assert_eq!(all(ledger.store()), before);
+    write(ledger.store(), batch);
+    ledger.committed(token).unwrap();
+    assert!(matches!(ledger.stage(other, &mut S::Batch::default()), Err(CommitError::Stale(_))));
+    execute_and_commit(&mut ledger, &blocks[1]);
+}
+
+fn an_abandoned_block_leaves_no_trace<S: Staging<Batch: Default>>(store: S, write: &impl Fn(&S, S::Batch)) {
+    let mut ledger = Ledger::create(store, &genesis()).unwrap();
+    let blocks = blocks();
+    let before = (ledger.last_committed(), all(ledger.store()));
+    let (token, batch) = stage(&mut ledger, &blocks[1]);
+    ledger.abandon(token, batch).unwrap();
+    assert_eq!((ledger.last_committed(), all(ledger.store())), before);
+    execute_and_commit(&mut ledger, &blocks[0]);
+
+    // A host that has written the batch, or any other, and then abandons it.
+    let (token, batch) = stage(&mut ledger, &blocks[1]);
+    write(ledger.store(), batch);
+    let error = ledger.abandon(token, S::Batch::default()).unwrap_err();
+    let CommitError::Store(error) = error else { panic!("{error}") };
+    assert!(
+        matches!(error.problem(), Problem::Moved { found: Some(tip), .. } if tip.height == Some(FIRST + 1)),
+        "{error}"
+    );
+    let execution = ledger.execute(&blocks[1]).unwrap();
+    assert!(matches!(ledger.commit(execution), Err(CommitError::Failed)));
+    let reopened = Ledger::open(ledger.into_store()).unwrap();
+    assert_eq!(reopened.last_committed().height, Some(FIRST + 1));
+}
+
+fn a_dropped_token_stops_the_ledger<S: Staging<Batch: Default>>(fresh: &impl Fn() -> S, write: &impl Fn(&S, S::Batch)) {
+    let blocks = blocks();
+    for is_written in [false, true] {
+        let mut ledger = Ledger::create(fresh(), &genesis()).unwrap();
+        let at = ledger.last_committed();
+        let (token, batch) = stage(&mut ledger, &blocks[0]);
+        if is_written {
+            write(ledger.store(), batch);
+        }
+        drop(token);
+        let execution = ledger.execute(&blocks[0]).unwrap();
+        assert!(matches!(ledger.commit(execution.clone()), Err(CommitError::Dropped)));
+        assert!(matches!(ledger.stage(execution, &mut S::Batch::default()), Err(CommitError::Dropped)));
+        assert_eq!(ledger.last_committed(), at);
+        // Opened again, it knows.
+        let mut ledger = Ledger::open(ledger.into_store()).unwrap();
+        assert_eq!(ledger.last_committed().height, is_written.then_some(FIRST));
+        execute_and_commit(&mut ledger, &blocks[usize::from(is_written)]);
+    }
+}
+
+fn a_batch_that_was_not_written_stops_the_ledger<S: Staging<Batch: Default>>(store: S) {
+    let mut ledger = Ledger::create(store, &genesis()).unwrap();
+    let at = ledger.last_committed();
+    let (token, _unwritten) = stage(&mut ledger, &blocks()[0]);
+    let error = ledger.committed(token).unwrap_err();
+    let CommitError::Store(error) = error else { panic!("{error}") };
+    assert!(matches!(error.problem(), Problem::NotWritten { found, .. } if *found == Some(at)), "{error}");
+    let execution = ledger.execute(&blocks()[0]).unwrap();
+    assert!(matches!(ledger.commit(execution), Err(CommitError::Failed)));
+    assert_eq!(Ledger::open(ledger.into_store()).unwrap().last_committed(), at);
+}
+
+fn a_token_belongs_to_one_ledger<S: Staging<Batch: Default>>(fresh: &impl Fn() -> S) {
+    let [mut one, mut other] = [(); 2].map(|()| Ledger::create(fresh(), &genesis()).unwrap());
+    let block = &blocks()[0];
+    let ((mine, batch), (theirs, their_batch)) = (stage(&mut one, block), stage(&mut other, block));
+    assert!(matches!(one.committed(theirs), Err(CommitError::Stale(_))));
+    one.abandon(mine, batch).unwrap();
+    // The other one has lost its token.
+    let execution = other.execute(block).unwrap();
+    drop(their_batch);
+    assert!(matches!(other.commit(execution), Err(CommitError::Dropped)));
+    execute_and_commit(&mut one, block);
 }

@@ -73,6 +73,23 @@ pub enum Problem {
         "it is locked: another process, or another handle of this one, has it open; stop that one, or open a copy of the folder"
     )]
     Locked,
+    /// Another handle of this process has it open.
+    #[error(
+        "another store of this process uses it already, and a second one would overwrite its blocks; use that one and read through its reader, or drop it first"
+    )]
+    InUse,
+    /// Something else has written to it.
+    #[error(
+        "it is at {}, but this block builds on {}: something else has written to it, and this block was not written; reopen the ledger, and keep every other writer away from the store",
+        shown(found),
+        shown(expected)
+    )]
+    Moved {
+        /// The tip on which the block builds.
+        expected: Option<Tip>,
+        /// The tip of the store.
+        found: Option<Tip>,
+    },
     /// The disk is full.
     #[error("the disk is full ({0}); free space, then reopen the store: every acknowledged block is in it")]
     Full(String),
@@ -96,7 +113,7 @@ pub enum Problem {
     #[error(
         "blocks are lost: the store acknowledged {acknowledged}, but its log ends at {}; nothing was changed; \
          restore a copy, or salvage the store and replay the blocks above",
-        found.map_or_else(|| "nothing".into(), |tip| tip.to_string())
+        shown(found)
     )]
     Behind {
         /// The tip that the store had acknowledged.
@@ -118,7 +135,7 @@ pub enum Problem {
     )]
     Failed,
     /// The host said that its batch is written, but the store has another tip.
-    #[error("the batch with {expected} has not been written: the store is at {}; reopen the store", found.map_or_else(|| "nothing".into(), |tip| tip.to_string()))]
+    #[error("the batch with {expected} has not been written: the store is at {}; reopen the store", shown(found))]
     NotWritten {
         /// The tip of the block.
         expected: Tip,
@@ -128,4 +145,8 @@ pub enum Problem {
     /// Anything else, in the words of the system below.
     #[error("{0}")]
     Other(String),
+}
+
+fn shown(tip: &Option<Tip>) -> String {
+    tip.map_or_else(|| "nothing".into(), |tip| tip.to_string())
 }

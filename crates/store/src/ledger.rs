@@ -3,15 +3,17 @@
 //! A block is executed against the state, written durably, and only then applied. What the store
 //! did not take is not in the state; after a failed write the ledger refuses every further one.
 
+use std::sync::Arc;
+
+use coalmine_core::query::Entries;
 use coalmine_core::{
     Block, BlockError, DecodeError, Encode, Execution, FORMAT, Fault, Genesis, Hash, Height, Key, RULES, Reader,
-    StaleExecution, State, tree,
+    STATE_KEYS, StaleExecution, State, tree,
 };
 
-use crate::error::StoreError;
-use crate::store::{STATE, Snapshots, Store, View};
+use crate::error::{Problem, StoreError};
+use crate::store::{Snapshots, Staging, Store, View};
 use crate::tip::Tip;
-use coalmine_core::query::Entries;
 
 /// Why a ledger could not be created or opened.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +94,14 @@ pub enum CommitError {
         "an earlier commit failed, so this ledger commits nothing more; reopen it and go on from its last committed block"
     )]
     Failed,
+    /// A staged block is outstanding. Nothing was written.
+    #[error("a staged block is outstanding; finish it with committed() or abandon() before the next one")]
+    Staged,
+    /// A staged block was dropped. Nothing was written.
+    #[error(
+        "a staged block was dropped without committed() or abandon(), so whether it was written is unknown and this ledger commits nothing more; reopen the database, and the ledger on it"
+    )]
+    Dropped,
 }
 
 /// Why a ledger could not advance.
@@ -111,7 +121,36 @@ pub enum AdvanceError {
 pub struct Ledger<S> {
     store: S,
     state: State,
-    failed: bool,
+    phase: Phase,
+}
+
+/// Whether the next block can be committed.
+#[derive(Debug)]
+enum Phase {
+    Ready,
+    /// A block is in a batch of the host. Its [`Staged`] holds the other half of the mark.
+    Staged(Arc<()>),
+    Failed,
+}
+
+/// A block in a batch of the host: the token for [`Ledger::committed`] or [`Ledger::abandon`].
+///
+/// Until one of them has it back, the ledger commits nothing else. Dropping the token is safe, and
+/// says that nobody knows whether the batch was written: from then on the ledger refuses to commit,
+/// until the database and the ledger are opened again.
+#[derive(Debug)]
+#[must_use = "give it back with committed() or abandon(); dropping it stops the ledger"]
+pub struct Staged {
+    execution: Execution,
+    mark: Arc<()>,
+}
+
+impl Staged {
+    /// Returns the execution of the block.
+    #[must_use]
+    pub const fn execution(&self) -> &Execution {
+        &self.execution
+    }
 }
 
 impl<S: Store> Ledger<S> {
@@ -122,8 +161,8 @@ impl<S: Store> Ledger<S> {
     pub fn create(mut store: S, genesis: &Genesis) -> Result<Self, OpenError> {
         refuse_used(&store)?;
         let (state, writes) = State::genesis(genesis)?;
-        store.commit(&Tip { height: None, root: state.root() }, writes.iter())?;
-        Ok(Self { store, state, failed: false })
+        store.commit(None, &Tip { height: None, root: state.root() }, writes.iter())?;
+        Ok(Self::ready(store, state))
     }
 
     /// Opens the ledger of a store: reads and decodes every record, rebuilds the tree and compares
@@ -133,7 +172,7 @@ impl<S: Store> Ledger<S> {
     /// The store is empty, fails, or holds anything else than exactly the state of its tip.
     pub fn open(store: S) -> Result<Self, OpenError> {
         let (state, _) = load(&store.reader().snapshot())?;
-        Ok(Self { store, state, failed: false })
+        Ok(Self::ready(store, state))
     }
 
     /// Opens the ledger of a store that must be at `expected`: a host that keeps height and root of
@@ -161,8 +200,12 @@ impl<S: Store> Ledger<S> {
         refuse_used(&store)?;
         let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height)?;
         compare_root(&state, tip)?;
-        store.commit(&tip, records.iter().map(|(key, value)| (key.as_ref(), Some(value.as_ref()))))?;
-        Ok(Self { store, state, failed: false })
+        store.commit(None, &tip, records.iter().map(|(key, value)| (key.as_ref(), Some(value.as_ref()))))?;
+        Ok(Self::ready(store, state))
+    }
+
+    const fn ready(store: S, state: State) -> Self {
+        Self { store, state, phase: Phase::Ready }
     }
 
     /// Executes the next block and changes nothing.
@@ -176,14 +219,14 @@ impl<S: Store> Ledger<S> {
     /// Makes an execution the state: durably in the store, then in memory.
     ///
     /// # Errors
-    /// [`CommitError::Stale`] and [`CommitError::Failed`] before anything is written. After
-    /// [`CommitError::Store`] the state is as before, and every further commit is refused.
+    /// After [`CommitError::Store`] the state is as before, and every further commit is refused.
+    /// With any other error nothing was written.
     pub fn commit(&mut self, execution: Execution) -> Result<(), CommitError> {
         self.check(&execution)?;
-        self.failed = true;
-        self.store.commit(&tip_of(&execution), execution.writes().iter())?;
+        self.phase = Phase::Failed;
+        self.store.commit(Some(&self.last_committed()), &tip_of(&execution), execution.writes().iter())?;
         self.state.apply(execution)?;
-        self.failed = false;
+        self.phase = Phase::Ready;
         Ok(())
     }
 
@@ -227,8 +270,12 @@ impl<S: Store> Ledger<S> {
 
     /// Whether an execution may be committed now.
     fn check(&self, execution: &Execution) -> Result<(), CommitError> {
-        if self.failed {
-            return Err(CommitError::Failed);
+        match &self.phase {
+            Phase::Ready => (),
+            // The token holds the other half of the mark.
+            Phase::Staged(mark) if Arc::strong_count(mark) > 1 => return Err(CommitError::Staged),
+            Phase::Staged(_) => return Err(CommitError::Dropped),
+            Phase::Failed => return Err(CommitError::Failed),
         }
         if !self.state.accepts(execution) {
             return Err(StaleExecution.into());
@@ -237,36 +284,89 @@ impl<S: Store> Ledger<S> {
     }
 }
 
-/// Committing through a host's own batch.
-#[cfg(feature = "rocksdb")]
-impl<T: crate::rocks::Columns> Ledger<crate::rocks::RocksStore<T>> {
-    /// Puts a block into the host's own batch. The host writes the batch and then calls
-    /// [`Ledger::committed`], or [`Ledger::abandon`] if the write failed.
+/// Commits blocks in a batch that the host writes, together with data of its own.
+///
+/// ```
+/// # use coalmine_core::{Address, Block, Genesis, Role};
+/// # use coalmine_store::{Ledger, MemoryBatch, MemoryStore};
+/// # let genesis = Genesis::new("example-1", [(Address([0x11; 20]), Role::Admin.into())])?;
+/// let mut ledger = Ledger::create(MemoryStore::new(), &genesis)?;
+/// let database = ledger.store().handle();
+///
+/// let execution = ledger.execute(&Block::empty(1))?;
+/// let mut batch = MemoryBatch::default();
+/// let staged = ledger.stage(execution, &mut batch)?;
+/// database.write(batch); // a host that fails here returns early, and drops the token
+/// ledger.committed(staged)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<S: Staging> Ledger<S> {
+    /// Puts a block into the host's batch, which the host then writes. A batch takes one block.
+    ///
+    /// The token that it returns is for [`Ledger::committed`], after the batch was written, or for
+    /// [`Ledger::abandon`], if it never will be. Whoever tried to write the batch and failed drops
+    /// the token. Until then the ledger commits nothing else.
     ///
     /// # Errors
-    /// As for [`Ledger::commit`]; the batch is as before.
-    pub fn stage(&self, execution: &Execution, batch: &mut rocksdb::WriteBatch) -> Result<(), CommitError> {
-        self.check(execution)?;
-        Ok(self.store.stage(&tip_of(execution), execution.writes().iter(), batch)?)
+    /// As for [`Ledger::commit`]; the batch is left as it was.
+    pub fn stage(&mut self, execution: Execution, batch: &mut S::Batch) -> Result<Staged, CommitError> {
+        self.check(&execution)?;
+        let (base, tip) = (self.last_committed(), tip_of(&execution));
+        self.store.stage(Some(&base), &tip, execution.writes().iter(), batch)?;
+        let mark = Arc::new(());
+        self.phase = Phase::Staged(Arc::clone(&mark));
+        Ok(Staged { execution, mark })
     }
 
-    /// Makes an execution the state after the host has written the batch that [`Ledger::stage`] filled.
+    /// Makes a staged block the state, after the host has written the batch.
     ///
     /// # Errors
-    /// As for [`Ledger::commit`], and a block that is not in the store: every further commit is refused then.
-    pub fn committed(&mut self, execution: Execution) -> Result<(), CommitError> {
-        self.check(&execution)?;
-        self.failed = true;
-        self.store.written(&tip_of(&execution))?;
-        self.state.apply(execution)?;
-        self.failed = false;
+    /// [`Problem::NotWritten`] if the block is not in the store; every further commit is refused
+    /// then. [`CommitError::Stale`] for the token of another ledger.
+    pub fn committed(&mut self, staged: Staged) -> Result<(), CommitError> {
+        self.take_back(&staged)?;
+        let (expected, found) = (tip_of(&staged.execution), self.store.tip()?);
+        if found != Some(expected) {
+            return Err(self.refused(Problem::NotWritten { expected, found }));
+        }
+        self.state.apply(staged.execution)?;
+        self.phase = Phase::Ready;
         Ok(())
     }
 
-    /// Tells that writing a staged batch failed: every further commit is refused until the host has
-    /// reopened its database and the ledger on it.
-    pub fn abandon(&mut self) {
-        self.failed = true;
+    /// Forgets a staged block whose batch was not written. Batch and token are gone after that, so
+    /// neither can be used by mistake, and the ledger goes on at the block before.
+    ///
+    /// This is not for a write that failed: the batch can be in the log of the database all the
+    /// same, and come back when that is opened again. Drop the token then.
+    ///
+    /// # Errors
+    /// [`Problem::Moved`] if the store is not at the block before; every further commit is refused
+    /// then. [`CommitError::Stale`] for the token of another ledger.
+    pub fn abandon(&mut self, staged: Staged, batch: S::Batch) -> Result<(), CommitError> {
+        drop(batch);
+        self.take_back(&staged)?;
+        let (expected, found) = (Some(self.last_committed()), self.store.tip()?);
+        if found != expected {
+            return Err(self.refused(Problem::Moved { expected, found }));
+        }
+        self.phase = Phase::Ready;
+        Ok(())
+    }
+
+    /// Takes the token back. The ledger is failed from here until its caller knows better.
+    fn take_back(&mut self, staged: &Staged) -> Result<(), CommitError> {
+        match &self.phase {
+            Phase::Staged(mark) if Arc::ptr_eq(mark, &staged.mark) => {
+                self.phase = Phase::Failed;
+                Ok(())
+            }
+            Phase::Ready | Phase::Staged(_) | Phase::Failed => Err(StaleExecution.into()),
+        }
+    }
+
+    fn refused(&self, problem: Problem) -> CommitError {
+        StoreError::new(self.store.place(), problem).into()
     }
 }
 
@@ -293,7 +393,7 @@ fn load(view: &impl View) -> Result<(State, Verified), OpenError> {
     let tip = view.tip()?.ok_or(OpenError::Empty)?;
     check_rules(view)?;
     let mut verified = Verified { tip, records: 0, bytes: 0 };
-    let entries = Entries::new(view, STATE.0, STATE.1).inspect(|entry| {
+    let entries = Entries::new(view, &[STATE_KEYS.start], &[STATE_KEYS.end]).inspect(|entry| {
         if let Ok((key, value)) = entry {
             let len = key.len().saturating_add(value.len());
             verified.records = verified.records.saturating_add(1);

@@ -34,6 +34,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod lease;
 mod ledger;
 #[cfg(feature = "rocksdb")]
 mod log_check;
@@ -46,9 +47,9 @@ mod tip;
 mod tip_file;
 
 pub use error::{Problem, StoreError};
-pub use ledger::{AdvanceError, CommitError, Ledger, OpenError, Verified, verify};
-pub use memory::{MemoryReader, MemorySnapshot, MemoryStore};
+pub use ledger::{AdvanceError, CommitError, Ledger, OpenError, Staged, Verified, verify};
+pub use memory::{MemoryBatch, MemoryHandle, MemoryReader, MemorySnapshot, MemoryStore};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{COLUMN, Columns, Durability, RocksReader, RocksSnapshot, RocksStore};
-pub use store::{Snapshots, Store, View};
+pub use store::{Snapshots, Staging, Store, View, Write};
 pub use tip::{STORE_FORMAT, TIP_KEY, Tip};

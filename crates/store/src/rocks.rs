@@ -22,15 +22,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coalmine_core::query::Visit;
-use coalmine_core::{Fault, Read};
+use coalmine_core::{Fault, Read, STATE_KEYS};
 use rocksdb::{
     AsColumnFamilyRef, BoundColumnFamily, ColumnFamily, DBCompressionType, DBRecoveryMode, DBWithThreadMode, ErrorKind,
     MultiThreaded, Options, ReadOptions, SingleThreaded, SnapshotWithThreadMode, ThreadMode, WriteBatch, WriteOptions,
 };
 
 use crate::error::{Problem, StoreError};
+use crate::lease::Lease;
 use crate::log_check::{check_logs, mend_logs};
-use crate::store::{STATE, Snapshots, Store, View};
+use crate::store::{Snapshots, Staging, Store, View, Write};
 use crate::tip::{TIP_KEY, Tip};
 use crate::tip_file::{TipFile, io_problem};
 
@@ -87,6 +88,7 @@ pub struct RocksStore<T: Columns = SingleThreaded> {
     /// Of a database of our own.
     tip_file: Option<TipFile>,
     failed: bool,
+    _lease: Lease<DBWithThreadMode<T>>,
 }
 
 /// Takes snapshots of a [`RocksStore`], on any thread. It keeps the database open.
@@ -181,7 +183,9 @@ impl RocksStore {
     }
 
     fn of(db: DBWithThreadMode<SingleThreaded>, durability: Durability, tip_file: TipFile) -> Self {
-        Self { reader: RocksReader::of(db), durability, tip_file: Some(tip_file), failed: false }
+        let reader = RocksReader::of(db);
+        let lease = Lease::of_new(&reader.db, &reader.column);
+        Self { reader, durability, tip_file: Some(tip_file), failed: false, _lease: lease }
     }
 }
 
@@ -201,20 +205,22 @@ impl<T: Columns> RocksStore<T> {
     ///
     /// let mut batch = WriteBatch::default();
     /// batch.put(block.height().to_be_bytes(), block.to_bytes()); // whatever else the host keeps
-    /// ledger.stage(&execution, &mut batch)?;
+    /// let staged = ledger.stage(execution, &mut batch)?;
     /// let mut synced = WriteOptions::default();
     /// synced.set_sync(true);
-    /// db.write_opt(batch, &synced)?;
-    /// ledger.committed(execution)?;
+    /// db.write_opt(batch, &synced)?; // if it fails, the token is dropped and the ledger stops
+    /// ledger.committed(staged)?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// The column family does not exist, or holds a store of another format.
+    /// [`Problem::InUse`] while another store of this column family exists. The column family does
+    /// not exist, or holds a store of another format.
     pub fn with_handle(db: Arc<DBWithThreadMode<T>>, column: &str, durability: Durability) -> Result<Self, StoreError> {
-        let store =
-            Self { reader: RocksReader { db, column: column.into() }, durability, tip_file: None, failed: false };
+        let reader = RocksReader { db, column: column.into() };
+        let lease = Lease::take(&reader.db, &reader.column).ok_or_else(|| reader.located(Problem::InUse))?;
+        let store = Self { reader, durability, tip_file: None, failed: false, _lease: lease };
         store.tip()?;
         Ok(store)
     }
@@ -223,40 +229,6 @@ impl<T: Columns> RocksStore<T> {
     #[must_use]
     pub const fn db(&self) -> &Arc<DBWithThreadMode<T>> {
         &self.reader.db
-    }
-
-    /// Puts the records of a block, and the tip, into the host's own batch.
-    ///
-    /// # Errors
-    /// An earlier commit failed, or the column family is gone; the batch is as before.
-    pub fn stage<'w>(
-        &self,
-        tip: &Tip,
-        writes: impl IntoIterator<Item = (&'w [u8], Option<&'w [u8]>)>,
-        batch: &mut WriteBatch,
-    ) -> Result<(), StoreError> {
-        if self.failed {
-            return Err(self.reader.located(Problem::Failed));
-        }
-        let column = self.reader.column()?;
-        for (key, value) in writes {
-            match value {
-                Some(value) => batch.put_cf(&column, key, value),
-                None => batch.delete_cf(&column, key),
-            }
-        }
-        batch.put_cf(&column, TIP_KEY, tip.to_record());
-        Ok(())
-    }
-
-    /// Takes note that the host has written the batch of this tip.
-    pub(crate) fn written(&mut self, expected: &Tip) -> Result<(), StoreError> {
-        let found = self.tip()?;
-        if found != Some(*expected) {
-            self.failed = true;
-            return Err(self.reader.located(Problem::NotWritten { expected: *expected, found }));
-        }
-        Ok(())
     }
 
     /// Makes everything that has been committed durable, after which an unsynced host may drop the
@@ -290,10 +262,20 @@ impl<T: Columns> RocksReader<T> {
         Self { db: Arc::new(db), column: COLUMN.into() }
     }
 
-    fn located(&self, problem: Problem) -> StoreError {
+    fn place(&self) -> String {
         let place = place(self.db.path());
-        let place = if &*self.column == COLUMN { place } else { format!("{place}, column family \"{}\"", self.column) };
-        StoreError::new(place, problem)
+        if &*self.column == COLUMN { place } else { format!("{place}, column family \"{}\"", self.column) }
+    }
+
+    fn located(&self, problem: Problem) -> StoreError {
+        StoreError::new(self.place(), problem)
+    }
+
+    /// The tip as it is now, without a snapshot.
+    fn tip(&self) -> Result<Option<Tip>, StoreError> {
+        let record = self.db.get_pinned_cf(&self.column()?, TIP_KEY);
+        let record = record.map_err(|error| self.located(rocksdb_problem(&error)))?;
+        record.map(|record| Tip::from_record(&record)).transpose().map_err(|problem| self.located(problem))
     }
 
     fn column(&self) -> Result<T::Column<'_>, StoreError> {
@@ -308,16 +290,50 @@ impl<T: Columns> Store for RocksStore<T> {
         self.reader.clone()
     }
 
+    fn place(&self) -> String {
+        self.reader.place()
+    }
+
     fn commit<'w>(
         &mut self,
+        base: Option<&Tip>,
         tip: &Tip,
-        writes: impl IntoIterator<Item = (&'w [u8], Option<&'w [u8]>)>,
+        writes: impl IntoIterator<Item = Write<'w>>,
     ) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        self.stage(tip, writes, &mut batch)?;
+        self.stage(base, tip, writes, &mut batch)?;
         self.failed = true;
         self.write(tip, batch).map_err(|problem| self.reader.located(problem))?;
         self.failed = false;
+        Ok(())
+    }
+}
+
+impl<T: Columns> Staging for RocksStore<T> {
+    type Batch = WriteBatch;
+
+    fn stage<'w>(
+        &mut self,
+        base: Option<&Tip>,
+        tip: &Tip,
+        writes: impl IntoIterator<Item = Write<'w>>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(self.reader.located(Problem::Failed));
+        }
+        let found = self.reader.tip()?;
+        if found.as_ref() != base {
+            return Err(self.reader.located(Problem::Moved { expected: base.copied(), found }));
+        }
+        let column = self.reader.column()?;
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.put_cf(&column, key, value),
+                None => batch.delete_cf(&column, key),
+            }
+        }
+        batch.put_cf(&column, TIP_KEY, tip.to_record());
         Ok(())
     }
 }
@@ -332,7 +348,7 @@ impl<T: Columns> Snapshots for RocksReader<T> {
 
 impl<T: Columns> View for RocksStore<T> {
     fn tip(&self) -> Result<Option<Tip>, StoreError> {
-        self.reader.snapshot().tip()
+        self.reader.tip()
     }
 }
 
@@ -370,16 +386,17 @@ impl<T: Columns> RocksSnapshot<'_, T> {
 /// Bounds an iterator to the part of a range that lies in the state. A range that ends before it
 /// starts is empty.
 fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
-    let start = start.max(STATE.0);
+    let start = start.max(&[STATE_KEYS.start]);
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(start);
-    options.set_iterate_upper_bound(end.min(STATE.1).max(start));
+    options.set_iterate_upper_bound(end.min(&[STATE_KEYS.end]).max(start));
     options
 }
 
 impl<T: Columns> Read for RocksSnapshot<'_, T> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        if key < STATE.0 || key >= STATE.1 { Ok(None) } else { Ok(self.record(key)?) }
+        let is_of_state = key.first().is_some_and(|first| STATE_KEYS.contains(first));
+        if is_of_state { Ok(self.record(key)?) } else { Ok(None) }
     }
 
     fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {

@@ -5,6 +5,7 @@ use coalmine_core::query::Visit;
 use coalmine_core::{Block, Fault, Read};
 use coalmine_store::{
     AdvanceError, CommitError, Ledger, MemoryReader, MemoryStore, OpenError, Problem, Store, StoreError, Tip, View,
+    Write,
 };
 
 /// A store whose commits fail from some call on.
@@ -41,16 +42,21 @@ impl Store for Failing {
         self.store.reader()
     }
 
+    fn place(&self) -> String {
+        "here".into()
+    }
+
     fn commit<'w>(
         &mut self,
+        base: Option<&Tip>,
         tip: &Tip,
-        writes: impl IntoIterator<Item = (&'w [u8], Option<&'w [u8]>)>,
+        writes: impl IntoIterator<Item = Write<'w>>,
     ) -> Result<(), StoreError> {
         match self.commits_left.checked_sub(1) {
             Some(left) => self.commits_left = left,
-            None => return Err(StoreError::new("here", Problem::Other("it broke".into()))),
+            None => return Err(StoreError::new(self.place(), Problem::Other("it broke".into()))),
         }
-        self.store.commit(tip, writes)
+        self.store.commit(base, tip, writes)
     }
 }
 

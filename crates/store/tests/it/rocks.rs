@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::common::{FIRST, blocks, genesis, large_block, name};
 use coalmine_core::{Block, Encode as _, Fault, Hash, Key, Read as _};
 use coalmine_store::{
-    COLUMN, CommitError, Durability, Ledger, MemoryStore, OpenError, Problem, RocksStore, Snapshots as _, Store as _,
-    TIP_KEY, verify,
+    COLUMN, CommitError, Durability, Ledger, MemoryStore, OpenError, Problem, RocksStore, Snapshots as _, Staging as _,
+    Store as _, TIP_KEY, verify,
 };
 use rocksdb::{DB, Options, WriteBatch, WriteOptions};
 use tempfile::TempDir;
@@ -313,9 +313,10 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     assert!(matches!(&error, CommitError::Store(error) if matches!(error.problem(), Problem::Full(_))), "{error}");
     let again = ledger.execute(&block).unwrap();
     assert!(matches!(ledger.commit(again), Err(CommitError::Failed)));
-    let error = ledger.store().stage(&memory.last_committed(), [], &mut WriteBatch::default()).unwrap_err();
+    let (at, mut store) = (ledger.last_committed(), ledger.into_store());
+    let error = store.stage(Some(&at), &at, [], &mut WriteBatch::default()).unwrap_err();
     assert!(matches!(error.problem(), Problem::Failed), "{error}");
-    drop(ledger);
+    drop(store);
 
     // Still full: that is what the refusal says, or the store opens with everything in it.
     if let Err(error) = RocksStore::open(&folder, Durability::Synced) {
@@ -361,9 +362,9 @@ fn the_data_of_a_host_commits_together_with_ours() {
         let execution = ledger.execute(block).unwrap();
         let mut batch = WriteBatch::default();
         batch.put_cf(db.cf_handle("blocks").unwrap(), key(block), block.to_bytes());
-        ledger.stage(&execution, &mut batch).unwrap();
+        let staged = ledger.stage(execution, &mut batch).unwrap();
         db.write_opt(batch, &synced).unwrap();
-        ledger.committed(execution).unwrap();
+        ledger.committed(staged).unwrap();
     }
     let at = ledger.last_committed();
     assert_eq!(at.height, Some(blocks[3].height()));
@@ -373,26 +374,31 @@ fn the_data_of_a_host_commits_together_with_ours() {
     let execution = ledger.execute(&blocks[4]).unwrap();
     ledger.commit(execution).unwrap();
     let mut batch = WriteBatch::default();
-    assert!(matches!(ledger.stage(&stale, &mut batch), Err(CommitError::Stale(_))));
+    assert!(matches!(ledger.stage(stale, &mut batch), Err(CommitError::Stale(_))));
     assert!(batch.is_empty());
 
     // The host says that it has written, but it has not.
     let execution = ledger.execute(&blocks[5]).unwrap();
     let mut batch = WriteBatch::default();
-    ledger.stage(&execution, &mut batch).unwrap();
-    refused(ledger.committed(execution.clone()), &folder, &["has not been written", "reopen", "\"flags\""]);
-    assert!(matches!(ledger.stage(&execution, &mut batch), Err(CommitError::Failed)));
-    assert!(matches!(ledger.committed(execution), Err(CommitError::Failed)));
+    let staged = ledger.stage(execution.clone(), &mut batch).unwrap();
+    refused(ledger.committed(staged), &folder, &["has not been written", "reopen", "\"flags\""]);
+    assert!(matches!(ledger.stage(execution.clone(), &mut batch), Err(CommitError::Failed)));
+    assert!(matches!(ledger.commit(execution), Err(CommitError::Failed)));
 
     drop(ledger);
 
-    // The host says that writing failed; after reopening all goes on from what is there.
+    // Writing fails, so the host drops the token; after reopening all goes on from what is there.
     let again =
         |db: &Arc<DB>| Ledger::open(RocksStore::with_handle(Arc::clone(db), "flags", Durability::Synced).unwrap());
     let mut ledger = again(&db).unwrap();
-    ledger.abandon();
     let execution = ledger.execute(&blocks[5]).unwrap();
-    assert!(matches!(ledger.commit(execution), Err(CommitError::Failed)));
+    drop(ledger.stage(execution.clone(), &mut WriteBatch::default()).unwrap());
+    let error = ledger.commit(execution).unwrap_err();
+    assert!(matches!(error, CommitError::Dropped), "{error}");
+    assert!(error.to_string().contains("reopen the database"), "{error}");
+    // One store for each column family.
+    let second = RocksStore::with_handle(Arc::clone(&db), "flags", Durability::Synced);
+    refused(second, &folder, &["another store of this process", "\"flags\"", "reader"]);
     drop((ledger, db));
 
     let db = open();
