@@ -54,6 +54,7 @@ pub fn check<S: Store + Send>(fresh: impl Fn() -> S, between: impl Fn(S) -> S) {
     a_ledger_follows_the_pure_state(&fresh, &between);
     a_ledger_refuses_what_does_not_belong(&fresh, &between);
     advancing_equals_empty_blocks(&fresh, &between);
+    a_ledger_is_created_once_and_opened_from_then_on(&fresh, &between);
     a_dump_is_restored(&fresh, &between);
     queries_on_another_thread_see_whole_blocks(fresh());
 }
@@ -344,6 +345,22 @@ fn advancing_equals_empty_blocks<S: Store>(fresh: &impl Fn() -> S, between: &imp
     assert_eq!(fast.last_committed(), slow.last_committed());
     assert_eq!(all(fast.store()), all(slow.store()));
     assert!(fast.state().is_enabled(&name("a.b"), &USER));
+}
+
+fn a_ledger_is_created_once_and_opened_from_then_on<S: Store>(fresh: &impl Fn() -> S, between: &impl Fn(S) -> S) {
+    let mut ledger = Ledger::open_or_create(fresh(), &genesis()).unwrap();
+    let created = Ledger::create(fresh(), &genesis()).unwrap();
+    assert_eq!(ledger.last_committed(), created.last_committed());
+    for block in blocks() {
+        execute_and_commit(&mut ledger, &block);
+        let at = ledger.last_committed();
+        ledger = Ledger::open_or_create(between(ledger.into_store()), &genesis()).unwrap();
+        assert_eq!(ledger.last_committed(), at);
+    }
+    let other = Genesis::new("other", [(ADMIN, Role::Admin.into())]).unwrap();
+    let error = Ledger::open_or_create(between(ledger.into_store()), &other).map(|_| ()).unwrap_err();
+    let OpenError::Chain { expected, found } = error else { panic!("{error}") };
+    assert_eq!((*expected, *found), (*other.chain(), *genesis().chain()));
 }
 
 fn a_dump_is_restored<S: Store>(fresh: &impl Fn() -> S, between: &impl Fn(S) -> S) {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use coalmine_core::query::Entries;
 use coalmine_core::{
-    Block, BlockError, DecodeError, Encode, Execution, FORMAT, Fault, Genesis, Hash, Height, Key, RULES, Reader,
-    STATE_KEYS, StaleExecution, State, tree,
+    Block, BlockError, ChainId, DecodeError, Encode, Execution, FORMAT, Fault, Genesis, Hash, Height, Key, RULES,
+    Reader, STATE_KEYS, StaleExecution, State, tree,
 };
 
 use crate::error::{Problem, StoreError};
@@ -53,6 +53,14 @@ pub enum OpenError {
         tip: Tip,
         /// The root of the records.
         computed: Hash,
+    },
+    /// The store holds the ledger of another chain.
+    #[error("the store is of chain {:?}, the genesis is of {:?}; use the store of that chain, or a new one", found.as_str(), expected.as_str())]
+    Chain {
+        /// The chain of the genesis.
+        expected: Box<ChainId>,
+        /// The chain of the store.
+        found: Box<ChainId>,
     },
     /// The store is not where the host expects it.
     #[error(
@@ -185,6 +193,20 @@ impl<S: Store> Ledger<S> {
             Some(found) if found != expected => Err(OpenError::Anchor { expected, found }),
             _ => Self::open(store),
         }
+    }
+
+    /// Opens the ledger of a store, or begins it if the store is empty.
+    ///
+    /// # Errors
+    /// As for [`Ledger::create`] and [`Ledger::open`], and [`OpenError::Chain`] if the ledger there
+    /// belongs to another chain than the genesis.
+    pub fn open_or_create(store: S, genesis: &Genesis) -> Result<Self, OpenError> {
+        if store.tip()?.is_none() {
+            return Self::create(store, genesis);
+        }
+        let ledger = Self::open(store)?;
+        let (expected, found) = (Box::new(*genesis.chain()), Box::new(ledger.state.global().chain));
+        if found == expected { Ok(ledger) } else { Err(OpenError::Chain { expected, found }) }
     }
 
     /// Fills an empty store with the records of another one, such as a dump, and opens it. The
