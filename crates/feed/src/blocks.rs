@@ -126,13 +126,11 @@ impl Target {
 
 #[cfg(feature = "rocksdb")]
 fn disk(path: &str, genesis: &Genesis) -> Result<Target, Error> {
-    use coalmine_store::{Durability, RocksStore, View};
+    use coalmine_store::{Durability, RocksStore};
 
     let path = std::path::Path::new(path);
     let open = if RocksStore::exists(path) { RocksStore::open } else { RocksStore::create };
-    let store = open(path, Durability::Synced)?;
-    let ledger = if store.tip()?.is_none() { Ledger::create(store, genesis)? } else { Ledger::open(store)? };
-    Ok(Target::Disk(Box::new(ledger)))
+    Ok(Target::Disk(Box::new(Ledger::open_or_create(open(path, Durability::Synced)?, genesis)?)))
 }
 
 #[cfg(not(feature = "rocksdb"))]

@@ -93,7 +93,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Differs(_) => 1,
-            Self::Open(OpenError::Root { .. } | OpenError::Anchor { .. }) => 1,
+            Self::Open(OpenError::Root { .. } | OpenError::Anchor { .. } | OpenError::Chain { .. }) => 1,
             Self::Open(OpenError::NotEmpty(_)) => 2,
             Self::Input(_) | Self::File(_) => 2,
             Self::Block(BlockError::Height { .. } | BlockError::NotAbove { .. }) => 2,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use coalmine_core::{Execution, Height, Note};
 #[cfg(feature = "rocksdb")]
-use coalmine_store::{Durability, RocksStore, View};
+use coalmine_store::{Durability, OpenError, RocksStore};
 use coalmine_store::{Ledger, MemoryStore, Store, Tip};
 
 use crate::error::Error;
@@ -70,14 +70,9 @@ pub(crate) fn run(args: &RunArgs, target: &Target) -> Result<(), Error> {
 
 #[cfg(feature = "rocksdb")]
 fn run_on_disk(path: &std::path::Path, mut session: Session<'_>, blocks: &mut BlockSource) -> Result<(), Error> {
-    let is_there = RocksStore::exists(path);
-    let open = if is_there { RocksStore::open } else { RocksStore::create };
-    let store = open(path, Durability::Synced)?;
-    if store.tip()?.is_none() {
-        // A new store, or one whose creation was interrupted before the genesis was in it.
-        return session.run(Ledger::create(store, blocks.genesis())?, blocks);
-    }
-    let ledger = Ledger::open(store).map_err(|error| Error::from(error).in_source(&session.args.store))?;
+    let open = if RocksStore::exists(path) { RocksStore::open } else { RocksStore::create };
+    let ledger = Ledger::open_or_create(open(path, Durability::Synced)?, blocks.genesis());
+    let ledger = ledger.map_err(|error| refused(error, &session.args.store))?;
     session.skip(&ledger, blocks)?;
     session.run(ledger, blocks)
 }
@@ -132,7 +127,8 @@ impl<'a> Session<'a> {
             runner::run(&mut shadow, blocks, Some(height), self)?;
             self.is_skipping = false;
             if self.skipped == 0 {
-                return same_chain(ledger, blocks).map_err(|error| error.at(&self.args.store));
+                // Files that begin above a store have only its chain in common with it.
+                return Ok(());
             }
         }
         let found = shadow.last_committed();
@@ -246,11 +242,11 @@ impl Observer for Session<'_> {
     }
 }
 
-/// Files that begin above a store have only the id of the ledger in common with it.
-fn same_chain<S: Store>(ledger: &Ledger<S>, blocks: &BlockSource) -> Result<(), Error> {
-    let (stored, given) = (ledger.state().global().chain, blocks.genesis().chain());
-    if stored == *given {
-        return Ok(());
+#[cfg(feature = "rocksdb")]
+fn refused(error: OpenError, store: &str) -> Error {
+    if let OpenError::Chain { expected, found } = &error {
+        let (found, expected) = (found.as_str(), expected.as_str());
+        return Error::Differs(format!("the store is of chain {found:?}, the files are of {expected:?}")).at(store);
     }
-    Err(Error::Differs(format!("the store is of chain {:?}, the files are of {:?}", stored.as_str(), given.as_str())))
+    Error::from(error).in_source(store)
 }
