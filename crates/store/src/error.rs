@@ -129,6 +129,16 @@ pub enum Problem {
         "the store is damaged ({0}); restore a copy, or, if only the log is damaged, salvage the store and replay the blocks above its tip"
     )]
     Damaged(String),
+    /// The MANIFEST has lost tables.
+    #[error(
+        "the MANIFEST is damaged: it does not list {tables}, and without them the records are not those of the tip ({why}); nothing was changed; restore the MANIFEST or the whole store from a copy"
+    )]
+    Unlisted {
+        /// The tables in the folder that it does not list.
+        tables: String,
+        /// What is wrong without them.
+        why: String,
+    },
     /// A commit failed before; what is on disk is known only after reopening.
     #[error(
         "an earlier commit failed, so this handle refuses to write; reopen the store: every acknowledged block is in it"

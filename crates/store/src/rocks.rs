@@ -14,9 +14,12 @@
 //!   replays from the tip that is left.
 //!
 //! The log is replayed without changing a file before the database is opened for writing, so a
-//! store that is refused is left as it was found. Before that, a kind of damage is looked for at which
-//! RocksDB would read for ever. A host that opens its own database has neither check.
+//! store that is refused is left as it was found. That first, read-only opening also finds tables
+//! that a damaged MANIFEST has lost, which RocksDB would delete. Before it, a kind of damage is
+//! looked for at which RocksDB would read for ever. A host that opens its own database has none of
+//! these checks.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +33,7 @@ use rocksdb::{
 
 use crate::error::{Problem, StoreError};
 use crate::lease::Lease;
+use crate::ledger::verify;
 use crate::log_check::{check_logs, mend_logs};
 use crate::store::{Snapshots, Staging, Store, View, Write};
 use crate::tip::{TIP_KEY, Tip};
@@ -458,11 +462,37 @@ fn open_db(options: &Options, folder: &Path) -> Result<DBWithThreadMode<SingleTh
 }
 
 /// Where opening would leave the store, found out without changing it.
+///
+/// Opening for writing deletes every table that the MANIFEST does not list. Most are left over from
+/// a flush or compaction that a kill interrupted. But a damaged MANIFEST that ends early has lost
+/// tables, and looks no different. So where there are such tables, the records must give the root
+/// of the tip without them.
 fn replay_log(options: &Options, folder: &Path) -> Result<Option<Tip>, Problem> {
     let columns = [(COLUMN, column_options())];
     let db = DBWithThreadMode::open_cf_with_opts_for_read_only(options, folder, columns, false)
         .map_err(|error| rocksdb_problem(&error))?;
-    RocksReader::<SingleThreaded>::of(db).snapshot().tip().map_err(StoreError::into_problem)
+    let unlisted = unlisted_tables(&db, folder)?;
+    let reader = RocksReader::<SingleThreaded>::of(db);
+    let snapshot = reader.snapshot();
+    if !unlisted.is_empty() {
+        verify(&snapshot).map_err(|error| Problem::Unlisted { tables: unlisted.join(", "), why: error.to_string() })?;
+    }
+    snapshot.tip().map_err(StoreError::into_problem)
+}
+
+/// The tables in the folder that the database does not use.
+fn unlisted_tables(db: &DBWithThreadMode<SingleThreaded>, folder: &Path) -> Result<Vec<String>, Problem> {
+    let listed: BTreeSet<String> = match db.live_files() {
+        Ok(files) => files.into_iter().map(|file| file.name.trim_start_matches('/').to_owned()).collect(),
+        Err(error) => return Err(rocksdb_problem(&error)),
+    };
+    let mut tables = Vec::new();
+    for entry in read_folder(folder)? {
+        let name = entry.map_err(|error| io_problem(&error))?.file_name();
+        tables.extend(name.into_string().ok().filter(|name| name.ends_with(".sst") && !listed.contains(name)));
+    }
+    tables.sort_unstable();
+    Ok(tables)
 }
 
 fn db_options(durability: Durability) -> Options {

@@ -1,12 +1,13 @@
 //! What is left of a RocksDB store whose log was damaged. What kills, failing calls and power cuts leave is in
 //! `durability`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::{blocks, genesis};
 use coalmine_core::Block;
-use coalmine_store::{Durability, Ledger, Problem, RocksStore, Tip, View as _};
+use coalmine_store::{COLUMN, Durability, Ledger, Problem, RocksStore, Tip, View as _};
 
 /// A folder with a closed store of the first `count` blocks, and the tip of each height.
 fn store_of(folder: &Path, count: usize) -> Vec<Tip> {
@@ -172,5 +173,98 @@ fn a_record_of_a_type_that_is_not_written_is_an_error() {
                 _ => panic!("{file} {at}: salvaging a log helps, and a manifest not"),
             }
         }
+    }
+}
+
+/// What a folder holds, by name.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let file = |file: std::io::Result<fs::DirEntry>| {
+        let file = file.unwrap();
+        (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())
+    };
+    fs::read_dir(folder).unwrap().map(file).collect()
+}
+
+/// A store with three tables, and the last block in the log.
+fn store_with_tables(folder: &Path) -> Tip {
+    store_of(folder, 2);
+    let mut tip = None;
+    for block in &blocks()[2..5] {
+        // Opening moves the log into a table. Compaction could merge it with others, or not yet.
+        let store = RocksStore::open(folder, Durability::Synced).unwrap();
+        let column = store.db().cf_handle(COLUMN).unwrap();
+        store.db().set_options_cf(column, &[("disable_auto_compactions", "true")]).unwrap();
+        let mut ledger = Ledger::open(store).unwrap();
+        commit(&mut ledger, block);
+        tip = Some(ledger.last_committed());
+    }
+    tip.unwrap()
+}
+
+fn tables(folder: &Path) -> Vec<String> {
+    contents(folder).into_keys().filter(|name| name.ends_with(".sst")).collect()
+}
+
+#[test]
+fn a_damaged_manifest_loses_no_table() {
+    let temp = tempfile::tempdir().unwrap();
+    let (whole, damaged) = (temp.path().join("whole"), temp.path().join("damaged"));
+    let tip = store_with_tables(&whole);
+    let files = contents(&whole);
+    assert_eq!(tables(&whole).len(), 3);
+    let (name, manifest) = files.iter().find(|(name, _)| name.starts_with("MANIFEST-")).unwrap();
+
+    let mut ends = vec![0];
+    while let Some(header) = manifest.get(ends[ends.len() - 1]..).filter(|rest| rest.len() >= 7) {
+        ends.push(ends[ends.len() - 1] + 7 + usize::from(header[4]) + 256 * usize::from(header[5]));
+    }
+    assert_eq!(ends.last(), Some(&manifest.len()), "one block, which ends with a record");
+    let cut = |at: usize| manifest[..at].to_vec();
+    let flipped = |at: usize| {
+        let mut bytes = manifest.clone();
+        bytes[at] ^= 1 << (at % 8);
+        bytes
+    };
+    let damages =
+        ends.iter().map(|end| cut(*end)).chain((0..manifest.len()).step_by(7).flat_map(|at| [cut(at), flipped(at)]));
+    let (mut refused, mut unlisted, mut harmless) = (0, 0, 0);
+    for damage in damages {
+        copy(&whole, &damaged);
+        fs::write(damaged.join(name), &damage).unwrap();
+        let before = contents(&damaged);
+        let open = [RocksStore::open, RocksStore::salvage][refused % 2];
+        match open(&damaged, Durability::Synced) {
+            Ok(store) => {
+                // Only a cut behind the last table.
+                assert_eq!(Ledger::open(store).unwrap().last_committed(), tip);
+                harmless += 1;
+            }
+            Err(error) => {
+                assert_eq!(contents(&damaged), before, "refused, but changed: {error}");
+                fs::write(damaged.join(name), manifest).unwrap();
+                let ledger = Ledger::open(RocksStore::open(&damaged, Durability::Synced).unwrap()).unwrap();
+                assert_eq!(ledger.last_committed(), tip, "{error}");
+                refused += 1;
+                unlisted += usize::from(matches!(error.problem(), Problem::Unlisted { .. }));
+            }
+        }
+    }
+    println!("{refused} refused, {unlisted} of them by their tables, {harmless} harmless");
+    assert!(refused > 50 && unlisted > 3, "{refused} {unlisted} {harmless}");
+}
+
+/// What a kill in the middle of a flush or compaction leaves.
+#[test]
+fn a_table_that_is_not_needed_is_no_damage() {
+    let temp = tempfile::tempdir().unwrap();
+    let (whole, folder) = (temp.path().join("whole"), temp.path().join("copy"));
+    let tip = store_with_tables(&whole);
+    let left_over = folder.join("000099.sst");
+    for table in tables(&whole) {
+        copy(&whole, &folder);
+        fs::copy(whole.join(&table), &left_over).unwrap();
+        let ledger = Ledger::open(RocksStore::open(&folder, Durability::Synced).unwrap()).unwrap();
+        assert_eq!(ledger.last_committed(), tip);
+        assert!(!left_over.exists(), "{table}");
     }
 }
