@@ -1,4 +1,4 @@
-//! What can go wrong in a store, in words: where it is, what happened, and what to do.
+//! Store errors in words: where the store is, what is wrong, and what to do about it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use coalmine_core::{DecodeError, Fault};
 
 use crate::tip::{STORE_FORMAT, Tip};
 
-/// A store that failed: where it is, and what is wrong.
+/// A problem of a store, and where that store is.
 #[derive(Debug)]
 pub struct StoreError {
     at: String,
@@ -14,19 +14,19 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// An error of the store at this place, for stores of other kinds.
+    /// Creates an error of the store at `at`; other implementations of a store use it too.
     #[must_use]
     pub fn new(at: impl Into<String>, problem: Problem) -> Self {
         Self { at: at.into(), problem }
     }
 
-    /// What is wrong, without the place.
+    /// Returns the problem, without the place.
     #[must_use]
     pub fn into_problem(self) -> Problem {
         self.problem
     }
 
-    /// What is wrong.
+    /// Returns the problem.
     #[must_use]
     pub const fn problem(&self) -> &Problem {
         &self.problem
@@ -51,24 +51,24 @@ impl From<StoreError> for Fault {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// Nothing is there.
+    /// The path does not exist.
     #[error("there is no store here; check the path, or create one")]
     Missing,
-    /// Something else is there.
+    /// The path is not a folder.
     #[error("this is not a folder, so it cannot hold a store; choose another path")]
     NotAFolder,
-    /// A folder without a store.
+    /// The folder holds no database.
     #[error(
         "this folder holds no RocksDB store; check the path, or, if creating one was interrupted here, delete the folder and create it again"
     )]
     NotAStore,
-    /// A new store was asked for where something is already.
+    /// A store was to be created in a folder that is not empty.
     #[error("this folder is not empty; create the store in a new folder, or open the one that is here")]
     NotEmpty,
-    /// The folder or a file in it may not be written.
+    /// The folder, or a file in it, is read-only.
     #[error("the folder or a file in it cannot be written ({0}); make it writable for this user, or open a copy")]
     NotWritable(String),
-    /// Somebody else has it open.
+    /// Another process, or another database handle of this one, holds the lock.
     #[error(
         "it is locked: another process, or another handle of this one, has it open; stop that one, or open a copy of the folder"
     )]
@@ -93,66 +93,66 @@ pub enum Problem {
     /// The disk is full.
     #[error("the disk is full ({0}); free space, then reopen the store: every acknowledged block is in it")]
     Full(String),
-    /// The database has no column family of this name.
+    /// The database lacks the column family.
     #[error(
         "the database has no column family \"{0}\": it belongs to another program, or its creation was interrupted; check the path, or delete it and create it again"
     )]
     NoColumn(String),
-    /// The database has column families that are not ours.
+    /// The database has column families of another program.
     #[error("the database belongs to another program ({0}); use it through that program's own handle")]
     Foreign(String),
-    /// The records of another build.
+    /// The store was written in another format.
     #[error(
         "the store has format {0}, this build knows format {STORE_FORMAT}; open it with the build that wrote it, or dump it there and restore it here"
     )]
     Format(u16),
-    /// The record of the tip does not decode.
+    /// The tip record does not decode.
     #[error("the record of the tip is damaged ({0}); restore the store from a copy")]
     TipRecord(DecodeError),
-    /// Less is there than was acknowledged.
+    /// Acknowledged blocks are missing.
     #[error(
         "blocks are lost: the store acknowledged {acknowledged}, but its log ends at {}; nothing was changed; \
          restore a copy, or salvage the store and replay the blocks above",
         shown(found)
     )]
     Behind {
-        /// The tip that the store had acknowledged.
+        /// The last tip that the store acknowledged.
         acknowledged: Tip,
-        /// The tip that is left.
+        /// The tip that the log leads to.
         found: Option<Tip>,
     },
-    /// The file that tells the acknowledged tip makes no sense.
+    /// The file with the acknowledged tip does not parse.
     #[error("the file {0} is damaged; restore a copy, or salvage the store and compare its tip with another node")]
     TipFile(&'static str),
-    /// A file of the store is damaged.
+    /// A database file is damaged.
     #[error(
         "the store is damaged ({0}); restore a copy, or, if only the log is damaged, salvage the store and replay the blocks above its tip"
     )]
     Damaged(String),
-    /// The MANIFEST has lost tables.
+    /// The MANIFEST has lost table files.
     #[error(
         "the MANIFEST is damaged: it does not list {tables}, and without them the records are not those of the tip ({why}); nothing was changed; restore the MANIFEST or the whole store from a copy"
     )]
     Unlisted {
-        /// The tables in the folder that it does not list.
+        /// The table files in the folder that it does not list.
         tables: String,
         /// What is wrong without them.
         why: String,
     },
-    /// A commit failed before; what is on disk is known only after reopening.
+    /// An earlier commit failed; only reopening shows what is on disk.
     #[error(
         "an earlier commit failed, so this handle refuses to write; reopen the store: every acknowledged block is in it"
     )]
     Failed,
-    /// The host said that its batch is written, but the store has another tip.
+    /// The host reported a batch as written, but the store is not at its tip.
     #[error("the batch with {expected} has not been written: the store is at {}; reopen the store", shown(found))]
     NotWritten {
-        /// The tip of the block.
+        /// The tip of the staged block.
         expected: Tip,
         /// The tip of the store.
         found: Option<Tip>,
     },
-    /// Anything else, in the words of the system below.
+    /// Anything else, in the words of the operating system or of RocksDB.
     #[error("{0}")]
     Other(String),
 }

@@ -1,7 +1,8 @@
-//! The ledger: a store and the decoded state on top of it, always at the same tip.
+//! The ledger: a store and the decoded state of its records, always at the same tip.
 //!
-//! A block is executed against the state, written durably, and only then applied. What the store
-//! did not take is not in the state; after a failed write the ledger refuses every further one.
+//! A block is executed against the state, written durably, and only then applied to the state. So
+//! the state never contains a block that the store lacks. After a failed write the ledger refuses
+//! every further commit.
 
 use std::sync::Arc;
 
@@ -22,36 +23,36 @@ pub enum OpenError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A record is corrupt, or the store failed while it was read.
+    /// A record is corrupt, or reading the store failed.
     #[error(transparent)]
     Fault(Fault),
-    /// The state does not fit the tree.
+    /// The records do not fit into the state tree.
     #[error(transparent)]
     Tree(#[from] tree::TreeError),
-    /// The store is empty.
+    /// The store is empty, so there is no ledger to open.
     #[error("the store has no state yet; create the ledger from a genesis, or restore a dump into it")]
     Empty,
-    /// The store is not empty.
+    /// The store is not empty, so no ledger can be created in it.
     #[error("the store holds a ledger already ({0}); open it, or create the new one in an empty store")]
     NotEmpty(Tip),
-    /// The state was written under rules that this build does not know.
+    /// The state has a format or rule set that this build does not know.
     #[error(
         "the state has format {format} and rules {rules}, this build knows format {FORMAT} and rules {RULES}; open it with a newer build"
     )]
     Rules {
-        /// The format number of the state.
+        /// The state's format number.
         format: u16,
-        /// The number of its rule set.
+        /// The state's `RULES` number.
         rules: u16,
     },
-    /// The records do not give the root that the store remembers.
+    /// The root of the records is not that of the tip.
     #[error(
-        "the records do not belong together: the store remembers {tip}, but its records have root {computed}; restore a copy or replay the blocks"
+        "the records do not belong together: the store is at {tip}, but its records have root {computed}; restore a copy or replay the blocks"
     )]
     Root {
-        /// What the store remembers.
+        /// The tip of the store.
         tip: Tip,
-        /// The root of the records.
+        /// The root computed from the records.
         computed: Hash,
     },
     /// The store holds the ledger of another chain.
@@ -62,20 +63,20 @@ pub enum OpenError {
         /// The chain of the store.
         found: Box<ChainId>,
     },
-    /// The store is not where the host expects it.
+    /// The store is not at the tip that the host expects.
     #[error(
         "the store is at {found}, but {expected} was expected; restore a copy that is there, or replay the blocks up to it"
     )]
     Anchor {
-        /// Where the host expects it.
+        /// The tip that the host expects.
         expected: Tip,
-        /// Where it is.
+        /// The tip of the store.
         found: Tip,
     },
 }
 
 impl From<Fault> for OpenError {
-    /// A store that failed below a read tells its own story.
+    /// A failure of the store during a read keeps its own message.
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Store(error) => match error.downcast::<StoreError>() {
@@ -91,10 +92,10 @@ impl From<Fault> for OpenError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// It was executed on another state. Nothing was written.
+    /// The block was executed on another state. Nothing was written.
     #[error(transparent)]
     Stale(#[from] StaleExecution),
-    /// The store failed. Whether the block is in it is known after reopening.
+    /// The store failed. Only reopening shows whether the block is in it.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store failed earlier. Nothing was written.
@@ -116,7 +117,7 @@ pub enum CommitError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdvanceError {
-    /// The height is not above the tip, or the node must stop.
+    /// The height is not above the tip, or a fault stops the node.
     #[error(transparent)]
     Block(#[from] BlockError),
     /// The commit failed.
@@ -162,7 +163,7 @@ impl Staged {
 }
 
 impl<S: Store> Ledger<S> {
-    /// Begins a ledger in an empty store. The genesis is durable when this returns.
+    /// Creates a ledger in an empty store. When this returns, the genesis is durable.
     ///
     /// # Errors
     /// The store is not empty, or fails.
@@ -173,18 +174,18 @@ impl<S: Store> Ledger<S> {
         Ok(Self::ready(store, state))
     }
 
-    /// Opens the ledger of a store: reads and decodes every record, rebuilds the tree and compares
-    /// its root with the one that the store remembers.
+    /// Opens the ledger of a store: decodes every record, rebuilds the tree, and compares its root
+    /// with that of the tip.
     ///
     /// # Errors
-    /// The store is empty, fails, or holds anything else than exactly the state of its tip.
+    /// The store is empty, fails, or does not hold exactly the state of its tip.
     pub fn open(store: S) -> Result<Self, OpenError> {
         let (state, _) = load(&store.reader().snapshot())?;
         Ok(Self::ready(store, state))
     }
 
-    /// Opens the ledger of a store that must be at `expected`: a host that keeps height and root of
-    /// its own finds out about a store that was exchanged or has lost blocks.
+    /// Opens the ledger of a store that must be at `expected`. A host that records height and root
+    /// itself thereby detects a store that was swapped or has lost blocks.
     ///
     /// # Errors
     /// As for [`Ledger::open`], and [`OpenError::Anchor`].
@@ -195,7 +196,7 @@ impl<S: Store> Ledger<S> {
         }
     }
 
-    /// Opens the ledger of a store, or begins it if the store is empty.
+    /// Opens the ledger of a store, or creates it if the store is empty.
     ///
     /// # Errors
     /// As for [`Ledger::create`] and [`Ledger::open`], and [`OpenError::Chain`] if the ledger there
@@ -209,7 +210,7 @@ impl<S: Store> Ledger<S> {
         if found == expected { Ok(ledger) } else { Err(OpenError::Chain { expected, found }) }
     }
 
-    /// Fills an empty store with the records of another one, such as a dump, and opens it. The
+    /// Fills an empty store with records, such as those of a dump, and opens the ledger. The
     /// records are checked first, and written in one batch.
     ///
     /// # Errors
@@ -230,7 +231,7 @@ impl<S: Store> Ledger<S> {
         Self { store, state, phase: Phase::Ready }
     }
 
-    /// Executes the next block and changes nothing.
+    /// Executes the next block without changing the state or the store.
     ///
     /// # Errors
     /// As for [`State::execute`].
@@ -238,7 +239,7 @@ impl<S: Store> Ledger<S> {
         self.state.execute(block)
     }
 
-    /// Makes an execution the state: durably in the store, then in memory.
+    /// Commits an execution: durably in the store, then to the state in memory.
     ///
     /// # Errors
     /// After [`CommitError::Store`] the state is as before, and every further commit is refused.
@@ -252,11 +253,11 @@ impl<S: Store> Ledger<S> {
         Ok(())
     }
 
-    /// Feeds empty blocks until the tip is `to`, at the cost of those at which something is due.
-    /// `observe` sees each of these before it is committed.
+    /// Commits empty blocks until the tip is `to`. Only heights with due work, and `to` itself, cost
+    /// an execution; `observe` sees each of these before it is committed.
     ///
     /// # Errors
-    /// `to` is below the tip, or a commit failed; the blocks before it are committed.
+    /// `to` is below the tip, or a commit failed; the blocks before the failed one are committed.
     pub fn advance_to(&mut self, to: Height, mut observe: impl FnMut(&Execution)) -> Result<(), AdvanceError> {
         while self.state.tip() != Some(to) {
             let execution = self.state.advance(to)?;
@@ -266,31 +267,31 @@ impl<S: Store> Ledger<S> {
         Ok(())
     }
 
-    /// The state.
+    /// Returns the state.
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
     }
 
-    /// The store.
+    /// Returns the store.
     #[must_use]
     pub const fn store(&self) -> &S {
         &self.store
     }
 
-    /// Gives the store back.
+    /// Returns the store and drops the state.
     #[must_use]
     pub fn into_store(self) -> S {
         self.store
     }
 
-    /// Height and root of the last committed block, from which a host continues with its own log.
+    /// Returns height and root of the last committed block. A host replays its own log after it.
     #[must_use]
     pub const fn last_committed(&self) -> Tip {
         Tip { height: self.state.tip(), root: self.state.root() }
     }
 
-    /// Whether an execution may be committed now.
+    /// Checks that an execution may be committed now.
     fn check(&self, execution: &Execution) -> Result<(), CommitError> {
         match &self.phase {
             Phase::Ready => (),
@@ -392,18 +393,18 @@ impl<S: Staging> Ledger<S> {
     }
 }
 
-/// What [`verify`] read.
+/// The result of [`verify`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
-    /// The tip, whose root is that of the records.
+    /// The tip. Its root is the root of the records.
     pub tip: Tip,
-    /// How many records there are.
+    /// The number of records.
     pub records: u64,
-    /// Bytes of all keys and values.
+    /// The total length of keys and values, in bytes.
     pub bytes: u64,
 }
 
-/// Reads a store or snapshot from end to end, decodes every record, rebuilds the root and compares.
+/// Decodes every record of a store or snapshot, recomputes the root, and compares it with the tip's.
 ///
 /// # Errors
 /// As for [`Ledger::open`].
@@ -432,7 +433,8 @@ fn compare_root(state: &State, tip: Tip) -> Result<(), OpenError> {
     if computed == tip.root { Ok(()) } else { Err(OpenError::Root { tip, computed }) }
 }
 
-/// A state of other rules would only look corrupt; its first four bytes tell the two apart.
+/// Checks format and rules, the first four bytes of the global record: without this, a state of
+/// other rules would look corrupt.
 fn check_rules(view: &impl View) -> Result<(), OpenError> {
     let key = Key::Global.to_bytes();
     let Some(global) = view.get(&key)? else { return Ok(()) };

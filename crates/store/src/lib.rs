@@ -1,6 +1,6 @@
 //! Atomic, durable block commits for coalmine: a [`Ledger`] on a [`Store`], in memory or on RocksDB.
 //!
-//! A node executes each block, commits it, and asks the state of the last block:
+//! A node executes each block, commits it, and queries the state as of the last block:
 //!
 //! ```
 //! use coalmine_core::{Address, Block, Command, Genesis, Name, Role, Transaction};
@@ -19,16 +19,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * With the cargo feature `rocksdb`, `RocksStore` takes the place of [`MemoryStore`]: in a folder
-//!   of its own, or in a column family of the host's database. There `Ledger::stage` puts a block
-//!   into the host's own batch, so that the host's data and the flags commit together.
-//! * Queries go on while blocks are committed: [`Store::reader`] gives a handle for other threads,
-//!   and each of its snapshots is the state of one block. `coalmine_core::query` reads from it.
-//! * A host with a log of its own continues behind [`Ledger::last_committed`].
-//! * [`verify`] reads a store from end to end and rebuilds its root.
+//! * With the cargo feature `rocksdb`, `RocksStore` replaces [`MemoryStore`]: in a folder of its own,
+//!   or in a column family of the host's database.
+//! * [`Ledger::stage`] puts a block into the host's own batch, so that the host's data and the flags
+//!   commit together.
+//! * Queries run while blocks are committed: [`Store::reader`] returns a handle for other threads,
+//!   and each of its snapshots is the state after one block. `coalmine_core::query` reads from it.
+//! * A host with a log of its own replays the blocks after [`Ledger::last_committed`].
+//! * [`verify`] reads a store from end to end and recomputes its root.
+//! * A store of your own implements [`Store`] and passes the suite in the module `conformance`, which
+//!   the cargo feature of that name enables.
 //!
-//! An error says where, what happened and what to do. There is no caching here, no tree on disk and
-//! no knowledge of what a record means: that is `coalmine-core`.
+//! An error says where it happened, what is wrong and what to do. This crate has no cache, keeps no
+//! tree on disk, and does not know what a record means: that is `coalmine-core`.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
 #[cfg(feature = "conformance")]

@@ -1,10 +1,10 @@
-//! What RocksDB's reader of logs cannot stand, found before it reads them.
+//! Finds log records on which RocksDB's reader loops forever, before it sees them.
 //!
-//! A log and a manifest consist of blocks of 32 KiB, and a block of records with a header each:
-//! checksum, length, and type. Some types belong to a log whose file was used before. Ours never are,
-//! but the reader that meets such a type behind another record reads it again for ever, before it
-//! compares the checksum: a single flipped bit and the database never opens. That is all that is
-//! looked for here; the checksums are RocksDB's.
+//! A log and a MANIFEST consist of 32 KiB blocks, and a block of records, each with a header of
+//! checksum, length, and type. Some types occur only in log files that RocksDB recycles. We never
+//! recycle, but if the reader meets such a type after another record, it retries that record forever,
+//! before it compares the checksum. So a single flipped bit can keep the database from ever opening.
+//! This module looks for nothing else; RocksDB checks the checksums.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -16,10 +16,10 @@ use crate::tip_file::io_problem;
 const BLOCK_LEN: u64 = 32 << 10;
 const HEADER_LEN: usize = 7;
 
-/// The types of records in a file that was used before.
+/// The record types of recycled log files.
 const REUSED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 
-/// Refuses a store with such a record in a log or manifest.
+/// Refuses a store with such a record in a log or MANIFEST.
 pub(crate) fn check_logs(folder: &Path) -> Result<(), Problem> {
     each_file(folder, |name, file| match find(file)? {
         Some(at) => Err(Problem::Damaged(format!("{name} has a record of a type that is not written, at byte {at}"))),
@@ -27,7 +27,7 @@ pub(crate) fn check_logs(folder: &Path) -> Result<(), Problem> {
     })
 }
 
-/// Makes such records in logs into ones that RocksDB takes for damaged too.
+/// Changes such records in logs into ones that RocksDB reports as damaged.
 pub(crate) fn mend_logs(folder: &Path) -> Result<(), Problem> {
     each_file(folder, |name, file| {
         while is_log(name)
@@ -56,7 +56,7 @@ fn each_file(folder: &Path, mut visit: impl FnMut(&str, &mut File) -> Result<(),
     Ok(())
 }
 
-/// Where the type of such a record stands.
+/// Finds the offset of the type byte of the first such record.
 fn find(file: &mut File) -> Result<Option<u64>, Problem> {
     file.rewind().map_err(|error| io_problem(&error))?;
     let mut block = Vec::new();
@@ -82,7 +82,7 @@ fn find_in_block(block: &[u8]) -> Option<u64> {
             return u64::try_from(at).ok();
         }
         let len = usize::from(len_high).saturating_mul(256).saturating_add(usize::from(len_low));
-        // A hole. What is behind it begins anywhere, and RocksDB does not look at it either.
+        // A hole: where the next record starts is unknown, and RocksDB skips the rest of the block too.
         if kind == 0 && len == 0 {
             return None;
         }

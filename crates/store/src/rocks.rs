@@ -1,22 +1,21 @@
 //! The store on disk: one column family of a RocksDB, one atomic batch per block.
 //!
 //! The database is ours ([`RocksStore::create`], [`RocksStore::open`]) or a host's
-//! ([`RocksStore::with_handle`]), which can take the block into its own batch
-//! ([`RocksStore::stage`]). Only what rocksdb 0.23, 0.24 and 0.25 have in common is used.
+//! ([`RocksStore::with_handle`]). This module uses only the API that rocksdb 0.23, 0.24 and 0.25 share.
 //!
 //! Recovery of our own database:
-//! * Synced: `TolerateCorruptedTailRecords`. Damage in the log is an error. A record that is cut
-//!   short at its end is dropped: it is a block that was never acknowledged, or one that was, and
-//!   the tip file tells the two apart. `AbsoluteConsistency` would refuse to open after a kill in
-//!   the middle of a write, and no mode notices a log that ends early between two records;
-//!   `PointInTime`, the default of RocksDB, would silently open an older height.
-//! * Unsynced: `PointInTime`, because after a loss of power the log may have holes; the host
-//!   replays from the tip that is left.
+//! * Synced: `TolerateCorruptedTailRecords`. Damage inside the log is an error. A record cut short at
+//!   the end of the log is dropped; the tip file shows whether that block had been acknowledged.
+//!   `AbsoluteConsistency` would refuse to open after a kill in the middle of a write, and
+//!   `PointInTime`, RocksDB's default, would silently open an older height. No mode notices a log
+//!   that ends early between two records.
+//! * Unsynced: `PointInTime`, because a loss of power can leave holes in the log. The host replays
+//!   its blocks from the tip that is left.
 //!
-//! The log is replayed without changing a file before the database is opened for writing, so a
-//! store that is refused is left as it was found. That first, read-only opening also finds tables
-//! that a damaged MANIFEST has lost, which RocksDB would delete. Before it, a kind of damage is
-//! looked for at which RocksDB would read for ever. A host that opens its own database has none of
+//! Before the database is opened for writing, it is opened read-only, which replays the log without
+//! changing a file; a store that is refused is therefore left as it was. The same step finds tables
+//! that a damaged MANIFEST has lost and that RocksDB would delete. Before that, `log_check` looks
+//! for damage on which RocksDB would loop forever. A host that opens its own database gets none of
 //! these checks.
 
 use std::collections::BTreeSet;
@@ -39,32 +38,32 @@ use crate::store::{Snapshots, Staging, Store, View, Write};
 use crate::tip::{TIP_KEY, Tip};
 use crate::tip_file::{TipFile, io_problem};
 
-/// The column family of a store of its own.
+/// The column family of a store in a folder of its own.
 pub const COLUMN: &str = "coalmine";
 
-/// Recovery reads what was written since the last flush, so a smaller buffer opens faster.
+/// Recovery replays what was written since the last flush, so a smaller buffer opens faster.
 const WRITE_BUFFER: usize = 16 << 20;
-/// RocksDB's own text logs that are kept, and how long each may grow.
+/// How many of RocksDB's text logs to keep, and the maximum length of each.
 const TEXT_LOGS: usize = 4;
 const TEXT_LOG_SIZE: usize = 4 << 20;
 
-/// What is true of a block when its commit returns.
+/// What a block survives once its commit has returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// It survives a loss of power.
+    /// A loss of power.
     #[default]
     Synced,
-    /// It survives the process. For a host that can replay blocks from its own log: after a loss of
-    /// power the store is at some earlier block, which `last_committed` tells.
+    /// The death of the process. For hosts that can replay blocks from a log of their own: after a
+    /// loss of power the store is at some earlier block, see `Ledger::last_committed`.
     Unsynced,
 }
 
-/// How a database holds its column families: both ways that the crate `rocksdb` has.
+/// How a database keeps its column families: both thread modes of the crate `rocksdb`.
 pub trait Columns: ThreadMode + Send + Sized + 'static {
-    /// A column family of an open database.
+    /// A handle of a column family of an open database.
     type Column<'a>: AsColumnFamilyRef;
 
-    /// The column family of this name.
+    /// Looks up a column family.
     fn column<'a>(db: &'a DBWithThreadMode<Self>, name: &str) -> Option<Self::Column<'a>>;
 }
 
@@ -89,7 +88,7 @@ impl Columns for MultiThreaded {
 pub struct RocksStore<T: Columns = SingleThreaded> {
     reader: RocksReader<T>,
     durability: Durability,
-    /// Of a database of our own.
+    /// `None` in a host's database.
     tip_file: Option<TipFile>,
     failed: bool,
     _lease: Lease<DBWithThreadMode<T>>,
@@ -115,7 +114,7 @@ pub struct RocksSnapshot<'a, T: Columns = SingleThreaded> {
 }
 
 impl RocksStore {
-    /// Whether there is a database in this folder.
+    /// Returns whether the folder holds a database.
     #[must_use]
     pub fn exists(folder: impl AsRef<Path>) -> bool {
         folder.as_ref().join("CURRENT").exists()
@@ -145,8 +144,8 @@ impl RocksStore {
     /// Opens the store of a folder.
     ///
     /// # Errors
-    /// There is no store, it is locked, damaged, of another format, or has lost blocks. It is left
-    /// as it was then.
+    /// There is no store, or it is locked, damaged, of another format, or has lost blocks. Then it is
+    /// left as it was.
     pub fn open(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
         let folder = folder.as_ref();
         let open = || {
@@ -165,12 +164,12 @@ impl RocksStore {
         open().map_err(|problem| StoreError::new(place(folder), problem))
     }
 
-    /// Opens a store whose log is damaged at the last block before the damage, whatever had been
-    /// acknowledged, and lets it go on from there. For a host that can replay the blocks above its
-    /// tip; what the log holds behind the damage is lost for good.
+    /// Opens a store with a damaged log at the last block before the damage, even if later blocks had
+    /// been acknowledged. For a host that can replay the blocks above that tip; whatever follows the
+    /// damage in the log is lost for good.
     ///
     /// # Errors
-    /// As for [`RocksStore::open`], but for the damage.
+    /// As for [`RocksStore::open`], except for damage of the log.
     pub fn salvage(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
         let folder = folder.as_ref();
         let open = || {
@@ -194,9 +193,9 @@ impl RocksStore {
 }
 
 impl<T: Columns> RocksStore<T> {
-    /// Uses a database that the host has opened, and one of its column families for nothing else.
-    /// Whether the host's options lose acknowledged blocks or sync is the host's affair;
-    /// [`Ledger::open_at`](crate::Ledger::open_at) notices it.
+    /// Opens a store in a column family of the host's database. The column family must be used for
+    /// nothing else. Recovery and durability follow the host's options;
+    /// [`Ledger::open_at`](crate::Ledger::open_at) detects lost blocks.
     ///
     /// ```no_run
     /// # use std::sync::Arc;
@@ -219,8 +218,8 @@ impl<T: Columns> RocksStore<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Problem::InUse`] while another store of this column family exists. The column family does
-    /// not exist, or holds a store of another format.
+    /// [`Problem::InUse`] while another store of this column family exists. Also if the column family
+    /// does not exist, or holds a store of another format.
     pub fn with_handle(db: Arc<DBWithThreadMode<T>>, column: &str, durability: Durability) -> Result<Self, StoreError> {
         let reader = RocksReader { db, column: column.into() };
         let lease = Lease::take(&reader.db, &reader.column).ok_or_else(|| reader.located(Problem::InUse))?;
@@ -229,14 +228,14 @@ impl<T: Columns> RocksStore<T> {
         Ok(store)
     }
 
-    /// The database.
+    /// Returns the database.
     #[must_use]
     pub const fn db(&self) -> &Arc<DBWithThreadMode<T>> {
         &self.reader.db
     }
 
-    /// Makes everything that has been committed durable, after which an unsynced host may drop the
-    /// part of its log that is below the tip.
+    /// Makes every committed block durable. After that a host with [`Durability::Unsynced`] may drop
+    /// the blocks up to the tip from its own log.
     ///
     /// # Errors
     /// The store failed.
@@ -275,7 +274,7 @@ impl<T: Columns> RocksReader<T> {
         StoreError::new(self.place(), problem)
     }
 
-    /// The tip as it is now, without a snapshot.
+    /// Reads the current tip without taking a snapshot.
     fn tip(&self) -> Result<Option<Tip>, StoreError> {
         let record = self.db.get_pinned_cf(&self.column()?, TIP_KEY);
         let record = record.map_err(|error| self.located(rocksdb_problem(&error)))?;
@@ -387,7 +386,7 @@ impl<T: Columns> RocksSnapshot<'_, T> {
     }
 }
 
-/// Bounds an iterator to the part of a range that lies in the state. A range that ends before it
+/// Bounds an iterator to the part of a range that belongs to the state. A range that ends before it
 /// starts is empty.
 fn bounds(start: &[u8], end: &[u8]) -> ReadOptions {
     let start = start.max(&[STATE_KEYS.start]);
@@ -428,7 +427,7 @@ fn place(folder: &Path) -> String {
     format!("RocksDB store {}", folder.display())
 }
 
-/// The entries of a folder.
+/// Lists a folder.
 fn read_folder(folder: &Path) -> Result<fs::ReadDir, Problem> {
     if !folder.is_dir() {
         return Err(Problem::NotAFolder);
@@ -436,7 +435,7 @@ fn read_folder(folder: &Path) -> Result<fs::ReadDir, Problem> {
     fs::read_dir(folder).map_err(|error| io_problem(&error))
 }
 
-/// Makes a new folder itself durable.
+/// Makes the entry of a new folder durable.
 fn sync_parent(folder: &Path) -> std::io::Result<()> {
     match folder.canonicalize()?.parent() {
         Some(parent) if cfg!(unix) => File::open(parent)?.sync_all(),
@@ -461,7 +460,7 @@ fn open_db(options: &Options, folder: &Path) -> Result<DBWithThreadMode<SingleTh
         .map_err(|error| rocksdb_problem(&error))
 }
 
-/// Where opening would leave the store, found out without changing it.
+/// Finds the tip at which opening would leave the store, without changing a file.
 ///
 /// Opening for writing deletes every table that the MANIFEST does not list. Most are left over from
 /// a flush or compaction that a kill interrupted. But a damaged MANIFEST that ends early has lost
@@ -480,7 +479,7 @@ fn replay_log(options: &Options, folder: &Path) -> Result<Option<Tip>, Problem> 
     snapshot.tip().map_err(StoreError::into_problem)
 }
 
-/// The tables in the folder that the database does not use.
+/// Lists the table files in the folder that the database does not use.
 fn unlisted_tables(db: &DBWithThreadMode<SingleThreaded>, folder: &Path) -> Result<Vec<String>, Problem> {
     let listed: BTreeSet<String> = match db.live_files() {
         Ok(files) => files.into_iter().map(|file| file.name.trim_start_matches('/').to_owned()).collect(),
@@ -515,7 +514,7 @@ fn column_options() -> Options {
     options
 }
 
-/// What an error of RocksDB means, which it tells in its text only.
+/// Classifies an error of RocksDB by its text, which is the only place that says more.
 fn rocksdb_problem(error: &rocksdb::Error) -> Problem {
     let text = error.to_string();
     let says = |part: &str| text.contains(part);

@@ -1,13 +1,14 @@
-//! The tip: how far a store is, and the one record in which a store remembers it.
+//! The tip: the height and root that a store has committed, and the record that keeps them.
 //!
-//! The record stands beside the state, outside its key range, and is not hashed:
+//! The record lies outside the key range of the state and is not part of the root:
 //!
 //! | key | value |
 //! |---|---|
 //! | `00 74 69 70` (`00 ‖ "tip"`) | `format u16 ‖ height present u8 ‖ height u32 ‖ root 32` |
 //!
-//! It is written in the batch of every block, so format, height and root are always those of the
-//! records beside them. A store without it is empty. The format stays first in every format.
+//! Every block's batch writes it, so format, height and root always match the records in the store.
+//! A store without it is empty. In every future format the format number comes first, so that any
+//! build can read it.
 
 use std::fmt;
 
@@ -15,23 +16,23 @@ use coalmine_core::{DecodeErrorKind, Hash, Height, Reader, Writer};
 
 use crate::error::Problem;
 
-/// The number of the layout that this build reads and writes.
+/// The format number that this build reads and writes.
 pub const STORE_FORMAT: u16 = 1;
 
-/// The key of the record.
+/// The key of the tip record.
 pub const TIP_KEY: [u8; 4] = [0x00, b't', b'i', b'p'];
 
 /// The height and root that a store has committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tip {
-    /// The height of the last block; none after the genesis.
+    /// The height of the last block; `None` if only the genesis is committed.
     pub height: Option<Height>,
     /// The root of the state.
     pub root: Hash,
 }
 
 impl Tip {
-    /// The record.
+    /// Encodes the tip record.
     #[must_use]
     pub fn to_record(self) -> Vec<u8> {
         let mut out = Writer::default();
@@ -42,7 +43,7 @@ impl Tip {
         out.into_bytes()
     }
 
-    /// Reads the record.
+    /// Decodes the tip record.
     ///
     /// # Errors
     /// [`Problem::Format`] or [`Problem::TipRecord`].

@@ -1,12 +1,12 @@
-//! `COALMINE_TIP`: the file beside a RocksDB store that holds its lock and the acknowledged tip.
+//! `COALMINE_TIP`: a file in the folder of a RocksDB store that carries its lock and the acknowledged tip.
 //!
 //! No recovery mode of RocksDB can tell a block whose write was cut short, which must be dropped,
 //! from an acknowledged block that was lost with the end of the log, which must be an error. So each
-//! synced commit is noted here, in place and without a sync of its own, after it is in the log. The
-//! note is never ahead of what is durable: it survives a killed process at once and a loss of power
-//! when the system has written it back, and a store that holds less than it says has lost blocks.
+//! synced commit is noted here once it is in the log, in place and without a sync of its own. The
+//! note is never ahead of what is durable. It survives the death of the process at once, and a loss
+//! of power as soon as the system has written it back. A store that holds less has lost blocks.
 //!
-//! One line of text, always of one length: `coalmine tip HEIGHT ROOT`.
+//! The note is one line of text of fixed length: `coalmine tip HEIGHT ROOT`.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -15,10 +15,10 @@ use std::path::Path;
 use crate::error::Problem;
 use crate::tip::Tip;
 
-/// The name of the file. RocksDB leaves alone what it does not know.
+/// The name of the file. RocksDB ignores files that it does not know.
 pub(crate) const TIP_FILE: &str = "COALMINE_TIP";
 
-/// Longer than any note; what is longer is none.
+/// Longer than any note, so a longer file is damaged.
 const LEN_MAX: u64 = 256;
 
 /// The open and locked file.
@@ -26,7 +26,7 @@ const LEN_MAX: u64 = 256;
 pub(crate) struct TipFile(File);
 
 impl TipFile {
-    /// Opens the file of a store, creates it if there is none, and locks it for as long as it is open.
+    /// Opens the file of a store, or creates it, and locks it until it is dropped.
     pub(crate) fn open(folder: &Path) -> Result<Self, Problem> {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(TIP_FILE));
         let file = open.map_err(|error| io_problem(&error))?;
@@ -37,12 +37,12 @@ impl TipFile {
         }
     }
 
-    /// The acknowledged tip; none if no commit has been noted yet.
+    /// Reads the acknowledged tip; `None` if no commit has been noted yet.
     pub(crate) fn read(&self) -> Result<Option<Tip>, Problem> {
         let mut bytes = Vec::new();
         let mut file = &self.0;
         file.rewind().and_then(|()| file.take(LEN_MAX).read_to_end(&mut bytes)).map_err(|error| io_problem(&error))?;
-        // A file that was created but not written back before the power went is empty or zero.
+        // After a loss of power a new file can be empty or all zeros.
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -62,7 +62,7 @@ impl TipFile {
 }
 
 impl Drop for TipFile {
-    /// Closing is not enough: a process that was forked and has not run its program yet shares the lock.
+    /// Closing is not enough: a forked process that has not yet called exec shares the lock.
     fn drop(&mut self) {
         let _closed_below = self.0.unlock();
     }
@@ -82,7 +82,7 @@ fn parse(bytes: &[u8]) -> Option<Tip> {
     (render(&tip) == text).then_some(tip)
 }
 
-/// What a failed file operation means for the store.
+/// Classifies a failed file operation.
 pub(crate) fn io_problem(error: &io::Error) -> Problem {
     let text = error.to_string();
     if error.kind() == io::ErrorKind::StorageFull {
