@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use coalmine_core::{DecodeError, Fault};
+use coalmine_core::Fault;
 
-use crate::tip::{STORE_FORMAT, Tip};
+use crate::tip::{Tip, TipError};
 
 /// A problem of a store, and where that store is.
 #[derive(Debug)]
@@ -101,14 +101,9 @@ pub enum Problem {
     /// The database has column families of another program.
     #[error("the database belongs to another program ({0}); use it through that program's own handle")]
     Foreign(String),
-    /// The store was written in another format.
-    #[error(
-        "the store has format {0}, this build knows format {STORE_FORMAT}; open it with the build that wrote it, or dump it there and restore it here"
-    )]
-    Format(u16),
     /// The tip record does not decode.
-    #[error("the record of the tip is damaged ({0}); restore the store from a copy")]
-    TipRecord(DecodeError),
+    #[error(transparent)]
+    Tip(#[from] TipError),
     /// Acknowledged blocks are missing.
     #[error(
         "blocks are lost: the store acknowledged {acknowledged}, but its log ends at {}; nothing was changed; \

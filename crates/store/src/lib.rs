@@ -55,4 +55,4 @@ pub use memory::{MemoryBatch, MemoryHandle, MemoryReader, MemorySnapshot, Memory
 #[cfg(feature = "rocksdb")]
 pub use rocks::{COLUMN, Columns, Durability, RocksReader, RocksSnapshot, RocksStore};
 pub use store::{Snapshots, Staging, Store, View, Write};
-pub use tip::{STORE_FORMAT, TIP_KEY, Tip};
+pub use tip::{STORE_FORMAT, TIP_KEY, Tip, TipError};

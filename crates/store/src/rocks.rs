@@ -278,7 +278,7 @@ impl<T: Columns> RocksReader<T> {
     fn tip(&self) -> Result<Option<Tip>, StoreError> {
         let record = self.db.get_pinned_cf(&self.column()?, TIP_KEY);
         let record = record.map_err(|error| self.located(rocksdb_problem(&error)))?;
-        record.map(|record| Tip::from_record(&record)).transpose().map_err(|problem| self.located(problem))
+        record.map(|record| Tip::from_record(&record)).transpose().map_err(|error| self.located(error.into()))
     }
 
     fn column(&self) -> Result<T::Column<'_>, StoreError> {
@@ -372,7 +372,7 @@ impl<T: Columns> Read for RocksStore<T> {
 impl<T: Columns> View for RocksSnapshot<'_, T> {
     fn tip(&self) -> Result<Option<Tip>, StoreError> {
         let record = self.record(&TIP_KEY)?;
-        record.map(|record| Tip::from_record(&record)).transpose().map_err(|problem| self.reader.located(problem))
+        record.map(|record| Tip::from_record(&record)).transpose().map_err(|error| self.reader.located(error.into()))
     }
 }
 

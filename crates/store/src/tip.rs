@@ -12,15 +12,26 @@
 
 use std::fmt;
 
-use coalmine_core::{DecodeErrorKind, Hash, Height, Reader, Writer};
-
-use crate::error::Problem;
+use coalmine_core::{DecodeError, DecodeErrorKind, Hash, Height, Reader, Writer};
 
 /// The format number that this build reads and writes.
 pub const STORE_FORMAT: u16 = 1;
 
 /// The key of the tip record.
 pub const TIP_KEY: [u8; 4] = [0x00, b't', b'i', b'p'];
+
+/// The reason that a tip record does not decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TipError {
+    /// The store was written in another format.
+    #[error(
+        "the store has format {0}, this build knows format {STORE_FORMAT}; open it with the build that wrote it, or dump it there and restore it here"
+    )]
+    Format(u16),
+    /// The bytes are not those of a tip.
+    #[error("the record of the tip is damaged ({0}); restore the store from a copy")]
+    Damaged(DecodeError),
+}
 
 /// The height and root that a store has committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +57,12 @@ impl Tip {
     /// Decodes the tip record.
     ///
     /// # Errors
-    /// [`Problem::Format`] or [`Problem::TipRecord`].
-    pub fn from_record(bytes: &[u8]) -> Result<Self, Problem> {
+    /// [`TipError`] for another format or a damaged record.
+    pub fn from_record(bytes: &[u8]) -> Result<Self, TipError> {
         let mut input = Reader::new(bytes);
-        let format = input.u16().map_err(Problem::TipRecord)?;
+        let format = input.u16().map_err(TipError::Damaged)?;
         if format != STORE_FORMAT {
-            return Err(Problem::Format(format));
+            return Err(TipError::Format(format));
         }
         let mut read = || {
             let (present, height) = (input.bool()?, input.u32()?);
@@ -62,7 +73,7 @@ impl Tip {
             input.finish()?;
             Ok(Self { height: present.then_some(height), root })
         };
-        read().map_err(Problem::TipRecord)
+        read().map_err(TipError::Damaged)
     }
 }
 
@@ -96,11 +107,11 @@ mod tests {
         for (at, byte) in [(2, 2), (2, 0)] {
             let mut bad = record.clone();
             bad[at] = byte;
-            assert!(matches!(Tip::from_record(&bad), Err(Problem::TipRecord(_))), "{at} {byte}");
+            assert!(matches!(Tip::from_record(&bad), Err(TipError::Damaged(_))), "{at} {byte}");
         }
         let mut other = record.clone();
         other[1] = 2;
-        assert!(matches!(Tip::from_record(&other), Err(Problem::Format(2))));
+        assert!(matches!(Tip::from_record(&other), Err(TipError::Format(2))));
         assert!(Tip::from_record(&[record.as_slice(), &[0]].concat()).is_err());
     }
 }
