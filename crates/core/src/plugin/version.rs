@@ -423,8 +423,10 @@ fn text_within(bytes: &[u8], len_max: usize) -> Option<&str> {
 
 /// A decimal number without leading zeros.
 fn number(text: &str) -> Option<u64> {
-    // A sign is what parse would take beyond digits.
-    if !is_numeric(text) || has_leading_zero(text) { None } else { text.parse().ok() }
+    if text.is_empty() || has_leading_zero(text) {
+        return None;
+    }
+    text.chars().try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(digit.to_digit(10)?.into()))
 }
 
 fn is_identifier(text: &str) -> bool {
@@ -445,7 +447,8 @@ fn has_leading_zero(text: &str) -> bool {
 
 /// A pre-release comes before its release.
 fn cmp_pre_releases(a: &str, b: &str) -> Ordering {
-    a.is_empty().cmp(&b.is_empty()).then_with(|| cmp_identifiers(a, b))
+    // Most versions are releases, and of two of them nothing is left to compare.
+    if a.is_empty() || b.is_empty() { a.is_empty().cmp(&b.is_empty()) } else { cmp_identifiers(a, b) }
 }
 
 /// Identifier by identifier; of two lists that begin alike, the longer one is larger.
