@@ -413,6 +413,7 @@ impl<'a> Reader<'a> {
     /// [`DecodeErrorKind::Short`].
     pub fn lp32(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = self.u32()?;
+        // Where a word is shorter than the length, no input is that long.
         self.raw(usize::try_from(len).unwrap_or(usize::MAX))
     }
 

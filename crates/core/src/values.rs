@@ -331,12 +331,14 @@ impl Percent {
     /// The same share in basis points.
     #[must_use]
     pub fn bps(self) -> Bps {
+        // At most 100 × 100, so nothing saturates.
         Bps(u16::from(self.0).saturating_mul(100))
     }
 
     /// The percent after a step of `increment`, never beyond `target`.
     #[must_use]
     pub fn step(self, increment: Percent, target: Percent) -> Percent {
+        // At most 100 + 100, so nothing saturates.
         Percent(self.0.saturating_add(increment.0)).min(target)
     }
 }

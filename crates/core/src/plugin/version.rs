@@ -12,6 +12,7 @@ use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use crate::codec::{DecodeError, DecodeErrorKind, Reader, Writer};
+use crate::invariant::promised;
 use crate::values::ValueError;
 
 /// A version of a plugin. Equal is spelled alike; [`Version::is_same`] compares by precedence.
@@ -91,19 +92,17 @@ impl Version {
 
     /// The text without build metadata.
     pub(crate) fn precedence(&self) -> &str {
-        self.text.get(..usize::from(self.precedence_len)).unwrap_or_default()
+        split_at(&self.text, self.precedence_len).0
     }
 
     /// The identifiers behind the hyphen; empty for a release.
     fn pre_release(&self) -> &str {
-        let from_hyphen = self.precedence().get(usize::from(self.numbers_len)..).unwrap_or_default();
-        from_hyphen.strip_prefix('-').unwrap_or_default()
+        split_at(self.precedence(), self.numbers_len).1.strip_prefix('-').unwrap_or_default()
     }
 
     /// The identifiers behind the plus sign; empty if there is none.
     fn build(&self) -> &str {
-        let from_plus = self.text.get(usize::from(self.precedence_len)..).unwrap_or_default();
-        from_plus.strip_prefix('+').unwrap_or_default()
+        split_at(&self.text, self.precedence_len).1.strip_prefix('+').unwrap_or_default()
     }
 
     pub(crate) fn encode(&self, out: &mut Writer) {
@@ -414,6 +413,11 @@ impl<'a> Parts<'a> {
 
 fn split_once(text: &str, separator: char) -> (&str, Option<&str>) {
     text.split_once(separator).map_or((text, None), |(front, back)| (front, Some(back)))
+}
+
+/// A text before and behind one of its own lengths.
+fn split_at(text: &str, len: u8) -> (&str, &str) {
+    promised(text.split_at_checked(len.into()), "the text is ASCII and has at least this length")
 }
 
 /// The bytes as text if they are not too long.
