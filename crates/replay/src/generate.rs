@@ -11,7 +11,7 @@ use std::str::FromStr;
 use coalmine_core::{
     Address, Block, Bps, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Guardrails, Hash, Height,
     LimitError, Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Transaction, Valid,
-    ValueError, Version, VersionReport,
+    ValueError, Version, VersionReport, standard,
 };
 
 /// Gives everything, creates the features and registers the versions of plugins.
@@ -233,6 +233,7 @@ pub enum GenerateError {
 pub struct Generator {
     workload: Workload,
     random: Random,
+    has_standard_names: bool,
     height: Height,
     created: u32,
     registered: u32,
@@ -242,7 +243,15 @@ impl Generator {
     /// Begins a workload. Its first block has height 1.
     #[must_use]
     pub fn new(workload: Workload) -> Self {
-        Self { random: Random(workload.seed), workload, height: 0, created: 0, registered: 0 }
+        let random = Random(workload.seed);
+        Self { workload, random, has_standard_names: false, height: 0, created: 0, registered: 0 }
+    }
+
+    /// The same workload, but its first features have the names of [`standard::ALL`].
+    #[must_use]
+    pub const fn with_standard_names(mut self) -> Self {
+        self.has_standard_names = true;
+        self
     }
 
     /// The genesis of every workload.
@@ -263,8 +272,12 @@ impl Generator {
     ///
     /// # Errors
     /// None that is known.
-    pub fn feature(number: u32) -> Result<Name, ValueError> {
-        format!("feature_{number:06}").parse()
+    pub fn feature(&self, number: u32) -> Result<Name, ValueError> {
+        let standard = usize::try_from(number).ok().and_then(|number| standard::ALL.get(number));
+        match standard.filter(|_| self.has_standard_names) {
+            Some(name) => name.parse(),
+            None => format!("feature_{number:06}").parse(),
+        }
     }
 
     /// The plugin with this number, from 0.
@@ -309,7 +322,7 @@ impl Generator {
         let mut txs = Vec::new();
         let mut commands = Vec::new();
         for number in self.created..end {
-            let name = Self::feature(number)?;
+            let name = self.feature(number)?;
             let changes = FeatureChanges {
                 increment_blocks: Some(self.random.index(20).saturating_add(1)),
                 max_error_rate: Some(3_000),
@@ -382,7 +395,7 @@ impl Generator {
             }
         }
         let number = self.random.index(self.workload.features.max(1));
-        let name = Self::feature(number)?;
+        let name = self.feature(number)?;
         let user = Self::user(self.random.index(self.workload.users.max(1)));
         let report = Report {
             successes: 0,

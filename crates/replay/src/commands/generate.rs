@@ -38,11 +38,14 @@ pub(crate) struct GenerateArgs {
     /// Weights of the kinds of transactions: KIND=WEIGHT,…
     #[arg(long, default_value_t, value_name = "MIX")]
     mix: Mix,
+    /// Give the first six features the standard names, such as vita_recovery_v2
+    #[arg(long)]
+    standard_names: bool,
 }
 
 /// Makes a synthetic workload.
 pub(crate) fn generate(args: &GenerateArgs, target: &Target) -> Result<(), Error> {
-    let GenerateArgs { features, users, blocks, txs_per_block, seed, mix } = args.clone();
+    let GenerateArgs { features, users, blocks, txs_per_block, seed, mix, standard_names } = args.clone();
     let form = target.file.as_deref().map_or(Some(Form::Jsonl), |path| match path.to_str() {
         Some("-") => Some(Form::Jsonl),
         Some(_) | None => Form::of(path),
@@ -52,11 +55,14 @@ pub(crate) fn generate(args: &GenerateArgs, target: &Target) -> Result<(), Error
     let wrong = |error: GenerateError| Error::Input(error.to_string());
     let mut header = Header::new(Generator::genesis().map_err(wrong)?);
     header.name = Some("generated".into());
+    let names = if standard_names { ", standard names" } else { "" };
     header.description = Some(format!(
-        "{features} features, {users} users, {blocks} blocks of {txs_per_block} transactions, seed {seed}, mix {mix}"
+        "{features} features, {users} users, {blocks} blocks of {txs_per_block} transactions, seed {seed}, mix {mix}{names}"
     ));
     let workload = Workload { features, users, blocks, txs_per_block, seed, mix };
-    let blocks = Generator::new(workload).map(|block| match block {
+    let generator = Generator::new(workload);
+    let generator = if standard_names { generator.with_standard_names() } else { generator };
+    let blocks = generator.map(|block| match block {
         Ok(block) => Ok(FileBlock { place: Place::File, block, expect: None }),
         Err(error) => Err(wrong(error)),
     });

@@ -1,5 +1,7 @@
 //! `convert` and `generate`.
 
+use coalmine_core::standard;
+
 use super::*;
 
 #[test]
@@ -71,6 +73,16 @@ fn generated_workloads_are_reproducible_and_run() {
     world.fails("generate --features 0", 2, "0 is not in 1..=1000000");
     world.fails("generate --txs-per-block 65537", 2, "65537 is not in 0..=65536");
     world.fails("generate -o load.txt", 2, "ends in .json, .jsonl or .blocks");
+}
+
+#[test]
+fn generated_features_have_standard_names_on_request() {
+    let world = World::new();
+    world.check("generate --features 8 --blocks 1 --txs-per-block 50 --standard-names -o load.blocks", 0);
+    let (features, _) = world.check("show load.blocks features", 0);
+    let mut names: Vec<&str> = features.lines().filter_map(|line| line.split(' ').next()).collect();
+    names.sort_by_key(|name| standard::ALL.iter().position(|standard| standard == name).unwrap_or(usize::MAX));
+    assert_eq!(names, [&standard::ALL[..], &["feature_000006", "feature_000007"]].concat());
 }
 
 /// The checksum of a generated file.
