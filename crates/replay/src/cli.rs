@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and which command answers.
+//! The command line and its dispatch to the commands.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

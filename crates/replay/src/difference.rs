@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::render::{self, Fields, Value};
 use crate::source::records;
 
-/// A record that is not the same in two states.
+/// A key with different values in two states.
 pub(crate) struct Difference {
     pub(crate) key: Vec<u8>,
     first: Option<Vec<u8>>,
@@ -30,7 +30,7 @@ pub(crate) struct Differences<'v> {
     second: Peekable<Entries<'v, dyn Read + 'v>>,
 }
 
-/// The entries of two states under one key, of which at least one is there.
+/// The entries of two states under one key; at least one of them exists.
 type Pair = (Option<Entry>, Option<Entry>);
 
 impl Differences<'_> {
@@ -66,7 +66,7 @@ impl Iterator for Differences<'_> {
 }
 
 impl Difference {
-    /// What the record is, and its fields on both sides.
+    /// The kind of the record, and its fields on both sides.
     fn decoded(&self) -> (Fields, Option<Fields>, Option<Fields>) {
         let (what, first) = render::entry(&self.key, self.first.as_deref());
         let (_, second) = render::entry(&self.key, self.second.as_deref());
@@ -81,7 +81,7 @@ impl Difference {
     }
 }
 
-/// The fields that differ between two sides that are both there.
+/// The fields that differ, if the record exists on both sides.
 fn changes(first: Option<&Fields>, second: Option<&Fields>) -> Vec<(String, String, String)> {
     let (Some(first), Some(second)) = (first, second) else { return Vec::new() };
     let (first, second) = (first.flat(), second.flat());

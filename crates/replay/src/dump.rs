@@ -1,4 +1,4 @@
-//! Dumps: every record of a state as text, in key order, behind a line with height and root.
+//! Dumps: every record of a state as text, in key order, after a line with height and root.
 //!
 //! ```text
 //! {"format":"coalmine-dump/1","height":100,"root":"64 hex digits"}
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The height is null where no block has been executed. A dump is read line by line, and every line
-//! is checked for form and order; whether the records give the root is the business of the ledger.
+//! is checked for form and order; the ledger checks that the records give the root.
 
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::output::Output;
 
-/// What the first line says.
+/// The format that the first line names.
 pub(crate) const FORMAT: &str = "coalmine-dump/1";
 /// The longest line, in bytes: the longest record, an entry of the schedule, has 128 KiB and is in hex.
 const LINE_SIZE_MAX: usize = 1024 * 1024;
-/// The most bytes of keys and values that are held in memory.
+/// The most bytes of keys and values that a dump may load into memory.
 const SIZE_MAX: usize = 16 * 1024 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub(crate) fn write(view: &impl View, out: &mut Output) -> Result<(), Error> {
     written
 }
 
-/// Whether a file that begins like this is a dump, in whatever version.
+/// Whether a file with this beginning is a dump, of any version.
 pub(crate) fn is_dump(start: &[u8]) -> bool {
     let start: Vec<u8> = start.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     start.starts_with(br#"{"format":"coalmine-dump/"#)
@@ -64,7 +64,7 @@ pub(crate) fn is_dump(start: &[u8]) -> bool {
 /// Reads a dump: the tip, and the records in key order.
 ///
 /// # Errors
-/// What is wrong with it, and in which line.
+/// The first problem, with its line.
 pub fn read(file: &str, input: impl BufRead) -> Result<(Tip, Vec<Entry>), Error> {
     let mut lines = Lines { file, input, line: 0, bytes: Vec::new() };
     if !lines.next()? {
@@ -123,7 +123,7 @@ impl<R: BufRead> Lines<'_, R> {
     fn parse<'l, T: Deserialize<'l>>(&'l self) -> Result<T, Error> {
         serde_json::from_slice(&self.bytes).map_err(|error| {
             let text = error.to_string();
-            // Lines are counted here, and serde_json sees one at a time.
+            // serde_json sees one line at a time, so its line number means nothing.
             let text = text.split(" at line ").next().unwrap_or_default();
             self.wrong(&format!("column {}: {text}", error.column()))
         })

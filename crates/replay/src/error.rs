@@ -1,8 +1,8 @@
-//! What can end the tool early, and the exit code that stands for it.
+//! The errors of the tool and their exit codes.
 //!
-//! The codes are part of the interface: 0 all held, 1 an expectation, root or comparison failed,
-//! 2 bad usage or a bad input file, 3 the store failed or holds a corrupt record. Beyond these, as
-//! shells have it: 130 after an interrupt, 141 when the reader of standard output went away.
+//! The codes are part of the interface: 0 success, 1 an expectation, root or comparison failed,
+//! 2 bad usage or a bad input file, 3 the store failed or has a corrupt record. As shells have it,
+//! 130 after an interrupt, and 141 when the reader of standard output went away.
 
 use std::io;
 
@@ -12,19 +12,19 @@ use coalmine_store::{CommitError, OpenError, Problem, StoreError};
 
 use crate::blockfile::FileError;
 
-/// Why the tool ends before it is done, or with something that did not hold.
+/// Why the tool did not finish, or what it found to be wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An expectation, a root or a comparison failed.
     #[error("{0}")]
     Differs(String),
-    /// Bad usage, or an input that is not what it should be.
+    /// Bad usage, or a bad input other than a block file.
     #[error("{0}")]
     Input(String),
     /// A bad block file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A block that does not follow, or a fault of the tree.
+    /// A block that does not follow the tip, or a fault of the tree.
     #[error(transparent)]
     Block(#[from] BlockError),
     /// A ledger that could not be created or opened.
@@ -45,15 +45,15 @@ pub enum Error {
     /// The output could not be written.
     #[error("{to}: cannot be written: {error}")]
     Output {
-        /// Where to.
+        /// The name of the output.
         to: String,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// SIGINT or SIGTERM ended a run after the block in hand.
     #[error("interrupted; everything up to here is committed")]
     Interrupted,
-    /// An error and the place to which it belongs.
+    /// An error and the place where it occurred.
     #[error("{place}: {error}")]
     At {
         /// A file, or a line of it.
@@ -73,19 +73,19 @@ impl From<ProveError> for Error {
 }
 
 impl Error {
-    /// The error with the place to which it belongs.
+    /// Adds the place where the error occurred.
     #[must_use]
     pub fn at(self, place: impl Into<String>) -> Self {
         Self::At { place: place.into(), error: Box::new(self) }
     }
 
-    /// The error with the source in which a record is corrupt or the root is wrong. A store that
-    /// failed has its place in its words already.
+    /// Adds the source in which a record is corrupt or the root is wrong. The message of a store
+    /// that failed names the store already.
     #[must_use]
     pub fn in_source(self, source: &str) -> Self {
-        let is_told = matches!(self, Self::Open(OpenError::Store(_)));
+        let is_named = matches!(self, Self::Open(OpenError::Store(_)));
         let is_about_it = matches!(self, Self::Fault(Fault::Corrupt { .. }) | Self::Open(_));
-        if is_about_it && !is_told { self.at(source) } else { self }
+        if is_about_it && !is_named { self.at(source) } else { self }
     }
 
     /// The exit code of the process.
@@ -110,7 +110,7 @@ impl Error {
         }
     }
 
-    /// Whether the reader of standard output went away, which is nobody's fault.
+    /// Whether the reader of standard output went away, which needs no message.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
         match self {
@@ -130,7 +130,7 @@ impl Error {
     }
 }
 
-/// Something else stands where a new store should be: bad usage. All other problems are the store's.
+/// A folder that is not empty where a store is to be created is bad usage; other problems are the store's.
 fn store_code(error: &StoreError) -> u8 {
     if matches!(error.problem(), Problem::NotEmpty) { 2 } else { 3 }
 }

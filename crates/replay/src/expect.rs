@@ -1,4 +1,4 @@
-//! Compares what a file expects with what is true. Everything that differs is told.
+//! Compares what a file expects with the outcome of its blocks. Every difference is reported.
 
 use std::fmt;
 
@@ -8,18 +8,18 @@ use coalmine_store::{Ledger, Store};
 use crate::blockfile::{BlockExpect, ExpectedField, FeedExpect, ItemExpect, PluginFacts, StateExpect};
 use crate::error::Error;
 
-/// An expectation that does not hold.
+/// An expectation that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The file, and the line in it.
     pub place: String,
-    /// The block, or none for the expectation of the end.
+    /// The block; `None` for the expectations at the end.
     pub block: Option<Height>,
     /// What was compared: `features.vita_recovery_v2.status`.
     pub what: String,
-    /// What the file says.
+    /// The expected value.
     pub expected: String,
-    /// What is true.
+    /// The actual value.
     pub got: String,
 }
 
@@ -34,24 +34,24 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Failures of one expectation.
+/// The failures of one `expect`.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     /// The file, and the line in it.
     pub(crate) place: String,
-    /// The block, or none for the expectation of the end.
+    /// The block; `None` for the expectations at the end.
     pub(crate) block: Option<Height>,
     pub(crate) found: Vec<Failure>,
 }
 
 impl Failures {
-    /// Notes a failure.
+    /// Adds a failure.
     pub(crate) fn add(&mut self, what: String, expected: impl ToString, got: impl ToString) {
         let (expected, got) = (expected.to_string(), got.to_string());
         self.found.push(Failure { place: self.place.clone(), block: self.block, what, expected, got });
     }
 
-    /// Notes a failure if the two differ.
+    /// Adds a failure if the two differ.
     pub(crate) fn compare<T: PartialEq + ToString>(&mut self, what: impl FnOnce() -> String, expected: T, got: T) {
         if expected != got {
             self.add(what(), expected, got);
@@ -59,7 +59,7 @@ impl Failures {
     }
 }
 
-/// Receipts and events of a block.
+/// Compares the receipts and events of a block.
 pub(crate) fn outcome(expect: &BlockExpect, outcome: &Outcome, failures: &mut Failures) {
     if let Some(receipts) = &expect.receipts {
         failures.compare(|| "receipts".into(), Count(receipts.len()), Count(outcome.receipts.len()));
@@ -75,7 +75,7 @@ pub(crate) fn outcome(expect: &BlockExpect, outcome: &Outcome, failures: &mut Fa
     }
 }
 
-/// The state at the end of a block.
+/// Compares the state at the end of a block.
 pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures: &mut Failures) -> Result<(), Error> {
     let state = ledger.state();
     if let Some(root) = expect.root {
@@ -174,7 +174,7 @@ fn compare_fields<R>(
     }
 }
 
-/// How many entries a list has, in words.
+/// A number of entries, shown with its unit.
 #[derive(PartialEq)]
 struct Count(usize);
 

@@ -1,8 +1,8 @@
-//! Seeded synthetic workloads: features in many states, traffic, and some of everything else; and
-//! plugins whose two versions are deployed in turn, if the mix asks for them.
+//! Seeded synthetic workloads: features in many states, traffic, and some of everything else; on
+//! request also plugins, whose two versions are deployed in turn.
 //!
-//! The same [`Workload`] gives the same blocks, byte for byte, on every machine. There is no state
-//! machine behind it: what it asks for may be refused, as in life.
+//! The same [`Workload`] gives the same blocks, byte for byte, on every machine. It runs no
+//! state machine, so some transactions are rejected, as in practice.
 
 use std::fmt;
 use std::iter;
@@ -14,7 +14,7 @@ use coalmine_core::{
     ValueError, Version, VersionReport, standard,
 };
 
-/// Gives everything, creates the features and registers the versions of plugins.
+/// Grants roles, creates the features and registers the versions of plugins.
 pub const ADMIN: Address = Address([0x11; Address::LEN]);
 /// Starts, advances, overrides and deploys.
 pub const OPERATOR: Address = Address([0x22; Address::LEN]);
@@ -125,12 +125,12 @@ impl Kind {
     }
 }
 
-/// How often each kind of transaction comes: weights that need not add up to anything.
+/// How often each kind of transaction occurs: weights with any sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mix(Vec<u32>);
 
 impl Default for Mix {
-    /// Seven successes and one error in ten, the rest mixed; nothing of plugins and the feed.
+    /// Seven successes and one error in ten, the rest mixed; no plugins and no feed.
     fn default() -> Self {
         Self(Kind::WEIGHTS.to_vec())
     }
@@ -154,16 +154,16 @@ impl Mix {
     }
 }
 
-/// Why a mix was refused.
+/// Why a mix is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MixError {
     /// Not `kind=weight`.
     #[error("{0:?} is not KIND=WEIGHT with a weight of 0 to 1000000")]
     Part(String),
-    /// A kind that does not exist.
+    /// An unknown kind.
     #[error("unknown kind {0:?}; there are {kinds}", kinds = kinds())]
     Kind(String),
-    /// Nothing is left.
+    /// All weights are 0.
     #[error("at least one weight is not 0")]
     Empty,
 }
@@ -175,7 +175,7 @@ fn kinds() -> String {
 impl FromStr for Mix {
     type Err = MixError;
 
-    /// Reads `success=90,error=10`; kinds that are not named do not come.
+    /// Parses `success=90,error=10`; kinds that are not named have the weight 0.
     fn from_str(text: &str) -> Result<Self, MixError> {
         let mut weights = vec![0; Kind::ALL.len()];
         for part in text.split(',') {
@@ -190,38 +190,38 @@ impl FromStr for Mix {
     }
 }
 
-/// What is asked for.
+/// The parameters of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
-    /// How many features there are, and how many plugins if the mix has them; at least 1 and at most a million.
+    /// The number of features, and of plugins if the mix has them: 1 to 1 000 000.
     pub features: u32,
-    /// How many users there are; at least 1.
+    /// The number of users, at least 1.
     pub users: u32,
-    /// How many blocks behind those that create features and plugins.
+    /// The number of blocks after those that create features and plugins.
     pub blocks: u32,
-    /// How many transactions in each of them; at most what a block takes.
+    /// The number of transactions in each of them, at most that of a full block.
     pub txs_per_block: u32,
-    /// Where the pseudo-random numbers begin.
+    /// The seed of the pseudo-random numbers.
     pub seed: u64,
-    /// How often each kind of transaction comes.
+    /// How often each kind of transaction occurs.
     pub mix: Mix,
 }
 
-/// Why a workload could not be made.
+/// Why a workload cannot be generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateError {
     /// A block that is too large.
     #[error(transparent)]
     Block(#[from] LimitError),
-    /// A value outside its rule.
+    /// An invalid value.
     #[error(transparent)]
     Value(#[from] ValueError),
-    /// A genesis outside its rules.
+    /// An invalid genesis.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
 }
 
-/// The blocks of a workload, one after the other.
+/// An iterator over the blocks of a workload.
 ///
 /// ```
 /// use coalmine_replay::generate::{Generator, Workload};
@@ -240,7 +240,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Begins a workload. Its first block has height 1.
+    /// Starts a workload. Its first block has height 1.
     #[must_use]
     pub fn new(workload: Workload) -> Self {
         let random = Random(workload.seed);
@@ -365,7 +365,7 @@ impl Generator {
         Ok(Command::ReportVersion { plugin, version: self.version()?, report: Valid::new(report)? })
     }
 
-    /// A strategy of which each stage takes a few blocks.
+    /// A strategy whose stages take a few blocks each.
     fn strategy(&mut self) -> Result<Strategy, ValueError> {
         Ok(match self.random.below(4) {
             0 => Strategy::Canary {
@@ -446,7 +446,7 @@ impl Generator {
 }
 
 impl Generator {
-    /// A message about one of a few hundred items, at times an old one.
+    /// A message about one of a few hundred items, sometimes an outdated one.
     fn message(&mut self) -> Result<Command, GenerateError> {
         let kind = if self.random.below(4) == 0 { FeedKind::Filter } else { FeedKind::Environment };
         let id = format!("item_{:03}", self.random.below(500)).parse()?;

@@ -11,7 +11,7 @@ pub(crate) fn store_path(argument: &str) -> Option<&Path> {
     argument.strip_prefix("rocksdb:").map(Path::new)
 }
 
-/// A file and its name; `-` is standard input.
+/// Opens a file; `-` is standard input. Returns the name for messages, too.
 pub(crate) fn open_file(argument: &str) -> Result<(String, Box<dyn io::Read + Send>), Error> {
     if argument == "-" {
         return Ok(("<stdin>".into(), Box::new(io::stdin())));
@@ -22,7 +22,7 @@ pub(crate) fn open_file(argument: &str) -> Result<(String, Box<dyn io::Read + Se
     }
 }
 
-/// What a build without RocksDB says when it is asked for it.
+/// The error of a build without RocksDB.
 #[cfg(not(feature = "rocksdb"))]
 pub(crate) fn no_rocksdb() -> Error {
     Error::Input("this build has no RocksDB; build it with --features rocksdb to use rocksdb:PATH".into())

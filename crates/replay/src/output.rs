@@ -1,4 +1,4 @@
-//! Where results go: standard output or a file, as lines of text or as one JSON object a line.
+//! Output of results: to standard output or a file, as lines of text or one JSON object per line.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -20,7 +20,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What every command is told about its output.
+/// Where a command writes its results, and how.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Target {
     /// The form of results.
@@ -29,7 +29,7 @@ pub(crate) struct Target {
     pub(crate) file: Option<PathBuf>,
 }
 
-/// The open output.
+/// An open [`Target`].
 pub(crate) struct Output {
     to: String,
     format: Format,
@@ -53,7 +53,7 @@ impl Output {
         }
     }
 
-    /// Opens the target, which must not be one of the files among these sources.
+    /// Opens the target, which must not be a file that one of the `sources` names.
     pub(crate) fn for_sources<'a>(target: &Target, sources: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
         Self::open(target, sources.into_iter().filter(|source| store_path(source).is_none()).map(Path::new))
     }
@@ -69,18 +69,18 @@ impl Output {
         }
     }
 
-    /// One of many: a line with the values of `id` and the pairs of `rest`.
+    /// Writes one of several results on a line: the values of `id`, then the pairs of `rest`.
     pub(crate) fn row(&mut self, id: Fields, rest: Fields) -> Result<(), Error> {
         let text = [id.values(), rest.pairs()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
         self.put(|| text.join(" "), &id.and(rest))
     }
 
-    /// A single thing: a line for every value, behind its path, and one for every entry of a list.
+    /// Writes a single result: a line per value, each after its path, and a line per entry of a list.
     pub(crate) fn card(&mut self, fields: &Fields) -> Result<(), Error> {
         self.put(|| fields.lines().join("\n"), fields)
     }
 
-    /// A line of JSON, whatever the form.
+    /// Writes a line of JSON, whatever the form.
     pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Error> {
         self.write(|out| {
             serde_json::to_writer(&mut *out, value)?;
@@ -88,12 +88,12 @@ impl Output {
         })
     }
 
-    /// Writes through `write`.
+    /// Gives `write` the output, and an error the name of the target.
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
         write(&mut self.writer).map_err(|error| Error::Output { to: self.to.clone(), error })
     }
 
-    /// Writes out what is left.
+    /// Flushes what is still buffered.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         self.write(|out| out.flush())
     }

@@ -1,8 +1,8 @@
-//! Feeds the blocks of files to a ledger, gaps included, and checks what the files expect.
+//! Runs the blocks of files on a ledger, gaps included, and checks what the files expect.
 //!
-//! A gap between two blocks stands for empty blocks; only the heights at which something falls due
-//! are executed. What an expectation says is compared after its block is committed; a failed one is
-//! told to the [`Observer`] and ends nothing.
+//! A gap between two blocks stands for empty blocks, of which only those with due work are executed.
+//! Expectations are compared after their block is committed; a failed one is reported to the
+//! [`Observer`] and does not end the run.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::error::Error;
 pub use crate::expect::Failure;
 use crate::expect::{self, Failures};
 
-/// Where a run goes next.
+/// The next target of a run.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal<'b> {
-    /// To the end of this block.
+    /// Execute this block.
     Block(&'b Block),
-    /// To this height, by empty blocks.
+    /// Reach this height with empty blocks.
     Height(Height),
 }
 
@@ -36,8 +36,8 @@ impl Goal<'_> {
     }
 }
 
-/// The next execution on the way to a goal: a height at which something falls due, or the goal
-/// itself. None when the tip is there, or beyond.
+/// The next execution on the way to a goal: a height with due work, or the goal itself. `None` if
+/// the tip is at the goal or above.
 ///
 /// # Errors
 /// The node must stop.
@@ -61,16 +61,16 @@ pub trait Observer {
     /// Ends the run before the commit.
     fn executed(&mut self, goal: Goal<'_>, execution: &Execution) -> Result<(), Error>;
 
-    /// An expectation does not hold.
+    /// An expectation failed.
     fn failed(&mut self, failure: Failure);
 
-    /// Whether the run is to end after the block in hand.
+    /// Whether the run should end after the current block.
     fn is_stopped(&self) -> bool {
         false
     }
 }
 
-/// Watches nothing.
+/// Ignores everything.
 impl Observer for () {
     fn executed(&mut self, _goal: Goal<'_>, _execution: &Execution) -> Result<(), Error> {
         Ok(())
@@ -98,12 +98,12 @@ struct Item {
 #[derive(Debug, Clone)]
 enum What {
     Block(FileBlock),
-    /// What a file expects when all its blocks are done.
+    /// What a file expects after its last block.
     End(FinalExpect),
 }
 
 impl Item {
-    /// The height up to which this item belongs to the past.
+    /// The height at which this item is due.
     fn height(&self) -> Height {
         match &self.what {
             What::Block(block) => block.block.height(),
@@ -119,12 +119,12 @@ impl Item {
     }
 }
 
-/// The file as problems name it.
+/// The name of a file in messages.
 fn name(path: &Path) -> String {
     if path.as_os_str() == "-" { "<stdin>".into() } else { path.display().to_string() }
 }
 
-/// The file and the line.
+/// A file and a place in it.
 fn place(file: &str, place: Place) -> String {
     match place {
         Place::Text { line, .. } => format!("{file}:{line}"),
@@ -136,7 +136,7 @@ impl BlockSource {
     /// Opens the first of the files; `-` is standard input.
     ///
     /// # Errors
-    /// There is none, or it is bad.
+    /// No file is given, or the first is bad.
     pub fn open(files: Vec<PathBuf>) -> Result<Self, Error> {
         let mut files = files.into_iter();
         let first = files.next().ok_or_else(|| Error::Input("name at least one block file".into()))?;
@@ -144,20 +144,20 @@ impl BlockSource {
         Ok(Self { files, ..Self::of(&name(&first), reader) })
     }
 
-    /// The blocks of a file that is open already.
+    /// The blocks of an open file.
     #[must_use]
     pub fn of(file: &str, reader: BlockReader) -> Self {
         let genesis = reader.header().genesis.clone();
         Self { files: Vec::new().into_iter(), genesis, reader: Some(reader), file: file.into(), peeked: None }
     }
 
-    /// The genesis of every file.
+    /// The genesis, which all files share.
     #[must_use]
     pub const fn genesis(&self) -> &Genesis {
         &self.genesis
     }
 
-    /// The next block, past all ends of files.
+    /// The next block of any file.
     ///
     /// # Errors
     /// A bad file.
@@ -170,7 +170,7 @@ impl BlockSource {
         Ok(None)
     }
 
-    /// The next item, if it belongs to the heights up to `until`.
+    /// The next item, if it is due at `until` or below.
     fn next_until(&mut self, until: Option<Height>) -> Result<Option<Item>, Error> {
         let is_due = |item: &Item| until.is_none_or(|until| item.height() <= until);
         Ok(if self.peek()?.is_some_and(is_due) { self.peeked.take() } else { None })
@@ -212,13 +212,13 @@ impl BlockSource {
     }
 }
 
-/// Runs the blocks up to `until`, or all of them, and empty blocks up to `until`.
+/// Runs all blocks, or those up to `until` and then empty blocks up to it.
 ///
-/// Blocks above `until` stay in the source. Every block is committed before the next one is executed.
+/// Blocks above `until` stay in the source. Each block is committed before the next is executed.
 ///
 /// # Errors
-/// A bad file, a block that does not follow, a store that fails, [`Error::Interrupted`] when the
-/// observer stops the run, or what the observer says.
+/// A bad file, a block that does not follow the tip, a store that fails, [`Error::Interrupted`] when
+/// the observer stops the run, or an error of the observer.
 pub fn run<S: Store>(
     ledger: &mut Ledger<S>,
     blocks: &mut BlockSource,

@@ -1,4 +1,4 @@
-//! SOURCE: whatever holds a state. A block file that is run in memory, a dump, or a store.
+//! SOURCE: anything with a state. A block file that is run in memory, a dump, or a store.
 
 use std::io::{self, BufReader, Read as _};
 use std::path::Path;
@@ -17,34 +17,34 @@ use crate::input::no_rocksdb;
 use crate::input::{open_file, store_path};
 use crate::runner::{self, BlockSource};
 
-/// How many bytes tell a dump from a block file.
+/// How many bytes are enough to recognize a dump.
 const START: u64 = 256;
 
-/// A state, and where it comes from.
+/// A state and the name of its origin.
 pub(crate) struct Source {
     name: String,
-    /// What is asked for lies this far back, and the source holds a later state only.
+    /// The height asked for, when the source has only a later state.
     pub(crate) past: Option<Height>,
     backing: Backing,
 }
 
 enum Backing {
-    /// A block file as far as it was run, or a dump.
+    /// A block file run up to some height, or a dump.
     Memory(Box<Ledger<MemoryStore>>),
-    /// A store that has not been loaded.
+    /// A store whose state has not been loaded.
     #[cfg(feature = "rocksdb")]
     Store(Box<RocksStore>),
 }
 
-/// What an argument names, as far as it has been opened.
+/// An opened argument. Block files have not been run yet.
 pub(crate) enum Opened {
     /// A block file.
     Blocks(Box<BlockSource>),
-    /// A state that is there already.
+    /// A dump or a store.
     State(Box<Source>),
 }
 
-/// Opens what an argument names, and runs nothing yet.
+/// Opens what an argument names.
 pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
     if let Some(path) = store_path(argument) {
         return open_store(path).map(|backing| Opened::State(Box::new(Source::new(argument, backing))));
@@ -82,9 +82,9 @@ impl Source {
         Self { name: name.into(), past: None, backing }
     }
 
-    /// Opens a source as of a height: a block file is run so far, any other source has to be there.
+    /// Opens a source as of a height: a block file is run up to it, any other source must have reached it.
     ///
-    /// Where a store or dump is above the height, `past` says so.
+    /// If a store or dump is already above the height, `past` is set.
     pub(crate) fn open(argument: &str, at: Option<Height>) -> Result<Self, Error> {
         match open(argument)? {
             Opened::Blocks(blocks) => Self::run(argument, *blocks, at),
@@ -112,12 +112,12 @@ impl Source {
         Ok(self)
     }
 
-    /// An error about what was asked of this source.
+    /// An error that names this source.
     pub(crate) fn cannot(&self, why: &str) -> Error {
         Error::Input(format!("{}: {why}", self.name))
     }
 
-    /// Refuses a height that lies in the past of a store or dump.
+    /// Refuses to show `what` as of a height that a store or dump has passed.
     pub(crate) fn present(&self, what: &str) -> Result<(), Error> {
         match (self.past, self.tip()?.height) {
             (Some(at), Some(tip)) => Err(self.cannot(&format!(
@@ -128,12 +128,12 @@ impl Source {
         }
     }
 
-    /// Height and root.
+    /// The tip; an error if the store is empty.
     pub(crate) fn tip(&self) -> Result<Tip, Error> {
         View::tip(self)?.ok_or_else(|| self.cannot("the store is empty"))
     }
 
-    /// The decoded state with its tree. A store is read from end to end for it.
+    /// Decodes the state and builds its tree, for which a store is read from end to end.
     pub(crate) fn load(self) -> Result<Loaded, Error> {
         match self.backing {
             Backing::Memory(ledger) => Ok(Loaded::Memory(ledger)),

@@ -1,4 +1,4 @@
-//! The terminal beside the results: notes, progress and signals.
+//! Notes, progress and signals: what is not a result.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use indicatif::ProgressBar;
 
 use crate::error::Error;
 
-/// Tells something on standard error: what is no result, such as timings.
+/// Prints something that is not a result, such as a timing, on standard error.
 pub(crate) fn note(message: impl std::fmt::Display) {
     eprintln!("replay: {message}");
 }
 
-/// Set by SIGINT and SIGTERM. A second signal ends the process at once.
+/// Set by SIGINT and SIGTERM. A second signal exits at once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Takes over the signals.
+    /// Installs the handler.
     pub(crate) fn on_signal() -> Result<Self, Error> {
         let stop = Self::default();
         let flag = stop.clone();
@@ -38,7 +38,7 @@ impl Stop {
     }
 }
 
-/// A line on a terminal that tells how far a long run is.
+/// A line on a terminal with the progress of a long run.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     shown: Instant,
@@ -55,7 +55,7 @@ impl Progress {
         Self { bar: is_shown.then(ProgressBar::new_spinner), shown: Instant::now() }
     }
 
-    /// Notes that a height is done.
+    /// Shows that a height is done.
     pub(crate) fn at(&mut self, height: Height, blocks: u64) {
         let Some(bar) = &self.bar else { return };
         let wait = if bar.position() == 0 { Self::FIRST } else { Self::EVERY };
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

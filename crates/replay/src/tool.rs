@@ -1,4 +1,4 @@
-//! What every tool here does around its work: parse, report an error, return an exit code.
+//! The main function of a tool: parse the arguments, run, report an error, return an exit code.
 
 use std::ffi::OsString;
 
@@ -15,7 +15,7 @@ pub fn run_tool<P: Parser>(
     let parsed = match P::try_parse_from(arguments) {
         Ok(parsed) => parsed,
         Err(error) => {
-            // Nothing can be done where help itself cannot be written.
+            // If not even help can be written, nothing can be reported.
             let _printed = error.print();
             return if error.use_stderr() { 2 } else { 0 };
         }

@@ -1,4 +1,4 @@
-//! What is wrong with a block file, and where.
+//! Errors of block files, with their places.
 
 use std::fmt;
 use std::io;
@@ -11,23 +11,23 @@ pub enum Place {
     /// The file as a whole.
     #[default]
     File,
-    /// A character of a JSON form. Both count from 1.
+    /// A character of a JSON form. Line and column count from 1.
     Text {
         /// The line.
         line: u64,
-        /// The character in the line.
+        /// The column, in characters.
         column: u64,
     },
     /// A frame of the binary form.
     Frame {
         /// 0 is the genesis, so block frames count from 1.
         number: u64,
-        /// Where the frame begins.
+        /// The offset of the frame, in bytes.
         offset: u64,
     },
 }
 
-/// Writes the place as it stands behind the name of the file: `:3:14`, or `: frame 2 at byte 71`.
+/// Writes the place as it follows the name of the file: `:3:14`, or `: frame 2 at byte 71`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -41,15 +41,15 @@ impl fmt::Display for Place {
 /// A block file that cannot be read: `FILE:LINE:COLUMN: block HEIGHT, transaction INDEX: message`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError {
-    /// The file as it was named.
+    /// The name of the file, as given.
     pub file: String,
-    /// Where in it.
+    /// The place in it.
     pub place: Place,
-    /// The height of the block, when the place is inside one.
+    /// The height of the block, if the place is inside one.
     pub block: Option<Height>,
-    /// The index of the entry of `txs`, counted from 0, when the place is inside one.
+    /// The index of the entry of `txs`, from 0, if the place is inside one.
     pub tx: Option<usize>,
-    /// What is wrong, and what to do.
+    /// The problem, and what to do about it.
     pub message: String,
 }
 

@@ -1,7 +1,7 @@
-//! What a file expects of blocks and of the end: the data, read and checked for form only.
+//! The expectations of a file, for blocks and for its end: read and checked for form only.
 //!
-//! Names of fields, statuses, rejects and events that do not exist are errors of the file, so that
-//! a misspelled expectation cannot pass. A key of `expect` is a row in `block` or `state` below.
+//! An unknown name of a field, status, reject or event is an error of the file, so that a misspelled
+//! expectation cannot pass. A key of `expect` is a row in `block` or `state` below.
 
 use std::fmt;
 
@@ -13,35 +13,35 @@ use coalmine_core::{
 use super::error::Place;
 use super::json::{Entry, Object, Problem, Val, push, shown};
 
-/// What is expected of a block, at its end.
+/// The expectations for a block, at its end.
 #[derive(Debug, Clone)]
 pub struct BlockExpect {
-    /// Where the file says so.
+    /// The place of the `expect`.
     pub place: Place,
-    /// The JSON of it.
+    /// Its JSON.
     pub text: String,
     /// All receipts, in order.
     pub receipts: Option<Vec<ExpectedReceipt>>,
     /// The names of all events, in order.
     pub events: Option<Vec<EventCode>>,
-    /// What is expected of the state.
+    /// The expectations for the state.
     pub state: StateExpect,
 }
 
-/// What is expected at the end of a file.
+/// The expectations at the end of a file.
 #[derive(Debug, Clone)]
 pub struct FinalExpect {
-    /// Where the file says so.
+    /// The place of the `expect`.
     pub place: Place,
-    /// The JSON of it.
+    /// Its JSON.
     pub text: String,
-    /// The height at which the rest is expected; the last block's when it is left out.
+    /// The height at which the rest is expected; that of the last block if left out.
     pub height: Option<Height>,
-    /// What is expected of the state.
+    /// The expectations for the state.
     pub state: StateExpect,
 }
 
-/// What is expected of the state.
+/// The expectations for the state.
 #[derive(Debug, Clone, Default)]
 pub struct StateExpect {
     /// The root.
@@ -52,7 +52,7 @@ pub struct StateExpect {
     pub metrics: ByName<Vec<ExpectedField<Metrics>>>,
     /// Whole histories.
     pub history: ByName<Vec<HistoryExpect>>,
-    /// For whom features are on.
+    /// The users for whom features are on or off.
     pub enabled: Vec<EnabledExpect>,
     /// Fields and versions of plugins.
     pub plugins: ByName<PluginExpect>,
@@ -62,8 +62,8 @@ pub struct StateExpect {
     pub feed: Vec<FeedExpect>,
 }
 
-/// What is expected of features or plugins, by name. A [`Name`] has room for the longest one, and there may be
-/// many short ones, so they are kept as text.
+/// Expectations for features or plugins, by name. They are kept as text, because a [`Name`] always takes the room of
+/// the longest one and there may be many short ones.
 #[derive(Debug, Clone)]
 pub struct ByName<T>(Vec<(Box<str>, T)>);
 
@@ -74,43 +74,43 @@ impl<T> Default for ByName<T> {
 }
 
 impl<T> ByName<T> {
-    /// Names, and what is expected of them, in the order of the file.
+    /// The names and the expectations for them, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (Name, &T)> {
-        // Every name was read once before.
+        // Every name was parsed when the file was read.
         self.0.iter().filter_map(|(name, expected)| Some((name.parse().ok()?, expected)))
     }
 }
 
-/// What is expected of a plugin.
+/// The expectations for a plugin.
 #[derive(Debug, Clone)]
 pub struct PluginExpect {
     /// Fields of the plugin and of its deployment.
     pub fields: Vec<ExpectedField<PluginFacts>>,
-    /// The statuses of versions; none where a version is not to be registered.
+    /// The statuses of versions; `None` for a version that must not be registered.
     pub versions: Vec<(Version, Option<VersionStatus>)>,
 }
 
-/// A plugin and where its deployment stands.
+/// A plugin with a summary of its deployment.
 #[derive(Debug, Clone)]
 pub struct PluginFacts {
     /// The record.
     pub plugin: Plugin,
-    /// The answer.
+    /// The summary.
     pub standing: DeploymentSummary,
 }
 
-/// The version that is expected to serve a unit.
+/// The version expected to serve a unit.
 #[derive(Debug, Clone)]
 pub struct RouteExpect {
     /// The plugin.
     pub plugin: Name,
     /// The unit.
     pub unit: Vec<u8>,
-    /// The version; none where there is no such plugin.
+    /// The version; `None` if no such plugin is expected.
     pub version: Option<Version>,
 }
 
-/// What a receipt is expected to be.
+/// An expected receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedReceipt {
     /// `ok`.
@@ -139,9 +139,9 @@ impl ExpectedReceipt {
 pub struct HistoryExpect {
     /// The height of the change.
     pub height: Height,
-    /// The status from there on.
+    /// The status from that height on.
     pub status: Status,
-    /// The percent from there on.
+    /// The percent from that height on.
     pub percent: Percent,
 }
 
@@ -156,18 +156,18 @@ pub struct EnabledExpect {
     pub value: bool,
 }
 
-/// What is expected of an item of the feed.
+/// The expectations for an item of the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedExpect {
-    /// What it is.
+    /// Its kind.
     pub kind: FeedKind,
-    /// Its id, whether or not it obeys the rule of ids.
+    /// Its id, valid or not.
     pub id: Box<str>,
-    /// What its record says; none for no record.
+    /// The expected record; `None` if none is expected.
     pub item: Option<Box<ItemExpect>>,
 }
 
-/// What the record of an item is expected to say, as far as it is given.
+/// The expected fields of the record of an item, as far as given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemExpect {
     /// The version.
@@ -178,14 +178,14 @@ pub struct ItemExpect {
     pub body: Option<Vec<u8>>,
 }
 
-/// The value of a field of a record, as the file tells it.
+/// The value of a field of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldValue {
     /// A number.
     Number(u64),
-    /// Everything that is a string in JSON.
+    /// Anything that is a string in JSON.
     Text(String),
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
     /// Null.
     None,
@@ -208,17 +208,17 @@ impl fmt::Display for FieldValue {
     }
 }
 
-/// A field of the record `R`: its key, and how to read it from the record of a feature.
+/// A field of the record `R`: its key, and how to read it.
 #[derive(Debug)]
 pub struct RecordField<R: 'static> {
     /// The key in JSON.
     pub key: &'static str,
-    /// The value in the record of the feature of this name.
+    /// Reads the value from the record of the feature or plugin of this name.
     pub of: fn(&Name, &R) -> FieldValue,
     read: fn(Val<'_>) -> Result<FieldValue, Problem>,
 }
 
-/// A field and the value that is expected in it.
+/// A field and its expected value.
 #[derive(Debug, Clone)]
 pub struct ExpectedField<R: 'static> {
     /// The field.
@@ -276,7 +276,7 @@ pub const METRICS_FIELDS: &[RecordField<Metrics>] = &[
     field("previous_errors", read_u64, |_, m| m.previous_errors.into()),
 ];
 
-/// What can be expected of a plugin, other than its versions. Build metadata does not matter.
+/// Every field that can be expected of a plugin, except its versions. Build metadata does not matter.
 pub const PLUGIN_FIELDS: &[RecordField<PluginFacts>] = &[
     field("current", read_version, |_, p| text(p.plugin.current.without_build())),
     field("previous", read_version_or_null, |_, p| version_or_none(p.plugin.previous.as_ref())),
@@ -422,7 +422,7 @@ fn list<'a, T>(value: Val<'a>, read: fn(Val<'a>) -> Result<T, Problem>) -> Resul
     Ok(list)
 }
 
-/// The entries of an object; room is made for just as many.
+/// The entries of an object, in a vector without spare room.
 fn entries<'a, T>(value: Val<'a>, read: impl Fn(Entry<'a>) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
     let object = value.object()?;
     let mut list = Vec::with_capacity(object.len());

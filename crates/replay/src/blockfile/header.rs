@@ -1,4 +1,4 @@
-//! What a block file is before its blocks: its form, its limits, its header.
+//! The form, the limits and the header of a block file.
 
 use std::path::Path;
 
@@ -6,13 +6,13 @@ use coalmine_core::{Address, Genesis, Role};
 
 use super::expect::FinalExpect;
 
-/// What `format` says in the JSON forms.
+/// The value of `format` in the JSON forms.
 pub const FORMAT: &str = "coalmine-blocks/1";
-/// What a `.blocks` file begins with.
+/// The first bytes of a `.blocks` file.
 pub const MAGIC: [u8; 4] = *b"CMB1";
 /// The longest line of a `.jsonl` file, in bytes.
 pub const LINE_SIZE_MAX: u64 = 128 * 1_024 * 1_024;
-/// The longest `.json` file, in bytes; it is held in memory.
+/// The longest `.json` file, in bytes; it is kept in memory.
 pub const DOCUMENT_SIZE_MAX: u64 = 1_024 * 1_024 * 1_024;
 
 /// The three forms of a block file.
@@ -39,7 +39,7 @@ impl Form {
     }
 }
 
-/// How much of a JSON file is held in memory at most.
+/// How much of a JSON file may be in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest line of a `.jsonl` file, in bytes.
@@ -54,7 +54,7 @@ impl Default for Limits {
     }
 }
 
-/// What a block file says besides its blocks. Only the genesis exists in every form.
+/// A block file without its blocks. Only the genesis exists in every form.
 #[derive(Debug, Clone)]
 pub struct Header {
     /// A short name.
@@ -63,9 +63,9 @@ pub struct Header {
     pub description: Option<String>,
     /// The state before the first block.
     pub genesis: Genesis,
-    /// The signer of transactions that name none: the first admin, in the order of the file.
+    /// The signer of transactions that name none: the first admin in the order of the file.
     pub signer: Address,
-    /// What is expected at the end.
+    /// The expectations at the end.
     pub expect: Option<FinalExpect>,
 }
 

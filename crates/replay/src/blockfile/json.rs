@@ -1,8 +1,8 @@
-//! JSON whose values know where they stand: each is a slice of the source and its byte offset.
+//! JSON whose values know their place: each is a slice of the source with its byte offset.
 //!
-//! A value is looked into one level at a time, and what is inside stays unparsed text until it is
-//! asked for. Syntax is serde_json's business; it scans nested values without recursion, so depth
-//! is bounded by the callers, who only descend where the format has something.
+//! A value is parsed one level at a time; nested values stay text until they are used. serde_json
+//! checks the syntax and scans nested values without recursion, so the callers bound the depth: they
+//! descend only where the format has something.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,10 +16,10 @@ use super::error::{FileError, Place};
 
 /// The most keys of one object.
 const OBJECT_KEYS_MAX: usize = 1 << 20;
-/// How much of a value a message shows, in characters.
+/// How many characters of a value a message shows.
 const SHOWN_MAX: usize = 60;
 
-/// What is wrong at a byte offset of the source.
+/// A problem at a byte offset of the source.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     pub(super) at: usize,
@@ -33,7 +33,7 @@ impl Problem {
         Self { at, block: None, tx: None, message: message.into() }
     }
 
-    /// The same problem as one of the value of `key`.
+    /// Adds that the problem is in the value of `key`.
     pub(super) fn in_key(mut self, key: &str) -> Self {
         self.message = format!("{key}: {}", self.message);
         self
@@ -49,7 +49,7 @@ impl Problem {
         self
     }
 
-    /// The problem as an error of `file`, whose `text` begins at the line `line`.
+    /// Turns the problem into an error of `file`, whose `text` begins at line `line`.
     pub(super) fn into_error(self, file: &str, text: &str, line: u64) -> FileError {
         let mut locator = Locator::new(line);
         let place = locator.place(text, self.at);
@@ -57,7 +57,7 @@ impl Problem {
     }
 }
 
-/// Turns byte offsets that never fall into lines and columns, in one pass over the text.
+/// Turns non-decreasing byte offsets into lines and columns, in one pass over the text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Locator {
     at: usize,
@@ -88,7 +88,7 @@ impl Locator {
     }
 }
 
-/// A value of the file in a message: quoted, escaped and cut.
+/// A value of the file for a message: quoted, escaped and truncated.
 pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_MAX) {
         Some((cut, _)) => format!("{:?}…", text.get(..cut).unwrap_or_default()),
@@ -96,7 +96,7 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// One value: its text without surrounding white space, and where it begins.
+/// One value: its text without surrounding white space, and its offset.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Val<'a> {
     raw: &'a str,
@@ -108,7 +108,7 @@ const fn is_space(c: char) -> bool {
 }
 
 impl<'a> Val<'a> {
-    /// A whole document. Its syntax has not been checked yet; [`Val::object`] does.
+    /// A whole document. Its syntax is not checked before [`Val::object`].
     pub(super) fn document(text: &'a str) -> Self {
         let raw = text.trim_start_matches(is_space);
         Self { raw: raw.trim_end_matches(is_space), at: text.len().saturating_sub(raw.len()) }
@@ -191,7 +191,7 @@ impl<'a> Val<'a> {
         if self.raw.starts_with('[') { Ok(Elements { array: self, next: 0 }) } else { Err(self.wrong_type("an array")) }
     }
 
-    /// The elements from where an earlier [`Elements::next`] stood.
+    /// The elements from an earlier [`Elements::next`] on.
     pub(super) const fn elements_from(self, next: usize) -> Elements<'a> {
         Elements { array: self, next }
     }
@@ -245,7 +245,7 @@ impl<'a> Val<'a> {
         hex::decode(&*self.string()?).map_err(|error| self.problem(format!("wrong hex: {error}")))
     }
 
-    /// Bytes in hex behind `0x`.
+    /// Bytes in hex after `0x`.
     pub(super) fn prefixed_hex(self) -> Result<Vec<u8>, Problem> {
         let text = self.string()?;
         let digits = text.strip_prefix("0x").ok_or_else(|| self.problem("wrong hex: it begins with 0x"))?;
@@ -262,7 +262,7 @@ impl<'a> Val<'a> {
         text.parse().map_err(|error| self.problem(format!("{} is wrong: {error}", shown(&text))))
     }
 
-    /// A value that is one of a few names.
+    /// One of a few names.
     pub(super) fn one_of<T>(
         self,
         what: &str,
@@ -323,8 +323,8 @@ impl Entry<'_> {
     }
 }
 
-/// An object: its entries in the order of the file, no key twice. Only slices of the text are kept,
-/// so that it takes little more than the text does.
+/// An object: its entries in the order of the file, no key twice. It keeps slices of the text only,
+/// so it takes little more memory than the text.
 #[derive(Debug, Clone)]
 pub(super) struct Object<'a> {
     whole: Val<'a>,
@@ -342,7 +342,7 @@ impl<'a> Object<'a> {
 
     fn entry(&self, (key, value): &RawEntry<'a>) -> Entry<'a> {
         let key = self.whole.child(key.get());
-        // Every key was read once before.
+        // Every key was parsed when the object was read.
         Entry { at: key.at, key: key.string().unwrap_or_default(), value: self.whole.child(value.get()) }
     }
 
@@ -354,7 +354,7 @@ impl<'a> Object<'a> {
         self.get(key).ok_or_else(|| self.problem(format!("{key:?} is missing")))
     }
 
-    /// Refuses every key that is not among `keys`, which are the ones that `what` takes.
+    /// Refuses every key but `keys`, which are those of `what`.
     pub(super) fn only<'k>(&self, what: &str, keys: impl Iterator<Item = &'k str> + Clone) -> Result<(), Problem> {
         match self.entries().find(|entry| !keys.clone().any(|key| entry.key == key)) {
             Some(entry) => {
@@ -370,7 +370,7 @@ impl<'a> Object<'a> {
         self.whole.problem(message)
     }
 
-    /// The first entry whose key was there before.
+    /// The first entry that repeats a key.
     fn repeated(&self) -> Option<Entry<'a>> {
         let mut by_key: Vec<(usize, &RawEntry<'a>)> = self.raw.iter().enumerate().collect();
         let key = |(_, raw): &(usize, &RawEntry<'a>)| self.entry(raw).key;
@@ -383,13 +383,13 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A key, with its quotes, and its value, as they stand in the text.
+/// A key with its quotes, and its value, as in the text.
 type RawEntry<'a> = (&'a RawValue, &'a RawValue);
 
 struct RawEntries<'a>(Vec<RawEntry<'a>>);
 
-/// Appends to a list whose length the text does not tell. Its room grows by a quarter and not by the
-/// double, so that a list of the file never takes twice what it needs.
+/// Appends to a list of unknown length. Its capacity grows by a quarter instead of doubling, so that a
+/// list of the file never takes twice the memory that it needs.
 pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
     if list.len() == list.capacity() {
         list.reserve_exact((list.len() / 4).max(4));
@@ -433,7 +433,7 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) fn one_line(text: &str, spaced: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut in_string, mut escaped) = (false, false);
-    // The bracket that was opened last, as long as nothing stands behind it.
+    // Whether the last character opened a bracket.
     let mut opened = false;
     for c in text.chars() {
         if in_string {

@@ -1,15 +1,15 @@
-//! Block files: a genesis, blocks and what is expected of them, as `.json`, `.jsonl` or `.blocks`.
+//! Block files: a genesis, blocks and expectations, as `.json`, `.jsonl` or `.blocks`.
 //!
 //! [`BlockReader`] yields the blocks of any form one by one, [`BlockWriter`] writes them. Every
-//! transaction goes through its bytes, so a value that breaks a rule (percent 101, a wrong name)
-//! is a block with a rejected transaction and no bad file, and no form loses anything of a genesis
-//! or a block. A file that is bad gives a [`FileError`] that says where. Nothing is guessed:
-//! unknown and repeated keys, wrong types and numbers out of range are errors.
+//! transaction goes through its bytes, so an invalid value (percent 101, an invalid name) gives a
+//! block with a rejected transaction rather than a bad file, and no form loses anything of a genesis
+//! or a block. A bad file gives a [`FileError`] with its place. Nothing is guessed: unknown and
+//! repeated keys, wrong types and numbers out of range are errors.
 //!
 //! One addition to the forms of a transaction: `{"raw": "hex"}` carries bytes that the JSON form
-//! of a transaction cannot express. The writer falls back to it, the reader takes it anywhere.
+//! of a transaction cannot express. The writer falls back to it, the reader accepts it anywhere.
 //!
-//! Checking expectations is not done here, only reading them.
+//! Expectations are only read here, not checked.
 
 mod error;
 mod expect;

@@ -1,7 +1,7 @@
 //! Reading: one block at a time, whatever the form.
 //!
-//! `.jsonl` and `.blocks` are read in constant memory; a `.json` document is held as text, its
-//! blocks are still decoded one by one. After an error nothing more is yielded.
+//! `.jsonl` and `.blocks` are read in constant memory. A `.json` document is kept as text, but its
+//! blocks are decoded one by one, too. An error ends the iteration.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,15 +24,15 @@ use super::schema::{role_names, transaction_bytes};
 /// A block of a file.
 #[derive(Debug, Clone)]
 pub struct FileBlock {
-    /// Where in the file it begins.
+    /// Where it begins in the file.
     pub place: Place,
     /// The block.
     pub block: Block,
-    /// What is expected of it.
+    /// The expectations for it.
     pub expect: Option<BlockExpect>,
 }
 
-/// Reads a block file: the header at once, then the blocks one by one.
+/// Reads a block file: the header first, then the blocks one by one.
 ///
 /// ```
 /// use coalmine_replay::blockfile::{BlockReader, Limits};
@@ -55,21 +55,21 @@ pub struct BlockReader {
     last: Option<Height>,
 }
 
-/// What is still to be read, by form.
+/// The unread rest of a file, by form.
 enum Body {
     Json(Document),
     Jsonl(Lines),
     Blocks(Frames),
-    /// The end, or an error.
+    /// The end was reached, or an error.
     Done,
 }
 
 impl BlockReader {
-    /// Opens a file; `-` is standard input. What it contains decides the form: the magic of `.blocks`,
-    /// else the extension, else whether its first line is the document without blocks.
+    /// Opens a file; `-` is standard input. The form follows from the magic of `.blocks`, else from the
+    /// extension, else from whether the first line is a document without blocks.
     ///
     /// # Errors
-    /// A file that cannot be read, or that is wrong up to the first block.
+    /// The file cannot be read, or it is invalid before its first block.
     pub fn open(path: &Path, limits: Limits) -> Result<Self, FileError> {
         if path.as_os_str() == "-" {
             return Self::new("<stdin>", std::io::stdin(), None, limits);
@@ -79,8 +79,8 @@ impl BlockReader {
         Self::new(&name, file, Form::of(path), limits)
     }
 
-    /// Reads `input`, which errors name `file`. The form is the one that is given, if any, unless
-    /// the input begins with the magic of `.blocks`.
+    /// Reads `input`, which errors call `file`. The form is `form`, if any, unless the input begins
+    /// with the magic of `.blocks`.
     ///
     /// # Errors
     /// As for [`BlockReader::open`].
@@ -122,7 +122,7 @@ impl BlockReader {
         &self.header
     }
 
-    /// What is in `lines` already, and all the rest, as one document.
+    /// What `lines` has already read, and all the rest, as one document.
     fn document(file: &str, mut lines: Lines) -> Result<Self, FileError> {
         let max = lines.limits.document_size_max;
         let had = u64::try_from(lines.bytes.len()).unwrap_or(u64::MAX);
@@ -153,7 +153,7 @@ impl BlockReader {
         Ok(Self { file: file.into(), header, body: Body::Jsonl(lines), last: None })
     }
 
-    /// Frames behind the magic.
+    /// The frames after the magic.
     fn frames(file: &str, input: Box<dyn BufRead + Send>) -> Result<Self, FileError> {
         let mut frames = Frames { input, number: 0, offset: 4 };
         let place = frames.place();
@@ -219,7 +219,7 @@ impl Iterator for BlockReader {
 struct Document {
     text: String,
     locator: Locator,
-    /// The array of blocks in the text, and where in it the next one is looked for.
+    /// The array of blocks in the text, and the offset at which to look for the next one.
     blocks: Range<usize>,
     next: usize,
 }
@@ -262,7 +262,7 @@ impl Lines {
     }
 }
 
-/// Whether a first line is a document on its own, but for its blocks.
+/// Whether a first line is a whole document without its blocks.
 fn begins_stream(line: &[u8]) -> bool {
     str::from_utf8(line)
         .ok()
@@ -302,7 +302,7 @@ impl Frames {
         let mut bytes = Vec::new();
         let read = self.input.by_ref().take(len.into()).read_to_end(&mut bytes);
         read.map_err(|error| FileError::io(file, &error))?;
-        // Bytes that are missing leave none for the checksum.
+        // If bytes are missing, the checksum is missing, too.
         let checksum = self.u32(file)?.flatten().ok_or_else(torn)?;
         if checksum != crc32c::crc32c(&bytes) {
             return Err(error("the frame is damaged: its checksum does not match its bytes"));
@@ -312,7 +312,7 @@ impl Frames {
         Ok(Some(bytes))
     }
 
-    /// Four bytes; `None` at the end, `Some(None)` for fewer.
+    /// Reads four bytes; `None` at the end, `Some(None)` if there are fewer.
     fn u32(&mut self, file: &str) -> Result<Option<Option<u32>>, FileError> {
         let mut bytes = Vec::new();
         let read = self.input.by_ref().take(4).read_to_end(&mut bytes);
@@ -331,7 +331,7 @@ fn rises(height: Height, last: Option<Height>) -> Result<(), String> {
     }
 }
 
-/// A block. `locate` turns offsets that never fall into places.
+/// A block. `locate` turns non-decreasing offsets into places.
 fn block(
     value: Val<'_>,
     locate: &mut dyn FnMut(usize) -> Place,
@@ -354,8 +354,8 @@ fn block(
     read().map_err(|problem: Problem| problem.in_block(height))
 }
 
-/// The transactions of a block, encoded, and how often each is there. Their count and size are known
-/// before a repeated one is multiplied.
+/// The encoded transactions of a block, and how often each is repeated. Count and size are checked
+/// before a repeated one is copied.
 fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<(Vec<u8>, usize)>, Problem> {
     let mut payloads = Vec::new();
     let mut count: usize = 0;
@@ -381,7 +381,7 @@ fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<(Vec<u8>, usize)>, Pro
     Ok(payloads)
 }
 
-/// The document but for its blocks; `also` are more keys that it may have.
+/// The document without its blocks; `also` are more keys that it may have.
 fn header(object: &Object<'_>, also: &[&str], document: &str) -> Result<Header, Problem> {
     let keys = ["format", "name", "description", "genesis", "expect"];
     object.only("the document", keys.into_iter().chain(also.iter().copied()))?;

@@ -1,7 +1,7 @@
 //! Writing: one block at a time, whatever the form.
 //!
-//! The same header and blocks always give the same bytes. Shorthands for reports come back as
-//! reports; equal transactions in a row become one with `repeat`.
+//! The same header and blocks always give the same bytes. Shorthands for reports are written
+//! as reports; equal transactions in a row become one with `repeat`.
 
 use std::io::{self, Write};
 use std::iter;
@@ -31,15 +31,15 @@ pub struct BlockWriter<W> {
     form: Form,
     signer: Address,
     is_first: bool,
-    /// The final expectation of a document, which stands behind its blocks.
+    /// The final expectation of a document, which follows its blocks.
     expect: Option<String>,
 }
 
 impl<W: Write> BlockWriter<W> {
-    /// Begins a file.
+    /// Starts a file.
     ///
     /// # Errors
-    /// What `out` says.
+    /// An error of `out`.
     pub fn new(mut out: W, form: Form, header: &Header) -> io::Result<Self> {
         let expect = header.expect.as_ref().map(|expect| expect.text.clone());
         match form {
@@ -64,7 +64,7 @@ impl<W: Write> BlockWriter<W> {
         Ok(Self { out, form, signer: first_admin(&header.genesis), is_first: true, expect })
     }
 
-    /// Writes a block, and what is expected of it if the form has room for that: the JSON of an `expect`.
+    /// Writes a block, and the JSON of its `expect` if the form has expectations.
     ///
     /// # Errors
     /// What the output says.
@@ -105,7 +105,7 @@ impl<W: Write> BlockWriter<W> {
         Ok(())
     }
 
-    /// Ends the file and gives the output back.
+    /// Ends the file and returns the output.
     ///
     /// # Errors
     /// What the output says.
@@ -133,7 +133,7 @@ fn member(key: &str, value: &str) -> String {
     format!("{}:{}", quoted(key), one_line(value, false))
 }
 
-/// The entries of a document that stand in front of its blocks.
+/// The entries of a document that precede its blocks.
 fn entries(header: &Header) -> Vec<(&'static str, String)> {
     let text = |text: &Option<String>| text.as_deref().map(quoted);
     [
@@ -147,7 +147,7 @@ fn entries(header: &Header) -> Vec<(&'static str, String)> {
     .collect()
 }
 
-/// Compact JSON of a genesis. Roles stand in the order of their addresses; defaults are left out.
+/// Compact JSON of a genesis. Roles are in the order of their addresses; defaults are left out.
 fn genesis(genesis: &Genesis) -> String {
     let mut entries = Vec::new();
     if !genesis.chain().as_str().is_empty() {

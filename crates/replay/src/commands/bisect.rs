@@ -1,4 +1,4 @@
-//! `bisect`: two runs, up to where they part.
+//! `bisect`: two runs, up to where they diverge.
 
 use std::iter;
 
@@ -29,7 +29,7 @@ pub(crate) struct BisectArgs {
     pair: PairArgs,
 }
 
-/// Finds where two runs part.
+/// Finds where two runs diverge.
 pub(crate) fn bisect(BisectArgs { pair }: &BisectArgs, target: &Target) -> Result<(), Error> {
     let (first, second) = (source::open(&pair.first)?, source::open(&pair.second)?);
     let mut out = pair.output(target)?;
@@ -51,18 +51,18 @@ pub(crate) fn bisect(BisectArgs { pair }: &BisectArgs, target: &Target) -> Resul
     parted.map_or(Ok(()), |height| Err(Error::Differs(format!("they disagree at {}", shown(height)))))
 }
 
-/// A height, or the state before the first block.
+/// A height, or `None` for the genesis.
 type Place = Option<Height>;
 
 fn shown(place: Place) -> String {
     place.map_or_else(|| "the genesis".into(), |height| format!("height {height}"))
 }
 
-/// A block file that is run a block at a time.
+/// A block file that is run block by block.
 struct Side {
     blocks: BlockSource,
     ledger: Ledger<MemoryStore>,
-    /// The next block that is not empty; empty ones are no more than gaps.
+    /// The next block that is not empty; an empty one is the same as a gap.
     block: Option<Block>,
 }
 
@@ -84,7 +84,7 @@ impl Side {
         Ok(())
     }
 
-    /// Runs to a height at or below the next block, and returns that block if it is there.
+    /// Runs to a height at or below the next block, and returns that block if it is at the height.
     fn step(&mut self, to: Height) -> Result<(Option<Block>, Outcome), Error> {
         let block = self.block.take_if(|block| block.height() == to);
         let goal = block.as_ref().map_or(Goal::Height(to), Goal::Block);
@@ -136,7 +136,7 @@ fn first_difference<T: PartialEq>(a: impl IntoIterator<Item = T>, b: impl IntoIt
     pairs.enumerate().find(|(_, (a, b))| a != b).map(|(at, _)| at)
 }
 
-/// A transaction, and its receipts on both sides.
+/// The index of a transaction, and its receipts on both sides.
 type TxReceipts = (usize, Option<&'static str>, Option<&'static str>);
 
 fn tell(
@@ -164,7 +164,7 @@ fn agree(height: Place, out: &mut Output) -> Result<(), Error> {
     out.card(&Fields::new().with("height", height).with("differ", Vec::new()))
 }
 
-/// Two states at the same height, of which one has no earlier roots.
+/// Compares two states at the same height, of which one has no earlier roots.
 fn bisect_states(first: &Source, second: &Source, out: &mut Output) -> Result<Option<Place>, Error> {
     let (a, b) = (first.tip()?, second.tip()?);
     if a == b {

@@ -28,7 +28,7 @@ pub(crate) struct CheckArgs {
     at: Option<Height>,
 }
 
-/// Tells whether a feature is on for an address, and why.
+/// Shows whether a feature is on for an address, and why.
 pub(crate) fn check(args: &CheckArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("check")?;

@@ -43,7 +43,7 @@ pub(crate) struct GenerateArgs {
     standard_names: bool,
 }
 
-/// Makes a synthetic workload.
+/// Writes a synthetic workload.
 pub(crate) fn generate(args: &GenerateArgs, target: &Target) -> Result<(), Error> {
     let GenerateArgs { features, users, blocks, txs_per_block, seed, mix, standard_names } = args.clone();
     let form = target.file.as_deref().map_or(Some(Form::Jsonl), |path| match path.to_str() {

@@ -1,6 +1,5 @@
 //! The commands: each module has the arguments of one command and the function that runs it.
-//!
-//! [`bytes`], [`pair`] and [`write_blocks`] are shared by two commands each.
+//! Two commands each share [`bytes`], [`pair`] and [`write_blocks`].
 
 pub(crate) mod bisect;
 mod bytes;

@@ -27,7 +27,7 @@ pub(crate) struct PlanArgs {
     at: Option<Height>,
 }
 
-/// Tells what a load would do.
+/// Shows what a load would do.
 pub(crate) fn plan(args: &PlanArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("plan")?;

@@ -1,4 +1,4 @@
-//! `prove`: a statement about a state for somebody who has its root only.
+//! `prove`: a statement about a state for somebody who knows only its root.
 
 use clap::{Args, Subcommand};
 use coalmine_core::{Address, Name};
@@ -73,7 +73,7 @@ impl Question {
     }
 }
 
-/// Proves what is asked for.
+/// Writes a bundle of proofs.
 pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
     let loaded = Source::open(&args.source, None)?.load().map_err(|error| error.in_source(&args.source))?;
     let bundle = Bundle::prove(args.question.claim(), loaded.state(), &loaded)?;

@@ -49,7 +49,7 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     }
     let (name, input) = open_file(&args.dump)?;
     let (tip, records) = dumps::read(&name, BufReader::new(input))?;
-    // Before a folder is made: a dump that is wrong leaves nothing behind.
+    // Before a folder is made, so that a bad dump leaves nothing behind.
     let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height);
     let computed = state.map_err(|fault| Error::from(fault).in_source(&args.dump))?.root();
     if computed != tip.root {

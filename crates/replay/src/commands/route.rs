@@ -34,7 +34,7 @@ pub(crate) struct RouteArgs {
     at: Option<Height>,
 }
 
-/// Tells which version serves a unit, and why.
+/// Shows which version serves a unit, and why.
 pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("route")?;

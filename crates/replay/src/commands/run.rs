@@ -54,7 +54,7 @@ pub(crate) struct RunArgs {
     quiet: bool,
 }
 
-/// Runs files on the store that is asked for.
+/// Runs files on the store that `--store` names.
 pub(crate) fn run(args: &RunArgs, target: &Target) -> Result<(), Error> {
     let mut blocks = BlockSource::open(args.files.clone())?;
     let session = Session::open(args, target)?;
@@ -89,7 +89,7 @@ struct Session<'a> {
     stop: Stop,
     progress: Progress,
     started: Instant,
-    /// Whether blocks are executed that the store has already: they are checked, not counted.
+    /// Whether the blocks that run are those that the store has already: they are checked, not counted.
     is_skipping: bool,
     skipped: u64,
     blocks: u64,
@@ -117,7 +117,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Executes in memory what the store has executed already, and compares where it ends.
+    /// Executes in memory what the store has executed already, and compares the tips.
     #[cfg_attr(not(feature = "rocksdb"), expect(dead_code, reason = "memory has nothing to continue"))]
     fn skip<S: Store>(&mut self, ledger: &Ledger<S>, blocks: &mut BlockSource) -> Result<(), Error> {
         let tip = ledger.last_committed();
@@ -207,7 +207,7 @@ impl<'a> Session<'a> {
 
 impl Observer for Session<'_> {
     fn executed(&mut self, goal: Goal<'_>, execution: &Execution) -> Result<(), Error> {
-        // Only a block of the files reaches the height of its goal; before it there are gaps.
+        // A block of the files is executed at the height of its goal; below it, a gap is filled.
         let is_block = matches!(goal, Goal::Block(block) if block.height() == execution.height());
         if self.is_skipping {
             self.skipped = self.skipped.saturating_add(u64::from(is_block));

@@ -28,7 +28,7 @@ pub(crate) struct VerifyArgs {
     files: Vec<PathBuf>,
 }
 
-/// Verifies each file by itself. A file that does not hold does not keep the next ones from their turn.
+/// Verifies each file separately. A file that fails does not stop the others.
 pub(crate) fn verify(args: &VerifyArgs, target: &Target) -> Result<(), Error> {
     let mut out = Output::open(target, args.files.iter().map(AsRef::as_ref))?;
     let stop = Stop::on_signal()?;
@@ -46,14 +46,14 @@ pub(crate) fn verify(args: &VerifyArgs, target: &Target) -> Result<(), Error> {
     }
 }
 
-/// Whether everything holds in a file.
+/// Returns whether a file passes every check.
 fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error> {
     let mut blocks = BlockSource::open(vec![file.into()])?;
     let folders = tempfile::tempdir().map_err(|error| Error::Input(format!("no temporary folder: {error}")))?;
     let name = file.display().to_string();
     let mut watch = Watch {
         file: &name,
-        twins: twins(&blocks, folders.path())?,
+        replicas: replicas(&blocks, folders.path())?,
         stop,
         progress: Progress::new(false),
         blocks: 0,
@@ -63,7 +63,7 @@ fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error
     let ran = runner::run(&mut ledger, &mut blocks, None, &mut watch);
     watch.progress.clear();
     match ran {
-        // What differs has been told; the runs have nothing more in common.
+        // The difference has been reported; after it, nothing else can be compared.
         Err(Error::Differs(_)) => {}
         ran => {
             ran?;
@@ -73,7 +73,7 @@ fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error
     let tip = ledger.last_committed();
     let is_held = watch.problems == 0;
     let runs: Vec<Value> =
-        std::iter::once("memory").chain(watch.twins.iter().map(|twin| twin.name())).map(Value::from).collect();
+        std::iter::once("memory").chain(watch.replicas.iter().map(|replica| replica.name())).map(Value::from).collect();
     let result = Fields::new().text("file", &name).with("result", if is_held { "held" } else { "failed" });
     let rest = Fields::new().with("height", tip.height).with("blocks", watch.blocks).text("root", tip.root);
     out.row(result, rest.with("runs", runs))?;
@@ -81,7 +81,7 @@ fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error
 }
 
 #[cfg(feature = "rocksdb")]
-fn twins(blocks: &BlockSource, folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
+fn replicas(blocks: &BlockSource, folders: &Path) -> Result<Vec<Box<dyn Replica>>, Error> {
     use coalmine_store::{Durability, RocksStore};
 
     let create = |folder: &Path| -> Result<_, Error> {
@@ -89,8 +89,8 @@ fn twins(blocks: &BlockSource, folders: &Path) -> Result<Vec<Box<dyn Follow>>, E
     };
     let (straight, reopened) = (folders.join("straight"), folders.join("reopened"));
     Ok(vec![
-        Box::new(Twin { name: "rocksdb", ledger: create(&straight)?, reopen: None }),
-        Box::new(Twin {
+        Box::new(StoreReplica { name: "rocksdb", ledger: create(&straight)?, reopen: None }),
+        Box::new(StoreReplica {
             name: "rocksdb-reopened",
             ledger: create(&reopened)?,
             reopen: Some(Box::new(move |store| {
@@ -102,38 +102,38 @@ fn twins(blocks: &BlockSource, folders: &Path) -> Result<Vec<Box<dyn Follow>>, E
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn twins(blocks: &BlockSource, _folders: &Path) -> Result<Vec<Box<dyn Follow>>, Error> {
+fn replicas(blocks: &BlockSource, _folders: &Path) -> Result<Vec<Box<dyn Replica>>, Error> {
     let ledger = Some(Ledger::create(MemoryStore::new(), blocks.genesis())?);
-    Ok(vec![Box::new(Twin { name: "memory-reopened", ledger, reopen: Some(Box::new(Ok)) })])
+    Ok(vec![Box::new(StoreReplica { name: "memory-reopened", ledger, reopen: Some(Box::new(Ok)) })])
 }
 
-/// A run that must do what the first one does.
-trait Follow {
+/// A run that must match the first one.
+trait Replica {
     fn name(&self) -> &'static str;
 
-    /// Executes the same, and commits it. What differs, if anything does.
-    fn follow(&mut self, goal: Goal<'_>, first: &Execution) -> Result<Option<String>, Error>;
+    /// Executes and commits the same. Returns the difference, if any.
+    fn execute(&mut self, goal: Goal<'_>, first: &Execution) -> Result<Option<String>, Error>;
 
-    /// The first record that differs at the end.
+    /// The first record that differs from the first run at the end.
     fn differing_record(&self, first: &Ledger<MemoryStore>) -> Result<Option<String>, Error>;
 }
 
-/// Gives a store back after it was closed.
+/// Closes a store and opens it again.
 type Reopen<S> = Box<dyn FnMut(S) -> Result<S, Error>>;
 
-struct Twin<S> {
+struct StoreReplica<S> {
     name: &'static str,
-    /// None after an error only.
+    /// `None` only after an error or a difference.
     ledger: Option<Ledger<S>>,
     reopen: Option<Reopen<S>>,
 }
 
-impl<S: Store> Follow for Twin<S> {
+impl<S: Store> Replica for StoreReplica<S> {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn follow(&mut self, goal: Goal<'_>, first: &Execution) -> Result<Option<String>, Error> {
+    fn execute(&mut self, goal: Goal<'_>, first: &Execution) -> Result<Option<String>, Error> {
         let Some(mut ledger) = self.ledger.take() else { return Ok(Some("the run has ended".into())) };
         let Some(execution) = runner::next(ledger.state(), goal)? else {
             return Ok(Some("it has executed this height already".into()));
@@ -173,10 +173,10 @@ fn difference(first: &Execution, second: &Execution) -> Option<String> {
     (first.root() != second.root()).then(|| format!("root: {} and {}", first.root(), second.root()))
 }
 
-/// Lets the twins follow, and counts what does not hold.
+/// Runs the other stores along with the first one and counts the problems.
 struct Watch<'a> {
     file: &'a str,
-    twins: Vec<Box<dyn Follow>>,
+    replicas: Vec<Box<dyn Replica>>,
     stop: &'a Stop,
     progress: Progress,
     blocks: u64,
@@ -185,10 +185,10 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     fn compare_records(&mut self, first: &Ledger<MemoryStore>) -> Result<(), Error> {
-        for twin in &self.twins {
-            if let Some(record) = twin.differing_record(first)? {
+        for replica in &self.replicas {
+            if let Some(record) = replica.differing_record(first)? {
                 self.problems = self.problems.saturating_add(1);
-                eprintln!("{}: end: memory and {} differ in a record: {record}", self.file, twin.name());
+                eprintln!("{}: end: memory and {} differ in a record: {record}", self.file, replica.name());
             }
         }
         Ok(())
@@ -200,16 +200,16 @@ impl Observer for Watch<'_> {
         let is_block = matches!(goal, Goal::Block(block) if block.height() == execution.height());
         self.blocks = self.blocks.saturating_add(u64::from(is_block));
         let mut is_apart = false;
-        for twin in &mut self.twins {
-            if let Some(difference) = twin.follow(goal, execution)? {
+        for replica in &mut self.replicas {
+            if let Some(difference) = replica.execute(goal, execution)? {
                 is_apart = true;
                 self.problems = self.problems.saturating_add(1);
-                let (file, height, name) = (self.file, execution.height(), twin.name());
+                let (file, height, name) = (self.file, execution.height(), replica.name());
                 eprintln!("{file}: block {height}: memory and {name} differ: {difference}");
             }
         }
         self.progress.at(execution.height(), self.blocks);
-        // Failed expectations end nothing, but a twin that went its own way has nothing left to compare.
+        // A failed expectation does not end the run, but runs that differ cannot be compared further.
         if is_apart { Err(Error::Differs("the runs differ".into())) } else { Ok(()) }
     }
 

@@ -1,4 +1,4 @@
-//! `verify-store`: one store by itself, from end to end.
+//! `verify-store`: one store, checked from end to end.
 
 use std::path::Path;
 

@@ -1,11 +1,11 @@
-//! What `convert` and `generate` share: they write blocks up to the first that cannot be had.
+//! Writing a block file, for `convert` and `generate`.
 
 use crate::blockfile::{BlockWriter, FileBlock, Form, Header};
 use crate::error::Error;
 use crate::output::Output;
 use crate::terminal::note;
 
-/// Writes what can be read; the blocks before an error are kept.
+/// Writes the blocks up to the first error, which it returns once they are written.
 pub(crate) fn write_blocks(
     out: &mut Output,
     form: Form,

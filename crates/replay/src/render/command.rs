@@ -1,11 +1,11 @@
-//! Commands of a schedule.
+//! Commands in the schedule.
 
 use coalmine_core::Command;
 
 use super::fields::Fields;
 use super::plugin;
 
-/// A command that can be scheduled; of any other its name only, for it never gets here.
+/// The fields of a command that can be scheduled. Others are never in a schedule, so their name suffices.
 pub(super) fn command(command: &Command) -> Fields {
     let op = Fields::new().text("op", command.kind());
     match command {

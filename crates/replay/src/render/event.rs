@@ -1,4 +1,4 @@
-//! Events, receipts, and what is told of transactions and answers.
+//! Events, receipts, notes and verdicts.
 
 use std::num::NonZeroU32;
 

@@ -9,7 +9,7 @@ use crate::blockfile::FieldValue;
 /// A value to print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Nothing there: `none`, null.
+    /// `none` in text, null in JSON.
     None,
     /// `true` or `false`.
     Bool(bool),
@@ -39,12 +39,12 @@ impl Fields {
         self
     }
 
-    /// With one more field, whose text form is what it displays as.
+    /// With one more field, shown as `value` is displayed.
     pub(crate) fn text(self, key: &'static str, value: impl fmt::Display) -> Self {
         self.with(key, value.to_string())
     }
 
-    /// With the fields of `more` behind these.
+    /// With the fields of `more` appended.
     pub(crate) fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);
         self
@@ -62,7 +62,7 @@ impl Fields {
         pairs.join(" ")
     }
 
-    /// A line for every value, behind its path. Those of an entry of a list share a line.
+    /// A line per value, each after its path. The values of an entry of a list share a line.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (key, value) in &self.0 {
@@ -71,7 +71,7 @@ impl Fields {
         lines
     }
 
-    /// Every value with its path, in order: what is inside of something has its path behind a dot.
+    /// Every value with its path, in order. The parts of a path are joined by dots.
     pub(crate) fn flat(&self) -> Vec<(String, String)> {
         let mut flat = Vec::new();
         for (key, value) in &self.0 {
@@ -130,7 +130,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// Whether a text needs no quotes: nothing in it could be taken for a separator.
+/// Whether a text needs no quotes, because nothing in it looks like a separator.
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:/+-".contains(&b))
 }
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_json_tell_the_same() {
+    fn text_and_json_show_the_same() {
         let inner = Fields::new().with("op", "enable").with("n", 2_u8);
         let fields = Fields::new()
             .with("name", "a.b:c")

@@ -1,7 +1,7 @@
-//! Records, events and receipts as text and JSON: the one place where they get their form.
+//! The text and JSON forms of records, events and receipts.
 //!
-//! Everything printed is a list of fields with values. Text and JSON are made from the same list,
-//! so that neither tells more than the other.
+//! Everything printed is a list of named values. Text and JSON are made from the same list, so
+//! neither shows more than the other.
 
 mod command;
 mod event;

@@ -1,4 +1,4 @@
-//! What there is to print of plugins.
+//! Records of plugins.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -14,7 +14,7 @@ fn optional(version: Option<&Version>) -> Value {
     version.map_or(Value::None, |version| version.to_string().into())
 }
 
-/// What holds for all plugins.
+/// The settings of all plugins.
 pub(crate) fn registry(record: &Registry) -> Fields {
     Fields::new()
         .text("host_version", &record.host_version)
@@ -27,7 +27,7 @@ pub(crate) fn plugin(record: &Plugin) -> Fields {
     summary_of_plugin(record).with("versions", record.versions)
 }
 
-/// A plugin with its deployment and its versions, in place of how many there are.
+/// A plugin with its deployment and its versions in full.
 pub(crate) fn card(
     name: &Name,
     record: &Plugin,
@@ -56,7 +56,7 @@ fn summary_of_plugin(record: &Plugin) -> Fields {
         .with("dependents", record.dependents)
 }
 
-/// A plugin and where its deployment stands, as `expect.plugins` has it.
+/// A plugin with a summary of its deployment: the fields of `expect.plugins`.
 pub(crate) fn summary(name: &Name, facts: &PluginFacts) -> Fields {
     PLUGIN_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, facts)))
 }

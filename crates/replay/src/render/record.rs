@@ -1,4 +1,4 @@
-//! Records by the key under which they stand.
+//! Records of the state.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -13,7 +13,7 @@ use super::fields::{Fields, Value};
 use super::plugin;
 use crate::blockfile::{FEATURE_FIELDS, METRICS_FIELDS};
 
-/// What a key stands for: the kind of its record, and what tells it from others of the kind.
+/// The kind of the record under a key, and what distinguishes it from others of that kind.
 pub(crate) fn key(key: &Key) -> Fields {
     let record = |kind: &'static str| Fields::new().with("record", kind);
     match key {
@@ -51,7 +51,7 @@ pub(crate) fn key(key: &Key) -> Fields {
     }
 }
 
-/// A record by the key under which it stands.
+/// The fields of the record under a key.
 ///
 /// # Errors
 /// The value does not decode.
@@ -125,12 +125,12 @@ pub(crate) fn change(record: &Change) -> Fields {
         .text("actor", record.actor)
 }
 
-/// A user's own switch.
+/// An override for a user.
 pub(crate) fn user_switch(record: &Override) -> Fields {
     Fields::new().with("enabled", record.enabled).with("since", record.since).text("actor", record.actor)
 }
 
-/// Which item of the feed.
+/// The key of an item of the feed.
 pub(crate) fn feed_key(FeedKey { kind, id }: &FeedKey) -> Fields {
     Fields::new().text("kind", kind).text("id", id)
 }
@@ -187,7 +187,7 @@ pub(crate) fn scheduled(record: &Scheduled) -> Fields {
     Fields::new().text("actor", record.actor).with("commands", commands)
 }
 
-/// A key and its value: what it stands for and what it says, or the hex of what does not decode.
+/// A key and its value, decoded, or as hex where they do not decode.
 pub(crate) fn entry(bytes: &[u8], value: Option<&[u8]>) -> (Fields, Option<Fields>) {
     let decoded = Key::from_bytes(bytes).ok();
     let what = match &decoded {

@@ -1,7 +1,7 @@
-//! What each command is in JSON and in bytes, told once for both directions.
+//! The JSON and the bytes of each command, described once for both directions.
 //!
-//! The table is in `table.rs`; `to_bytes.rs` and `to_json.rs` walk through it. A new command adds a row there and, if
-//! need be, a `Kind`. Rules of values are not checked: whatever fits the width becomes bytes.
+//! `table.rs` has the table, which `to_bytes.rs` and `to_json.rs` interpret. A new command adds a row there and, if
+//! needed, a `Kind`. The validity of values is not checked: whatever fits the width becomes bytes.
 
 mod table;
 mod to_bytes;
@@ -14,7 +14,8 @@ pub(super) use to_bytes::transaction_bytes;
 
 use super::json::Val;
 
-/// A payload as an entry of `txs`, compact, without its closing brace.
+/// A payload as a compact entry of `txs`, without its closing brace. It is `raw` if the JSON form would not give the
+/// same bytes again.
 pub(super) fn transaction_json(payload: &Payload, signer: &Address) -> String {
     let bytes = payload.to_bytes();
     let mut out = String::new();

@@ -1,5 +1,5 @@
-//! The table: per command its fields in the order of the encoding, each with its key, its [`Kind`] and
-//! what happens when it is left out.
+//! The table: the fields of each command in the order of the encoding, each with its key, its [`Kind`]
+//! and what it means to leave it out.
 
 use coalmine_core::{
     Advance, Bucketing, CommandKind, FeedKind, FeedPart, Gate, Lifetime, OnComplete, Reason, Role, StrategyKind,
@@ -7,10 +7,10 @@ use coalmine_core::{
 
 use crate::blockfile::json::{Problem, Val};
 
-/// The deepest schedule inside a schedule that has a JSON form.
+/// How deep schedules may be nested in JSON.
 pub(super) const SCHEDULE_DEPTH_MAX: usize = 8;
 
-/// The names of an enum and the bytes that stand for them.
+/// The names of an enum and their bytes.
 #[derive(Debug)]
 pub(super) struct Tags {
     what: &'static str,
@@ -56,12 +56,12 @@ impl Tags {
     }
 }
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// Text behind a u8 length; the rule of names or ids is not checked.
+    /// Text after a u8 length; whether it is a valid name or id is not checked.
     Name,
-    /// Text behind a u16 length.
+    /// Text after a u16 length.
     Text,
     U8,
     U16,
@@ -70,7 +70,7 @@ pub(super) enum Kind {
     Bool,
     /// 32 bytes, hex in JSON.
     Hash,
-    /// Bytes behind a u16 length, hex in JSON.
+    /// Bytes after a u16 length, hex in JSON.
     Bytes,
     /// 20 bytes, `0x` and hex in JSON.
     Address,
@@ -78,30 +78,30 @@ pub(super) enum Kind {
     Tag(&'static Tags),
     /// A u8 count, then names, in the order given.
     Names,
-    /// A u8 count, then pairs of texts behind u8 lengths, ascending; an object in JSON.
+    /// A u8 count, then ascending pairs of texts, each after a u8 length; an object in JSON.
     Pairs,
     /// The version byte and the fields of a policy.
     Policy,
     /// A u8 count, then the fields of stages.
     Stages,
-    /// A u8 count, then commands, each behind a u16 length.
+    /// A u8 count, then commands, each after a u16 length.
     Commands,
-    /// A u16 count, then items of the feed by id, ascending; an object in JSON.
+    /// A u16 count, then items of the feed, ascending by id; an object in JSON.
     FeedItems,
 }
 
-/// What it means that a field is left out.
+/// What it means to leave a field out.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Absent {
-    /// A mistake.
+    /// An error.
     Error,
-    /// The flag byte 0 in place of 1 and the value.
+    /// The flag byte 0 instead of 1 and the value.
     Flag,
-    /// This value, in JSON; the writer names it all the same.
+    /// This JSON value. The writer still writes it.
     Default(&'static str),
-    /// This value, in JSON; the writer leaves it out too.
+    /// This JSON value. The writer leaves it out, too.
     Silent(&'static str),
-    /// The value that core's default of this record has there; the writer names it all the same.
+    /// The value of this field in core's default of the record. The writer still writes it.
     Standard,
 }
 
@@ -143,10 +143,10 @@ pub(super) const STAGE: &[Field] = &[
     default("gate", Kind::Tag(GATE), "\"time\""),
 ];
 
-/// The fields of a deploy in front of those of its strategy.
+/// The fields of a deploy before those of its strategy.
 pub(super) const DEPLOY: &[Field] = &[PLUGIN, VERSION, required("strategy", Kind::Tag(STRATEGY))];
 
-/// The fields of a strategy behind its tag. Their defaults are those of [`Strategy::with_defaults`].
+/// The fields of a strategy after its tag. Their defaults are those of [`Strategy::with_defaults`].
 ///
 /// [`Strategy::with_defaults`]: coalmine_core::Strategy::with_defaults
 pub(super) const fn strategy_fields(kind: StrategyKind) -> &'static [Field] {
@@ -181,7 +181,7 @@ pub(super) const fn strategy_fields(kind: StrategyKind) -> &'static [Field] {
     }
 }
 
-/// The terms of a deploy. Their defaults are those of [`Strategy::default_guardrails`].
+/// The guardrails of a deploy. Their defaults are those of [`Strategy::default_guardrails`].
 ///
 /// [`Strategy::default_guardrails`]: coalmine_core::Strategy::default_guardrails
 pub(super) const TERMS: &[Field] = &[
@@ -194,7 +194,7 @@ pub(super) const TERMS: &[Field] = &[
     standard("regression_z_centi", Kind::U16),
 ];
 
-/// The fields of a policy behind its version. Their defaults are those of `Policy::default()`.
+/// The fields of a policy after its version. Their defaults are those of `Policy::default()`.
 pub(super) const POLICY: &[Field] = &[
     standard("bucketing", Kind::Tag(BUCKETING)),
     standard("advance", Kind::Tag(ADVANCE)),
@@ -209,10 +209,10 @@ pub(super) const POLICY: &[Field] = &[
     standard("prerequisites", Kind::Names),
 ];
 
-/// An item of the feed behind its id.
+/// The fields of an item of the feed after its id.
 pub(super) const FEED_ITEM: &[Field] = &[required("version", Kind::U64), required("body", Kind::Bytes)];
 
-/// The fields of a command behind its tag, in the order of the encoding.
+/// The fields of a command after its tag, in the order of the encoding.
 pub(super) const fn fields(kind: CommandKind) -> &'static [Field] {
     match kind {
         CommandKind::CreateFeature => {
@@ -291,7 +291,7 @@ pub(super) const fn fields(kind: CommandKind) -> &'static [Field] {
                 ]
             }
         }
-        // The fields of its strategy follow, and its terms.
+        // Its strategy and its guardrails follow.
         CommandKind::Deploy => DEPLOY,
         CommandKind::Pause
         | CommandKind::Resume

@@ -10,9 +10,9 @@ use super::table::{
 use crate::blockfile::json::{Entry, Object, Problem, Val};
 
 /// Shorthands for a report.
-const SUGAR: [&str; 3] = ["record_success", "record_error", "record_invariant"];
+const SHORTHANDS: [&str; 3] = ["record_success", "record_error", "record_invariant"];
 
-/// The bytes of an entry of `txs`, and how many times they stand there.
+/// The bytes of an entry of `txs`, and how often they are repeated.
 pub(in crate::blockfile) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> Result<(Vec<u8>, u32), Problem> {
     const REPEAT: &str = "repeat";
     const SIGNER: &str = "signer";
@@ -43,7 +43,7 @@ pub(in crate::blockfile) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> 
     Ok((out.into_bytes(), repeat))
 }
 
-/// A count, then each command behind its length.
+/// A count, then each command after its length.
 fn commands_bytes(commands: Val<'_>, depth: usize, out: &mut Writer) -> Result<(), Problem> {
     let mut count: u8 = 0;
     let mut list = Writer::default();
@@ -57,7 +57,7 @@ fn commands_bytes(commands: Val<'_>, depth: usize, out: &mut Writer) -> Result<(
     Ok(())
 }
 
-/// The bytes of a command. `also` are keys of the transaction that stand beside its own.
+/// The bytes of a command. `also` are keys of the transaction that may be in the same object.
 fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Vec<u8>, Problem> {
     if depth > SCHEDULE_DEPTH_MAX {
         return Err(command.problem(format!("schedules are nested more than {SCHEDULE_DEPTH_MAX} deep")));
@@ -65,10 +65,10 @@ fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Ve
     let op = command.need("op")?;
     let name = op.string()?;
     let mut out = Writer::default();
-    if SUGAR.contains(&&*name) {
-        sugar_bytes(&name, command, also, &mut out)?;
+    if SHORTHANDS.contains(&&*name) {
+        shorthand_bytes(&name, command, also, &mut out)?;
     } else {
-        let names = || CommandKind::ALL.iter().map(|kind| kind.name()).chain(SUGAR).collect();
+        let names = || CommandKind::ALL.iter().map(|kind| kind.name()).chain(SHORTHANDS).collect();
         let kind = op.one_of("op", CommandKind::from_name, names)?;
         out.u8(kind.tag());
         let also = [&["op"], also].concat();
@@ -82,7 +82,7 @@ fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Ve
     Ok(out.into_bytes())
 }
 
-/// An object that is `what`, all of whose fields are in one list and none has a default of core.
+/// The bytes of an object whose fields are all in one list, none with a default of core. `what` names it in errors.
 fn object_bytes(
     object: &Object<'_>,
     what: &str,
@@ -95,7 +95,7 @@ fn object_bytes(
     fields_bytes(object, what, fields, &[], depth, out)
 }
 
-/// A deploy: its strategy says which fields it has and which defaults its terms have.
+/// The bytes of a deploy, whose strategy decides which fields it has and the defaults of its guardrails.
 fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, out: &mut Writer) -> Result<(), Problem> {
     let names = || StrategyKind::ALL.iter().map(|strategy| strategy.name()).collect();
     let kind = object.need("strategy").map_err(|problem| problem.in_key(what))?;
@@ -110,13 +110,13 @@ fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, ou
     let tag_len = strategy.len();
     fields_bytes(object, what, own, standard.to_bytes().get(tag_len..).unwrap_or_default(), depth, &mut strategy)?;
     out.raw(strategy.as_bytes().get(tag_len..).unwrap_or_default());
-    // The deadline depends on the stages; of a strategy that cannot be read, the defaults have to do.
+    // The deadline depends on the stages. A strategy that does not decode gets the standard deadline.
     let strategy = Strategy::from_bytes(strategy.as_bytes()).unwrap_or(standard);
     fields_bytes(object, what, TERMS, &strategy.default_guardrails().to_bytes(), depth, out)
 }
 
-/// Some fields of an object, in the order of the table. `standard` has core's default of every field that needs one,
-/// behind each other.
+/// Some fields of an object, in the order of the table. `standard` is the concatenation of core's defaults of those
+/// fields that have one.
 fn fields_bytes(
     object: &Object<'_>,
     what: &str,
@@ -127,7 +127,7 @@ fn fields_bytes(
 ) -> Result<(), Problem> {
     let mut standard = Reader::new(standard);
     for Field { key, kind, absent } in fields {
-        // Read even where the object has the field, as the default of the next one stands behind it.
+        // Read even if the object has the field, because the default of the next field follows it.
         let mut default = String::new();
         if matches!(absent, Absent::Standard) {
             let is_read = kind.json(&mut standard, depth, &mut default).is_some();
@@ -152,8 +152,8 @@ fn fields_bytes(
     Ok(())
 }
 
-/// A report from one of its shorthands.
-fn sugar_bytes(name: &str, command: &Object<'_>, also: &[&str], out: &mut Writer) -> Result<(), Problem> {
+/// The bytes of a report, from one of its shorthands.
+fn shorthand_bytes(name: &str, command: &Object<'_>, also: &[&str], out: &mut Writer) -> Result<(), Problem> {
     let is_invariant = name == "record_invariant";
     let own = if is_invariant { ["op", "name", "ok", "count"] } else { ["op", "name", "count", "latency"] };
     command.only(name, own.into_iter().chain(also.iter().copied()))?;

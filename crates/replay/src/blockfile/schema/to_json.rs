@@ -77,7 +77,7 @@ fn object_fields(fields: &[Field], input: &mut Reader<'_>, depth: usize, out: &m
     Some(())
 }
 
-/// Begins an entry of an object.
+/// Starts an entry of an object.
 fn push_key(out: &mut String, key: &str) {
     if !out.ends_with('{') {
         out.push(',');

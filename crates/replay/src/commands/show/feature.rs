@@ -1,4 +1,4 @@
-//! What `show` has of features.
+//! `show` for features.
 
 use std::num::NonZeroU32;
 
@@ -14,7 +14,7 @@ pub(super) fn features(source: &Source, out: &mut Output) -> Result<(), Error> {
     each_feature(source, |feature| {
         let now = Some((feature.status, feature.rollout_percent));
         let found = source.past.map_or(Ok(now), |at| query::feature_at(source, &feature.name, at))?;
-        // A feature that was created later was not there yet.
+        // A feature that was created later did not exist yet.
         let Some((status, percent)) = found else { return Ok(()) };
         let rest = Fields::new().text("status", status).with("percent", percent.get());
         out.row(Fields::new().text("name", feature.name), rest)

@@ -1,4 +1,4 @@
-//! What `show` has of the config feed.
+//! `show` for the config feed.
 
 use coalmine_core::{FeedId, FeedKey, FeedKind, query};
 

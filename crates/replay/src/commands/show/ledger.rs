@@ -1,4 +1,4 @@
-//! What `show` has of the ledger as a whole: roles, the schedule, the global record.
+//! `show` for the ledger as a whole: roles, the schedule, the global record.
 
 use coalmine_core::query;
 

@@ -34,7 +34,7 @@ pub(crate) struct ShowArgs {
     at: Option<Height>,
 }
 
-/// What `show` shows.
+/// The records that `show` can show.
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
     /// Every feature with status and percent
@@ -83,7 +83,7 @@ pub(crate) enum What {
     },
 }
 
-/// Shows what is asked for.
+/// Shows records of a source.
 pub(crate) fn show(args: &ShowArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     let mut out = Output::for_sources(target, [args.source.as_str()])?;

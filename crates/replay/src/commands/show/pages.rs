@@ -4,10 +4,10 @@ use coalmine_core::Fault;
 
 use crate::error::Error;
 
-/// How many records are decoded at a time.
+/// The number of records per page.
 pub(super) const PAGE: usize = 1_024;
 
-/// Visits the entries of all pages. `page` reads the entries behind a position, `position` tells that of an entry.
+/// Visits the entries of all pages. `page` reads the entries after a position, `position` is that of an entry.
 pub(super) fn pages<T, P>(
     mut page: impl FnMut(Option<P>) -> Result<Vec<T>, Fault>,
     position: impl Fn(&T) -> P,

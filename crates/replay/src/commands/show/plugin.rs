@@ -1,4 +1,4 @@
-//! What `show` has of plugins.
+//! `show` for plugins.
 
 use coalmine_core::{DeploymentSummary, Height, Name, query};
 
