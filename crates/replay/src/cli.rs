@@ -13,24 +13,24 @@ use crate::error::Error;
 use crate::output::{Format, Target};
 use crate::tool::run_tool;
 
-/// Feeds block files to coalmine: runs, checks, compares, shows and proves.
+/// Runs block files on coalmine, and checks, compares, shows and proves the result.
 #[derive(Debug, Parser)]
 #[command(
     name = "replay",
     version,
     max_term_width = 100,
     after_help = "\
-SOURCE is a block file (it is run in memory first), rocksdb:PATH, or a dump. Where a file is read, \
-- is standard input.
+SOURCE is a block file (which is run in memory first), rocksdb:PATH, or a dump. The name - stands \
+for standard input.
 
-Exit codes: 0 all held, 1 an expectation, root or comparison failed, 2 bad usage or bad input file, \
-3 the store failed or holds a corrupt record, 130 interrupted (what is committed stays), 141 the \
+Exit codes: 0 success, 1 an expectation, root or comparison failed, 2 bad usage or bad input file, \
+3 the store failed or has a corrupt record, 130 interrupted (committed blocks stay), 141 the \
 reader of standard output went away."
 )]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How results are written
+    /// Form of the results
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
     /// Write results to FILE instead of standard output
@@ -46,19 +46,19 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Read a store from end to end, decode every record and rebuild its root
     VerifyStore(verify_store::VerifyStoreArgs),
-    /// Turn a block file into another form
+    /// Convert a block file to another form
     Convert(convert::ConvertArgs),
     /// Show records
     Show(show::ShowArgs),
-    /// Is a feature on for an address, and why?
+    /// Show whether a feature is on for an address, and why
     Check(check::CheckArgs),
-    /// Tell which version of a plugin serves a unit
+    /// Show which version of a plugin serves a unit
     Route(route::RouteArgs),
-    /// Tell what loading a plugin would do, in order, or why it would be refused
+    /// Show what loading a plugin would do, in order, or why it would be rejected
     Plan(plan::PlanArgs),
     /// Write every key and value in key order
     Dump(dump::DumpArgs),
-    /// Make a store from a dump and check its root
+    /// Create a store from a dump and check its root
     Restore(restore::RestoreArgs),
     /// Compare the records of two sources
     Diff(diff::DiffArgs),
@@ -68,7 +68,7 @@ enum Command {
     Prove(prove::ProveArgs),
     /// Check a proof without a store and print what it proves
     VerifyProof(verify_proof::VerifyProofArgs),
-    /// Make a seeded synthetic workload
+    /// Generate a seeded synthetic workload
     Generate(generate::GenerateArgs),
 }
 

@@ -81,14 +81,14 @@ pub fn read(file: &str, input: impl BufRead) -> Result<(Tip, Vec<Entry>), Error>
     while lines.next()? {
         let Line { key, value } = lines.parse()?;
         let decode = |what: &str, text: &str| {
-            hex::decode(text).map_err(|error| lines.wrong(&format!("{what}: wrong hex: {error}")))
+            hex::decode(text).map_err(|error| lines.wrong(&format!("{what}: invalid hex: {error}")))
         };
         let (key, value) = (decode("key", &key)?, decode("value", &value)?);
         if key.len() > Key::LEN_MAX || !key.first().is_some_and(|first| STATE_KEYS.contains(first)) {
-            return Err(lines.wrong("this is no key of the state"));
+            return Err(lines.wrong("not a key of the state"));
         }
         if records.last().is_some_and(|(last, _)| *last >= key) {
-            return Err(lines.wrong("keys rise, but this one does not follow the one before"));
+            return Err(lines.wrong("the keys must ascend, but this one is not above the one before"));
         }
         size = size.saturating_add(key.len()).saturating_add(value.len());
         if size > SIZE_MAX {
@@ -115,7 +115,7 @@ impl<R: BufRead> Lines<'_, R> {
         let read = self.input.by_ref().take(max).read_until(b'\n', &mut self.bytes);
         read.map_err(|error| self.wrong(&format!("cannot be read: {error}")))?;
         if self.bytes.len() == LINE_SIZE_MAX {
-            return Err(self.wrong(&format!("a line is less than {LINE_SIZE_MAX} bytes long")));
+            return Err(self.wrong(&format!("a line must be shorter than {LINE_SIZE_MAX} bytes")));
         }
         Ok(!self.bytes.is_empty())
     }

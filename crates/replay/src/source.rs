@@ -121,8 +121,8 @@ impl Source {
     pub(crate) fn present(&self, what: &str) -> Result<(), Error> {
         match (self.past, self.tip()?.height) {
             (Some(at), Some(tip)) => Err(self.cannot(&format!(
-                "{what} as of height {at} cannot be told: a store or dump keeps its records as of its tip ({tip}), \
-                 and of the past the histories alone; name the block file with --at {at} instead"
+                "{what} as of height {at} is not known: a store or dump has its records as of its tip ({tip}), and of the \
+                 past only the histories; name the block file with --at {at} instead"
             ))),
             (_, _) => Ok(()),
         }

@@ -149,7 +149,7 @@ impl<'a> Val<'a> {
             Some(b't' | b'f') => "a bool",
             Some(b'n') => "null",
             Some(b'-' | b'0'..=b'9') => "a number",
-            Some(_) => "no JSON",
+            Some(_) => "invalid JSON",
             None => "nothing",
         };
         self.problem(format!("expected {expected}, found {found}"))
@@ -242,14 +242,14 @@ impl<'a> Val<'a> {
 
     /// Bytes in hex.
     pub(super) fn hex(self) -> Result<Vec<u8>, Problem> {
-        hex::decode(&*self.string()?).map_err(|error| self.problem(format!("wrong hex: {error}")))
+        hex::decode(&*self.string()?).map_err(|error| self.problem(format!("invalid hex: {error}")))
     }
 
     /// Bytes in hex after `0x`.
     pub(super) fn prefixed_hex(self) -> Result<Vec<u8>, Problem> {
         let text = self.string()?;
-        let digits = text.strip_prefix("0x").ok_or_else(|| self.problem("wrong hex: it begins with 0x"))?;
-        hex::decode(digits).map_err(|error| self.problem(format!("wrong hex: {error}")))
+        let digits = text.strip_prefix("0x").ok_or_else(|| self.problem("invalid hex: it begins with 0x"))?;
+        hex::decode(digits).map_err(|error| self.problem(format!("invalid hex: {error}")))
     }
 
     pub(super) fn is_null(self) -> bool {
@@ -259,7 +259,7 @@ impl<'a> Val<'a> {
     /// A value with a text form.
     pub(super) fn parse<T: FromStr<Err = ValueError>>(self) -> Result<T, Problem> {
         let text = self.string()?;
-        text.parse().map_err(|error| self.problem(format!("{} is wrong: {error}", shown(&text))))
+        text.parse().map_err(|error| self.problem(format!("{} is invalid: {error}", shown(&text))))
     }
 
     /// One of a few names.

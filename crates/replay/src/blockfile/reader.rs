@@ -326,7 +326,7 @@ impl Frames {
 
 fn rises(height: Height, last: Option<Height>) -> Result<(), String> {
     match last.filter(|last| height <= *last) {
-        Some(last) => Err(format!("heights rise, but the block before this one is {last}")),
+        Some(last) => Err(format!("heights must ascend, but the block before this one is {last}")),
         None => Ok(()),
     }
 }
@@ -421,8 +421,10 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
     let mut roles = BTreeMap::new();
     let mut admin = None;
     for entry in roles_value.object().map_err(|problem| problem.in_key("roles"))?.entries() {
-        let address: Address =
-            entry.key.parse().map_err(|error| entry.key_problem(format!("{} is wrong: {error}", shown(&entry.key))))?;
+        let address: Address = entry
+            .key
+            .parse()
+            .map_err(|error| entry.key_problem(format!("{} is invalid: {error}", shown(&entry.key))))?;
         let mut held = Roles::NONE;
         for role in entry.value.elements().map_err(|problem| problem.in_key("roles"))? {
             held = held.with(role?.one_of("role", Role::from_name, role_names)?);
@@ -434,7 +436,7 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
             admin = admin.or(Some(address));
         }
         if roles.insert(address, held).is_some() {
-            return Err(entry.key_problem(format!("{address} is there twice")));
+            return Err(entry.key_problem(format!("{address} is repeated")));
         }
     }
     let admin = admin.ok_or_else(|| roles_value.problem(GenesisError::NoAdmin.to_string()))?;

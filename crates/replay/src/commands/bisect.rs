@@ -19,8 +19,8 @@ use crate::terminal::note;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Two block files are run side by side up to the first height at which blocks, receipts, events or roots \
-disagree. A store or dump keeps the root of its tip only, so a block file is compared with it there; \
-if the histories tell of an earlier height, it is named too. Exit code 1 when they disagree.
+differ. A store or dump has only the root of its tip, so a block file is compared with it there; if \
+the histories differ from an earlier height on, it is printed, too. The exit code is 1 if they differ.
 
 Example:
   replay bisect mine.blocks theirs.blocks")]

@@ -11,7 +11,7 @@ use crate::source::Source;
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
---at needs a block file: overrides, policies and the like are not kept for the past.
+--at needs a block file: stores and dumps have no overrides and policies of the past.
 
 Example:
   replay check canary.json vita_recovery_v2 0x1111111111111111111111111111111111111111 --at 150")]

@@ -12,7 +12,7 @@ use crate::output::{Output, Target};
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing of genesis and blocks is lost; name, description and expectations exist in JSON only. When the \
+Genesis and blocks are kept in full; name, description and expectations exist in JSON only. If the \
 input is damaged, the blocks before the damage are written, and the exit code is 2.
 
 Example:
@@ -24,7 +24,7 @@ pub(crate) struct ConvertArgs {
     /// The block file to write; - is standard output
     #[arg(value_name = "OUT")]
     out: PathBuf,
-    /// The form of OUT if its name does not end in it
+    /// The form of OUT, if it does not follow from its name
     #[arg(long, value_name = "FORM", value_parser = form)]
     to: Option<Form>,
 }
@@ -36,11 +36,11 @@ fn form(text: &str) -> Result<Form, String> {
 /// Turns a block file into another form.
 pub(crate) fn convert(args: &ConvertArgs, target: &Target) -> Result<(), Error> {
     if target.file.is_some() {
-        return Err(Error::Input("convert writes OUT; leave -o out".into()));
+        return Err(Error::Input("convert writes OUT, not -o".into()));
     }
     let form = args.to.or_else(|| Form::of(&args.out)).ok_or_else(|| {
         Error::Input(format!(
-            "{}: no form of block files ends like this; say --to json, jsonl or blocks",
+            "{}: the name of a block file ends in .json, .jsonl or .blocks; else add --to json, jsonl or blocks",
             args.out.display()
         ))
     })?;

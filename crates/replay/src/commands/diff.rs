@@ -11,8 +11,8 @@ use crate::source::Source;
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A line per record: - only in the first source, + only in the second, ~ in both, with the fields that \
-differ as FIRST -> SECOND. Exit code 1 when anything differs.
+Prints a line per record: - only in the first source, + only in the second, ~ in both, with the fields \
+that differ as FIRST -> SECOND. The exit code is 1 if anything differs.
 
 Example:
   replay diff canary.json rocksdb:./state")]

@@ -11,31 +11,31 @@ use crate::output::{Output, Target};
 /// Arguments of `generate`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-The same arguments give the same bytes. Features are created in blocks of their own before the others, \
-and so are plugins, if the mix has any of version_success, version_error, deploy, register or health, \
-which the default mix has not. The form of the file is that of its name; standard output gets .jsonl.
+The same arguments give the same bytes. Blocks that create features come first; blocks that register \
+plugins follow if the mix has any of version_success, version_error, deploy, register or health, \
+which the default mix does not. The form of the file follows from its name; standard output gets .jsonl.
 
 Example:
   replay generate --features 1000 --blocks 500 --txs-per-block 2000 -o load.blocks
   replay generate --mix success=95,error=5 | replay run -
   replay generate --mix version_success=80,version_error=1,deploy=2,register=1,health=5 | replay run -")]
 pub(crate) struct GenerateArgs {
-    /// How many features there are, and how many plugins if the mix has them
+    /// Number of features, and of plugins if the mix has them
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     features: u32,
-    /// How many users there are
+    /// Number of users
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
-    /// How many blocks behind those that create features and plugins
+    /// Number of blocks after those that create features and plugins
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(..=4_000_000_000))]
     blocks: u32,
-    /// How many transactions in each of them
+    /// Number of transactions in each of them
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(..=65_536))]
     txs_per_block: u32,
-    /// Where the pseudo-random numbers begin
+    /// Seed of the pseudo-random numbers
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Weights of the kinds of transactions: KIND=WEIGHT,…
+    /// Weights of the kinds of transactions: KIND=WEIGHT,...
     #[arg(long, default_value_t, value_name = "MIX")]
     mix: Mix,
     /// Give the first six features the standard names, such as vita_recovery_v2

@@ -11,7 +11,7 @@ pub(crate) struct PairArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
     pub(super) first: String,
-    /// Another one
+    /// The source to compare it with
     #[arg(value_name = "SOURCE")]
     pub(super) second: String,
 }

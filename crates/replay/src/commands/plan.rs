@@ -11,8 +11,8 @@ use crate::source::Source;
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A line per plugin, in the order in which hosts load them; or the reject that the command would meet, and \
-the plugin it fails at. --at needs a block file.
+Prints a line per plugin, in the order in which hosts load them; or the reject of the command, and the \
+plugin at which it fails. --at needs a block file.
 
 Example:
   replay plan plugin-load-diamond.json shop --at 10")]

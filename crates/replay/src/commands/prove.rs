@@ -28,18 +28,18 @@ pub(crate) struct ProveArgs {
 /// A [`Claim`] on the command line.
 #[derive(Debug, Subcommand)]
 enum Question {
-    /// The value of a key, or that there is none
+    /// The value of a key, or its absence
     Key {
         /// The key in hex
         #[arg(value_parser = bytes)]
         key: Bytes,
     },
-    /// The record of a feature, or that there is none
+    /// The record of a feature, or its absence
     Feature {
         /// The feature
         name: Name,
     },
-    /// The record of a plugin with its current version, or that there is none
+    /// The record of a plugin with its current version, or its absence
     Plugin {
         /// The plugin
         name: Name,
@@ -55,7 +55,7 @@ enum Question {
     Route {
         /// The plugin
         plugin: Name,
-        /// The unit: 0x and hex digits stand for bytes, anything else for its text
+        /// The unit: 0x and hex digits are bytes, anything else is text
         #[arg(value_parser = unit)]
         unit: Bytes,
     },

@@ -11,7 +11,7 @@ use crate::output::Target;
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The records have to give the root of the dump, else nothing is written. The folder must be new or empty.
+The records must give the root of the dump, or nothing is written. The folder must be new or empty.
 
 Example:
   replay restore state.dump rocksdb:./copy")]

@@ -13,9 +13,9 @@ use crate::source::Source;
 /// Arguments of `route`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-UNIT is whatever the plugin is asked for, always in the same form: an account, a request id. 0x and hex \
-digits stand for bytes, anything else for its text. While there is a deployment, units whose bucket is \
-below share_bps get its new version. --at needs a block file.
+UNIT is what requests are routed by, always in the same form: an account, a request id. 0x and hex \
+digits are bytes, anything else is text. During a deployment, units whose bucket is below share_bps \
+get its new version. --at needs a block file.
 
 Example:
   replay route plugin-canary.json api 0x1111111111111111111111111111111111111111 --at 30

@@ -19,11 +19,11 @@ use crate::terminal::{Progress, Stop, note};
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-On rocksdb:PATH a run continues where the store stands; the store is created if it is not there. \
-Blocks at or below its tip are skipped if they are the ones that the store has executed. The store \
-does not keep blocks, so they are executed once more in memory, from the genesis on, and have to give \
-the root of the store: name every file from the first one on. If no file has a block at or below the \
-tip, only the id of the ledger is compared.
+On rocksdb:PATH a run continues from the tip of the store, which is created if it does not exist. \
+Blocks at or below the tip are skipped if they are those that the store has executed. As a store \
+does not keep blocks, they are executed again in memory, from the genesis on, and must give the root \
+of the store: name all files, from the first one on. If no file has a block at or below the tip, only \
+the id of the ledger is compared.
 
 Rejected transactions are results, not failures. Expectations that fail are listed on standard error.
 
@@ -37,7 +37,7 @@ pub(crate) struct RunArgs {
     /// memory, or rocksdb:PATH
     #[arg(long, default_value = "memory", value_name = "STORE")]
     store: String,
-    /// Run up to HEIGHT, by empty blocks where the files have none, and stop there
+    /// Run up to HEIGHT and stop, with empty blocks where the files have none
     #[arg(long, value_name = "HEIGHT")]
     until: Option<Height>,
     /// Print every event

@@ -23,7 +23,7 @@ every expectation is checked. A build without RocksDB compares memory with memor
 Example:
   replay verify fixtures/scenarios/*.json")]
 pub(crate) struct VerifyArgs {
-    /// Block files, each run by itself
+    /// Block files, each run separately
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -42,7 +42,7 @@ pub(crate) fn verify(args: &VerifyArgs, target: &Target) -> Result<(), Error> {
     out.finish()?;
     match failed {
         0 => Ok(()),
-        failed => Err(Error::Differs(format!("{failed} of {} files did not hold", args.files.len()))),
+        failed => Err(Error::Differs(format!("{failed} of {} files failed", args.files.len()))),
     }
 }
 

@@ -16,8 +16,8 @@ use crate::render::{self, Fields};
 /// Arguments of `verify-proof`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The root comes from somebody who is trusted, such as a light client; the height in the file is what the \
-prover says, and is not proven. Exit code 1 when anything in the file does not hold.
+The root must come from a trusted source, such as a light client. The height in the file is a claim of \
+the prover and is not proven. The exit code is 1 if anything in the file is wrong.
 
 Example:
   replay verify-proof proof.json --root $ROOT")]

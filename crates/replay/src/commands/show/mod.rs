@@ -16,8 +16,8 @@ use crate::source::Source;
 /// Arguments of `show`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --at, a block file is run up to that height. A store or a dump answers for the past what its \
-history tells: features and feature (status and percent), history and plugin-history.
+With --at, a block file is run up to that height. Of the past, a store or a dump knows only \
+what is in its histories: features and feature (status and percent), history and plugin-history.
 
 Example:
   replay show canary.json feature vita_recovery_v2 --at 150
@@ -39,12 +39,12 @@ pub(crate) struct ShowArgs {
 pub(crate) enum What {
     /// Every feature with status and percent
     Features,
-    /// One feature with its policy and how far its rollout is
+    /// One feature with its policy and the progress of its rollout
     Feature {
         /// The feature
         name: Name,
     },
-    /// What the reporters told about a feature
+    /// The reported metrics of a feature
     Metrics {
         /// The feature
         name: Name,
@@ -54,29 +54,29 @@ pub(crate) enum What {
         /// The feature
         name: Name,
     },
-    /// Users with a switch of their own
+    /// Overrides of a feature for single users
     Overrides {
         /// The feature
         name: Name,
     },
-    /// Who may do what
+    /// Addresses and their roles
     Roles,
-    /// Commands that run at a later height
+    /// Commands scheduled for a later height
     Schedule,
     /// The ledger: id, parameters, circuit breaker
     Global,
-    /// The config feed: its totals, and what is known of each item
+    /// The config feed: its totals and its items
     Feed,
-    /// Features past their expires_at
+    /// Features that are past their expires_at
     Stale,
-    /// Every plugin with its current version and where its deployment stands
+    /// Every plugin with its current version and a summary of its deployment
     Plugins,
     /// One plugin with its deployment, plan and versions
     Plugin {
         /// The plugin
         name: Name,
     },
-    /// Everything that happened to a plugin
+    /// The history of a plugin
     PluginHistory {
         /// The plugin
         name: Name,

@@ -85,7 +85,7 @@ fn damaged_frames_say_which() {
         (
             appended(&old),
             3,
-            format!("f.blocks: frame 4 at byte {}: block 9: heights rise, but the block before this one is 9", bytes.len()),
+            format!("f.blocks: frame 4 at byte {}: block 9: heights must ascend, but the block before this one is 9", bytes.len()),
         ),
     ];
     for (bytes, blocks, expected) in rows {

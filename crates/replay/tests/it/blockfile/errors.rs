@@ -8,7 +8,7 @@ fn errors_of_the_document_say_where() {
         ("", "f.json: the file is empty"),
         (" \n", "f.json:2:1: expected an object, found nothing"),
         ("7", "f.json:1:1: expected an object, found a number"),
-        ("oops", "f.json:1:1: expected an object, found no JSON"),
+        ("oops", "f.json:1:1: expected an object, found invalid JSON"),
         ("{", "f.json:1:2: not valid JSON: EOF while parsing an object"),
         ("{}", "f.json:1:1: \"format\" is missing"),
         ("{\n \"format\":\"x/2\"}", "f.json:2:11: unknown format \"x/2\"; this build reads \"coalmine-blocks/1\""),
@@ -43,7 +43,10 @@ fn errors_of_the_genesis_say_where() {
             r#"{"roles":{"A":["admin",^"boss"]}}"#,
             r#"unknown role "boss"; there are admin, operator, reporter, guardian, feeder"#,
         ),
-        (r#"{"roles":{^"0x11":["admin"]}}"#, r#""0x11" is wrong: an address is 0x followed by 40 hexadecimal digits"#),
+        (
+            r#"{"roles":{^"0x11":["admin"]}}"#,
+            r#""0x11" is invalid: an address is 0x followed by 40 hexadecimal digits"#,
+        ),
         (
             r#"{"chain":^"a/b","roles":{"A":["admin"]}}"#,
             r#""a/b": a chain id is 0 to 64 of the characters A-Z a-z 0-9 _ . : -"#,
@@ -68,7 +71,7 @@ fn errors_of_the_genesis_say_where() {
     let roles = format!(r#"{{"0x{}":["admin"],^"0x{}":["admin"]}}"#, "ab".repeat(20), "AB".repeat(20));
     check(
         &format!(r#"{{"blocks":[],"genesis":{{"roles":{roles}}},"format":"coalmine-blocks/1"}}"#),
-        &format!("0x{} is there twice", "ab".repeat(20)),
+        &format!("0x{} is repeated", "ab".repeat(20)),
     );
 }
 
@@ -88,9 +91,9 @@ fn errors_of_a_block_say_where() {
         (
             r#"{"height":7},
  {"height":^7}"#,
-            "block 7: heights rise, but the block before this one is 7",
+            "block 7: heights must ascend, but the block before this one is 7",
         ),
-        (r#"{"height":7},{"height":^6}"#, "block 6: heights rise, but the block before this one is 7"),
+        (r#"{"height":7},{"height":^6}"#, "block 6: heights must ascend, but the block before this one is 7"),
     ];
     for (blocks, expected) in rows {
         check(&document(blocks), expected);
@@ -103,7 +106,7 @@ fn errors_of_a_transaction_say_where() {
         ("^{}", r#"a transaction needs "op", "commands" or "raw""#),
         (
             r#"{"signer":^"0x12","op":"enable"}"#,
-            r#"signer: "0x12" is wrong: an address is 0x followed by 40 hexadecimal digits"#,
+            r#"signer: "0x12" is invalid: an address is 0x followed by 40 hexadecimal digits"#,
         ),
         (r#"^{"op":"enable"}"#, r#"enable: "name" is missing"#),
         (r#"{"op":"enable","name":^7}"#, "name: expected a string, found a number"),
@@ -158,8 +161,8 @@ fn errors_of_a_transaction_say_where() {
         (r#"{"op":"schedule","at":9,"commands":[^{"op":"enable"}]}"#, r#"commands: enable: "name" is missing"#),
         (r#"{"op":"enable","name":"a","repeat":^-2}"#, "repeat: -2 is negative; it must be 0 to 4294967295"),
         (r#"^{"op":"enable","name":"a","repeat":65537}"#, "a block has at most 65536 transactions"),
-        (r#"{"raw":^"abc"}"#, "raw: wrong hex: Odd number of digits"),
-        (r#"{"raw":^"0g"}"#, "raw: wrong hex: Invalid character 'g' at position 1"),
+        (r#"{"raw":^"abc"}"#, "raw: invalid hex: Odd number of digits"),
+        (r#"{"raw":^"0g"}"#, "raw: invalid hex: Invalid character 'g' at position 1"),
         (r#"{"raw":"00",^"signer":""}"#, r#"unknown key "signer"; a raw transaction takes raw, repeat"#),
         (
             r#"{"op":"record_success","name":"a",^"ok":true}"#,
@@ -186,7 +189,7 @@ fn errors_of_a_transaction_say_where() {
         ),
         (
             r#"{"op":"feed_patch","kind":"filter","id":"a","version":1,"body":^"0"}"#,
-            "body: wrong hex: Odd number of digits",
+            "body: invalid hex: Odd number of digits",
         ),
         (r#"{"op":"feed_put","part":^"all"}"#, r#"part: unknown part "all"; there are only, first, more, last"#),
         (r#"{"op":"feed_put","environments":^[]}"#, "environments: expected an object, found an array"),
@@ -290,7 +293,7 @@ fn errors_of_expectations_say_where() {
             r#"{^"plugin":{}}"#,
             r#"block 1: expect: unknown key "plugin"; expect takes receipts, events, root, features, metrics, history, enabled, plugins, routes, feed"#,
         ),
-        (r#"{"root":^"00"}"#, r#"block 1: expect: root: "00" is wrong: a hash is 64 hexadecimal digits"#),
+        (r#"{"root":^"00"}"#, r#"block 1: expect: root: "00" is invalid: a hash is 64 hexadecimal digits"#),
         (r#"{"receipts":["ok",^0]}"#, "block 1: expect: receipts: expected a string, found a number"),
         (
             r#"{"features":{^"a b":{}}}"#,

@@ -89,7 +89,7 @@ fn errors_of_commands_on_plugins_say_where() {
         (r#"^{"op":"register_version","plugin":"a","version":"1.0.0"}"#.into(), r#"register_version: "code_hash" is missing"#.into()),
         (
             r#"{"op":"register_version","plugin":"a","version":"1.0.0","code_hash":^"00"}"#.into(),
-            r#"code_hash: "00" is wrong: a hash is 64 hexadecimal digits"#.into(),
+            r#"code_hash: "00" is invalid: a hash is 64 hexadecimal digits"#.into(),
         ),
         (
             format!(r#"{{{register},^"requires":{{}}}}"#),
@@ -101,7 +101,7 @@ fn errors_of_commands_on_plugins_say_where() {
         (format!(r#"{{{register},"requirements":^["lib"]}}"#), "requirements: expected an object, found an array".into()),
         (format!(r#"{{{register},"requirements":{{"lib":^1}}}}"#), "requirements: lib: expected a string, found a number".into()),
         (format!(r#"{{{register},"requirements":{{"lib":"*",^"lib":"*"}}}}"#), r#"requirements: repeated key "lib""#.into()),
-        (format!(r#"{{{register},"config":^"0x00"}}"#), "config: wrong hex: Invalid character 'x' at position 1".into()),
+        (format!(r#"{{{register},"config":^"0x00"}}"#), "config: invalid hex: Invalid character 'x' at position 1".into()),
         (format!(r#"{{{register},"metadata":{{"team":^true}}}}"#), "metadata: team: expected a string, found a bool".into()),
         (format!("^{{{deploy}}}"), r#"deploy: "strategy" is missing"#.into()),
         (
@@ -251,7 +251,7 @@ fn errors_of_expectations_on_plugins_say_where() {
         ),
         (r#"{"plugins":{"a":^"1.0.0"}}"#, "plugins: a: expected an object, found a string".into()),
         (r#"{"plugins":{"a":{^"version":"1.0.0"}}}"#, format!(r#"plugins: a: unknown key "version"; a plugin takes {fields}"#)),
-        (r#"{"plugins":{"a":{"current":^"1.0"}}}"#, format!(r#"plugins: a: current: "1.0" is wrong: {version}"#)),
+        (r#"{"plugins":{"a":{"current":^"1.0"}}}"#, format!(r#"plugins: a: current: "1.0" is invalid: {version}"#)),
         (r#"{"plugins":{"a":{"current":^null}}}"#, "plugins: a: current: expected a string, found null".into()),
         (r#"{"plugins":{"a":{"previous":^1}}}"#, "plugins: a: previous: expected a string, found a number".into()),
         (
@@ -281,9 +281,9 @@ fn errors_of_expectations_on_plugins_say_where() {
             r#"routes: unknown key "height"; an entry of routes takes plugin, unit, version"#.into(),
         ),
         (r#"{"routes":[{"plugin":^1,"unit":"0x","version":null}]}"#, "routes: plugin: expected a string, found a number".into()),
-        (r#"{"routes":[{"plugin":"a","unit":^"aa","version":null}]}"#, r#"routes: unit: wrong hex: it begins with 0x"#.into()),
-        (r#"{"routes":[{"plugin":"a","unit":^"0xa","version":null}]}"#, "routes: unit: wrong hex: Odd number of digits".into()),
-        (r#"{"routes":[{"plugin":"a","unit":"0x","version":^"v1"}]}"#, format!(r#"routes: version: "v1" is wrong: {version}"#)),
+        (r#"{"routes":[{"plugin":"a","unit":^"aa","version":null}]}"#, r#"routes: unit: invalid hex: it begins with 0x"#.into()),
+        (r#"{"routes":[{"plugin":"a","unit":^"0xa","version":null}]}"#, "routes: unit: invalid hex: Odd number of digits".into()),
+        (r#"{"routes":[{"plugin":"a","unit":"0x","version":^"v1"}]}"#, format!(r#"routes: version: "v1" is invalid: {version}"#)),
     ];
     for (expect, expected) in rows {
         check(&document(&format!("{{\"height\":1,\"expect\":{expect}}}")), &format!("block 1: expect: {expected}"));

@@ -108,7 +108,7 @@ fn lines_say_where_and_blank_ones_do_not_count() {
         ("\n{\"height\":1}\r\n\n {\"height\":2}", "no error"),
         (
             "{\"height\":2}\n\n  {\"height\":1}\n",
-            "f.jsonl:4:13: block 1: heights rise, but the block before this one is 2",
+            "f.jsonl:4:13: block 1: heights must ascend, but the block before this one is 2",
         ),
         ("{\"height\":2}{\"height\":3}", "f.jsonl:2:13: not valid JSON: trailing characters"),
         ("{\"height\":2", "f.jsonl:2:12: not valid JSON: EOF while parsing an object"),
@@ -151,7 +151,7 @@ fn the_content_decides_the_form() {
     assert_eq!(read_all("f", format!("{{{HEAD}}}").as_bytes()).1.len(), 0);
     assert_eq!(read_all("f.json", &binary).1.len(), 2);
     assert_eq!(error("f.blocks", &json), "f.blocks: not a .blocks file: it does not begin with CMB1");
-    assert_eq!(error("f", "CMB2"), "f:1:1: expected an object, found no JSON");
+    assert_eq!(error("f", "CMB2"), "f:1:1: expected an object, found invalid JSON");
     assert_eq!(error("f.blocks", ""), "f.blocks: the file is empty");
 }
 

@@ -10,7 +10,7 @@ fn dumps_are_sources_and_are_checked() {
     let lines: Vec<&str> = dump.lines().collect();
     assert!(lines[0].starts_with("{\"format\":\"coalmine-dump/1\",\"height\":130,\"root\":\""), "{}", lines[0]);
     assert!(lines[1].starts_with("{\"key\":\"d062617365\",\"value\":\"00000004626173650000000974776f20776f726473"));
-    assert!(lines[1..].is_sorted(), "keys rise");
+    assert!(lines[1..].is_sorted(), "keys ascend");
     world.golden("dump canary.dump", 0, &dump, "");
     world.golden("diff canary.json canary.dump", 0, "", "");
     world.golden(
@@ -23,9 +23,9 @@ fn dumps_are_sources_and_are_checked() {
     world.fails("show canary.dump feature top --at 100", 2, "top was created later");
     world.fails("show canary.dump features --at 131", 2, "it ends at height 130, before height 131");
     let old = format!("check canary.dump base {USER} --at 110");
-    world.fails(&old, 2, "canary.dump: check as of height 110 cannot be told: a store or dump keeps");
+    world.fails(&old, 2, "canary.dump: check as of height 110 is not known: a store or dump has");
     for what in ["metrics base", "overrides base", "roles", "schedule", "global", "stale"] {
-        world.fails(&format!("show canary.dump {what} --at 110"), 2, "cannot be told");
+        world.fails(&format!("show canary.dump {what} --at 110"), 2, "is not known");
         world.check(&format!("show canary.dump {what} --at 130"), 0);
     }
 
@@ -38,9 +38,9 @@ fn dumps_are_sources_and_are_checked() {
         ("no-header.dump", without(0), 2, "no-header.dump:2:1: not valid JSON"),
         ("less.dump", without(role), 1, "its records have root"),
         ("orphan.dump", without(lines.iter().position(|line| line.contains("\"d162")).unwrap()), 3, "corrupt record"),
-        ("twice.dump", dump.replace(lines[2], lines[1]), 2, "twice.dump:3: keys rise"),
-        ("key.dump", dump.replace("\"d062617365\"", "\"0062617365\""), 2, "key.dump:2: this is no key of the state"),
-        ("hex.dump", dump.replace("\"d062617365\"", "\"d06261736\""), 2, "hex.dump:2: key: wrong hex"),
+        ("twice.dump", dump.replace(lines[2], lines[1]), 2, "twice.dump:3: the keys must ascend"),
+        ("key.dump", dump.replace("\"d062617365\"", "\"0062617365\""), 2, "key.dump:2: not a key of the state"),
+        ("hex.dump", dump.replace("\"d062617365\"", "\"d06261736\""), 2, "hex.dump:2: key: invalid hex"),
         (
             "extra.dump",
             dump.replacen("{\"key\"", "{\"x\":1,\"key\"", 1),

@@ -49,7 +49,7 @@ filter f version=2 state=live body=aa
     let filter = "{\"kind\":\"filter\",\"id\":\"f\",\"version\":2,\"state\":\"live\",\"body\":\"aa\"}\n";
     assert!(world.check("show feed.json feed --format json", 0).0.ends_with(filter));
     world.check("dump feed.json -o after.dump", 0);
-    world.fails("show after.dump feed --at 1", 2, "cannot be told");
+    world.fails("show after.dump feed --at 1", 2, "is not known");
 
     world.write(
         "before.json",

@@ -114,7 +114,7 @@ deployment.plan.on_complete promote
     assert_eq!(past.lines().count(), 1);
     world.golden("show plugins.dump plugin-history app --at 10", 0, &past, "");
     for what in ["plugins", "plugin app"] {
-        world.fails(&format!("show plugins.dump {what} --at 10"), 2, "cannot be told");
+        world.fails(&format!("show plugins.dump {what} --at 10"), 2, "is not known");
         let now = world.check(&format!("show plugins.json {what}"), 0).0;
         world.golden(&format!("show plugins.dump {what} --at 20"), 0, &now, "");
     }
@@ -165,8 +165,8 @@ fn route_and_plan_answer() {
     world.fails("plan plugins.json _bad", 2, "a name is 1 to 64");
     world.fails("route missing.json app 0x00", 2, "missing.json: cannot be read");
     world.fails("plan missing.json app", 2, "missing.json: cannot be read");
-    world.fails("route plugins.dump app 0x00 --at 11", 2, "plugins.dump: route as of height 11 cannot be told");
-    world.fails("plan plugins.dump app --at 11", 2, "plugins.dump: plan as of height 11 cannot be told");
+    world.fails("route plugins.dump app 0x00 --at 11", 2, "plugins.dump: route as of height 11 is not known");
+    world.fails("plan plugins.dump app --at 11", 2, "plugins.dump: plan as of height 11 is not known");
 }
 
 #[test]

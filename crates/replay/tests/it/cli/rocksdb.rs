@@ -62,7 +62,7 @@ fn stores_are_verified_dumped_and_restored() {
         assert_eq!(world.check(&format!("show rocksdb:s {args}"), 0).0, expected, "{args}");
     }
     world.golden("show rocksdb:s features --at 100", 0, "base status=canary percent=5\n", "");
-    world.fails(&format!("check rocksdb:s base {USER} --at 100"), 2, "cannot be told");
+    world.fails(&format!("check rocksdb:s base {USER} --at 100"), 2, "is not known");
     world.check(&format!("prove rocksdb:s is-enabled top {USER} -o proof.json"), 0);
     world.check(&format!("verify-proof proof.json --root {root}"), 0);
     let (out, _) = world.check("bisect canary.json rocksdb:s", 0);

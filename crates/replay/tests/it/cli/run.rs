@@ -127,7 +127,7 @@ fn every_expectation_that_fails_is_told() {
         ]
     );
     assert!(err.contains("11 expectations failed"), "{err}");
-    world.fails("verify wrong.jsonl canary.json", 1, "1 of 2 files did not hold");
+    world.fails("verify wrong.jsonl canary.json", 1, "1 of 2 files failed");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn bad_files_are_refused_with_their_place() {
         ("missing.json", "missing.json: cannot be read: No such file"),
         ("empty.json", "empty.json: the file is empty"),
         ("unknown.jsonl", "unknown.jsonl:2:13: block 1: unknown key \"tsx\""),
-        ("falling.jsonl", "falling.jsonl:3:11: block 2: heights rise"),
+        ("falling.jsonl", "falling.jsonl:3:11: block 2: heights must ascend"),
     ] {
         for command in ["run", "verify", "dump"] {
             world.fails(&format!("{command} {file}"), 2, words);
