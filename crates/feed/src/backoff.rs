@@ -1,18 +1,18 @@
-//! How long to wait before the next connection: doubling, capped, forgiven after a good while.
+//! The delay before the next connection: it doubles up to a maximum, and starts again after a healthy period.
 //!
-//! A function of the times it is told; there is no clock and no randomness here.
+//! It depends only on the times that it is given; there is no clock and no randomness here.
 
 /// The shortest first delay that a server may ask for, in milliseconds.
 pub const BASE_MS_MIN: u64 = 100;
 
-/// The rule of the delays, in milliseconds.
+/// The parameters of the delays, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delays {
-    /// The first delay, which each further failure doubles.
+    /// The first delay, which doubles with each further failure.
     pub initial_ms: u64,
     /// The longest delay; 0 = the delay never grows.
     pub max_ms: u64,
-    /// A failure that comes this long after the last event counts as the first; 0 = none ever does.
+    /// A failure this long after the last event counts as the first; 0 = never.
     pub reset_ms: u64,
 }
 
@@ -22,7 +22,7 @@ impl Default for Delays {
     }
 }
 
-/// The delays so far.
+/// The state of the delays.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     delays: Delays,
@@ -32,19 +32,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Nothing has failed yet.
+    /// Starts without failures.
     #[must_use]
     pub const fn new(delays: Delays) -> Self {
         Self { delays, base_ms: delays.initial_ms, failures: 0, good_at_ms: None }
     }
 
-    /// An event has come.
+    /// Records that an event was received.
     pub const fn good(&mut self, now_ms: u64) {
         self.good_at_ms = Some(now_ms);
     }
 
-    /// The server asks for another first delay, of [`BASE_MS_MIN`] at least: each connection may ask again, and that
-    /// forgives the failures. Zero is no delay at all, so it is not heard.
+    /// Sets another first delay that the server asks for, at least [`BASE_MS_MIN`]. Any connection may ask, and asking
+    /// resets the failures. Zero would be no delay at all, so it is ignored.
     pub fn set_base(&mut self, base_ms: u64) {
         if base_ms > 0 {
             self.base_ms = base_ms.max(BASE_MS_MIN);
@@ -52,7 +52,7 @@ impl Backoff {
         }
     }
 
-    /// The connection failed: the delay before the next one, without jitter.
+    /// Records that the connection failed. Returns the delay before the next one, without jitter.
     pub fn fail(&mut self, now_ms: u64) -> u64 {
         let Delays { max_ms, reset_ms, .. } = self.delays;
         let good_at_ms = self.good_at_ms.take();
@@ -68,7 +68,7 @@ impl Backoff {
     }
 }
 
-/// Takes a random part of up to a half from a delay, so that clients that failed together do not come back together.
+/// Shortens a delay by a random part of up to a half, so that clients that failed together do not reconnect together.
 #[must_use]
 pub fn jitter(delay_ms: u64, random: u64) -> u64 {
     let less = random.checked_rem(delay_ms / 2).unwrap_or_default();

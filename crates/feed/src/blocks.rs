@@ -1,4 +1,4 @@
-//! Where the commands go: into transactions, into blocks, and with these to a file or a ledger.
+//! The way of the commands: into transactions, into blocks, and with these to a file or a ledger.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use coalmine_replay::error::Error;
 use coalmine_replay::runner::{self, Goal};
 use coalmine_store::{Ledger, MemoryStore, Store};
 
-/// The most transactions in one block; even full ones stay far below the longest block.
+/// The most transactions in one block. Even if all are full, they stay far below the limit of a block.
 const BLOCK_TXS: usize = 64;
 
 /// Transactions that wait for a block.
@@ -31,12 +31,12 @@ impl Pending {
         self.transactions.len() >= BLOCK_TXS
     }
 
-    /// Whether nothing waits: no put is handed on by half.
+    /// Whether nothing waits, so that no put is split by ending here.
     pub(crate) fn is_empty(&self) -> bool {
         self.transactions.is_empty()
     }
 
-    /// Takes the commands of one message. As many of them as fit go into one transaction, all or nothing.
+    /// Adds the commands of one message, as many as fit to a transaction, each of which is all or nothing.
     pub(crate) fn push(&mut self, commands: &[Command]) -> Result<(), LimitError> {
         for commands in commands.chunks(TX_COMMANDS_MAX) {
             self.transactions.push_back(Transaction::new(self.signer, commands.to_vec())?);
@@ -44,7 +44,7 @@ impl Pending {
         Ok(())
     }
 
-    /// The block of a height; none when nothing waits.
+    /// The block of a height; `None` if nothing waits.
     pub(crate) fn take(&mut self, height: Height) -> Result<Option<Block>, LimitError> {
         let count = self.transactions.len().min(BLOCK_TXS);
         let transactions: Vec<Transaction> = self.transactions.drain(..count).collect();
@@ -52,19 +52,19 @@ impl Pending {
     }
 }
 
-/// Where blocks go.
+/// The destination of blocks.
 pub(crate) enum Target {
     /// A block file on standard output.
     File(BlockWriter<io::Stdout>),
-    /// A ledger in memory, told block by block.
+    /// A ledger in memory, with a line of output per block.
     Memory(Box<Ledger<MemoryStore>>),
-    /// A ledger on disk, told block by block.
+    /// A ledger on disk, with a line of output per block.
     #[cfg(feature = "rocksdb")]
     Disk(Box<Ledger<coalmine_store::RocksStore>>),
 }
 
 impl Target {
-    /// Begins a block file.
+    /// Starts a block file.
     pub(crate) fn file(genesis: Genesis) -> Result<Self, Error> {
         let out = BlockWriter::new(io::stdout(), Form::Jsonl, &Header::new(genesis)).map_err(output)?;
         Ok(Self::File(out))
@@ -89,7 +89,7 @@ impl Target {
         }
     }
 
-    /// The state of the ledger; none where the blocks go to a file.
+    /// The state of the ledger; `None` if the blocks go to a file.
     pub(crate) fn state(&self) -> Option<&State> {
         match self {
             Self::File(_) => None,
@@ -99,12 +99,12 @@ impl Target {
         }
     }
 
-    /// A block with transactions.
+    /// Writes or executes a block with transactions.
     pub(crate) fn block(&mut self, block: &Block) -> Result<(), Error> {
         match self {
             Self::File(out) => {
                 out.block(block, None).map_err(output)?;
-                // The reader of a pipe waits for it.
+                // The reader of a pipe is waiting for it.
                 io::stdout().flush().map_err(output)
             }
             Self::Memory(ledger) => execute(ledger, Goal::Block(block)),
@@ -113,7 +113,7 @@ impl Target {
         }
     }
 
-    /// A height at which nothing is to be told. In a file it is a gap.
+    /// Passes a height without a block. In a file it is a gap.
     pub(crate) fn empty(&mut self, height: Height) -> Result<(), Error> {
         match self {
             Self::File(_) => Ok(()),
@@ -138,7 +138,7 @@ fn disk(_path: &str, _genesis: &Genesis) -> Result<Target, Error> {
     Err(Error::Input("this build has no RocksDB; build it with --features rocksdb to use rocksdb:PATH".into()))
 }
 
-/// Executes and commits up to a goal, and tells of each block that says something.
+/// Executes and commits up to a goal, and prints a line per block with receipts or events.
 fn execute<S: Store>(ledger: &mut Ledger<S>, goal: Goal<'_>) -> Result<(), Error> {
     while let Some(execution) = runner::next(ledger.state(), goal)? {
         accepted(&execution)?;
@@ -154,7 +154,8 @@ fn execute<S: Store>(ledger: &mut Ledger<S>, goal: Goal<'_>) -> Result<(), Error
     Ok(())
 }
 
-/// Refuses a block in which a transaction failed: the rest of a put without one of its parts would forget that part.
+/// Refuses a block with a rejected transaction: the rest of a put without one of its parts would make the ledger forget
+/// the items of that part.
 fn accepted(execution: &Execution) -> Result<(), Error> {
     match execution.outcome().receipts.iter().find(|receipt| **receipt != Receipt::Ok) {
         None => Ok(()),

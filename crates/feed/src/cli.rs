@@ -27,9 +27,9 @@ use crate::manager::{Level, Log, Manager};
 use crate::secret::Salt;
 use crate::stream::{self, Limits};
 
-/// How many messages wait for the block in hand at most.
+/// The most messages that wait for the current block.
 const MESSAGES_WAITING_MAX: usize = 4;
-/// How long the reader of the output may take for a block after a signal.
+/// How long to wait for the reader of the output after a signal.
 const READER_WAIT: Duration = Duration::from_secs(5);
 /// The longest file of a key or a salt, in bytes.
 const SECRET_SIZE_MAX: u64 = 4_096;
@@ -110,7 +110,7 @@ impl Cli {
             .map_err(|error| Error::Input(format!("{}: {error}", self.salt_file.display())))?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
         let is_https = self.base.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
-        // Reading the certificates of the system fails where there are none, and plain HTTP needs none.
+        // Reading the certificates of the system fails if there are none, and plain HTTP needs none.
         let ended = if is_https {
             let transport = HyperTransport::builder().build_https().map_err(unusable)?;
             let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
@@ -120,7 +120,7 @@ impl Cli {
             let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
             runtime.block_on(self.feed(client.map_err(unusable)?, salt))
         };
-        // A thread that writes what nobody reads would never end.
+        // A thread that writes to a pipe that is not read would never end.
         runtime.shutdown_background();
         ended
     }
@@ -140,16 +140,16 @@ impl Cli {
         let mut blocks: u32 = 0;
 
         let (sender, mut messages) = mpsc::channel::<Vec<Command>>(MESSAGES_WAITING_MAX);
-        let mut stream = pin!(stream::run(&client, &mut manager, &sender, |log| self.tell(&log)));
+        let mut stream = pin!(stream::run(&client, &mut manager, &sender, |log| self.log(&log)));
         let block_time = Duration::from_millis(self.block_time.get());
         let mut ticks = interval(block_time);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once.
+        // The first tick is immediate.
         ticks.tick().await;
         let stop = stop()?.shared();
 
         let ended = loop {
-            // In this order: a block takes all that has come before its time, as far as it has room.
+            // In this order, so that a block takes everything received before its time, as far as it has room.
             tokio::select! {
                 biased;
                 () = stop.clone() => break Ok(()),
@@ -160,7 +160,7 @@ impl Cli {
                     let block = pending.take(now).map_err(unencodable)?;
                     blocks = blocks.saturating_add(u32::from(block.is_some()));
                     target = work(target, now, block, stop.clone()).await?;
-                    // A put may take several blocks, and the last of them counts as much as the first.
+                    // A put may take several blocks, and without the last of them it has no effect.
                     if self.blocks.is_some_and(|max| blocks >= max.get()) && pending.is_empty() {
                         return Ok(());
                     }
@@ -168,7 +168,7 @@ impl Cli {
                 }
             }
         };
-        // What has come goes into blocks, whole puts above all.
+        // What was received goes into blocks, so that no put is cut off.
         while let Ok(commands) = messages.try_recv() {
             pending.push(&commands).map_err(unencodable)?;
         }
@@ -196,7 +196,7 @@ impl Cli {
         }
     }
 
-    fn tell(&self, log: &Log) {
+    fn log(&self, log: &Log) {
         let level = match log.level {
             Level::Debug if !self.verbose => return,
             Level::Debug => "debug",
@@ -222,8 +222,7 @@ fn stop() -> Result<impl Future<Output = ()>, Error> {
     })
 }
 
-/// Writes or applies what is to be told at a height, on a thread of its own: whoever reads the output may stop reading,
-/// and the signals are to be heard nevertheless.
+/// Writes or applies a block, on a thread of its own, so that signals are handled even if the output is not read.
 async fn work(
     mut target: Target,
     height: Height,
@@ -260,7 +259,7 @@ fn unusable(error: impl std::fmt::Display) -> Error {
     Error::Input(error.to_string())
 }
 
-/// The manager only makes commands that the ledger can encode, so this is a mistake of ours.
+/// The manager makes only commands that fit into transactions, so this would be a bug.
 fn unencodable(error: LimitError) -> Error {
     Error::Input(format!("a message makes no transaction: {error}"))
 }

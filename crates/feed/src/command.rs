@@ -1,13 +1,13 @@
-//! How the items of a put become commands of the ledger: one, or the parts that a large put takes.
+//! From the items of a put to commands of the ledger: one, or several parts for a large put.
 
 use coalmine_core::{COMMAND_SIZE_MAX, Command, FeedEntry, FeedKind, FeedPart, Valid, ValueError};
 
-/// What a put takes in bytes before its first item: its tag, its part and two counts.
+/// The bytes of a put before its first item: its tag, its part and two counts.
 const PUT_SIZE: usize = 6;
-/// What an item takes besides its id and body: their lengths and the version.
+/// The bytes of an item besides its id and body: their lengths and the version.
 const ENTRY_SIZE: usize = 11;
 
-/// A put as one command, or as the parts that it takes: each is full, and no item is torn.
+/// A put as one command, or as parts: every part but the last is full, and no item is split.
 ///
 /// # Errors
 /// [`ValueError::List`] if the ids of a list do not ascend.

@@ -1,7 +1,7 @@
-//! JSON as the source's own reader takes it: names of members in any case, the last of equal ones counts, what is
-//! unknown is passed over, null is nothing. Types are strict.
+//! JSON as the reader of the source parses it: names of members in any case, the last of equal ones counts, unknown ones
+//! are ignored, null is the same as absent. Types are strict.
 //!
-//! An error tells the path and never the value, which may be a secret.
+//! An error names the path and never the value, which may be a secret.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// The most members that one object has, those that count twice included.
+/// The most members of one object, repeated ones included.
 pub(crate) const MEMBERS_MAX: usize = 8_192;
 
-/// Text that is not what it should be: where, and what is wrong there.
+/// Malformed text: the path, and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}{what}")]
 pub struct Malformed {
@@ -27,7 +27,7 @@ impl Malformed {
         Self { path: String::new(), what: what.into() }
     }
 
-    /// The same error, told from further out.
+    /// The same error as seen from the object around it.
     pub(crate) fn within(mut self, key: &str) -> Self {
         let dot = if self.path.is_empty() { ": " } else { "." };
         self.path.insert_str(0, dot);
@@ -47,27 +47,27 @@ impl From<serde_json::Error> for Malformed {
     }
 }
 
-/// A text from outside, cut and made harmless for a log.
+/// A text from outside, truncated and escaped for a log.
 pub(crate) fn shown(text: &str) -> String {
     const SHOWN_MAX: usize = 64;
     let cut: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN_MAX).is_some() { format!("{cut}…") } else { cut }
 }
 
-/// The members of an object, in the order of the text. Slices of the text are all that is kept.
+/// The members of an object, in the order of the text. Only slices of the text are kept.
 #[derive(Default)]
 pub(crate) struct Members<'a> {
     entries: Vec<(Key<'a>, &'a RawValue)>,
     is_cut: bool,
 }
 
-/// The name of a member; borrowed from the text unless it has escapes there.
+/// The name of a member, borrowed from the text unless it has escapes.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
-    /// Reads an object; null is one without members.
+    /// Parses an object; null is one without members.
     pub(crate) fn read(text: &'a str) -> Result<Self, Malformed> {
         let members: Option<Self> = serde_json::from_str(text)?;
         let members = members.unwrap_or_default();
@@ -77,12 +77,12 @@ impl<'a> Members<'a> {
         Ok(members)
     }
 
-    /// All of them.
+    /// All members.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.entries.iter().map(|(key, value)| (&*key.0, value.get()))
     }
 
-    /// In the order of their names, of equal ones the last.
+    /// Sorts the members by name, keeping the last of equal ones.
     pub(crate) fn in_order(mut self) -> Self {
         self.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.entries.dedup_by(|later, kept| {
@@ -95,22 +95,22 @@ impl<'a> Members<'a> {
         self
     }
 
-    /// The text of a member, if it is there.
+    /// The text of a member, if it exists.
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         let mut from_last = self.entries.iter().rev();
         from_last.find(|(key, _)| key.0.eq_ignore_ascii_case(name)).map(|(_, value)| value.get())
     }
 
-    /// The value of a member; the default where it is left out or null.
+    /// The value of a member; the default if it is absent or null.
     pub(crate) fn get<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, Malformed> {
         let Some(text) = self.text(name) else { return Ok(T::default()) };
-        // The text is JSON, as the object around it was read.
+        // The text is valid JSON, because the object around it was parsed.
         let wrong = |_| Malformed::new("a value of the wrong type").within(name);
         let value: Option<T> = serde_json::from_str(text).map_err(wrong)?;
         Ok(value.unwrap_or_default())
     }
 
-    /// The members of a member; none where it is left out or null.
+    /// The members of a member; none if it is absent or null.
     pub(crate) fn members(&self, name: &str) -> Result<Self, Malformed> {
         self.text(name).map_or(Ok(Self::default()), Self::read).map_err(|error| error.within(name))
     }
@@ -131,7 +131,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 let mut members = Members::default();
                 while members.entries.len() < MEMBERS_MAX {
                     let Some(entry) = map.next_entry()? else { return Ok(members) };
-                    // Room grows by a quarter, so that an object never takes twice what it needs.
+                    // The capacity grows by a quarter, so that an object never takes twice the memory that it needs.
                     if members.entries.len() == members.entries.capacity() {
                         members.entries.reserve_exact((members.entries.len() / 4).max(4));
                     }

@@ -1,12 +1,12 @@
-//! A stream manager: keeps a server-sent-events stream of environments and filters open, and turns what it says into
+//! A stream manager: keeps a server-sent-events stream of environments and filters open, and turns its messages into
 //! commands of the config feed.
 //!
 //! * [`manager::Manager`] decides: events and failures go in, commands, delays and log entries come out.
 //!   [`message`], [`backoff`] and [`secret`] are its parts. None of them does I/O.
-//! * [`stream`] connects it to a transport, and has the clock of the connection. The tool, [`cli`], has another one, for
+//! * [`stream`] connects it to a transport and has the clock of the connection. The tool, [`cli`], has another clock, for
 //!   the heights.
-//! * [`projects`] and [`rotation`] are for whoever acts on the feed: which environments there are once filters count,
-//!   and which credentials are valid.
+//! * [`projects`] and [`rotation`] are for consumers of the feed: they derive the filtered environments and the valid
+//!   credentials.
 //!
 //! ```
 //! use coalmine_feed::backoff::Delays;
@@ -20,12 +20,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Which version of an item counts is not decided here, and nothing that is late is dropped: the ledger knows. That
-//! makes a message that comes twice or out of order harmless, and a connection that begins anew, too.
+//! The ledger decides which version of an item counts; nothing is dropped here for being late. So messages that are
+//! repeated or out of order are harmless, and so is a new connection.
 //!
-//! Two things are up to the host. It withholds the rest of a put of which the ledger rejected a part, as
-//! [`manager::Action::Emit`] says. And it keeps the log records of the crate `eventsource-client` out of its logs, as
-//! [`stream`] says: they hold bytes of the stream, and so keys.
+//! Two things are up to the host. It must withhold the rest of a put of which the ledger rejected a part: see
+//! [`manager::Action::Emit`]. And it must keep the log records of the crate `eventsource-client` out of its logs, because
+//! they contain bytes of the stream, and so keys: see [`stream`].
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
 pub mod backoff;

@@ -1,8 +1,8 @@
-//! The stream manager: what happens on the connection goes in, what to do comes out.
+//! The stream manager: events of the connection go in, actions come out.
 //!
-//! It decides about messages, failures and delays, and holds all that outlives a connection. There is no clock, no
-//! randomness and no I/O here. Whether an item is new, old or late is the ledger's to tell, so nothing is dropped for its
-//! version. Versions are compared for one purpose: an entry of a put that cannot be read goes as it was last sent.
+//! It decides about messages, failures and delays, and has all the state that outlives a connection. There is no clock,
+//! no randomness and no I/O here. The ledger decides whether an item is new, old or late, so nothing is dropped because
+//! of its version. Versions are compared for one purpose: an invalid entry of a put is replaced by the version last sent.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use crate::json::shown;
 use crate::message::{Flaw, List, Message, MessageError};
 use crate::secret::Salt;
 
-/// The most items that are remembered: those of the largest put, and as many that came since.
+/// The most items that are remembered: those of the largest put, and as many again from later messages.
 const SENT_MAX: usize = 8_192;
 
-/// What happened.
+/// An event of the connection.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// The server answered.
     Response {
-        /// Its status; all but 200 are refusals.
+        /// The HTTP status; anything but 200 is a refusal.
         status: u16,
     },
-    /// The stream brought an event.
+    /// The stream delivered an event.
     Event {
         /// Its name.
         name: &'a str,
@@ -36,89 +36,90 @@ pub enum Input<'a> {
     },
     /// The connection failed or ended.
     Failed {
-        /// How, for people.
+        /// The reason, for people.
         reason: &'a str,
     },
 }
 
-/// What to do about it, in order.
+/// What to do about an input, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Hand these commands on, all or none of them.
+    /// Pass these commands on, all of them or none.
     ///
-    /// They are a message, and the parts of a put are one: when the ledger rejects a part, or the transaction that holds
-    /// it, the parts behind it must be withheld. The last part forgets every item that no part listed, and so those of a
-    /// part that was rejected. Whoever cannot see the receipts must keep the causes of a rejection away: a signer
-    /// without the role, and items of another source.
+    /// They are one message. If the ledger rejects a part of a put, or the transaction with it, the following parts must
+    /// be withheld: the last part makes the ledger forget every item that no part listed, and so those of the rejected
+    /// part. A host that does not see the receipts must rule out the causes of a rejection: a signer without the role,
+    /// and items of another source.
     Emit(Vec<Command>),
-    /// Tell somebody.
+    /// Log this.
     Log(Log),
-    /// Drop the connection, wait so many milliseconds, and connect anew.
+    /// Drop the connection, wait this many milliseconds, and reconnect.
     Reconnect(u64),
     /// Drop the connection for good.
     Stop,
 }
 
-/// How much a log entry matters.
+/// The level of a log entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Of no interest while all is well.
+    /// Only of interest when something is wrong.
     Debug,
-    /// As it should be.
+    /// Normal operation.
     Info,
-    /// Not as it should be.
+    /// Something is wrong, but most of it was handled.
     Warn,
-    /// Something was refused as a whole.
+    /// A message or the connection was refused as a whole.
     Error,
 }
 
-/// Something worth telling. There is never a secret in it.
+/// A log entry. It never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// How much it matters.
+    /// The level.
     pub level: Level,
-    /// What it is, in one word for programs.
+    /// One word, for programs.
     pub tag: &'static str,
-    /// What it is, for people.
+    /// The text, for people.
     pub text: String,
 }
 
-/// All that outlives a connection.
+/// The state that outlives a connection.
 #[derive(Debug)]
 pub struct Manager {
     salt: Salt,
     backoff: Backoff,
-    /// How many events there were.
+    /// The number of events so far.
     events: u64,
-    /// The newest that was emitted of each item since it was last listed.
+    /// The newest version of each item that was emitted since it was last listed.
     sent: BTreeMap<FeedKey, FeedEntry>,
-    /// Whether the ledger may hold items that are not in `sent`. A put ends that: what it does not list is forgotten.
+    /// Whether the ledger may have items that are not in `sent`. A put ends that: the ledger forgets what it does not
+    /// list.
     is_blind: bool,
 }
 
 impl Manager {
-    /// Nothing has happened yet, and what the ledger holds is not known; [`Manager::seed`] tells it.
+    /// Starts without knowledge of the items of the ledger, which [`Manager::seed`] provides.
     #[must_use]
     pub const fn new(salt: Salt, delays: Delays) -> Self {
         Self { salt, backoff: Backoff::new(delays), events: 0, sent: BTreeMap::new(), is_blind: true }
     }
 
-    /// Takes the items of the ledger for sent, before the first message: those of its state, or none where it is new.
+    /// Treats the items of the ledger as sent. To be called before the first message, without items for a new ledger.
     ///
-    /// An entry of a put that is flawed goes as it was last sent. After a restart without this call there is nothing to
-    /// send of such an item, the ledger forgets it, and all that can be done is to log it as an error.
+    /// An invalid entry of a put is replaced by the version last sent. After a restart without this call there is none,
+    /// so the ledger forgets the item, which can only be logged as an error.
     pub fn seed<'a>(&mut self, items: impl IntoIterator<Item = (&'a FeedKey, &'a FeedItem)>) {
         for (FeedKey { kind, id }, item) in items {
-            // What is deleted keeps its version without being listed.
+            // A deleted item keeps its version without being listed.
             if let Some(body) = item.body() {
                 self.remember(*kind, FeedEntry { id: *id, version: item.version, body: body.clone() });
             }
         }
-        // Where no more is remembered, something may be missing.
+        // At the limit, some items may not have been remembered.
         self.is_blind = self.sent.len() >= SENT_MAX;
     }
 
-    /// Decides what to do. `random` is any number; it moves delays only.
+    /// Decides what to do. `random` is any number, and only affects delays.
     pub fn handle(&mut self, input: Input<'_>, now_ms: u64, random: u64) -> Vec<Action> {
         match input {
             Input::Response { status: 200 } => Vec::new(),
@@ -159,7 +160,7 @@ impl Manager {
         let filters = self.listed(FeedKind::Filter, filters, &mut flaws);
         let count = environments.len().saturating_add(filters.len());
         if u32::try_from(count).unwrap_or(u32::MAX) > FEED_PUT_IDS_MAX {
-            // A part of what there is would delete the rest, and asking again would bring the same.
+            // Sending a part would delete the rest, and a new connection would bring the same put.
             let text =
                 format!("{place}: {count} items; the ledger takes {FEED_PUT_IDS_MAX}, so none of them goes there");
             return vec![log(Level::Error, "too_many_items", text)];
@@ -175,8 +176,8 @@ impl Manager {
         filters.iter().for_each(|entry| remember(FeedKind::Filter, entry));
 
         let mut actions = vec![log(Level::Info, "put_received", format!("{place}: {count} items"))];
-        let Flaws { told, lost } = flaws;
-        actions.extend(told.into_iter().map(|(flaw, items)| {
+        let Flaws { invalid, lost } = flaws;
+        actions.extend(invalid.into_iter().map(|(flaw, items)| {
             log(Level::Warn, flaw.tag(), format!("{place}: {}: {flaw}{}", items.first, items.more()))
         }));
         actions.extend(lost.map(|items| {
@@ -192,8 +193,8 @@ impl Manager {
 
     /// The entries of a list that go to the ledger.
     ///
-    /// A listed id counts as retained whatever is wrong with its entry, and the only way to retain an id is to list it:
-    /// so a flawed one goes as it was last sent, which the ledger takes for late and passes over.
+    /// The source means to retain a listed id even if its entry is invalid, and the only way to retain an id is to list
+    /// it. So an invalid entry is replaced by the version last sent, which the ledger ignores as late.
     fn listed(&self, kind: FeedKind, list: &List<'_>, flaws: &mut Flaws) -> Vec<FeedEntry> {
         let mut entries = Vec::new();
         for (id, entry) in list.iter(&self.salt) {
@@ -201,8 +202,8 @@ impl Manager {
                 Ok(entry) => entries.push(entry),
                 Err(flaw) => {
                     let which = || which(kind, id);
-                    flaws.told.entry(flaw).and_modify(Several::add).or_insert_with(|| Several::new(which()));
-                    // No ledger holds an item whose id is none.
+                    flaws.invalid.entry(flaw).and_modify(Several::add).or_insert_with(|| Several::new(which()));
+                    // No ledger has an item with an invalid id.
                     let Ok(id) = FeedId::new(id.as_bytes()) else { continue };
                     match self.sent.get(&FeedKey { kind, id }) {
                         Some(sent) => entries.push(sent.clone()),
@@ -242,7 +243,7 @@ impl Manager {
         }
     }
 
-    /// Beyond the limit nothing is remembered; what that costs is that a put which lists such an item flawed forgets it.
+    /// Remembers an entry, up to the limit. An item beyond it is forgotten by a put with an invalid entry for it.
     fn remember(&mut self, kind: FeedKind, entry: FeedEntry) {
         let is_full = self.sent.len() >= SENT_MAX;
         let key = FeedKey { kind, id: entry.id };
@@ -257,7 +258,7 @@ impl Manager {
             MessageError::UnknownEvent => vec![log(Level::Warn, "unknown_event", text)],
             MessageError::WrongPath => vec![log(Level::Info, "wrong_path", text)],
             MessageError::UnknownEntity => vec![log(Level::Debug, "unknown_entity", text)],
-            // What came cannot be told from what is lost, so the stream starts again with a put.
+            // What was lost is not known, so the stream must start again with a put.
             MessageError::Malformed(_) => {
                 vec![log(Level::Error, "malformed", text), self.reconnect(now_ms, random)]
             }
@@ -272,18 +273,18 @@ impl Manager {
         log(Level::Warn, flaw.tag(), format!("{}: {}: {flaw}", self.place(event), which(kind, id)))
     }
 
-    /// Where in the stream the last event stands.
+    /// The position of the last event in the stream.
     fn place(&self, event: &str) -> String {
         format!("event {} ({})", self.events, shown(event))
     }
 }
 
-/// What is wrong with a put.
+/// The flaws of a put.
 #[derive(Debug, Default)]
 struct Flaws {
     /// The items with each flaw.
-    told: BTreeMap<Flaw, Several>,
-    /// The flawed items of which there is nothing to send.
+    invalid: BTreeMap<Flaw, Several>,
+    /// The flawed items without a version to send instead.
     lost: Option<Several>,
 }
 

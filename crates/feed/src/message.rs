@@ -1,6 +1,6 @@
-//! What the source says: the messages of its stream, read once, with every rule of path, body and version.
+//! The messages of the stream: parsed once, with all checks of path, body and version.
 //!
-//! A message is refused as a whole, or an item of it is flawed; what a flawed item means is decided elsewhere.
+//! Either a message is refused as a whole, or single items of it are flawed. The manager decides what a flaw means.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::json::{Malformed, Members};
 use crate::secret::Salt;
 
-/// The items of a list, in the order of their ids. They stay text until they are asked for, as an item that says
-/// next to nothing takes many times its text.
+/// The items of a list, in the order of their ids. They are parsed when they are iterated, because a nearly empty item
+/// takes many times the memory of its text.
 pub struct List<'a> {
     kind: FeedKind,
     members: Members<'a>,
@@ -20,7 +20,7 @@ pub struct List<'a> {
 /// A message.
 #[derive(Debug)]
 pub enum Message<'a> {
-    /// All there is. What is not listed is gone.
+    /// All items. Those not listed are gone.
     Put {
         /// The environments.
         environments: List<'a>,
@@ -29,39 +29,39 @@ pub enum Message<'a> {
     },
     /// One item is new or changed.
     Patch {
-        /// Which list it is in.
+        /// The list that it is in.
         kind: FeedKind,
         /// Its id.
         id: String,
-        /// What it is now. Its body has no secrets.
+        /// Its new version. The body has no secrets.
         entry: Result<FeedEntry, Flaw>,
     },
     /// One item is gone.
     Delete {
-        /// Which list it was in.
+        /// The list that it was in.
         kind: FeedKind,
         /// Its id.
         id: String,
-        /// The version at which it is gone.
+        /// The version of its deletion.
         version: Result<(FeedId, u64), Flaw>,
     },
-    /// The client is to connect anew.
+    /// The client should reconnect.
     Reconnect,
 }
 
-/// Why a message says nothing.
+/// Why a message is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// The event has a name that means nothing here.
+    /// The event has an unknown name.
     #[error("unknown event")]
     UnknownEvent,
-    /// A put of something else than everything.
+    /// A put of something other than everything.
     #[error("a put whose path is not \"/\"")]
     WrongPath,
     /// The path names neither an environment nor a filter.
     #[error("the path names neither an environment nor a filter")]
     UnknownEntity,
-    /// It is not what it should be; the stream cannot be trusted further.
+    /// It is malformed; the stream cannot be trusted any more.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
@@ -69,21 +69,21 @@ pub enum MessageError {
 /// Why an item cannot go to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Flaw {
-    /// An environment that says to be another one.
+    /// An environment whose body has another id.
     #[error("its envID is another one")]
     WrongId,
-    /// The ledger takes no such id.
+    /// An id that the ledger does not accept.
     #[error("the ledger takes ids of 1 to 128 printable ASCII characters without space")]
     InvalidId,
-    /// The ledger knows no such version.
+    /// A version that the ledger does not have.
     #[error("its version is negative")]
     NegativeVersion,
-    /// The ledger takes no such body.
+    /// A body that the ledger does not accept.
     #[error("its body is longer than {} bytes", FeedBody::LEN_MAX)]
     TooLarge,
 }
 
-/// An environment, under the names of the source.
+/// An environment, with the field names of the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Environment {
@@ -108,26 +108,26 @@ pub struct Environment {
     pub secure_mode: bool,
 }
 
-/// The SDK key of an environment, and the one that it takes the place of.
+/// The SDK key of an environment, and the one that it replaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SdkKey {
     /// The key.
     pub value: String,
-    /// The key before it, while that is valid.
+    /// The replaced key, while it is still valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiring: Option<ExpiringKey>,
 }
 
-/// An SDK key in its last days.
+/// An SDK key that expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExpiringKey {
     /// The key.
     pub value: String,
-    /// When it ends, in milliseconds since 1970.
+    /// When it expires, in milliseconds since 1970.
     pub timestamp: u64,
 }
 
-/// A filter, under the names of the source.
+/// A filter, with the field names of the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
@@ -145,14 +145,14 @@ impl<'a> List<'a> {
         Ok(Self { kind, members: members.in_order() })
     }
 
-    /// The items. Secrets are hidden with the salt that the message was read with.
+    /// The items. Secrets are hidden with `salt`, which must be that with which the message was read.
     pub fn iter(&self, salt: &Salt) -> impl Iterator<Item = (&str, Result<FeedEntry, Flaw>)> {
-        // Every item was read once before.
+        // Every item was parsed when the message was read.
         self.members.iter().filter_map(|(id, text)| Some((id, read_entry(self.kind, id, text, salt).ok()?)))
     }
 }
 
-/// The ids alone, as the text has secrets.
+/// Only the ids, because the text has secrets.
 impl fmt::Debug for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.members.iter().map(|(id, _)| id)).finish()
@@ -160,8 +160,8 @@ impl fmt::Debug for List<'_> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads an event of the stream. Secrets are hidden at once, but for the lists of a put, which hide
-    /// them when they are asked.
+    /// Parses an event of the stream. Secrets are hidden at once, except in the lists of a put, which hide them when they
+    /// are iterated.
     ///
     /// # Errors
     /// [`MessageError`]; only [`MessageError::Malformed`] ends the connection.
@@ -228,7 +228,7 @@ fn read_entry(kind: FeedKind, id: &str, text: &str, salt: &Salt) -> Result<Resul
             environment.hide(salt);
             (serde_json::to_vec(&environment)?, is_its_own)
         }
-        // A filter does not say its id.
+        // The body of a filter has no id.
         FeedKind::Filter => (serde_json::to_vec(&Filter::of(&members)?)?, true),
     };
     let entry = || {
@@ -245,7 +245,7 @@ fn read_id(id: &str) -> Result<FeedId, Flaw> {
     FeedId::new(id.as_bytes()).map_err(|_| Flaw::InvalidId)
 }
 
-/// A version that is left out is 0.
+/// An absent version is 0.
 fn read_version(members: &Members<'_>) -> Result<Result<u64, Flaw>, Malformed> {
     const NAME: &str = "version";
     let version: i128 = members.get(NAME)?;
@@ -288,7 +288,7 @@ impl Environment {
 }
 
 impl SdkKey {
-    /// An expiring key without a value is none.
+    /// An expiring key without a value is the same as none.
     fn of(members: &Members<'_>) -> Result<Self, Malformed> {
         let expiring = members.members("expiring")?;
         let read = || Ok(ExpiringKey { value: expiring.get("value")?, timestamp: expiring.get("timestamp")? });

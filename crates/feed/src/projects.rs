@@ -1,7 +1,7 @@
-//! Which environments there are once filters count: each by itself, and once with each filter of its project.
+//! Filtered environments: each environment without a filter, and with each filter of its project.
 //!
-//! For whoever acts on the feed: its environments and filters go in, environments to run come out, named `id` or
-//! `id/key`.
+//! This is for consumers of the feed: its environments and filters go in, the environments to run come out, named `id`
+//! or `id/key`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Change {
     /// It is new.
     Add(String),
-    /// Its parameters are other ones.
+    /// Its parameters changed.
     Update(String),
     /// It is gone.
     Delete(String),
@@ -22,7 +22,7 @@ pub enum ProjectError {
     /// No project has such an item, or several have.
     #[error("{0} projects had the item that is to be deleted; it should be one")]
     NotOne(usize),
-    /// No environment and no filter ever named the project.
+    /// No environment or filter has named the project before.
     #[error("an environment of an unknown project is to be updated")]
     UnknownProject,
 }
@@ -34,7 +34,7 @@ struct Project {
     filters: BTreeMap<String, String>,
 }
 
-/// All projects that were ever named.
+/// All projects named so far.
 ///
 /// ```
 /// use coalmine_feed::projects::{Change, Projects};
@@ -47,7 +47,7 @@ struct Project {
 pub struct Projects(BTreeMap<String, Project>);
 
 impl Projects {
-    /// An environment is there. One that is there already changes nothing.
+    /// Adds an environment. One that exists already changes nothing.
     pub fn add_environment(&mut self, id: &str, project: &str) -> Vec<Change> {
         let project = self.0.entry(project.into()).or_default();
         if !project.environments.insert(id.into()) {
@@ -56,7 +56,7 @@ impl Projects {
         project.variants(id).map(Change::Add).collect()
     }
 
-    /// An environment changed. One that its project does not have changes nothing.
+    /// Updates an environment. One that its project does not have changes nothing.
     ///
     /// # Errors
     /// [`ProjectError::UnknownProject`].
@@ -68,10 +68,10 @@ impl Projects {
         Ok(project.variants(id).map(Change::Update).collect())
     }
 
-    /// An environment is gone, from whichever project had it.
+    /// Removes an environment from the project that has it.
     ///
     /// # Errors
-    /// [`ProjectError::NotOne`] beside the changes, where an environment moved between projects.
+    /// [`ProjectError::NotOne`] with the changes, if an environment moved between projects.
     pub fn delete_environment(&mut self, id: &str) -> (Vec<Change>, Result<(), ProjectError>) {
         let mut changes = Vec::new();
         let mut count: usize = 0;
@@ -84,7 +84,7 @@ impl Projects {
         (changes, one(count))
     }
 
-    /// A filter is there. One that is there already changes nothing.
+    /// Adds a filter. One that exists already changes nothing.
     pub fn add_filter(&mut self, id: &str, key: &str, project: &str) -> Vec<Change> {
         let project = self.0.entry(project.into()).or_default();
         if project.filters.contains_key(id) {
@@ -94,10 +94,10 @@ impl Projects {
         project.filtered(key).map(Change::Add).collect()
     }
 
-    /// A filter is gone, from whichever project had it.
+    /// Removes a filter from the project that has it.
     ///
     /// # Errors
-    /// [`ProjectError::NotOne`] beside the changes.
+    /// [`ProjectError::NotOne`] with the changes.
     pub fn delete_filter(&mut self, id: &str) -> (Vec<Change>, Result<(), ProjectError>) {
         let mut changes = Vec::new();
         let mut count: usize = 0;
@@ -115,14 +115,14 @@ impl Projects {
         self.0.values().flat_map(|project| project.environments.iter().flat_map(|id| project.variants(id)))
     }
 
-    /// The projects. None is ever forgotten.
+    /// All projects named so far; they stay when they are empty.
     pub fn projects(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }
 
 impl Project {
-    /// An environment by itself, and with each filter.
+    /// An environment without a filter, and with each filter.
     fn variants(&self, id: &str) -> impl Iterator<Item = String> {
         std::iter::once(id.to_owned()).chain(self.filters.values().map(move |key| format!("{id}/{key}")))
     }

@@ -1,7 +1,7 @@
-//! Which credentials of one environment are valid: a primary of each kind, and SDK keys in their last days.
+//! The valid credentials of one environment: a primary one of each kind, and SDK keys that are about to expire.
 //!
-//! For whoever acts on the feed: the environments of the feed tell the keys, this tells which came and which went.
-//! The keys are opaque here, so hashed ones do as well.
+//! This is for consumers of the feed: they enter the keys of its environments and learn which were added and which
+//! expired. Keys are opaque here, so hashed ones work as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub enum CredentialKind {
 /// A kind and a key.
 pub type Credential = (CredentialKind, String);
 
-/// An SDK key that goes on for a while beside the new one.
+/// An SDK key that stays valid for a while beside the new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grace {
     /// The key.
@@ -57,22 +57,22 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Sets a primary credential that everybody knows already.
+    /// Sets a primary credential without reporting it as added.
     pub fn init(&mut self, kind: CredentialKind, key: String) {
         self.primary.insert(kind, key);
     }
 
-    /// Makes a credential the primary one. The one before it expires at once.
+    /// Makes a credential the primary one. The previous one expires at once.
     pub fn rotate(&mut self, kind: CredentialKind, key: String) {
         if let Some(previous) = self.swap(kind, key) {
             self.changes.expirations.insert((kind, previous));
         }
     }
 
-    /// Makes an SDK key the primary one, while another goes on until its grace ends.
+    /// Makes an SDK key the primary one, while another stays valid until its grace ends.
     ///
-    /// The first grace of a key counts. One that is known already says nothing about the key before, which then
-    /// expires at once.
+    /// The first grace of a key counts. If `grace` is for a key that has one already, the previous primary key expires
+    /// at once.
     pub fn rotate_with_grace(&mut self, key: String, grace: Grace, now_ms: u64) {
         let previous = self.swap(CredentialKind::Sdk, key);
         if self.deprecated.contains_key(&grace.key) {
@@ -88,7 +88,7 @@ impl Rotation {
         self.deprecated.insert(grace.key, grace.until_ms);
     }
 
-    /// Ends what is over, and tells what changed since the last step.
+    /// Expires keys whose grace is over, and reports what changed since the last step.
     pub fn step(&mut self, now_ms: u64) -> Step {
         let ended = self.deprecated.extract_if(.., |_, until_ms| now_ms > *until_ms);
         self.changes.expirations.extend(ended.map(|(key, _)| (CredentialKind::Sdk, key)));
@@ -100,12 +100,12 @@ impl Rotation {
         self.primary.iter().map(|(kind, key)| (*kind, key.as_str()))
     }
 
-    /// The SDK keys that are valid for a while beside the primary one.
+    /// The SDK keys that are still valid beside the primary one.
     pub fn deprecated(&self) -> impl Iterator<Item = &str> {
         self.deprecated.keys().map(String::as_str)
     }
 
-    /// The primary credential that another one took the place of.
+    /// Makes a credential the primary one. Returns the one that it replaces, if it is another.
     fn swap(&mut self, kind: CredentialKind, key: String) -> Option<String> {
         if self.primary.get(&kind) == Some(&key) {
             return None;

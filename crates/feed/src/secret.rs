@@ -1,4 +1,4 @@
-//! Secrets: what must not reach the state, which is public, nor a log.
+//! Secrets, which must reach neither the state, which is public, nor a log.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 /// The shortest salt, in bytes.
 pub const SALT_SIZE_MIN: usize = 16;
 
-/// What is mixed into the hashes of secrets, so that nobody without it can try keys against the state.
+/// The salt of the hashes of secrets, without which nobody can test keys against the state.
 ///
-/// A host that holds the salt finds the environment of a key that is shown to it: it hides the key and looks for the
-/// result. Another salt gives other bodies, so it stays the same as long as the ledger.
+/// A host with the salt can find the environment of a given key: it hides the key and looks for the result. Another salt
+/// gives other bodies, so it must stay the same for the life of the ledger.
 #[derive(Clone)]
 pub struct Salt(Vec<u8>);
 
-/// A salt that anybody could guess.
+/// A salt that is too short to be secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a salt is at least {SALT_SIZE_MIN} bytes long")]
 pub struct SaltError;
@@ -29,8 +29,8 @@ impl Salt {
         if bytes.len() < SALT_SIZE_MIN { Err(SaltError) } else { Ok(Self(bytes)) }
     }
 
-    /// What stands for a secret in a body: `sha256:` and the hash of the salt's hash and the secret, in hex. An empty
-    /// secret is none, and stays empty.
+    /// Replaces a secret for a body: `sha256:`, then the hash of the salt's hash and the secret, in hex. An empty secret
+    /// is the same as none and stays empty.
     ///
     /// ```
     /// use coalmine_feed::secret::Salt;
@@ -45,7 +45,7 @@ impl Salt {
         if secret.is_empty() {
             return String::new();
         }
-        // The first hash has a fixed length, so no other salt and secret run together to the same bytes.
+        // The first hash has a fixed length, so no other salt and secret concatenate to the same bytes.
         let salt = Sha256::digest(&self.0);
         let hash = Sha256::new().chain_update(salt).chain_update(secret).finalize();
         format!("sha256:{}", hex::encode(hash))

@@ -1,11 +1,11 @@
 //! The connection: a thin driver between a transport and the manager.
 //!
-//! Every decision is the manager's. Here are the clock, the limits of what may come in, and the waiting: each
-//! connection is a new one, a stream that is silent for too long is dropped, and so is one whose event grows too long.
+//! The manager makes every decision. This driver has the clock, the waiting and the limits of the input: each connection
+//! is a new one, a stream that is silent for too long is dropped, and so is one with an event that is too long.
 //!
-//! What is logged through this crate holds no byte of the stream. The crate below, `eventsource-client`, writes records of
-//! its own to the facade `log`, with raw bytes of the stream and so with keys, at the levels debug and trace. A host that
-//! installs a logger leaves out the target `eventsource_client` and what is below it, as in `eventsource_client=info`.
+//! The log entries of this crate contain no byte of the stream. But the crate `eventsource-client`, which it uses, writes
+//! raw bytes of the stream, and so keys, to the facade `log` at the levels debug and trace. A host that installs a logger
+//! must filter the target `eventsource_client` and those below it, as in `eventsource_client=info`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -20,21 +20,21 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::manager::{Action, Input, Log, Manager};
 
-/// How much, and how long.
+/// Limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The longest event, in bytes of the stream.
     pub event_size_max: usize,
-    /// How long the server may take until its answer begins.
+    /// How long the server may take to start its answer.
     pub answer: Duration,
-    /// How long the stream may bring nothing at all. Servers send a comment every few minutes.
+    /// How long the stream may be silent. Servers send a comment every few minutes.
     pub silence: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // Half as much again as the bodies of the largest put that the ledger takes.
+            // Half as much again as the bodies of the largest put that the ledger accepts.
             event_size_max: 24 * 1_024 * 1_024,
             answer: Duration::from_secs(30),
             silence: Duration::from_secs(5 * 60),
@@ -42,23 +42,24 @@ impl Default for Limits {
     }
 }
 
-/// What cannot be asked for.
+/// Why a client cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// The address is none.
+    /// The address is invalid.
     #[error("the address is wrong: {0}")]
     Address(String),
-    /// The key has characters that no header takes.
+    /// The key has characters that no header can carry.
     #[error("the key has characters that an Authorization header cannot carry")]
     Key,
 }
 
-/// The server does not take the key, and will not take it a moment later either.
+/// The server refuses the key, so that trying again is pointless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server refuses the key")]
 pub struct Refused;
 
-/// A client of the stream below a base address. It asks for a protocol above 1, in place of any query of the address.
+/// A client of the stream below a base address. A protocol above 1 is requested in the query, which then replaces that
+/// of the address.
 ///
 /// # Errors
 /// [`EndpointError`].
@@ -82,16 +83,16 @@ pub fn client<T: HttpTransport>(
     let url = format!("{scheme}://{authority}{}/relay_auto_config{query}", uri.path().trim_end_matches('/'));
     let client = ClientBuilder::for_url(&url).map_err(|error| address(error.to_string()))?;
     let client = client.header("Authorization", key).map_err(|_| EndpointError::Key)?;
-    // The manager connects anew, and a redirect would show the key to whoever it leads to.
+    // The manager reconnects, and a redirect would disclose the key to its target.
     let once = ReconnectOptions::reconnect(false).retry_initial(false).build();
     Ok(client.reconnect(once).redirect_limit(0).build_with_transport(Guarded { transport, limits }))
 }
 
-/// Keeps the stream open and hands its commands on, one message at a time, until nobody takes them any more. While
-/// they are not taken, nothing more is read. What the taker owes the parts of a put is told at [`Action::Emit`].
+/// Keeps the stream open and sends its commands on, one message at a time, until the receiver is closed. While a message
+/// waits to be received, nothing more is read. For the duties of the receiver see [`Action::Emit`].
 ///
 /// # Errors
-/// [`Refused`]: there is nothing to be had here.
+/// [`Refused`]: the server refuses the key.
 pub async fn run(
     client: &impl Client,
     manager: &mut Manager,
@@ -144,12 +145,12 @@ pub async fn run(
     }
 }
 
-/// Any number. The standard library keys its hash maps at random, and that is random enough to spread clients.
+/// A random number. The standard library seeds its hash maps at random, which is good enough to spread clients.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// What went wrong, with its causes. None of them holds a byte of the stream.
+/// An error with its causes, none of which contains a byte of the stream.
 fn explain(error: &StreamError) -> String {
     let StreamError::Transport(error) = error else { return error.to_string() };
     let mut text = error.inner().to_string();
@@ -162,7 +163,7 @@ fn explain(error: &StreamError) -> String {
     text
 }
 
-/// Why a connection was cut from this side.
+/// Why this side dropped a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Cut {
     #[error("no answer in {0:?}")]
@@ -175,7 +176,7 @@ enum Cut {
     LongId,
 }
 
-/// A transport within limits.
+/// A transport that enforces the limits.
 #[derive(Clone)]
 struct Guarded<T> {
     transport: T,
@@ -193,8 +194,8 @@ impl<T: HttpTransport> HttpTransport for Guarded<T> {
     }
 }
 
-/// Hands each chunk on in pieces that end with an event: the parser keeps all events of what it is given until they are
-/// taken, and each of them holds the last id, so it is never given two.
+/// Splits each chunk at the ends of its events. The parser keeps all events of a chunk until they are taken, each with a
+/// copy of the last id, so it is never given two at once.
 fn guarded(body: ByteStream, size: EventSize, silence: Duration) -> ByteStream {
     let state = (body, size, Bytes::new());
     Box::pin(stream::try_unfold(state, move |(mut body, mut size, mut rest)| async move {
@@ -212,10 +213,10 @@ fn guarded(body: ByteStream, size: EventSize, silence: Duration) -> ByteStream {
 /// The longest line of an id, in bytes. The parser copies the id into every event that follows.
 const ID_LINE_SIZE_MAX: usize = 4_096;
 
-/// What may stand before the first line of a stream.
+/// The byte order mark that may precede the first line of a stream.
 const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
-/// Counts what a parser of the stream has to keep: the lines of the event that is not complete, comments aside.
+/// Counts what a parser of the stream has to keep: the lines of the incomplete event, without comments.
 #[derive(Debug)]
 struct EventSize {
     max: usize,
@@ -224,7 +225,7 @@ struct EventSize {
     /// The first bytes of the line.
     head: [u8; 3],
     is_first_line: bool,
-    /// A line feed behind a carriage return ends no further line.
+    /// Whether the last byte was a carriage return: a line feed after it does not end another line.
     is_after_return: bool,
 }
 
@@ -233,7 +234,7 @@ impl EventSize {
         Self { max, lines: 0, line: 0, head: [0; 3], is_first_line: true, is_after_return: false }
     }
 
-    /// Counts up to the end of the first event that ends in the bytes, and gives how many bytes that are.
+    /// Counts up to the end of the first event that ends in the bytes, and returns the number of these bytes.
     fn add(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
         for (count, byte) in (1..).zip(bytes) {
             let is_return = *byte == b'\r';
@@ -268,7 +269,7 @@ impl EventSize {
         Ok(())
     }
 
-    /// Whether an event ends with the line: one that has lines, at an empty one.
+    /// Ends a line. Returns whether it ends an event, which an empty line does if the event has lines.
     fn end_line(&mut self) -> bool {
         let ends_event = self.line == 0 && self.lines > 0;
         let is_comment = self.line > 0 && self.head.starts_with(b":");

@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A server that answers its n-th request, counted from 0, as it is told.
+/// A server that answers its n-th request, counted from 0, as `answer` says.
 async fn serve(answer: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> String {
     let count = Arc::new(AtomicUsize::new(0));
     let handler = move || async move { answer(count.fetch_add(1, Ordering::SeqCst)) };
@@ -96,7 +96,7 @@ impl Setting {
     }
 }
 
-fn told(output: &Output) -> String {
+fn logged(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -192,9 +192,9 @@ async fn a_signal_ends_it_after_what_has_come() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A put is told of when it is on its way.
-    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-    while let Some(line) = timeout(SOON, told.next_line()).await.unwrap().unwrap() {
+    // A put is logged when it is on its way.
+    let mut log_lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while let Some(line) = timeout(SOON, log_lines.next_line()).await.unwrap().unwrap() {
         if line.contains("put_received") {
             break;
         }
@@ -215,8 +215,8 @@ async fn a_signal_ends_it_while_nobody_reads_its_output() {
     let setting = Setting::new();
     let mut command = setting.command(&["--block-time", "20", &base]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-    while !timeout(SOON, told.next_line()).await.unwrap().unwrap().unwrap().contains("put_received") {}
+    let mut log_lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !timeout(SOON, log_lines.next_line()).await.unwrap().unwrap().unwrap().contains("put_received") {}
     sleep(Duration::from_millis(500)).await;
     let pid = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
@@ -224,7 +224,7 @@ async fn a_signal_ends_it_while_nobody_reads_its_output() {
     let unread = child.stdout.take().unwrap();
     assert_eq!(timeout(SOON, child.wait()).await.unwrap().unwrap().code(), Some(3));
     drop(unread);
-    let last = timeout(SOON, told.next_line()).await.unwrap().unwrap().unwrap();
+    let last = timeout(SOON, log_lines.next_line()).await.unwrap().unwrap().unwrap();
     assert!(last.contains("interrupted, and nobody reads it"), "{last}");
 }
 
@@ -241,7 +241,7 @@ async fn a_put_that_takes_several_blocks_is_written_whole() {
     let base = serve(move |_| open(vec![event.clone()])).await;
     let setting = Setting::new();
     let output = setting.run(&["--block-time", "20", "--blocks", "1", &base]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", logged(&output));
     let file = setting.path("blocks.jsonl");
     fs::write(&file, output.stdout).unwrap();
     let (_, happened) = replay(&file);
@@ -264,7 +264,7 @@ async fn blocks_are_applied_to_a_store() {
     let base = serve(|_| open(vec![put(1, 2), patch("e0", 2), patch("e0", 3)])).await;
     let setting = Setting::new();
     let output = setting.run(&["--block-time", "500", "--store", "memory", "--blocks", "1", &base]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", logged(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(" transactions 3 events 5 root "), "{text}");
 
@@ -277,8 +277,8 @@ async fn blocks_are_applied_to_a_store() {
             vec!["--genesis", "genesis.jsonl", "--block-time", "500", "--store", "memory", "--blocks", "1", &base];
         arguments.extend(signer.as_deref());
         let output = setting.run(&arguments).await;
-        assert_eq!(output.status.code(), Some(code), "{}", told(&output));
-        assert_eq!(told(&output).contains("the ledger rejects the feed at height 1: unauthorized"), code == 1);
+        assert_eq!(output.status.code(), Some(code), "{}", logged(&output));
+        assert_eq!(logged(&output).contains("the ledger rejects the feed at height 1: unauthorized"), code == 1);
     }
 }
 
@@ -317,8 +317,8 @@ async fn bad_usage_and_refused_keys_have_their_codes() {
             }
         }
         let output = timeout(SOON, command.args(*arguments).output()).await.unwrap().unwrap();
-        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {}", told(&output));
-        assert!(told(&output).contains(expected), "{arguments:?}: {}", told(&output));
-        assert!(!told(&output).contains("key-1"));
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {}", logged(&output));
+        assert!(logged(&output).contains(expected), "{arguments:?}: {}", logged(&output));
+        assert!(!logged(&output).contains("key-1"));
     }
 }

@@ -27,7 +27,7 @@ fn handle(manager: &mut Manager, name: &str, data: &str) -> Vec<Action> {
     manager.handle(Input::Event { name, data, retry_ms: None }, 0, 0)
 }
 
-/// What was told and done, in one line: tags, `restart`, and short forms of the commands.
+/// What was logged and done, in one line: tags, `restart`, and short forms of the commands.
 fn summary(actions: &[Action]) -> String {
     let entries = |entries: &[FeedEntry]| {
         entries.iter().map(|entry| format!("{}@{}", entry.id.as_str(), entry.version)).collect::<Vec<_>>().join(" ")
@@ -50,7 +50,7 @@ fn summary(actions: &[Action]) -> String {
 }
 
 #[test]
-fn bad_input_is_told_once_and_never_goes_on_by_half() {
+fn bad_input_is_logged_once_and_never_half_applied() {
     let long_id = "x".repeat(129);
     let fitting_id = "x".repeat(128);
     let long_name = "n".repeat(4_096);
@@ -267,7 +267,7 @@ fn a_flawed_entry_after_a_restart_is_retained_if_the_ledger_is_known() {
         assert_eq!(summary(&handle(&mut seeded, "put", &put)), "put_received invalid_id too_large put[a@3|f@6 g@0]");
     }
 
-    // Whoever is told nothing of the ledger says so once. After a put the ledger holds nothing that it does not list.
+    // A manager that was not seeded logs that once. After a put the ledger holds nothing that it does not list.
     let mut blind = blind();
     let actions = handle(&mut blind, "put", &put);
     assert_eq!(summary(&actions), "put_received invalid_id too_large not_retained put[|g@0]");

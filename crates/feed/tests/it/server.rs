@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server that answers its n-th request, counted from 0, as it is told.
+/// A server that answers its n-th request, counted from 0, as `answer` says.
 async fn serve(answer: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -47,7 +47,7 @@ fn connect(address: SocketAddr, limits: Limits) -> Running {
 async fn next(running: &mut Running) -> String {
     match timeout(SOON, running.next()).await {
         Ok(message) => message,
-        Err(_) => panic!("nothing came; told: {:?}", running.logs),
+        Err(_) => panic!("nothing came; logs: {:?}", running.logs),
     }
 }
 
@@ -104,7 +104,7 @@ async fn slow_headers_and_errors_then_recovery() {
     let mut running = connect(address, Limits::default());
     assert_eq!(next(&mut running).await, "put[e@1|]");
     assert_eq!(count.load(Ordering::SeqCst), 5);
-    assert_eq!(running.told("HTTP error 500").len(), 3);
+    assert_eq!(running.logged("HTTP error 500").len(), 3);
 
     // The first connection is accepted and never answered.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -123,7 +123,7 @@ async fn slow_headers_and_errors_then_recovery() {
     let mut running = connect(address, Limits { answer: Duration::from_millis(500), ..Limits::default() });
     // The second one is slow, too, but it goes on.
     assert_eq!(next(&mut running).await, "put[e@7|]");
-    assert_eq!(running.told("no answer in 500ms").len(), 1);
+    assert_eq!(running.logged("no answer in 500ms").len(), 1);
     drop(server.await);
 }
 
@@ -201,7 +201,7 @@ async fn reset_connections_are_made_anew() {
     for n in 0..6 {
         assert_eq!(next(&mut running).await, format!("put[e@{n}|]"));
     }
-    assert!(running.told("failed").len() >= 5);
+    assert!(running.logged("failed").len() >= 5);
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn a_silent_stream_is_left_and_a_beating_one_is_not() {
     assert_eq!(next(&mut running).await, "put[e@2|]");
     sleep(Duration::from_millis(2_500)).await;
     assert_eq!(count.load(Ordering::SeqCst), 2);
-    assert_eq!(running.told("nothing came for 1s").len(), 1);
+    assert_eq!(running.logged("nothing came for 1s").len(), 1);
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn an_event_of_100_megabytes_is_refused() {
     let mut running = connect(address, Limits::default());
     assert_eq!(next(&mut running).await, "put[e@1|]");
     assert_eq!(count.load(Ordering::SeqCst), 2);
-    assert_eq!(running.told("an event is longer than 25165824 bytes").len(), 1);
+    assert_eq!(running.logged("an event is longer than 25165824 bytes").len(), 1);
     // The rest never left the server, but for what the sockets hold.
     assert!(sent.load(Ordering::SeqCst) < CHUNKS / 2, "{} chunks", sent.load(Ordering::SeqCst));
     if let Some(peak) = peak_kib() {

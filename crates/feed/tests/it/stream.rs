@@ -178,8 +178,8 @@ async fn errors_then_recovery() {
         assert!((longest / 2..=longest).contains(&pause), "{pause} of {longest}");
     }
     assert_eq!(script.pauses().len(), 7);
-    assert_eq!(running.told("HTTP error 500").len(), 1);
-    assert_eq!(running.told("HTTP error 204").len(), 1);
+    assert_eq!(running.logged("HTTP error 500").len(), 1);
+    assert_eq!(running.logged("HTTP error 204").len(), 1);
     // A redirect is not followed: it would show the key to another server.
     assert!(script.requests.lock().unwrap().iter().all(|(_, request)| request.uri().host() == Some("feed.example")));
 }
@@ -203,7 +203,7 @@ async fn nobody_is_connected_at_first() {
     // An hour of attempts, half a minute apart at most.
     let count = script.requests.lock().unwrap().len();
     assert!((120..=260).contains(&count), "{count}");
-    assert!(!running.told("connection refused").is_empty(), "{:?}", running.logs);
+    assert!(!running.logged("connection refused").is_empty(), "{:?}", running.logs);
     assert!(!running.end.is_finished());
 }
 
@@ -214,7 +214,7 @@ async fn slow_and_silent_servers_are_dropped() {
         let beat = (Duration::from_secs(every), Bytes::from_static(b":\n"));
         Answer { chunks: vec![beat; count], ..answer(200, "", End::Silence) }
     };
-    // The answer, how long the connection lasts in seconds, and what is told.
+    // The answer, how long the connection lasts in seconds, and what is logged.
     let rows = [
         (slow(29 * SECOND), 29 + 300, "nothing came for 300s"),
         (slow(31 * SECOND), 30, "no answer in 30s"),
@@ -226,7 +226,7 @@ async fn slow_and_silent_servers_are_dropped() {
         (answer(200, PUT, End::Closed), 0, "eof"),
         (answer(200, "event: put\ndata: {", End::Closed), 0, "unexpected eof"),
     ];
-    for (answer, lasts, told) in rows {
+    for (answer, lasts, logged) in rows {
         let script = Script::new([answer]);
         let mut running = play(&script);
         timeout(Duration::from_secs(lasts + 5), running.next()).await.ok();
@@ -234,9 +234,9 @@ async fn slow_and_silent_servers_are_dropped() {
         let pause = script.pauses()[0];
         assert!(
             (u128::from(lasts) * 1_000 + 500..=u128::from(lasts) * 1_000 + 1_000).contains(&pause),
-            "{told}: {pause}"
+            "{logged}: {pause}"
         );
-        assert_eq!(running.told(told).len(), 1, "{:?}", running.logs);
+        assert_eq!(running.logged(logged).len(), 1, "{:?}", running.logs);
     }
 }
 
@@ -286,8 +286,8 @@ async fn an_event_that_grows_too_long_is_dropped() {
         let script = Script::new([answer(200, &body, End::Silence)]);
         let running = start("http://feed.example", script.clone(), Delays::default(), limits);
         sleep(10 * SECOND).await;
-        let told = running.told("an event is longer than 1000 bytes");
-        assert_eq!(told.len(), usize::from(is_dropped), "{what}: {:?}", running.logs);
+        let entries = running.logged("an event is longer than 1000 bytes");
+        assert_eq!(entries.len(), usize::from(is_dropped), "{what}: {:?}", running.logs);
         assert_eq!(script.requests.lock().unwrap().len() > 1, is_dropped, "{what}");
     }
 }
@@ -314,10 +314,10 @@ async fn ids_are_limited_and_not_kept_for_every_event_of_a_chunk() {
         let script = Script::new([answer(200, &body, End::Closed), answer(200, PUT, End::Silence)]);
         let mut running = play(&script);
         assert_eq!(running.next().await, "put[e@1|]", "{before:?} {size}");
-        let told = running.told("an id is longer than 4096 bytes");
-        assert_eq!(told.len(), usize::from(is_dropped), "{before:?} {size}");
+        let entries = running.logged("an id is longer than 4096 bytes");
+        assert_eq!(entries.len(), usize::from(is_dropped), "{before:?} {size}");
         let events = if is_dropped { 0 } else { count + 1 };
-        assert_eq!(running.told("unknown_event").len(), events, "{before:?} {size}");
+        assert_eq!(running.logged("unknown_event").len(), events, "{before:?} {size}");
     }
     if let Some(peak) = peak_kib() {
         assert!(peak < 96 * 1_024, "{peak} KiB");
@@ -337,11 +337,11 @@ async fn what_cannot_be_read_starts_the_stream_again() {
         (b"event: put\ndata:\n\n", "malformed: event 1 (put): not JSON"),
         (b"event: reconnect\ndata:\n\n", "deliberate_reconnect: event 1 (reconnect)"),
     ];
-    for (event, told) in rows {
+    for (event, logged) in rows {
         let script = Script::new([broken(event), answer(200, PUT, End::Silence)]);
         let mut running = play(&script);
-        assert_eq!(running.next().await, "put[e@1|]", "{told}");
-        assert_eq!(running.told(told).len(), 1, "{:?}", running.logs);
+        assert_eq!(running.next().await, "put[e@1|]", "{logged}");
+        assert_eq!(running.logged(logged).len(), 1, "{:?}", running.logs);
         // At once, and not when the old connection has been silent for long.
         assert!(matches!(script.pauses()[..], [500..=1_000]), "{:?}", script.pauses());
     }

@@ -188,12 +188,12 @@ fn filters_make_the_environments_of_the_source() {
                 "delete_filter" => projects.delete_filter(id),
                 op => panic!("{op}"),
             };
-            let told = |change: &Change| match change {
+            let show = |change: &Change| match change {
                 Change::Add(name) => format!("add {name}"),
                 Change::Update(name) => format!("update {name}"),
                 Change::Delete(name) => format!("delete {name}"),
             };
-            let mut actions: Vec<String> = changes.iter().map(told).collect();
+            let mut actions: Vec<String> = changes.iter().map(show).collect();
             actions.sort();
             let mut environments: Vec<String> = projects.environments().collect();
             environments.sort();
@@ -239,7 +239,7 @@ const DEPARTURES: &[(&str, usize, &[&str], &str)] = &[
 ];
 
 /// Events of empty data, which the source takes even of a frame without a line of data. On the wire they need that line
-/// here, though it be empty: a frame without one is no event by the rule of server-sent events, and nothing is told of it.
+/// here, though it be empty: a frame without one is no event by the rule of server-sent events, and nothing is logged.
 /// Frames of both forms are in the tests of the stream.
 const DEPARTURES_ON_THE_WIRE: &[(&str, usize)] = &[
     ("empty data restarts for put/patch/delete", 0),

@@ -100,7 +100,7 @@ impl Side {
 fn bisect_files(first: BlockSource, second: BlockSource, out: &mut Output) -> Result<Option<Place>, Error> {
     let (mut first, mut second) = (Side::new(first)?, Side::new(second)?);
     if first.ledger.state().root() != second.ledger.state().root() {
-        tell(None, &["root"], None, [&first.ledger, &second.ledger], out)?;
+        report(None, &["root"], None, [&first.ledger, &second.ledger], out)?;
         return Ok(Some(None));
     }
     let heights = |side: &Side| side.block.as_ref().map(Block::height);
@@ -122,7 +122,7 @@ fn bisect_files(first: BlockSource, second: BlockSource, out: &mut Output) -> Re
                 let name = |outcome: &Outcome| outcome.receipts.get(tx).map(|receipt| receipt.name());
                 (tx, name(&outcome_a), name(&outcome_b))
             });
-            tell(Some(height), &differ, names, [a, b], out)?;
+            report(Some(height), &differ, names, [a, b], out)?;
             return Ok(Some(Some(height)));
         }
     }
@@ -139,7 +139,7 @@ fn first_difference<T: PartialEq>(a: impl IntoIterator<Item = T>, b: impl IntoIt
 /// The index of a transaction, and its receipts on both sides.
 type TxReceipts = (usize, Option<&'static str>, Option<&'static str>);
 
-fn tell(
+fn report(
     height: Place,
     differ: &[&str],
     tx: Option<TxReceipts>,

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Running {
     /// The commands of each message.
     pub(crate) messages: mpsc::Receiver<Vec<Command>>,
-    /// The tags and texts of what was told.
+    /// The tags and texts of the log entries.
     pub(crate) logs: Arc<Mutex<Vec<String>>>,
     /// How it ended.
     pub(crate) end: JoinHandle<Result<(), Refused>>,
@@ -28,10 +28,10 @@ pub(crate) fn start<T: HttpTransport>(base: &str, transport: T, delays: Delays, 
     let client = stream::client(base, "key-1", 2, transport, limits).unwrap();
     let (sender, messages) = mpsc::channel(WAITING_MAX);
     let logs = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&logs);
+    let entries = Arc::clone(&logs);
     let end = tokio::spawn(async move {
         let mut manager = Manager::new(Salt::new(*b"a salt for tests").unwrap(), delays);
-        let log = |log: Log| told.lock().unwrap().push(format!("{}: {}", log.tag, log.text));
+        let log = |log: Log| entries.lock().unwrap().push(format!("{}: {}", log.tag, log.text));
         stream::run(&client, &mut manager, &sender, log).await
     });
     Running { messages, logs, end }
@@ -44,8 +44,8 @@ impl Running {
         commands.iter().map(short).collect::<Vec<_>>().join(" ")
     }
 
-    /// What was told, that contains `what`.
-    pub(crate) fn told(&self, what: &str) -> Vec<String> {
+    /// The log entries that contain `what`.
+    pub(crate) fn logged(&self, what: &str) -> Vec<String> {
         self.logs.lock().unwrap().iter().filter(|log| log.contains(what)).cloned().collect()
     }
 }

@@ -20,7 +20,7 @@ const FEED: &str = r#"{
 }"#;
 
 #[test]
-fn the_feed_is_told() {
+fn the_feed_is_shown() {
     let world = World::new();
     world.write("feed.json", FEED);
     let receipts = "\
@@ -73,16 +73,16 @@ filter f version=2 state=live body=aa
         .replace(r#""state": "live", "body": "ff00" }"#, r#""state": "deleted", "body": "ff01" }"#)
         .replace(r#""filters": { "f": { "version": 2 } }"#, r#""filters": { "f": null, "g": { "version": 9 } }"#);
     world.write("wrong.json", wrong);
-    let (_, told) = world.check("run wrong.json --quiet", 1);
-    let told: Vec<&str> =
-        told.lines().filter_map(|line| line.split_once(": block 1: ")).map(|(_, told)| told).collect();
+    let (_, failures) = world.check("run wrong.json --quiet", 1);
+    let failures: Vec<&str> =
+        failures.lines().filter_map(|line| line.split_once(": block 1: ")).map(|(_, failures)| failures).collect();
     let expected = [
         "feed.environments.a.state: expected deleted, got live",
         "feed.environments.a.body: expected ff01, got ff00",
         "feed.filters.f: expected no record, got live",
         "feed.filters.g: expected a record, got none",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(failures, expected);
     world.check("generate --features 3 --blocks 3 --txs-per-block 20 --mix feed=1 -o load.blocks", 0);
     let (summary, _) = world.check("run load.blocks", 0);
     assert!(summary.contains("rejected 0\n"), "{summary}");

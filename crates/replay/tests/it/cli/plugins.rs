@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn show_tells_of_plugins() {
+fn show_prints_plugins() {
     let world = World::new();
     let (code, other) = ("ab".repeat(32), "cd".repeat(32));
     let old = format!(
@@ -170,7 +170,7 @@ fn route_and_plan_answer() {
 }
 
 #[test]
-fn every_expectation_on_plugins_that_fails_is_told() {
+fn every_expectation_on_plugins_that_fails_is_reported() {
     let world = World::new();
     let expect = r#"{"plugins":{"app":{"current":"1.0.0+mac","previous":"0.9.0","status":"none","canary":null,"paused":true,"waiting":true,
         "share_bps":0,"stage":1,"load_state":"loaded","versions":{"1.0.0":"canary","2.0.0":null,"3.0.0":"failed","4.0.0":null}},"nobody":{}},

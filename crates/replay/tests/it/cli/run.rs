@@ -88,7 +88,7 @@ fn run_takes_several_files() {
 }
 
 #[test]
-fn every_expectation_that_fails_is_told() {
+fn every_expectation_that_fails_is_reported() {
     let world = World::new();
     world.write(
         "wrong.jsonl",

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn show_and_check_tell_what_is_there() {
+fn show_and_check_find_the_records() {
     let world = World::new();
     for (args, out) in [
         ("features", "base status=rolling_out percent=55\ntop status=enabled percent=100\n".into()),
