@@ -41,55 +41,55 @@ const SECRET_SIZE_MAX: u64 = 4_096;
     version,
     max_term_width = 100,
     after_help = "\
-Keeps BASE/relay_auto_config open and writes what it says as a block file (.jsonl) to standard output, \
-or applies it to a store. Every block time is a height; in a file the heights without news are gaps. \
-The keys in environments are replaced by hashes under the salt, which therefore has to stay the same. \
-SIGINT and SIGTERM end it after what has come so far, or when the output is not read for 5 seconds then.
+Keeps the stream BASE/relay_auto_config open and writes its messages as a block file (.jsonl) to standard output, \
+or applies them to a store. Every block time is a height; in a file, heights without messages are gaps. \
+The keys in environments are replaced by hashes with the salt, which therefore must stay the same. \
+SIGINT and SIGTERM end it once everything received is written, or if the output is not read for 5 seconds.
 
-With --store a block with a rejected transaction is refused as a whole. Who executes a file has to see to that: when \
-the ledger rejects a part of a put, the parts behind it must be withheld, as the last one forgets every item that no \
-part listed. Nor is it known here what the ledger of a file holds: an item whose entry in the first put after a start \
-is flawed will be forgotten, which is told as the error not_retained.
+With --store a block with a rejected transaction is refused as a whole. Whoever executes a file must do the same: when \
+the ledger rejects a part of a put, the parts after it must be withheld, because the last one makes the ledger forget \
+every item that no part listed. With a file, the items of the ledger are not known either: it forgets an item whose \
+entry in the first put after a start is invalid, which is logged as the error not_retained.
 
 Example:
   head -c 32 /dev/urandom > salt
   feed --key-file key --salt-file salt https://stream.example | replay run --events -
 
-Exit codes: 0 ended as asked, 1 the server refuses the key or the ledger a block, 2 bad usage or bad \
+Exit codes: 0 ended on request, 1 the server refused the key or the ledger a block, 2 bad usage or bad \
 input, 3 the store or the output failed, 141 the reader of standard output went away."
 )]
 pub struct Cli {
-    /// Where the stream is: http://HOST or https://HOST, with a path if need be
+    /// Address of the server: http://HOST or https://HOST, with a path if needed
     #[arg(value_name = "BASE")]
     base: String,
-    /// The file that holds the key for the server
+    /// File with the key for the server
     #[arg(long, value_name = "FILE")]
     key_file: PathBuf,
-    /// The file that holds the salt, at least 16 bytes
+    /// File with the salt, at least 16 bytes
     #[arg(long, value_name = "FILE")]
     salt_file: PathBuf,
-    /// The protocol to ask for; filters come from 2 on
+    /// Version of the protocol to request; filters need 2
     #[arg(long, default_value_t = 2, value_name = "N")]
     protocol: i32,
-    /// A block file whose genesis is that of the ledger; else the signer is its admin
+    /// Block file with the genesis of the ledger [default: a genesis with the signer as its admin]
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Who signs; needs the role feeder [default: the first admin of the genesis, or 0x11…11]
+    /// Signer, who needs the role feeder [default: the first admin of the genesis, or 0x11..11]
     #[arg(long, value_name = "ADDRESS")]
     signer: Option<Address>,
-    /// Milliseconds from height to height
+    /// Time between heights, in milliseconds
     #[arg(long, default_value = "2000", value_name = "MS")]
     block_time: NonZeroU64,
-    /// The first height; a store goes on behind its last one
+    /// First height; a store continues after its last one
     #[arg(long, default_value_t = 1, value_name = "HEIGHT", conflicts_with = "store")]
     height: Height,
-    /// End after N blocks with news, or as many more as the put in hand takes
+    /// End after N blocks with messages, or once the current put is complete
     #[arg(long, value_name = "N")]
     blocks: Option<NonZeroU32>,
-    /// Apply the blocks in place of writing them: memory, or rocksdb:PATH
+    /// Apply the blocks instead of writing them: memory, or rocksdb:PATH
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
-    /// Tell of messages that mean nothing here, too
+    /// Also log messages that are ignored
     #[arg(long)]
     verbose: bool,
 }
@@ -102,7 +102,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 impl Cli {
     fn execute(&self) -> Result<(), Error> {
         let key = String::from_utf8(secret(&self.key_file)?)
-            .map_err(|_| Error::Input(format!("{}: a key is text", self.key_file.display())))?;
+            .map_err(|_| Error::Input(format!("{}: the key is not text", self.key_file.display())))?;
         if key.trim().is_empty() {
             return Err(Error::Input(format!("{}: the key is empty", self.key_file.display())));
         }
@@ -240,7 +240,7 @@ async fn work(
     tokio::select! {
         biased;
         done = done => done.map_err(unusable)?,
-        () = given_up => Err(output(io::Error::new(io::ErrorKind::TimedOut, "interrupted, and nobody reads it"))),
+        () = given_up => Err(output(io::Error::new(io::ErrorKind::TimedOut, "interrupted, and it is not read"))),
     }
 }
 
@@ -261,5 +261,5 @@ fn unusable(error: impl std::fmt::Display) -> Error {
 
 /// The manager makes only commands that fit into transactions, so this would be a bug.
 fn unencodable(error: LimitError) -> Error {
-    Error::Input(format!("a message makes no transaction: {error}"))
+    Error::Input(format!("a message does not fit into transactions: {error}"))
 }

@@ -162,7 +162,7 @@ impl Manager {
         if u32::try_from(count).unwrap_or(u32::MAX) > FEED_PUT_IDS_MAX {
             // Sending a part would delete the rest, and a new connection would bring the same put.
             let text =
-                format!("{place}: {count} items; the ledger takes {FEED_PUT_IDS_MAX}, so none of them goes there");
+                format!("{place}: {count} items; the ledger accepts at most {FEED_PUT_IDS_MAX}, so none is sent");
             return vec![log(Level::Error, "too_many_items", text)];
         }
         self.is_blind = false;
@@ -181,7 +181,7 @@ impl Manager {
             log(Level::Warn, flaw.tag(), format!("{place}: {}: {flaw}{}", items.first, items.more()))
         }));
         actions.extend(lost.map(|items| {
-            let text = "it was not sent since the start, so it cannot be retained: the ledger forgets it";
+            let text = "no version of it was sent since the start, so the ledger forgets it";
             log(Level::Error, "not_retained", format!("{place}: {}: {text}{}", items.first, items.more()))
         }));
         actions.push(match command::put(environments, filters) {

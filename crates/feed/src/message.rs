@@ -70,10 +70,10 @@ pub enum MessageError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Flaw {
     /// An environment whose body has another id.
-    #[error("its envID is another one")]
+    #[error("its envID is that of another environment")]
     WrongId,
     /// An id that the ledger does not accept.
-    #[error("the ledger takes ids of 1 to 128 printable ASCII characters without space")]
+    #[error("an id has 1 to 128 printable ASCII characters and no space")]
     InvalidId,
     /// A version that the ledger does not have.
     #[error("its version is negative")]

@@ -20,10 +20,10 @@ pub enum Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProjectError {
     /// No project has such an item, or several have.
-    #[error("{0} projects had the item that is to be deleted; it should be one")]
+    #[error("{0} projects had the item to delete, instead of one")]
     NotOne(usize),
     /// No environment or filter has named the project before.
-    #[error("an environment of an unknown project is to be updated")]
+    #[error("an update of an environment in an unknown project")]
     UnknownProject,
 }
 

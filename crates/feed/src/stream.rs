@@ -46,7 +46,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// The address is invalid.
-    #[error("the address is wrong: {0}")]
+    #[error("invalid address: {0}")]
     Address(String),
     /// The key has characters that no header can carry.
     #[error("the key has characters that an Authorization header cannot carry")]
@@ -73,7 +73,7 @@ pub fn client<T: HttpTransport>(
     let address = |what: String| EndpointError::Address(what);
     let uri: Uri = base.parse().map_err(|error| address(format!("{error}")))?;
     let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(address("it begins with http:// or https:// and a host".into()));
+        return Err(address("it must begin with http:// or https:// and a host".into()));
     };
     let query = match (protocol, uri.query()) {
         (2.., _) => format!("?rpacProtocolVersion={protocol}"),
@@ -168,7 +168,7 @@ fn explain(error: &StreamError) -> String {
 enum Cut {
     #[error("no answer in {0:?}")]
     NoAnswer(Duration),
-    #[error("nothing came for {0:?}")]
+    #[error("nothing was received for {0:?}")]
     Silent(Duration),
     #[error("an event is longer than {0} bytes")]
     TooLong(usize),

@@ -225,7 +225,7 @@ async fn a_signal_ends_it_while_nobody_reads_its_output() {
     assert_eq!(timeout(SOON, child.wait()).await.unwrap().unwrap().code(), Some(3));
     drop(unread);
     let last = timeout(SOON, log_lines.next_line()).await.unwrap().unwrap().unwrap();
-    assert!(last.contains("interrupted, and nobody reads it"), "{last}");
+    assert!(last.contains("interrupted, and it is not read"), "{last}");
 }
 
 #[tokio::test]
@@ -293,10 +293,10 @@ async fn bad_usage_and_refused_keys_have_their_codes() {
     fs::write(setting.path("long"), [b'k'; 4_097]).unwrap();
     let rows: &[(&[&str], i32, &str)] = &[
         (&[&refusing], 1, "the server refuses the key"),
-        (&["nonsense"], 2, "the address is wrong"),
+        (&["nonsense"], 2, "invalid address"),
         (&["ftp://127.0.0.1"], 2, "http:// or https://"),
         (&["--key-file", "absent", &refusing], 2, "absent: cannot be read"),
-        (&["--key-file", "binary", &refusing], 2, "binary: a key is text"),
+        (&["--key-file", "binary", &refusing], 2, "binary: the key is not text"),
         (&["--key-file", "control", &refusing], 2, "cannot carry"),
         (&["--key-file", "empty", &refusing], 2, "empty: the key is empty"),
         (&["--key-file", "long", &refusing], 2, "long: longer than 4096 bytes"),

@@ -145,7 +145,7 @@ fn entries_say_where_and_keep_secrets() {
         (
             "patch",
             r#"{"path":"/environments/a","data":{"envID":"sdk-secret"}}"#,
-            "event 1 (patch): environment \"a\": its envID is another one",
+            "event 1 (patch): environment \"a\": its envID is that of another environment",
         ),
         ("delete", r#"{"path":"/filters/a","version":1e3}"#, "event 1 (delete): version: a value of the wrong type"),
         ("sdk\n\u{1b}[31m", "sdk-secret", "event 1 (sdk\\n\\u{1b}[31m): unknown event"),
@@ -167,7 +167,7 @@ fn entries_say_where_and_keep_secrets() {
         texts,
         [
             "event 1 (put): 0 items",
-            "event 1 (put): environment \"a\": its envID is another one; and 1 more",
+            "event 1 (put): environment \"a\": its envID is that of another environment; and 1 more",
             "event 1 (put): environment \"c\": its version is negative",
         ]
     );
@@ -273,7 +273,7 @@ fn a_flawed_entry_after_a_restart_is_retained_if_the_ledger_is_known() {
     assert_eq!(summary(&actions), "put_received invalid_id too_large not_retained put[|g@0]");
     let Action::Log(log) = &actions[3] else { panic!("{actions:?}") };
     assert_eq!(log.level, Level::Error);
-    let text = "it was not sent since the start, so it cannot be retained: the ledger forgets it; and 3 more";
+    let text = "no version of it was sent since the start, so the ledger forgets it; and 3 more";
     assert_eq!(log.text, format!("event 1 (put): environment \"a\": {text}"));
     assert_eq!(summary(&handle(&mut blind, "put", &put)), "put_received invalid_id too_large put[|g@0]");
 

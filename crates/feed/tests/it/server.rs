@@ -221,7 +221,7 @@ async fn a_silent_stream_is_left_and_a_beating_one_is_not() {
     assert_eq!(next(&mut running).await, "put[e@2|]");
     sleep(Duration::from_millis(2_500)).await;
     assert_eq!(count.load(Ordering::SeqCst), 2);
-    assert_eq!(running.logged("nothing came for 1s").len(), 1);
+    assert_eq!(running.logged("nothing was received for 1s").len(), 1);
 }
 
 #[tokio::test]

@@ -216,12 +216,12 @@ async fn slow_and_silent_servers_are_dropped() {
     };
     // The answer, how long the connection lasts in seconds, and what is logged.
     let rows = [
-        (slow(29 * SECOND), 29 + 300, "nothing came for 300s"),
+        (slow(29 * SECOND), 29 + 300, "nothing was received for 300s"),
         (slow(31 * SECOND), 30, "no answer in 30s"),
-        (answer(200, PUT, End::Silence), 300, "nothing came for 300s"),
-        (answer(200, "", End::Silence), 300, "nothing came for 300s"),
-        (beat(299, 20), 20 * 299 + 300, "nothing came for 300s"),
-        (beat(301, 20), 300, "nothing came for 300s"),
+        (answer(200, PUT, End::Silence), 300, "nothing was received for 300s"),
+        (answer(200, "", End::Silence), 300, "nothing was received for 300s"),
+        (beat(299, 20), 20 * 299 + 300, "nothing was received for 300s"),
+        (beat(301, 20), 300, "nothing was received for 300s"),
         (answer(200, PUT, End::Reset), 0, "connection reset"),
         (answer(200, PUT, End::Closed), 0, "eof"),
         (answer(200, "event: put\ndata: {", End::Closed), 0, "unexpected eof"),
