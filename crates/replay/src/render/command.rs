@@ -25,7 +25,7 @@ pub(super) fn command(command: &Command) -> Fields {
             .text("plugin", plugin)
             .text("version", version)
             .and(plugin::strategy(strategy.strategy()))
-            .and(plugin::terms(strategy.plan().guardrails())),
+            .and(plugin::guardrails(strategy.plan().guardrails())),
         Command::Pause { plugin }
         | Command::Resume { plugin }
         | Command::Promote { plugin }

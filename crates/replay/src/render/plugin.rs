@@ -119,7 +119,7 @@ pub(crate) fn deployment(record: &Deployment) -> Fields {
 fn plan(plan: &Plan) -> Fields {
     Fields::new()
         .with("stages", stages(plan.stages()))
-        .and(terms(plan.guardrails()))
+        .and(guardrails(plan.guardrails()))
         .text("on_complete", plan.on_complete())
 }
 
@@ -135,15 +135,15 @@ fn stages(stages: &[Stage]) -> Vec<Value> {
     stages.iter().map(stage).collect()
 }
 
-pub(super) fn terms(terms: &Guardrails) -> Fields {
+pub(super) fn guardrails(guardrails: &Guardrails) -> Fields {
     Fields::new()
-        .with("error_threshold_bps", terms.error_threshold_bps.get())
-        .with("success_threshold_bps", terms.success_threshold_bps.get())
-        .with("min_requests", terms.min_requests)
-        .with("max_blocks", terms.max_blocks.map_or(0, NonZeroU32::get))
-        .with("auto_promote", terms.auto_promote)
-        .with("auto_rollback", terms.auto_rollback)
-        .with("regression_z_centi", terms.regression_z_centi.map_or(0, NonZeroU16::get))
+        .with("error_threshold_bps", guardrails.error_threshold_bps.get())
+        .with("success_threshold_bps", guardrails.success_threshold_bps.get())
+        .with("min_requests", guardrails.min_requests)
+        .with("max_blocks", guardrails.max_blocks.map_or(0, NonZeroU32::get))
+        .with("auto_promote", guardrails.auto_promote)
+        .with("auto_rollback", guardrails.auto_rollback)
+        .with("regression_z_centi", guardrails.regression_z_centi.map_or(0, NonZeroU16::get))
 }
 
 pub(super) fn strategy(strategy: &Strategy) -> Fields {

@@ -184,7 +184,7 @@ pub(super) const fn strategy_fields(kind: StrategyKind) -> &'static [Field] {
 /// The guardrails of a deploy. Their defaults are those of [`Strategy::default_guardrails`].
 ///
 /// [`Strategy::default_guardrails`]: coalmine_core::Strategy::default_guardrails
-pub(super) const TERMS: &[Field] = &[
+pub(super) const GUARDRAILS: &[Field] = &[
     standard("error_threshold_bps", Kind::U16),
     standard("success_threshold_bps", Kind::U16),
     standard("min_requests", Kind::U64),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coalmine_core::{Address, CommandKind, Decode, Encode, Hash, Policy, Reader, Strategy, StrategyKind, Writer};
 
 use super::table::{
-    Absent, DEPLOY, FEED_ITEM, Field, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, TERMS, fields, strategy_fields,
+    Absent, DEPLOY, FEED_ITEM, Field, GUARDRAILS, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, fields, strategy_fields,
 };
 use crate::blockfile::json::{Entry, Object, Problem, Val};
 
@@ -101,7 +101,10 @@ fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, ou
     let kind = object.need("strategy").map_err(|problem| problem.in_key(what))?;
     let kind = kind.one_of("strategy", StrategyKind::from_name, names).map_err(|problem| problem.in_key("strategy"))?;
     let own = strategy_fields(kind);
-    object.only(what, also.iter().copied().chain([DEPLOY, own, TERMS].into_iter().flatten().map(|field| field.key)))?;
+    object.only(
+        what,
+        also.iter().copied().chain([DEPLOY, own, GUARDRAILS].into_iter().flatten().map(|field| field.key)),
+    )?;
 
     fields_bytes(object, what, DEPLOY, &[], depth, out)?;
     let standard = Strategy::with_defaults(kind);
@@ -112,7 +115,7 @@ fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, ou
     out.raw(strategy.as_bytes().get(tag_len..).unwrap_or_default());
     // The deadline depends on the stages. A strategy that does not decode gets the standard deadline.
     let strategy = Strategy::from_bytes(strategy.as_bytes()).unwrap_or(standard);
-    fields_bytes(object, what, TERMS, &strategy.default_guardrails().to_bytes(), depth, out)
+    fields_bytes(object, what, GUARDRAILS, &strategy.default_guardrails().to_bytes(), depth, out)
 }
 
 /// Some fields of an object, in the order of the table. `standard` is the concatenation of core's defaults of those

@@ -3,7 +3,7 @@
 use coalmine_core::{Address, CommandKind, Decode, Policy, Reader, StrategyKind};
 
 use super::table::{
-    Absent, DEPLOY, FEED_ITEM, Field, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, TERMS, fields, strategy_fields,
+    Absent, DEPLOY, FEED_ITEM, Field, GUARDRAILS, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, fields, strategy_fields,
 };
 use crate::blockfile::json::quoted;
 
@@ -58,7 +58,7 @@ fn deploy_fields(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Opti
     ahead.lp8().ok()?;
     ahead.lp8().ok()?;
     let own = strategy_fields(StrategyKind::decode(&mut ahead).ok()?);
-    [DEPLOY, own, TERMS].into_iter().try_for_each(|fields| object_fields(fields, input, depth, out))
+    [DEPLOY, own, GUARDRAILS].into_iter().try_for_each(|fields| object_fields(fields, input, depth, out))
 }
 
 fn object_fields(fields: &[Field], input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
