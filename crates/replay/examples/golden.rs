@@ -14,7 +14,7 @@ use std::path::Path;
 
 use coalmine_core::{Block, Encode, Outcome};
 use coalmine_model::Model;
-use coalmine_model::generate::{Mix, World};
+use coalmine_model::generate::{Mix, RandomWorld};
 use coalmine_replay::blockfile::{BlockWriter, Form, Header};
 use sha2::{Digest, Sha256};
 
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut outcomes = Vec::new();
     for (mix, name) in [(Mix::Features, "features"), (Mix::Plugins, "plugins"), (Mix::Both, "both")] {
         for (seed, blocks) in (seed..).zip(BLOCKS.into_iter().cycle()).take(WORLDS) {
-            let golden = golden(&World::of_seed(mix, seed, blocks))?;
+            let golden = golden(&RandomWorld::of_seed(mix, seed, blocks))?;
             let name = format!("{name}-{seed:04}.jsonl");
             outcomes.push((name.clone(), golden.outcomes));
             files.push((name, golden.file));
@@ -69,7 +69,7 @@ struct Golden {
     outcomes: String,
 }
 
-fn golden(world: &World) -> Result<Golden, Box<dyn Error>> {
+fn golden(world: &RandomWorld) -> Result<Golden, Box<dyn Error>> {
     let mut model = Model::genesis(&world.genesis);
     let mut writer = BlockWriter::new(Vec::new(), Form::Jsonl, &Header::new(world.genesis.clone()))?;
     let mut outcomes = Sha256::new();

@@ -1,6 +1,6 @@
 //! The state machine against the plain model, in lockstep, on a world of the bytes' choice.
 
-use coalmine_model::generate::{Mix, World};
+use coalmine_model::generate::{Mix, RandomWorld};
 use coalmine_model::support::Lockstep;
 
 /// Blocks of a world, without the empty ones between them.
@@ -10,7 +10,7 @@ const BLOCKS: usize = 30;
 /// what a fuzzer has learned of a world of features holds for the others.
 pub fn block(bytes: &[u8]) {
     let mix = Mix::ALL[usize::from(bytes.last().copied().unwrap_or_default()) % Mix::ALL.len()];
-    let world = World::of_bytes(mix, bytes, BLOCKS);
+    let world = RandomWorld::of_bytes(mix, bytes, BLOCKS);
     let mut both = Lockstep::genesis(&world.genesis, None);
     for block in &world.blocks {
         if both.state.tip().is_some() {

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use coalmine_core::{Block, State};
-use coalmine_model::generate::{Mix, World};
+use coalmine_model::generate::{Mix, RandomWorld};
 
 use coalmine_model::support::Records;
 
@@ -24,14 +24,14 @@ pub(crate) fn lived(seed: u8) -> &'static Lived {
     static WORLDS: [OnceLock<Lived>; 256] = [const { OnceLock::new() }; 256];
     WORLDS[usize::from(seed)].get_or_init(|| {
         let world = match seed {
-            PLUGIN_SEED_MIN.. => World::of_seed(Mix::Both, seed.into(), PLUGIN_BLOCKS),
-            _ => World::from_seed(seed.into(), BLOCKS),
+            PLUGIN_SEED_MIN.. => RandomWorld::of_seed(Mix::Both, seed.into(), PLUGIN_BLOCKS),
+            _ => RandomWorld::from_seed(seed.into(), BLOCKS),
         };
         run(world)
     })
 }
 
-fn run(world: World) -> Lived {
+fn run(world: RandomWorld) -> Lived {
     let (mut state, writes) = State::genesis(&world.genesis).unwrap();
     let mut records = Records::default();
     records.write(&writes);

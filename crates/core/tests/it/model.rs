@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use coalmine_core::{Block, BlockError, EventCode, Outcome, Receipt, Reject};
-use coalmine_model::generate::{Mix, World};
+use coalmine_model::generate::{Mix, RandomWorld};
 use coalmine_model::support::{Lockstep, assert_same};
 use coalmine_model::{Model, Planted};
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
@@ -66,7 +66,7 @@ fn refuses_other_heights(both: &Lockstep) {
 }
 
 /// Runs a world through both.
-fn agree(world: &World, planted: Option<Planted>) -> Steps {
+fn agree(world: &RandomWorld, planted: Option<Planted>) -> Steps {
     let mut both = Lockstep::genesis(&world.genesis, planted);
     let mut steps = Steps::default();
     for block in &world.blocks {
@@ -107,8 +107,8 @@ fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// Runs a world through both; if they disagree, shrinks it and says how to see it again.
-fn check(world: World, planted: Option<Planted>, again: &str) -> Result<Steps, String> {
-    let run = |world: &World| caught(|| agree(world, planted));
+fn check(world: RandomWorld, planted: Option<Planted>, again: &str) -> Result<Steps, String> {
+    let run = |world: &RandomWorld| caught(|| agree(world, planted));
     run(&world).map_err(|_| {
         let smallest = world.shrink(|world| run(world).is_err());
         let why = run(&smallest).err().unwrap_or_default();
@@ -125,7 +125,7 @@ fn check_seeds(mix: Mix, planted: Option<Planted>, seeds: Range<u64>, test: &str
     let mut steps = Steps::default();
     for seed in seeds {
         let again = format!("COALMINE_MODEL_SEED={seed} cargo test --release -p coalmine-core --test it model::{test}");
-        let Steps { blocks, transactions } = check(World::of_seed(mix, seed, BLOCKS), planted, &again)?;
+        let Steps { blocks, transactions } = check(RandomWorld::of_seed(mix, seed, BLOCKS), planted, &again)?;
         steps.blocks += blocks;
         steps.transactions += transactions;
     }
@@ -174,7 +174,7 @@ proptest! {
 
     #[test]
     fn worlds_of_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..2_000).prop_map(Hex)) {
-        check(World::from_bytes(&bytes.0, BLOCKS), None, "the bytes below").unwrap_or_else(|difference| panic!("{difference}"));
+        check(RandomWorld::from_bytes(&bytes.0, BLOCKS), None, "the bytes below").unwrap_or_else(|difference| panic!("{difference}"));
     }
 }
 
@@ -202,7 +202,7 @@ fn worlds_show_every_planted_fault() {
 fn worlds_reach_every_reject_and_event() {
     let (mut rejects, mut events) = (BTreeSet::new(), BTreeSet::new());
     for (mix, seed) in Mix::ALL.iter().flat_map(|mix| (0..WORLDS).map(|seed| (*mix, seed))) {
-        let world = World::of_seed(mix, seed, BLOCKS);
+        let world = RandomWorld::of_seed(mix, seed, BLOCKS);
         let mut model = Model::genesis(&world.genesis);
         for block in &world.blocks {
             for gap in model.tip().map_or(block.height(), |tip| tip + 1)..block.height() {

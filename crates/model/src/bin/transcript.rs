@@ -11,7 +11,7 @@ use std::error::Error;
 use std::fmt;
 
 use coalmine_core::{Encode, Execution, Hash, Receipt, State};
-use coalmine_model::generate::{Mix, World};
+use coalmine_model::generate::{Mix, RandomWorld};
 use sha2::{Digest, Sha256};
 
 /// The most blocks of a world, without the empty ones between them. A seed has worlds of every mix in turn.
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         while transcript.blocks < *blocks {
             let (world, mix) = worlds.next().ok_or("no more worlds")?;
             let title = is_told.then(|| format!("world {mix:?} {world}"));
-            transcript.run(&World::of_seed(mix, world, WORLD_BLOCKS), *blocks, title.as_deref())?;
+            transcript.run(&RandomWorld::of_seed(mix, world, WORLD_BLOCKS), *blocks, title.as_deref())?;
         }
         println!("seed {seed} {transcript}");
     }
@@ -65,7 +65,7 @@ struct Transcript {
 
 impl Transcript {
     /// Runs a world from its genesis to its end, or until there are enough blocks. Prints each under a title.
-    fn run(&mut self, world: &World, blocks: u64, title: Option<&str>) -> Result<(), Box<dyn Error>> {
+    fn run(&mut self, world: &RandomWorld, blocks: u64, title: Option<&str>) -> Result<(), Box<dyn Error>> {
         let (mut state, _) = State::genesis(&world.genesis)?;
         let mut rest = world.blocks.iter().peekable();
         while let Some(block) = rest.peek()

@@ -78,14 +78,14 @@ impl Mix {
 
 /// A genesis and blocks of rising heights, with empty blocks wherever a height is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct World {
+pub struct RandomWorld {
     /// The state before the first block.
     pub genesis: Genesis,
     /// The blocks.
     pub blocks: Vec<Block>,
 }
 
-impl World {
+impl RandomWorld {
     /// The world of features of a seed.
     #[must_use]
     pub fn from_seed(seed: u64, blocks: usize) -> Self {
@@ -217,7 +217,7 @@ struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    fn world(mix: Mix, mut choices: Choices<'a>, count: usize) -> World {
+    fn world(mix: Mix, mut choices: Choices<'a>, count: usize) -> RandomWorld {
         let genesis = genesis(&mut choices);
         let height = choices.pick(&[0, 1, 100, 1_000_000, u32::MAX - 300, u32::MAX - 40, u32::MAX - 5]);
         let mut generator = Self { mix, choices, model: Model::genesis(&genesis), height };
@@ -233,7 +233,7 @@ impl<'a> Generator<'a> {
             }
             generator.height = next;
         }
-        World { genesis, blocks }
+        RandomWorld { genesis, blocks }
     }
 
     /// Mostly the next height, at times one a few blocks later, or one near a height at which something is due.

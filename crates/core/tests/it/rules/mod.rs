@@ -18,7 +18,7 @@ use coalmine_core::{
     ItemState, Key, LOAD_PLUGINS_MAX, Outcome, Payload, Plugin, Policy, Receipt, Reject, Report, Role, Stage, State,
     Status, Transaction, TxCommand, Writer,
 };
-use coalmine_model::generate::{Mix, World as RandomWorld};
+use coalmine_model::generate::{Mix, RandomWorld};
 
 use crate::common::document::{Document, Table};
 use crate::common::plugins::*;

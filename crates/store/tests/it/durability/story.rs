@@ -5,7 +5,7 @@ use std::path::Path;
 
 use coalmine_core::{Block, Genesis, Height};
 use coalmine_model::Model;
-use coalmine_model::generate::{Mix, World};
+use coalmine_model::generate::{Mix, RandomWorld};
 use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError, Tip};
 
 /// Blocks of every story whose heights do not end before.
@@ -20,7 +20,7 @@ pub(crate) struct Story {
 
 impl Story {
     pub(crate) fn of_seed(seed: u64) -> Self {
-        let World { genesis, blocks } = World::of_seed(Mix::Both, seed, BLOCKS);
+        let RandomWorld { genesis, blocks } = RandomWorld::of_seed(Mix::Both, seed, BLOCKS);
         let mut written = blocks.into_iter().peekable();
         let heights = written.peek().map_or(0, Block::height)..=Height::MAX;
         let at = |height| written.next_if(|block| block.height() == height).unwrap_or_else(|| Block::empty(height));
