@@ -269,7 +269,7 @@ fn make_step(touched: &mut TouchedFeature, out: &mut Output, height: Height, act
     let FeatureData { feature, metrics, policy, depth: _ } = &mut touched.data;
     let (name, status) = (feature.name, feature.status);
     match lifecycle::step(feature, metrics, policy, height) {
-        Step::ReportedShortfalls { operations, needed } => out.event(Event::StepHeld { name, operations, needed }),
+        Step::Held { operations, needed } => out.event(Event::StepHeld { name, operations, needed }),
         Step::Made { from, cause } => {
             out.event(Event::Stepped { name, from_percent: from, to_percent: feature.rollout_percent });
             if cause == Cause::TargetReached {

@@ -8,36 +8,36 @@ use crate::bucket::{BucketPrefix, bucket_first_byte, bucket_sha256};
 use crate::feature::record::{Bucketing, Policy, Status};
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
-/// What of a feature decides for whom it is on.
+/// What the answer depends on: a feature's status, percentage and policy, and the user's override.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
-    /// Where it stands in its lifecycle.
+    /// The feature's status.
     pub status: Status,
-    /// The percent of users for whom it is on.
+    /// Percentage of users that the feature is on for.
     pub percent: Percent,
-    /// Its policy, or the default one.
+    /// The stored policy, or the default one.
     pub policy: Cow<'a, Policy>,
-    /// The user's own switch.
+    /// The user's override, if there is one.
     pub user: Option<bool>,
-    /// What the source has hashed already for buckets of this feature.
+    /// The bucket prefix of the feature, if the source keeps it: it saves work and changes no answer.
     pub(crate) prefix: Option<&'a BucketPrefix>,
 }
 
-/// Where the evaluation looks things up.
+/// A source of facts: decoded state, store or bundle of proofs.
 pub trait Lookup {
-    /// What can go wrong.
+    /// Why the source may fail to answer.
     type Error;
 
-    /// The id of the ledger.
+    /// The id of the ledger, part of every bucket hash.
     ///
     /// # Errors
-    /// When the source cannot answer.
+    /// If the source cannot answer.
     fn chain(&self) -> Result<ChainId, Self::Error>;
 
-    /// The facts of a feature and a user, none if there is no such feature.
+    /// The facts of a feature and a user; `None` if there is no such feature.
     ///
     /// # Errors
-    /// When the source cannot answer.
+    /// If the source cannot answer.
     fn facts(&self, name: &Name, user: &Address) -> Result<Option<Facts<'_>>, Self::Error>;
 }
 
@@ -46,15 +46,15 @@ pub trait Lookup {
 pub enum Why {
     /// There is no such feature.
     Unknown,
-    /// Enabled is on for everybody, Disabled and RolledBack are off for everybody.
+    /// The status decided alone: Enabled is on, Disabled and RolledBack are off, for everybody.
     Status(Status),
-    /// The user has a switch of their own.
+    /// The user has an override.
     Override,
-    /// The bucket of the user against the share of the feature: on below it.
+    /// The user's bucket decided: on if it is below the share of the feature.
     Bucket {
-        /// The bucket.
+        /// The bucket of the user in this feature.
         bucket: Bps,
-        /// The share.
+        /// The feature's percentage in basis points.
         share: Bps,
     },
 }
@@ -62,21 +62,21 @@ pub enum Why {
 /// The answer, which feature decided it, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// On or off.
+    /// Whether the feature is on for the user.
     pub on: bool,
-    /// The feature asked for, or the prerequisite that is off.
+    /// The feature in question, or the prerequisite that is off.
     pub decided_by: Name,
-    /// Why.
+    /// The reason at that feature.
     pub why: Why,
 }
 
-/// Evaluates whether `name` is on for `user`.
+/// Evaluates whether the feature `name` is on for `user`.
 ///
-/// Off if the feature is off for everybody; else off if a prerequisite is off for this user, each
-/// evaluated once; else the user's own switch, the status, or the bucket.
+/// It is off if its status is off for everybody, or else if any prerequisite, direct or indirect, is off for
+/// this user. Otherwise the user's override decides, or else the status or the bucket.
 ///
 /// # Errors
-/// When the source cannot answer.
+/// If the source cannot answer.
 pub fn decide<L: Lookup>(source: &L, name: &Name, user: &Address) -> Result<Verdict, L::Error> {
     match source.facts(name, user)? {
         None => Ok(Verdict { on: false, decided_by: *name, why: Why::Unknown }),
@@ -84,15 +84,15 @@ pub fn decide<L: Lookup>(source: &L, name: &Name, user: &Address) -> Result<Verd
     }
 }
 
-/// The same for a feature whose facts have been looked up.
+/// Evaluates a feature whose facts are already at hand.
 pub(crate) fn decide_from<L: Lookup>(
     source: &L,
     name: &Name,
     facts: &Facts<'_>,
     user: &Address,
 ) -> Result<Verdict, L::Error> {
-    // A feature is on exactly if it and everything that it rests on are on by themselves, so it is
-    // enough to evaluate each of them once; the order decides only which one is named.
+    // A feature is on exactly if it and all its direct and indirect prerequisites are on when each is taken alone.
+    // So evaluating each of them once is enough; the order only determines which one the verdict names.
     if facts.status.is_on() && !facts.policy.prerequisites.is_empty() {
         let mut seen = BTreeSet::new();
         let mut open: Vec<Name> = facts.policy.prerequisites.iter().rev().copied().collect();
@@ -113,7 +113,7 @@ pub(crate) fn decide_from<L: Lookup>(
     alone(source, name, facts, user)
 }
 
-/// Whether a feature is on for a user, its prerequisites left aside.
+/// Evaluates a feature without its prerequisites.
 fn alone<L: Lookup>(source: &L, name: &Name, facts: &Facts<'_>, user: &Address) -> Result<Verdict, L::Error> {
     let verdict = |on, why| Ok(Verdict { on, decided_by: *name, why });
     match (facts.status, facts.user) {

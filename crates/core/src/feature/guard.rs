@@ -1,6 +1,6 @@
-//! The guard: what reports add up to, and when they call for a rollback.
+//! The guard: what reports add up to, and when they require a rollback.
 //!
-//! Integers only; products in u128, so that nothing overflows and every node rounds alike.
+//! Integers only, with products in u128: nothing overflows, and every node rounds alike.
 
 use core::num::NonZeroU32;
 
@@ -13,20 +13,20 @@ tags! {
     RollbackRule {
         /// A rollback command.
         Command = 0, "command";
-        /// Guard rule 1: failed invariants.
+        /// Failed invariant checks of the trial.
         Invariants = 1, "invariants";
-        /// Guard rule 2: the error rate of the trial.
+        /// The error rate of the trial.
         ErrorRate = 2, "error_rate";
-        /// Guard rule 3: the error rate of the window.
+        /// The error rate of the current and previous window.
         WindowErrorRate = 3, "window_error_rate";
-        /// Guard rule 4: the average latency of the trial.
+        /// The average latency of the trial.
         Latency = 4, "latency";
         /// The draining breaker.
         Breaker = 5, "breaker";
     }
 }
 
-/// Why a feature must be rolled back: the rule, what it counted, and what it compared.
+/// Why a feature must be rolled back: the rule that fired, and the figures for the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GuardFinding {
     pub(crate) rule: RollbackRule,
@@ -37,14 +37,14 @@ pub(crate) struct GuardFinding {
     pub(crate) threshold: u64,
 }
 
-/// The error rate in 1/10 000, rounded down; none without operations.
+/// The error rate in 1/10 000, rounded down; `None` without operations.
 pub(crate) fn error_rate(errors: u64, successes: u64) -> Option<u64> {
     let operations = u128::from(errors).saturating_add(u128::from(successes));
     let rate = u128::from(errors).saturating_mul(Bps::unit()).checked_div(operations)?;
     u64::try_from(rate).ok()
 }
 
-/// Adds a report of height `height` to the counts. The feature is on.
+/// Adds a report of block `height` to the counts. The caller has checked that the feature is on.
 pub(crate) fn add_report(
     feature: &mut Feature,
     metrics: &mut Metrics,
@@ -79,7 +79,7 @@ pub(crate) fn add_report(
     }
 }
 
-/// Moves the counts to the window that holds `height`. Windows are counted from `start`.
+/// Makes the window that contains `height` the current one. Windows are counted from `start`.
 fn roll_window(metrics: &mut Metrics, start: Height, length: NonZeroU32, height: Height) {
     let into = height.saturating_sub(start) % length;
     let window_start = height.saturating_sub(into);
@@ -93,7 +93,7 @@ fn roll_window(metrics: &mut Metrics, start: Height, length: NonZeroU32, height:
     metrics.window_start = window_start;
 }
 
-/// The first rule that calls for a rollback.
+/// The first rule that fires. The order is consensus: it decides rule and reason in the event.
 pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Option<GuardFinding> {
     let trial = |rule, reason, value, threshold| GuardFinding {
         rule,
@@ -131,7 +131,7 @@ pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Op
     None
 }
 
-/// The error rate, if there are enough samples to judge and it is too high.
+/// The error rate, if there are enough samples and it is above the maximum.
 fn exceeded_rate(feature: &Feature, policy: &Policy, errors: u64, successes: u64) -> Option<u64> {
     let rate = error_rate(errors, successes)?;
     let enough = u128::from(errors).saturating_add(u128::from(successes)) >= u128::from(policy.min_samples);

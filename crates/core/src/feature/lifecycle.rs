@@ -1,14 +1,13 @@
 //! The lifecycle of a feature: which transition is legal from which status, and what it writes.
 //!
-//! Functions of values. Who may ask, whether the breaker is open, and the history are the
-//! business of `execute`.
+//! These are functions of values. `execute` checks authority and the breaker, and writes the history.
 
 use crate::feature::guard::error_rate;
 use crate::feature::record::{Advance, Cause, Feature, FeatureChanges, Metrics, Policy, Reason, Status};
 use crate::reject::Reject;
 use crate::values::{Address, Bps, Description, Height, Name, Percent};
 
-/// What a command wants from a feature.
+/// A transition that a command asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FeatureTransition {
     Configure,
@@ -22,7 +21,7 @@ pub(crate) enum FeatureTransition {
 }
 
 impl FeatureTransition {
-    /// The one table of the lifecycle.
+    /// The transition table: every pair of transition and status, so a new one does not compile without a decision.
     pub(crate) const fn check(self, status: Status) -> Result<(), Reject> {
         use Status::{Canary, Disabled, Enabled, RolledBack, RollingOut};
         match (self, status) {
@@ -47,7 +46,7 @@ impl FeatureTransition {
     }
 }
 
-/// A new feature with its defaults.
+/// Makes a feature with the default settings, off.
 pub(crate) fn create(name: Name, description: Description, signer: Address) -> Feature {
     Feature {
         name,
@@ -68,7 +67,7 @@ pub(crate) fn create(name: Name, description: Description, signer: Address) -> F
     }
 }
 
-/// Writes the settings that are given, other than the policy.
+/// Writes the settings that are given, except for the policy.
 pub(crate) fn configure(feature: &mut Feature, changes: &FeatureChanges) {
     feature.increment_percent = changes.increment_percent.unwrap_or(feature.increment_percent);
     feature.increment_blocks = changes.increment_blocks.unwrap_or(feature.increment_blocks);
@@ -76,7 +75,7 @@ pub(crate) fn configure(feature: &mut Feature, changes: &FeatureChanges) {
     feature.min_success_count = changes.min_success_count.unwrap_or(feature.min_success_count);
 }
 
-/// Starts a canary at `height`, with a new trial.
+/// Starts a canary at `height`, and a new trial with it.
 pub(crate) fn start_canary(feature: &mut Feature, metrics: &mut Metrics, percent: Percent, height: Height) {
     new_trial(feature, metrics);
     feature.status = Status::Canary;
@@ -91,8 +90,9 @@ fn new_trial(feature: &mut Feature, metrics: &mut Metrics) {
     *metrics = metrics.new_trial();
 }
 
-/// Whether the data allow a rollout to `target`.
+/// Whether the data of the trial allow a rollout to `target`.
 pub(crate) fn check_rollout(feature: &Feature, target: Percent) -> Result<(), Reject> {
+    // Too little data comes before a high error rate: with few samples the rate says little. The order is consensus.
     if feature.success_count < feature.min_success_count {
         return Err(Reject::InsufficientData);
     }
@@ -100,20 +100,21 @@ pub(crate) fn check_rollout(feature: &Feature, target: Percent) -> Result<(), Re
     if rate.is_some_and(|rate| rate > u64::from(feature.max_error_rate)) {
         return Err(Reject::ErrorRateExceeded);
     }
+    // 100 is legal even at 100 %: its first step turns the canary into Enabled.
     if target <= feature.rollout_percent && target != Percent::FULL {
         return Err(Reject::InvalidPercent);
     }
     Ok(())
 }
 
-/// Starts a rollout at `height`; its first step falls due one interval later.
+/// Starts a rollout at `height`; its first step is due one interval later.
 pub(crate) fn start_rollout(feature: &mut Feature, target: Percent, height: Height) {
     feature.status = Status::RollingOut;
     feature.target_percent = target;
     feature.last_increment_block = height;
 }
 
-/// The height at which the next step falls due, if it ever does.
+/// The height from which the next step is due; `None` if there is none, or it lies beyond the last height.
 pub(crate) fn step_due(feature: &Feature) -> Option<Height> {
     match feature.status {
         Status::RollingOut => feature.last_increment_block.checked_add(feature.increment_blocks),
@@ -121,7 +122,7 @@ pub(crate) fn step_due(feature: &Feature) -> Option<Height> {
     }
 }
 
-/// The height at which a block makes the next step by itself, if it ever does.
+/// The height from which a block makes the next step without a command; `None` if there is no such step.
 pub(crate) fn automatic_step_due(feature: &Feature, policy: &Policy) -> Option<Height> {
     match policy.advance {
         Advance::Automatic => step_due(feature),
@@ -129,24 +130,25 @@ pub(crate) fn automatic_step_due(feature: &Feature, policy: &Policy) -> Option<H
     }
 }
 
-/// What a due step did.
+/// The outcome of a due step.
 pub(crate) enum Step {
-    /// There were not enough operations since the last one.
-    ReportedShortfalls { operations: u64, needed: u64 },
-    /// The percent is one increment on, or at the target.
+    /// There were too few operations since the last step; the clock restarts all the same.
+    Held { operations: u64, needed: u64 },
+    /// The percentage grew by the increment, or reached the target.
     Made { from: Percent, cause: Cause },
 }
 
 /// Makes a due step at `height`.
 pub(crate) fn step(feature: &mut Feature, metrics: &mut Metrics, policy: &Policy, height: Height) -> Step {
+    // Before the decision: a held step is due again one interval later, and a gap is not caught up with many steps.
     feature.last_increment_block = height;
     if metrics.step_operations < policy.step_min_operations {
-        return Step::ReportedShortfalls { operations: metrics.step_operations, needed: policy.step_min_operations };
+        return Step::Held { operations: metrics.step_operations, needed: policy.step_min_operations };
     }
     let from = feature.rollout_percent;
     let target = feature.target_percent;
     feature.rollout_percent = from.step(feature.increment_percent, target);
-    // A step that is made sets the percent, be it to the same value (100 to 100): the count restarts.
+    // A step counts as made even where the percentage stays (100 to 100), so the count restarts.
     metrics.step_operations = 0;
     if feature.rollout_percent != target {
         return Step::Made { from, cause: Cause::Stepped };
@@ -155,7 +157,7 @@ pub(crate) fn step(feature: &mut Feature, metrics: &mut Metrics, policy: &Policy
     Step::Made { from, cause: Cause::TargetReached }
 }
 
-/// Turns the feature on for everybody; a new trial if it was off.
+/// Turns the feature on for everybody, with a new trial if it was off.
 pub(crate) fn enable(feature: &mut Feature, metrics: &mut Metrics) {
     if !feature.status.is_on() {
         new_trial(feature, metrics);
@@ -164,38 +166,38 @@ pub(crate) fn enable(feature: &mut Feature, metrics: &mut Metrics) {
     feature.rollout_percent = Percent::FULL;
 }
 
-/// Turns the feature off.
+/// Turns the feature off for everybody; the counts of the trial stay.
 pub(crate) fn disable(feature: &mut Feature) {
     feature.status = Status::Disabled;
     feature.rollout_percent = Percent::ZERO;
 }
 
-/// Turns the feature off for a reason.
+/// Turns the feature off for everybody, and records why.
 pub(crate) fn roll_back(feature: &mut Feature, reason: Reason) {
     feature.status = Status::RolledBack;
     feature.rollout_percent = Percent::ZERO;
     feature.rollback_reason = reason;
 }
 
-/// Whether the next step of a rollout lowers the percent, and so switches users off. No transition
-/// leaves a feature so; other odd percents do no harm, and the reference implementation writes some.
+/// Whether the next step of a rollout would lower the percentage, and so switch users off. No transition produces
+/// such a record. Other unusual percentages are harmless, and the reference implementation writes some of them.
 pub(crate) fn steps_down(feature: &Feature) -> bool {
     feature.status == Status::RollingOut && feature.target_percent < feature.rollout_percent
 }
 
-/// How far a rollout is.
+/// How far a rollout has got, and how much it can still take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// The percent of users for whom the feature is on.
+    /// Percentage of users that the feature is on for.
     pub percent: Percent,
-    /// Blocks from `height` to the next step: 0 when it is due, none when there is none.
+    /// Blocks from `height` to the next step: 0 if it is due, `None` if there is none.
     pub blocks_to_step: Option<u32>,
-    /// How many errors in a row the guard's rate rule would still bear in this trial; none when the
+    /// How many more consecutive errors this trial can take before the error-rate rule fires; `None` if the
     /// feature is off or no number of errors would exceed the rate.
     pub errors_left: Option<u64>,
 }
 
-/// Blocks from `height` to the next step of a rollout: 0 when it is due, none when there is none.
+/// Blocks from `height` to the next step of a rollout: 0 if it is due, `None` if there is none.
 #[must_use]
 pub fn blocks_to_step(feature: &Feature, height: Height) -> Option<u32> {
     step_due(feature).map(|due| due.saturating_sub(height))
@@ -213,22 +215,22 @@ impl Progress {
     }
 }
 
-/// The largest number of further errors, and nothing but errors, that rule 2 of the guard bears.
+/// The most consecutive errors after which the error-rate rule does not fire.
 fn errors_left(feature: &Feature, policy: &Policy) -> Option<u64> {
     let max = u128::from(feature.max_error_rate);
-    // The floored rate exceeds `max` from errors × 10 000 ≥ (max + 1) × operations on.
+    // The floored rate exceeds `max` as soon as errors × 10 000 ≥ (max + 1) × operations.
     let (share, whole) = (max.saturating_add(1), Bps::unit());
     if !feature.status.is_on() || share > whole {
         return None;
     }
     let (errors, successes) = (u128::from(feature.error_count), u128::from(feature.success_count));
-    // The least e with e × 10 000 ≥ share × (e + successes), and at least one error.
+    // The least total e with e × 10 000 ≥ share × (e + successes), and at least one error.
     let needed = match whole.saturating_sub(share) {
         0 => 1,
         rest => share.saturating_mul(successes).div_ceil(rest).max(1),
     };
     let needed = if share == whole && successes > 0 { return None } else { needed };
-    // Below min_samples nothing is judged.
+    // Below min_samples the rule does not apply.
     let samples = u128::from(policy.min_samples).saturating_sub(successes);
     let left = needed.max(samples).saturating_sub(errors).saturating_sub(1);
     u64::try_from(left).ok()

@@ -1,4 +1,4 @@
-//! Features: their records, lifecycle and guard, and for whom they are on.
+//! Features: their records, lifecycle and guard, and the decision for whom one is on.
 
 pub(crate) mod data;
 pub(crate) mod decide;

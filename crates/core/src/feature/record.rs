@@ -1,6 +1,6 @@
-//! The records of a feature, each with its canonical encoding, and what commands give of them.
+//! The records of a feature with their encodings, and the values that commands carry about one.
 //!
-//! Layouts are written down in FORMAT.md and pinned by `fixtures/vectors`.
+//! Layouts are documented in FORMAT.md and pinned by `fixtures/vectors`.
 
 use alloc::vec::Vec;
 use core::num::{NonZeroU32, NonZeroU64};
@@ -12,23 +12,23 @@ use crate::valid::{Valid, Validate};
 use crate::values::{Address, Bps, Description, Height, Name, Percent, ValueError};
 
 tags! {
-    /// Where a feature stands in its lifecycle.
+    /// Where a feature is in its lifecycle.
     Status {
-        /// Off, never started or turned off.
+        /// Off for everybody: never started, or turned off by disable.
         Disabled = 0, "disabled";
-        /// On for a fixed percent.
+        /// On for a fixed percentage of users.
         Canary = 1, "canary";
-        /// On for a percent that grows by steps.
+        /// On for a percentage that grows by steps until it reaches the target.
         RollingOut = 2, "rolling_out";
-        /// On for everybody.
+        /// On for everybody who has no override to the contrary.
         Enabled = 3, "enabled";
-        /// Off after a rollback.
+        /// Off for everybody after a rollback.
         RolledBack = 4, "rolled_back";
     }
 }
 
 impl Status {
-    /// Whether a prerequisite in this status is met and reports are taken: Canary, RollingOut or Enabled.
+    /// Whether the feature may be on for anybody. If not, it satisfies no prerequisite and accepts no reports.
     #[must_use]
     pub const fn is_on(self) -> bool {
         match self {
@@ -37,7 +37,7 @@ impl Status {
         }
     }
 
-    /// Whether the feature is in the index of active features: Canary or RollingOut.
+    /// Whether the feature is between off and fully on: those are in the active index, and the breaker drains them.
     #[must_use]
     pub const fn is_active(self) -> bool {
         match self {
@@ -48,51 +48,51 @@ impl Status {
 }
 
 tags! {
-    /// Why a feature was rolled back, or the breaker tripped.
+    /// Why a feature was rolled back or the breaker tripped.
     Reason {
-        /// Somebody said so.
+        /// No other reason was given; also the initial value of the field.
         Manual = 0, "manual";
-        /// The error rate was exceeded.
+        /// The error rate of the trial or window exceeded its limit.
         ErrorRate = 1, "error_rate";
-        /// An invariant failed.
+        /// More invariant checks failed than the policy allows.
         InvariantViolation = 2, "invariant_violation";
         /// The circuit breaker drained it.
         CircuitBreaker = 3, "circuit_breaker";
-        /// Nodes disagreed.
+        /// Nodes disagreed about a result.
         ConsensusFailure = 4, "consensus_failure";
-        /// Too slow.
+        /// The average latency exceeded its limit.
         Performance = 5, "performance";
     }
 }
 
 tags! {
-    /// What made an entry of the history.
+    /// What produced a history entry.
     Cause {
-        /// create_feature.
+        /// By create_feature.
         Created = 0, "created";
-        /// start_canary.
+        /// By start_canary.
         CanaryStarted = 1, "canary_started";
-        /// start_rollout.
+        /// By start_rollout.
         RolloutStarted = 2, "rollout_started";
-        /// A step that did not reach the target.
+        /// By a step, automatic or commanded, that stayed below the target.
         Stepped = 3, "stepped";
-        /// A step that reached the target.
+        /// By a step that reached the target.
         TargetReached = 4, "target_reached";
-        /// enable.
+        /// By enable.
         Enabled = 5, "enabled";
-        /// disable.
+        /// By disable.
         Disabled = 6, "disabled";
-        /// A rollback: by command, by the guard, or by the draining breaker.
+        /// By a rollback: a command, the guard, or the draining breaker.
         RolledBack = 7, "rolled_back";
     }
 }
 
 tags! {
-    /// How a user is put into a bucket.
+    /// How users are mapped to buckets.
     Bucketing {
-        /// Salted SHA-256.
+        /// Salted SHA-256 over chain id, feature and user: independent for each feature.
         Sha256 = 0, "sha256";
-        /// The first byte of the address, as the reference does.
+        /// First byte of the address modulo 100, as the reference does: the same users come first in every feature.
         FirstByte = 1, "first_byte";
     }
 }
@@ -100,70 +100,70 @@ tags! {
 tags! {
     /// Who makes the steps of a rollout.
     Advance {
-        /// The block at which they are due.
+        /// The first block at or after the due height.
         Automatic = 0, "automatic";
-        /// advance_rollout only.
+        /// Only advance_rollout.
         Manual = 1, "manual";
     }
 }
 
 tags! {
-    /// How long a feature is meant to live. Nothing depends on it but `stale` listings.
+    /// How long a feature is meant to live. Only listings of stale features use it.
     Lifetime {
-        /// For ever.
+        /// Meant to stay.
         Permanent = 0, "permanent";
-        /// Until its release is complete.
+        /// Meant to be removed once its release is complete.
         Release = 1, "release";
-        /// Until its experiment ends.
+        /// Meant to be removed when its experiment ends.
         Experiment = 2, "experiment";
         /// An operational switch.
         Ops = 3, "ops";
     }
 }
 
-/// A feature: D0, byte for byte the record of the reference implementation.
+/// A feature (key `D0`), byte for byte the record of the reference implementation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
-    /// The name; equal to the name in the key.
+    /// Equal to the name in the key.
     pub name: Name,
-    /// A free text.
+    /// Free text for people; no rule reads it.
     pub description: Description,
-    /// Where it stands in its lifecycle.
+    /// Where it is in its lifecycle. Each change of it or of the percentage has a history entry.
     pub status: Status,
-    /// The percent of users for whom it is on.
+    /// Percentage of users that it is on for; 0 when off, 100 when Enabled.
     pub rollout_percent: Percent,
-    /// Where the rollout ends; written by start_rollout only.
+    /// Percentage at which the rollout ends; written by start_rollout only.
     pub target_percent: Percent,
-    /// How much a step adds, 1 to 100.
+    /// Percentage points that a step adds, 1 to 100.
     pub increment_percent: Percent,
-    /// Blocks from step to step, at least 1.
+    /// Blocks from one step to the next, at least 1.
     pub increment_blocks: u32,
-    /// The height of the last start_canary.
+    /// The height of the last start_canary; 0 before the first. Windows are counted from here.
     pub start_block: Height,
-    /// The height of the last start or step.
+    /// The height of the last start, or of the last due step whether it was made or held.
     pub last_increment_block: Height,
-    /// Errors of the current trial.
+    /// Errors reported in the current trial; saturates.
     pub error_count: u64,
-    /// Successes of the current trial.
+    /// Successes reported in the current trial; saturates.
     pub success_count: u64,
-    /// The error rate in 1/10 000 above which the guard rolls back.
+    /// Error rate in 1/10 000 above which the guard rolls back; at most 10 000.
     pub max_error_rate: u32,
-    /// Successes that start_rollout asks for.
+    /// Successes of the trial that start_rollout requires.
     pub min_success_count: u64,
-    /// The signer that created it.
+    /// The signer that created the feature. The name is that of the reference.
     pub enabled_by: Address,
-    /// Why it was rolled back last.
+    /// The reason of the last rollback; Manual before the first.
     pub rollback_reason: Reason,
 }
 
 impl Feature {
-    /// Steps of a new feature add this much.
+    /// Default of `increment_percent`.
     pub const INCREMENT_PERCENT: Percent = Percent::TEN;
-    /// Blocks between the steps of a new feature.
+    /// Default of `increment_blocks`.
     pub const INCREMENT_BLOCKS: u32 = 8_640;
-    /// The error rate in 1/10 000 that a new feature bears.
+    /// Default maximum error rate, in 1/10 000.
     pub const MAX_ERROR_RATE: u32 = 100;
-    /// The successes that start_rollout asks of a new feature.
+    /// Default of `min_success_count`.
     pub const MIN_SUCCESS_COUNT: u64 = 100;
     const RESERVED: [u8; 5] = [0; 5];
 }
@@ -229,45 +229,45 @@ fn long_name(input: &mut Reader<'_>) -> Result<Name, DecodeError> {
     Name::new(bytes).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
 }
 
-/// What was reported of a feature. Counters saturate.
+/// Totals of the reports about a feature. Counters saturate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Metrics {
-    /// Operations of the lifetime.
+    /// Operations since the feature was created.
     pub total_operations: u64,
-    /// Successes of the lifetime.
+    /// Successful operations since the feature was created.
     pub successful_ops: u64,
-    /// Errors of the lifetime.
+    /// Failed operations since the feature was created.
     pub failed_ops: u64,
-    /// The highest latency told.
+    /// The highest latency ever reported.
     pub peak_latency: u64,
-    /// Invariant checks of the lifetime.
+    /// Invariant checks since the feature was created.
     pub invariant_checks: u64,
-    /// Failed invariant checks of the lifetime.
+    /// Failed invariant checks since the feature was created.
     pub invariant_failures: u64,
-    /// The sum of all latencies of the lifetime.
+    /// Sum of the latencies of all operations since the feature was created.
     pub latency_sum: u64,
-    /// Failed invariant checks of the trial.
+    /// Failed invariant checks in the current trial.
     pub trial_invariant_failures: u64,
-    /// The sum of all latencies of the trial.
+    /// Sum of the latencies of all operations in the current trial.
     pub trial_latency_sum: u64,
-    /// Operations of the trial.
+    /// Operations in the current trial.
     pub trial_operations: u64,
-    /// Operations since the last step that was made; a held one does not count.
+    /// Operations since the last step that was made; a held step does not reset it.
     pub step_operations: u64,
-    /// Where the current window starts.
+    /// The height at which the current window starts; 0 while windows are off.
     pub window_start: Height,
     /// Successes in the current window.
     pub current_successes: u64,
     /// Errors in the current window.
     pub current_errors: u64,
-    /// Successes in the window before.
+    /// Successes in the window before the current one.
     pub previous_successes: u64,
-    /// Errors in the window before.
+    /// Errors in the window before the current one.
     pub previous_errors: u64,
 }
 
 impl Metrics {
-    /// The average latency of the lifetime, rounded down; 0 without operations.
+    /// Average latency since the feature was created, rounded down; 0 without operations.
     #[must_use]
     pub const fn average_latency(&self) -> u64 {
         match self.latency_sum.checked_div(self.total_operations) {
@@ -276,7 +276,7 @@ impl Metrics {
         }
     }
 
-    /// The same metrics at the start of a new trial.
+    /// The metrics at the start of a new trial: everything but the totals since creation is zero.
     #[must_use]
     pub const fn new_trial(self) -> Self {
         Self {
@@ -294,12 +294,12 @@ impl Metrics {
     }
 }
 
-/// The record of the metrics of a feature, which repeats its name and holds the average of the sums: D1.
+/// The record of a feature's metrics (key `D1`). As in the reference it repeats the name and stores the average.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricsRecord {
-    /// The feature.
+    /// Equal to the name in the key.
     pub name: Name,
-    /// Its metrics.
+    /// The totals; the stored average latency must follow from them.
     pub metrics: Metrics,
 }
 
@@ -363,16 +363,16 @@ impl Decode for MetricsRecord {
     }
 }
 
-/// One entry of the history: D2.
+/// One history entry of a feature (key `D2`): what it was from here on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// The status from here on.
+    /// The status after the change.
     pub status: Status,
-    /// The percent from here on.
+    /// The percentage after the change.
     pub percent: Percent,
     /// What made the change.
     pub cause: Cause,
-    /// The reason of a rollback, else Manual.
+    /// Why it was rolled back; Manual for every other cause.
     pub reason: Reason,
     /// Who made the change; zero for automatic ones.
     pub actor: Address,
@@ -404,14 +404,14 @@ impl Decode for Change {
     }
 }
 
-/// A user's own switch: D3.
+/// A user's own switch of a feature (key `D3`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Override {
-    /// On or off.
+    /// Whether the feature is on for the user, provided that it is on for anybody.
     pub enabled: bool,
     /// The height at which it was set.
     pub since: Height,
-    /// Who set it.
+    /// The operator that set it.
     pub actor: Address,
 }
 
@@ -429,36 +429,36 @@ impl Decode for Override {
     }
 }
 
-/// The longest list of prerequisites.
+/// The most prerequisites of one feature.
 pub const PREREQUISITES_MAX: usize = 16;
 
 /// The longest path of prerequisites, in edges.
 pub const PREREQUISITE_DEPTH_MAX: u32 = 8;
 
-/// How a feature is rolled out and guarded: D5, stored only if it differs from the default.
+/// How a feature is rolled out and guarded (key `D5`); stored only when not the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// How users are put into buckets.
+    /// How users are mapped to buckets.
     pub bucketing: Bucketing,
     /// Who makes the steps.
     pub advance: Advance,
-    /// Shuffles the buckets of this feature.
+    /// Part of the bucket hash: another salt draws other users.
     pub salt: u64,
-    /// Operations below which the rate and latency rules do not judge.
+    /// Operations below which the error rate and latency rules do not apply.
     pub min_samples: u32,
-    /// The length of the guard's window in blocks; none = off.
+    /// Length of the guard's window in blocks; `None`: no window rule.
     pub window_blocks: Option<NonZeroU32>,
-    /// Operations that a step asks for since the one before.
+    /// Operations since the last step without which the next one is held.
     pub step_min_operations: u64,
-    /// Failed invariant checks that a trial bears.
+    /// Failed invariant checks in a trial above which the guard rolls back.
     pub max_invariant_failures: u64,
-    /// The highest average latency that a trial may have; none = any.
+    /// Average latency in a trial above which the guard rolls back; `None`: no latency rule.
     pub max_latency: Option<NonZeroU64>,
     /// How long the feature is meant to live.
     pub lifetime: Lifetime,
-    /// The height from which it counts as stale; none = never.
+    /// The height from which it is listed as stale; `None`: never.
     pub expires_at: Option<NonZeroU32>,
-    /// Features that must be on for a user, ascending; fixed when the feature is created.
+    /// Features that must be on for the user too, ascending. Fixed at creation: so no cycle can arise.
     pub prerequisites: Vec<Name>,
 }
 
@@ -481,12 +481,12 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The first byte of the encoding.
+    /// The first byte of the encoding, so that a later policy can have other fields.
     pub const VERSION: u8 = 1;
 }
 
 impl Validate for Policy {
-    /// At most 16 prerequisites, strictly ascending.
+    /// Checks that there are at most 16 prerequisites, strictly ascending.
     fn validate(&self) -> Result<(), ValueError> {
         let is_sorted = self.prerequisites.is_sorted_by(|a, b| a < b);
         if is_sorted && self.prerequisites.len() <= PREREQUISITES_MAX { Ok(()) } else { Err(ValueError::List) }
@@ -541,18 +541,18 @@ impl Decode for Policy {
     }
 }
 
-/// The settings of a feature that create_feature and configure_feature may give.
+/// Settings that create_feature and configure_feature may set; `None` leaves one as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FeatureChanges {
-    /// How much a step adds, 1 to 100.
+    /// Percentage points that a step adds, 1 to 100.
     pub increment_percent: Option<Percent>,
-    /// Blocks from step to step, at least 1.
+    /// Blocks from one step to the next, at least 1.
     pub increment_blocks: Option<u32>,
-    /// The error rate in 1/10 000 above which the guard rolls back, at most 10 000.
+    /// Error rate in 1/10 000 above which the guard rolls back, at most 10 000.
     pub max_error_rate: Option<u32>,
-    /// Successes that start_rollout asks for.
+    /// Successes of the trial that start_rollout requires.
     pub min_success_count: Option<u64>,
-    /// The whole policy.
+    /// Replaces the policy as a whole; its prerequisites must be those that it has.
     pub policy: Option<Policy>,
 }
 
@@ -567,7 +567,7 @@ impl Encode for FeatureChanges {
 }
 
 impl FeatureChanges {
-    /// Reads the settings; those of which one is out of its range are a reject.
+    /// Reads the settings. A value out of range rejects the command, once all of them have decoded.
     pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Checked<Valid<Self>>, DecodeError> {
         let increment_percent = input.option(Reader::u8)?.map(Percent::new).transpose();
         let changes = Self {
@@ -585,7 +585,7 @@ impl FeatureChanges {
 }
 
 impl Validate for FeatureChanges {
-    /// Steps of 1 to 100 % and of at least one block, and a rate of at most 10 000.
+    /// Checks that a step adds 1 to 100 % and takes at least one block, and that the rate is at most 10 000.
     fn validate(&self) -> Result<(), ValueError> {
         let in_range = self.increment_percent != Some(Percent::ZERO)
             && self.increment_blocks != Some(0)
@@ -597,25 +597,25 @@ impl Validate for FeatureChanges {
     }
 }
 
-/// Results of one feature, told together.
+/// Results of one feature, aggregated by a reporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     /// Operations that succeeded.
     pub successes: u32,
     /// Operations that failed.
     pub errors: u32,
-    /// The sum of the latencies of all these operations.
+    /// Sum of the latencies of all these operations, in the unit of `max_latency`.
     pub latency_total: u64,
-    /// The highest of them.
+    /// The highest of these latencies.
     pub latency_peak: u64,
     /// Invariant checks made.
     pub invariant_checks: u32,
-    /// Invariant checks that failed.
+    /// Invariant checks that failed, at most `invariant_checks`.
     pub invariant_failures: u32,
 }
 
 impl Report {
-    /// Successes and errors together.
+    /// Successes plus errors.
     #[must_use]
     pub fn operations(&self) -> u64 {
         u64::from(self.successes).saturating_add(u64::from(self.errors))
@@ -623,10 +623,10 @@ impl Report {
 }
 
 impl Validate for Report {
-    /// No more failed checks than checks, and no latency without operations.
+    /// Checks that no more invariant checks failed than were made, and that only operations have latency.
     fn validate(&self) -> Result<(), ValueError> {
-        let silent = self.latency_total == 0 && self.latency_peak == 0;
-        let is_sound = self.invariant_failures <= self.invariant_checks && (silent || self.operations() > 0);
-        if is_sound { Ok(()) } else { Err(ValueError::Parameter) }
+        let has_no_latency = self.latency_total == 0 && self.latency_peak == 0;
+        let is_valid = self.invariant_failures <= self.invariant_checks && (has_no_latency || self.operations() > 0);
+        if is_valid { Ok(()) } else { Err(ValueError::Parameter) }
     }
 }

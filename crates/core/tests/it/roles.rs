@@ -86,12 +86,12 @@ enum Plugin {
     /// 2.0.0 is current and 1.0.0 before it.
     Idle,
     /// The same, and the deployment of 3.0.0 has this hold.
-    ReportedShortfalls(Hold),
+    Held(Hold),
 }
 
 impl Plugin {
     fn all() -> impl Iterator<Item = Self> {
-        [Self::None, Self::Idle].into_iter().chain(Hold::ALL.iter().copied().map(Self::ReportedShortfalls))
+        [Self::None, Self::Idle].into_iter().chain(Hold::ALL.iter().copied().map(Self::Held))
     }
 }
 
@@ -138,7 +138,7 @@ impl Case {
         match self.plugin {
             Plugin::None => {}
             Plugin::Idle => bring_idle(&mut world),
-            Plugin::ReportedShortfalls(hold) => bring_hold(&mut world, hold),
+            Plugin::Held(hold) => bring_hold(&mut world, hold),
         }
         let height = world.tip() + 1;
         world.run(height, FEEDER, &[put(FeedPart::Only, &[("e", 1)], &[])]);

@@ -338,7 +338,7 @@ fn steps_end_at_their_target() {
     }
 }
 
-/// ReportedShortfalls for lack of operations: the clock starts again, nothing else changes.
+/// A step with too few operations is held: its clock starts again, and nothing else changes.
 #[test]
 fn a_step_is_held_below_its_operations() {
     for (operations, held) in [(0, true), (9, true), (10, false), (11, false)] {
