@@ -1,7 +1,7 @@
-//! Which share of the users a user belongs to, and which share of the units a unit.
+//! Buckets: where a user falls in the rollout of a feature, and a unit in a deployment.
 //!
-//! A bucket is a function of the ledger, the feature or deployment, its salt and the user or unit
-//! alone, so raising a percent never switches anybody off and raising a share moves nobody back.
+//! A bucket depends only on the chain id, the feature or plugin, its salt and the user or unit. So
+//! raising a percentage never switches a user off, and raising a share never moves a unit back.
 
 use sha2::{Digest, Sha256};
 
@@ -10,34 +10,34 @@ use crate::hash::hash_padded;
 use crate::invariant::promised;
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
-/// How many buckets there are: a bucket is in `0..BUCKETS`.
+/// The number of buckets: a bucket is in `0..BUCKETS`, one per basis point.
 pub const BUCKETS: u16 = Bps::FULL.get();
 
 const BUCKET_DOMAIN: &[u8] = b"coalmine/bucket/1";
 const ROUTE_DOMAIN: &[u8] = b"coalmine/route/1";
 
-/// The domain, two length-prefixed texts of at most 64 bytes and the salt leave room here for a
-/// unit of at least 28 bytes and the padding of SHA-256.
+/// SHA-256 blocks of a message. After the domain, two length-prefixed texts of at most 64 bytes and
+/// the salt, they leave room for a unit of at least 28 bytes and the padding.
 const BLOCKS: usize = 3;
 const BLOCK_LEN: usize = 64;
-/// The byte behind the message, and its length in bits.
+/// Padding of SHA-256: at least one byte, and the length of the message in bits.
 const PADDING_MIN: usize = 1 + 8;
 
-/// The message in front of a unit, ready for the unit to be filled in and hashed.
+/// The message up to the unit, laid out so that a unit can be filled in and hashed.
 #[derive(Debug, Clone)]
 pub(crate) struct BucketPrefix {
-    /// The message, then zeros.
+    /// The message, followed by zeros.
     blocks: [[u8; BLOCK_LEN]; BLOCKS],
     len: usize,
 }
 
 impl BucketPrefix {
-    /// What the buckets of a feature begin with.
+    /// The prefix for buckets of users in a feature.
     pub(crate) fn of_feature(chain: &ChainId, name: &Name, salt: u64) -> Self {
         Self::new(BUCKET_DOMAIN, chain, name, salt)
     }
 
-    /// What the buckets of a deployment begin with.
+    /// The prefix for buckets of units in a deployment.
     pub(crate) fn of_deployment(chain: &ChainId, plugin: &Name, salt: u64) -> Self {
         Self::new(ROUTE_DOMAIN, chain, plugin, salt)
     }
@@ -53,7 +53,7 @@ impl BucketPrefix {
         Self { blocks, len: message.len() }
     }
 
-    /// The first 8 bytes of the hash, scaled to 0..10 000.
+    /// The bucket of a unit: the first 8 bytes of the hash, scaled to `0..BUCKETS`.
     pub(crate) fn bucket(&self, unit: &[u8]) -> Bps {
         let [a, b, c, d, e, f, g, h, ..] = self.hash(unit);
         scale([a, b, c, d, e, f, g, h])
@@ -67,7 +67,7 @@ impl BucketPrefix {
         })
     }
 
-    /// The hash of a unit that fits behind the message; none if it does not.
+    /// Hashes without an allocation; `None` if the unit is too long for the blocks.
     fn hash_in_place(&self, unit: &[u8]) -> Option<[u8; 32]> {
         let mut blocks = self.blocks;
         let end = self.len.checked_add(unit.len())?;
@@ -80,26 +80,26 @@ impl BucketPrefix {
     }
 }
 
-/// The bucket by salted SHA-256: the first 8 bytes of the hash, scaled to 0..10 000.
+/// The bucket of a user in a feature: salted SHA-256, its first 8 bytes scaled to `0..BUCKETS`.
 #[must_use]
 pub fn bucket_sha256(chain: &ChainId, name: &Name, salt: u64, user: &Address) -> Bps {
     BucketPrefix::of_feature(chain, name, salt).bucket(&user.0)
 }
 
-/// The bucket of a unit in a deployment with this salt, likewise.
+/// The bucket of a unit in a deployment with this salt, computed the same way under a domain of its own.
 #[must_use]
 pub fn bucket_of_unit(chain: &ChainId, plugin: &Name, salt: u64, unit: &[u8]) -> Bps {
     BucketPrefix::of_deployment(chain, plugin, salt).bucket(unit)
 }
 
-/// The first 8 bytes of a hash as a fraction of 2^64, times 10 000, rounded down.
+/// Scales 8 bytes, read as a fraction of 2^64, to `0..BUCKETS`, rounding down.
 fn scale(first: [u8; 8]) -> Bps {
     let product = u128::from(u64::from_be_bytes(first)).saturating_mul(u128::from(BUCKETS));
     let bucket = u16::try_from(product >> 64).ok().and_then(|bucket| Bps::new(bucket).ok());
     promised(bucket, "a fraction below 1 of 10 000 is below 10 000")
 }
 
-/// The bucket as the reference implementation has it: the first byte modulo 100.
+/// The bucket as the reference implementation computes it: the first byte modulo 100, in whole percent.
 #[must_use]
 pub fn bucket_first_byte(user: &Address) -> Bps {
     let [first, ..] = user.0;

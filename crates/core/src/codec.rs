@@ -1,7 +1,7 @@
-//! Reading and writing of bytes: big-endian, slices only, one value has one encoding.
+//! The binary codec: big-endian, slices only, exactly one encoding per value.
 //!
-//! `decode` refuses leftovers, short input, unknown tags and bools other than 0 and 1. Every
-//! length is checked against the bytes at hand before anything is allocated for it.
+//! Decoding rejects leftover bytes, short input, unknown tags and bools other than 0 and 1. Every
+//! length is checked against the remaining input before anything is allocated for it.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,26 +11,26 @@ use crate::values::{Address, Bps, Hash, Name, Percent};
 
 use byteorder::{BigEndian, ByteOrder};
 
-/// What is wrong with the bytes.
+/// What is wrong with some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeErrorKind {
-    /// The input ends too early.
+    /// The input ends before the value does.
     Short,
-    /// Bytes are left over.
+    /// Bytes remain after the value.
     Leftover,
     /// A tag, code or enum value that this build does not know.
     UnknownTag,
-    /// A bool other than 0 and 1, or a reserved byte that is not zero.
+    /// Not the one encoding of the value, such as a bool other than 0 and 1 or a nonzero reserved byte.
     NotCanonical,
-    /// A value outside its rule.
+    /// A value outside its valid range.
     OutOfRange,
-    /// A set that is not strictly ascending.
+    /// A list that is not strictly ascending.
     Unsorted,
-    /// Text that is not UTF-8.
+    /// A text that is not UTF-8.
     NotUtf8,
-    /// More or larger than the limit.
+    /// A count or length above its limit.
     TooLarge,
-    /// A value that contradicts its key or another record.
+    /// A record that contradicts its key or another record.
     Mismatch,
 }
 
@@ -41,7 +41,7 @@ impl DecodeErrorKind {
             Self::Leftover => "bytes are left over",
             Self::UnknownTag => "unknown tag",
             Self::NotCanonical => "not canonical",
-            Self::OutOfRange => "value out of its range",
+            Self::OutOfRange => "value out of range",
             Self::Unsorted => "set not strictly ascending",
             Self::NotUtf8 => "text is not UTF-8",
             Self::TooLarge => "over the limit",
@@ -50,17 +50,17 @@ impl DecodeErrorKind {
     }
 }
 
-/// Bytes that do not decode: what is wrong, and how many bytes before the end of the input.
+/// Bytes that do not decode: what is wrong, and how far before the end of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError {
-    /// What is wrong.
+    /// The first problem found.
     pub kind: DecodeErrorKind,
-    /// How many bytes of the input had not been read when it was noticed.
+    /// How many bytes of the input were still unread when it was found.
     pub remaining: usize,
 }
 
 impl DecodeError {
-    /// An error about the value as a whole.
+    /// An error about a value as a whole rather than a position in it.
     #[must_use]
     pub const fn whole(kind: DecodeErrorKind) -> Self {
         Self { kind, remaining: 0 }
@@ -75,12 +75,12 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A value with one canonical encoding.
+/// A value that has exactly one encoding.
 pub trait Encode {
     /// Appends the encoding.
     fn encode(&self, out: &mut Writer);
 
-    /// The encoding as a vector.
+    /// The encoding in a vector of its own.
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Writer::default();
         self.encode(&mut out);
@@ -88,18 +88,18 @@ pub trait Encode {
     }
 }
 
-/// A value that is read back from its canonical encoding.
+/// A value that can be decoded from its only encoding.
 pub trait Decode: Sized {
-    /// Reads the value from the front of the input.
+    /// Reads the value from the front of `input` and leaves the rest.
     ///
     /// # Errors
-    /// What is wrong with the bytes.
+    /// Any [`DecodeErrorKind`] but [`Leftover`](DecodeErrorKind::Leftover).
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
-    /// Reads the value from the whole of `bytes`.
+    /// Decodes `bytes`, all of which must belong to the value.
     ///
     /// # Errors
-    /// What is wrong with the bytes, leftovers included.
+    /// Any [`DecodeErrorKind`].
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(bytes);
         let value = Self::decode(&mut input)?;
@@ -108,22 +108,19 @@ pub trait Decode: Sized {
     }
 }
 
-/// Appends big-endian values to a vector.
+/// Appends encoded values to a vector.
 #[derive(Debug, Default, Clone)]
 pub struct Writer(Vec<u8>);
 
-#[expect(
-    clippy::len_without_is_empty,
-    reason = "a length is an offset or a size here, and nobody asks whether it is 0"
-)]
+#[expect(clippy::len_without_is_empty, reason = "a length is an offset or a size here; no caller asks whether it is 0")]
 impl Writer {
-    /// The bytes written.
+    /// Takes the bytes written so far.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
-    /// The number of bytes written.
+    /// How many bytes have been written: the offset of the next one.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -135,99 +132,99 @@ impl Writer {
         &self.0
     }
 
-    /// A number that may be missing, for which zero stands.
+    /// Writes an optional number, with zero for `None`.
     pub fn nonzero_u16(&mut self, value: Option<NonZeroU16>) {
         self.u16(value.map_or(0, NonZeroU16::get));
     }
 
-    /// A number that may be missing, for which zero stands.
+    /// Writes an optional number, with zero for `None`.
     pub fn nonzero_u32(&mut self, value: Option<NonZeroU32>) {
         self.u32(value.map_or(0, NonZeroU32::get));
     }
 
-    /// A number that may be missing, for which zero stands.
+    /// Writes an optional number, with zero for `None`.
     pub fn nonzero_u64(&mut self, value: Option<NonZeroU64>) {
         self.u64(value.map_or(0, NonZeroU64::get));
     }
 
-    /// A count of at most 255.
+    /// Writes the length of a list that is limited to 255 entries.
     pub(crate) fn count_u8(&mut self, count: usize) {
         debug_assert!(u8::try_from(count).is_ok(), "a list of {count} is longer than its limit");
         self.u8(u8::try_from(count).unwrap_or(u8::MAX));
     }
 
-    /// A count of at most 65 535.
+    /// Writes the length of a list that is limited to 65 535 entries.
     pub(crate) fn count_u16(&mut self, count: usize) {
         debug_assert!(u16::try_from(count).is_ok(), "a list of {count} is longer than its limit");
         self.u16(u16::try_from(count).unwrap_or(u16::MAX));
     }
 
-    /// A count of at most 4 294 967 295.
+    /// Writes the length of a list that is limited to 4 294 967 295 entries.
     pub(crate) fn count_u32(&mut self, count: usize) {
         debug_assert!(u32::try_from(count).is_ok(), "a list of {count} is longer than its limit");
         self.u32(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// One byte.
+    /// Writes one byte.
     pub fn u8(&mut self, value: u8) {
         self.0.push(value);
     }
 
-    /// A bool as 0 or 1.
+    /// Writes a bool as 0 or 1.
     pub fn bool(&mut self, value: bool) {
         self.0.push(u8::from(value));
     }
 
-    /// Two bytes.
+    /// Writes two bytes, big-endian.
     pub fn u16(&mut self, value: u16) {
         let mut bytes = [0; size_of::<u16>()];
         BigEndian::write_u16(&mut bytes, value);
         self.raw(&bytes);
     }
 
-    /// Four bytes.
+    /// Writes four bytes, big-endian.
     pub fn u32(&mut self, value: u32) {
         let mut bytes = [0; size_of::<u32>()];
         BigEndian::write_u32(&mut bytes, value);
         self.raw(&bytes);
     }
 
-    /// Eight bytes.
+    /// Writes eight bytes, big-endian.
     pub fn u64(&mut self, value: u64) {
         let mut bytes = [0; size_of::<u64>()];
         BigEndian::write_u64(&mut bytes, value);
         self.raw(&bytes);
     }
 
-    /// The bytes as they are.
+    /// Writes the bytes without a length.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    /// The bytes behind a u8 length. What does not fit the length is cut; callers hold shorter values.
+    /// Writes a u8 length and the bytes. Callers pass at most 255; more would be cut, so that the output still parses.
     pub fn lp8(&mut self, bytes: &[u8]) {
-        debug_assert!(u8::try_from(bytes.len()).is_ok(), "{} bytes behind a u8 length", bytes.len());
+        debug_assert!(u8::try_from(bytes.len()).is_ok(), "{} bytes do not fit a u8 length", bytes.len());
         let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
         self.u8(len);
         self.raw(bytes.get(..usize::from(len)).unwrap_or(bytes));
     }
 
-    /// The bytes behind a u16 length. What does not fit the length is cut; callers hold shorter values.
+    /// Writes a u16 length and the bytes. Callers pass at most 65 535; more would be cut, as in [`Writer::lp8`].
     pub fn lp16(&mut self, bytes: &[u8]) {
-        debug_assert!(u16::try_from(bytes.len()).is_ok(), "{} bytes behind a u16 length", bytes.len());
+        debug_assert!(u16::try_from(bytes.len()).is_ok(), "{} bytes do not fit a u16 length", bytes.len());
         let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         self.u16(len);
         self.raw(bytes.get(..usize::from(len)).unwrap_or(bytes));
     }
 
-    /// The bytes behind a u32 length; callers hold values that fit it.
+    /// Writes a u32 length and the bytes. Callers pass values far below 4 GiB; nothing is cut here.
     pub fn lp32(&mut self, bytes: &[u8]) {
-        debug_assert!(u32::try_from(bytes.len()).is_ok(), "{} bytes behind a u32 length", bytes.len());
+        debug_assert!(u32::try_from(bytes.len()).is_ok(), "{} bytes do not fit a u32 length", bytes.len());
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.raw(bytes);
     }
 
-    /// 0, or 1 and the value.
+    /// Writes 0 for `None`, or 1 and then the value.
     pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.bool(value.is_some());
         if let Some(value) = value {
@@ -235,23 +232,23 @@ impl Writer {
         }
     }
 
-    /// An address.
+    /// Writes the 20 bytes of an address.
     pub fn address(&mut self, address: &Address) {
         self.raw(&address.0);
     }
 
-    /// A hash.
+    /// Writes the 32 bytes of a hash.
     pub fn hash(&mut self, hash: &Hash) {
         self.raw(&hash.0);
     }
 
-    /// A name behind a u8 length.
+    /// Writes a u8 length and the name.
     pub fn name(&mut self, name: &Name) {
         self.lp8(name.as_bytes());
     }
 }
 
-/// Reads big-endian values from the front of a slice.
+/// Reads values from the front of a slice.
 #[derive(Debug, Clone)]
 pub struct Reader<'a>(&'a [u8]);
 
@@ -262,37 +259,37 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    /// How many bytes are left.
+    /// How many bytes are still unread.
     #[must_use]
     pub const fn remaining(&self) -> usize {
         self.0.len()
     }
 
-    /// An error at this place.
+    /// Makes an error that points to the current position.
     #[must_use]
     pub const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { kind, remaining: self.0.len() }
     }
 
-    /// Ends the reading.
+    /// Checks that the whole input has been read.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::Leftover`] when bytes are left.
+    /// [`DecodeErrorKind::Leftover`] if bytes remain.
     pub const fn finish(&self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::Leftover)) }
     }
 
-    /// The next `len` bytes.
+    /// Reads the next `len` bytes.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::Short`] when there are fewer.
+    /// [`DecodeErrorKind::Short`] if fewer remain.
     pub fn raw(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.0.split_at_checked(len).ok_or(self.error(DecodeErrorKind::Short))?;
         self.0 = tail;
         Ok(head)
     }
 
-    /// All bytes that are left.
+    /// Reads all remaining bytes: the variable part at the end of a key.
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.0)
     }
@@ -303,7 +300,7 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
-    /// A number that is missing if it is zero.
+    /// Reads an optional number; zero is `None`.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -311,7 +308,7 @@ impl<'a> Reader<'a> {
         self.u16().map(NonZeroU16::new)
     }
 
-    /// A number that is missing if it is zero.
+    /// Reads an optional number; zero is `None`.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -319,7 +316,7 @@ impl<'a> Reader<'a> {
         self.u32().map(NonZeroU32::new)
     }
 
-    /// A number that is missing if it is zero.
+    /// Reads an optional number; zero is `None`.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -327,7 +324,7 @@ impl<'a> Reader<'a> {
         self.u64().map(NonZeroU64::new)
     }
 
-    /// One byte.
+    /// Reads one byte.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -335,7 +332,7 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// Two bytes.
+    /// Reads two bytes, big-endian.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -343,7 +340,7 @@ impl<'a> Reader<'a> {
         self.array::<{ size_of::<u16>() }>().map(|bytes| BigEndian::read_u16(&bytes))
     }
 
-    /// Four bytes.
+    /// Reads four bytes, big-endian.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -351,7 +348,7 @@ impl<'a> Reader<'a> {
         self.array::<{ size_of::<u32>() }>().map(|bytes| BigEndian::read_u32(&bytes))
     }
 
-    /// Eight bytes.
+    /// Reads eight bytes, big-endian.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -359,7 +356,7 @@ impl<'a> Reader<'a> {
         self.array::<{ size_of::<u64>() }>().map(|bytes| BigEndian::read_u64(&bytes))
     }
 
-    /// A bool.
+    /// Reads a bool.
     ///
     /// # Errors
     /// [`DecodeErrorKind::NotCanonical`] for a byte other than 0 and 1.
@@ -371,25 +368,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A percent in a byte.
+    /// Reads one byte as a percentage.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::OutOfRange`] above 100.
+    /// [`DecodeErrorKind::OutOfRange`] if it is above 100.
     pub fn percent(&mut self) -> Result<Percent, DecodeError> {
         let percent = self.u8()?;
         Percent::new(percent).map_err(|_| self.error(DecodeErrorKind::OutOfRange))
     }
 
-    /// Basis points in two bytes.
+    /// Reads two bytes as basis points.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::OutOfRange`] above 10 000.
+    /// [`DecodeErrorKind::OutOfRange`] if it is above 10 000.
     pub fn bps(&mut self) -> Result<Bps, DecodeError> {
         let bps = self.u16()?;
         Bps::new(bps).map_err(|_| self.error(DecodeErrorKind::OutOfRange))
     }
 
-    /// Bytes behind a u8 length.
+    /// Reads a u8 length and that many bytes.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -398,7 +395,7 @@ impl<'a> Reader<'a> {
         self.raw(usize::from(len))
     }
 
-    /// Bytes behind a u16 length.
+    /// Reads a u16 length and that many bytes.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -407,7 +404,7 @@ impl<'a> Reader<'a> {
         self.raw(usize::from(len))
     }
 
-    /// Bytes behind a u32 length.
+    /// Reads a u32 length and that many bytes.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -417,10 +414,10 @@ impl<'a> Reader<'a> {
         self.raw(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    /// 0, or 1 and a value.
+    /// Reads 0 as `None`, or 1 and then a value.
     ///
     /// # Errors
-    /// What `read` gives, or a flag other than 0 and 1.
+    /// An error of `read`, or a flag other than 0 and 1.
     pub fn option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
@@ -428,7 +425,7 @@ impl<'a> Reader<'a> {
         if self.bool()? { read(self).map(Some) } else { Ok(None) }
     }
 
-    /// An address.
+    /// Reads the 20 bytes of an address.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -436,7 +433,7 @@ impl<'a> Reader<'a> {
         self.array().map(Address)
     }
 
-    /// A hash.
+    /// Reads the 32 bytes of a hash.
     ///
     /// # Errors
     /// [`DecodeErrorKind::Short`].
@@ -444,16 +441,16 @@ impl<'a> Reader<'a> {
         self.array().map(Hash)
     }
 
-    /// A valid name behind a u8 length.
+    /// Reads a u8 length and a valid name.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::OutOfRange`] for a name that breaks its rule.
+    /// [`DecodeErrorKind::OutOfRange`] if the bytes are not a valid name.
     pub fn name(&mut self) -> Result<Name, DecodeError> {
         let bytes = self.lp8()?;
         Name::new(bytes).map_err(|_| self.error(DecodeErrorKind::OutOfRange))
     }
 
-    /// Text behind a length that has been read with its bytes.
+    /// Checks that bytes which have just been read are UTF-8.
     ///
     /// # Errors
     /// [`DecodeErrorKind::NotUtf8`].
@@ -474,7 +471,7 @@ mod tests {
             (DecodeErrorKind::Leftover, "bytes are left over"),
             (DecodeErrorKind::UnknownTag, "unknown tag"),
             (DecodeErrorKind::NotCanonical, "not canonical"),
-            (DecodeErrorKind::OutOfRange, "value out of its range"),
+            (DecodeErrorKind::OutOfRange, "value out of range"),
             (DecodeErrorKind::Unsorted, "set not strictly ascending"),
             (DecodeErrorKind::NotUtf8, "text is not UTF-8"),
             (DecodeErrorKind::TooLarge, "over the limit"),

@@ -1,4 +1,4 @@
-//! The result of a block: what it says, what a store writes, and what the decoded state takes over.
+//! The result of a block: its outcome, the records to write, and the changes of the decoded state.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use crate::tree::Patch;
 use crate::values::{Address, Hash, Height, Name, Roles};
 use crate::writes::WriteSet;
 
-/// The result of a block that has not been committed.
+/// The result of a block that has not been committed. Dropping it leaves the state untouched.
 #[derive(Debug, Clone)]
 pub struct Execution {
     pub(crate) height: Height,
@@ -42,10 +42,10 @@ pub(crate) struct Delta {
     pub(crate) feed: FeedDelta,
 }
 
-/// A feature or a plugin that a block has touched, as the block has left it so far.
+/// A feature or plugin that a block has touched, in its state so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Touched<T, Id> {
-    /// Its place in the state; none if this block created it.
+    /// Its position in the state; `None` if this block created it.
     pub(crate) id: Option<Id>,
     pub(crate) data: T,
     /// How many history entries this block has written for it.
@@ -53,7 +53,7 @@ pub(crate) struct Touched<T, Id> {
 }
 
 impl<T, Id> Touched<T, Id> {
-    /// The number of the next history entry that this block writes for it.
+    /// Assigns the number of its next history entry in this block.
     pub(crate) const fn next_seq(&mut self) -> u32 {
         let seq = self.seq;
         self.seq = seq.saturating_add(1);
@@ -64,7 +64,7 @@ impl<T, Id> Touched<T, Id> {
 pub(crate) type TouchedFeature = Touched<FeatureData, FeatureId>;
 pub(crate) type TouchedPlugin = Touched<PluginData, PluginId>;
 
-/// Everything that a block has changed in the maps of the state.
+/// What a block has changed in the maps of the state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MapChanges {
     pub(crate) overrides: Changes<(Name, Address), Override>,
@@ -74,7 +74,7 @@ pub(crate) struct MapChanges {
     pub(crate) queue: BTreeMap<(Height, Name), Presence>,
 }
 
-/// What a block changes in the feed.
+/// What a block has changed in the feed.
 #[derive(Debug, Clone)]
 pub(crate) struct FeedDelta {
     pub(crate) state: FeedTotals,
@@ -82,41 +82,41 @@ pub(crate) struct FeedDelta {
     pub(crate) listed: Listed,
 }
 
-/// How the block has changed what the open put retains.
+/// What a block has changed in the list of an open put.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listed {
-    /// Whether everything that the state has is gone.
+    /// Whether the ids in the committed state have been dropped, by a put that began or ended.
     pub(crate) is_cleared: bool,
-    /// What was added since; nothing of it is in the state, unless that is gone.
+    /// Ids added since. None of them is in the committed state, unless that list is cleared.
     pub(crate) added: BTreeSet<FeedKey>,
 }
 
 impl Execution {
-    /// The height of the block.
+    /// The height of the executed block.
     #[must_use]
     pub const fn height(&self) -> Height {
         self.height
     }
 
-    /// Receipts and events.
+    /// Receipts and events, both part of consensus.
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    /// The root after the block.
+    /// The root of all records after the block.
     #[must_use]
     pub const fn root(&self) -> Hash {
         self.root
     }
 
-    /// What is to be said of transactions besides, each by its index, in order. Not part of consensus.
+    /// Diagnostics, as (transaction index, note), in order. Not part of consensus.
     #[must_use]
     pub fn notes(&self) -> &[(usize, Note)] {
         &self.notes
     }
 
-    /// The records that change.
+    /// The records to write when the block is committed.
     #[must_use]
     pub const fn writes(&self) -> &WriteSet {
         &self.writes

@@ -1,4 +1,4 @@
-//! The store fails, or holds what cannot be.
+//! Faults: the store failed, or contains records that no execution could have written.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -6,22 +6,22 @@ use core::fmt;
 
 use crate::codec::DecodeError;
 
-/// The node must stop: the store fails, or holds a record that does not decode.
+/// Why the node must stop: the store failed, or a record in it is corrupt. Never the result of a command.
 #[derive(Debug)]
 pub enum Fault {
     /// A record that does not decode, or contradicts its key or another record.
     Corrupt {
-        /// The key of the record.
+        /// The encoded key of the record.
         key: Vec<u8>,
-        /// What is wrong with it.
+        /// What is wrong with its value.
         cause: DecodeError,
     },
-    /// The store fails.
+    /// The store itself reported an error.
     Store(Box<dyn core::error::Error + Send + Sync>),
 }
 
 impl Fault {
-    /// A fault of the store.
+    /// Wraps an error of a store.
     pub fn store(error: impl core::error::Error + Send + Sync + 'static) -> Self {
         Self::Store(Box::new(error))
     }

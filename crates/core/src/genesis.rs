@@ -1,4 +1,4 @@
-//! The state before the first block: the id of the ledger, roles and parameters.
+//! The state before the first block: chain id, roles and parameters.
 
 use alloc::collections::BTreeMap;
 
@@ -6,27 +6,27 @@ use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer}
 use crate::ledger::Params;
 use crate::values::{Address, ChainId, Role, Roles, ValueError};
 
-/// Why a genesis was refused.
+/// Why a genesis is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
-    /// The chain id breaks its rule.
+    /// The chain id is invalid.
     #[error(transparent)]
     Chain(#[from] ValueError),
-    /// Nobody could ever do anything.
+    /// No address is an admin, so no role could ever be granted.
     #[error("a genesis names at least one admin")]
     NoAdmin,
-    /// An address with an empty set of roles.
+    /// An address with an empty set of roles. Records of roles are never empty.
     #[error("every address of a genesis has at least one role")]
     NoRole,
-    /// More addresses than the count can tell.
+    /// More addresses than the u16 count in the encoding allows.
     #[error("a genesis has at most 65535 addresses")]
     TooManyAddresses,
-    /// The parameters contradict their rules.
+    /// Parameters that contradict each other or are out of range.
     #[error("max_due_per_block is at least 1, and breaker_window is not 0 while breaker_rollbacks is on")]
     Params,
 }
 
-/// The id of the ledger, who may do what, and the parameters.
+/// The id of the ledger, the initial roles, and the parameters. Always valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Genesis {
     chain: ChainId,
@@ -35,10 +35,10 @@ pub struct Genesis {
 }
 
 impl Genesis {
-    /// A genesis with the default parameters. An address that is given more than once has all of its roles.
+    /// Makes a genesis with the default parameters. The roles of an address that occurs more than once are united.
     ///
     /// # Errors
-    /// A chain id that breaks its rule, an address without role, no admin, or too many addresses.
+    /// An invalid chain id, an address without roles, no admin, or too many addresses.
     pub fn new(chain: &str, roles: impl IntoIterator<Item = (Address, Roles)>) -> Result<Self, GenesisError> {
         let mut united = BTreeMap::new();
         for (address, roles) in roles {
@@ -48,10 +48,10 @@ impl Genesis {
         Self::with_params(ChainId::new(chain.as_bytes())?, united, Params::default())
     }
 
-    /// A genesis with parameters.
+    /// Makes a genesis with the given parameters.
     ///
     /// # Errors
-    /// As for [`Genesis::new`], and parameters that contradict their rules.
+    /// As for [`Genesis::new`], or invalid parameters.
     pub fn with_params(chain: ChainId, roles: BTreeMap<Address, Roles>, params: Params) -> Result<Self, GenesisError> {
         if roles.len() > usize::from(u16::MAX) {
             return Err(GenesisError::TooManyAddresses);
@@ -68,19 +68,19 @@ impl Genesis {
         Ok(Self { chain, roles, params })
     }
 
-    /// The id of the ledger.
+    /// The id of the ledger, part of every bucket hash.
     #[must_use]
     pub const fn chain(&self) -> &ChainId {
         &self.chain
     }
 
-    /// Who may do what, by address.
+    /// The initial roles by address; no set is empty.
     #[must_use]
     pub const fn roles(&self) -> &BTreeMap<Address, Roles> {
         &self.roles
     }
 
-    /// The parameters.
+    /// The initial parameters; set_params changes them later.
     #[must_use]
     pub const fn params(&self) -> &Params {
         &self.params

@@ -1,15 +1,17 @@
-//! Orders of things that require each other.
+//! A topological order of plugins that require each other.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::values::Name;
 
-/// The requirements among each other of the plugins that a load plans.
+/// Requirements among the plugins of one planned load; each plugin has an entry of its own.
 pub(crate) type Graph = BTreeMap<Name, Vec<Name>>;
 
-/// Every plugin after those that it leads to, ties in name order; and the longest path, in edges.
-/// Those of a cycle, and what leads to them, are left out.
+/// Orders plugins after everything they require, ties by name, and measures the longest path in edges.
+///
+/// Plugins on a cycle, and those that require one of them, are left out: that is how callers find cycles.
+/// The tie-break by name makes the order consensus: it is the order in which the load is carried out.
 pub(crate) fn in_order(graph: &Graph) -> (Vec<Name>, usize) {
     let mut before: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
     let mut missing: BTreeMap<Name, usize> = BTreeMap::new();

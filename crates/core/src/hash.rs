@@ -1,16 +1,16 @@
-//! SHA-256: of bytes, and of messages that are padded already.
+//! SHA-256 of bytes, and of messages that are already padded.
 
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 hash as the tree sees it: bytes to be hashed again, with none of the text forms of [`Hash`].
+/// A SHA-256 hash as the tree uses it: bytes to be hashed again, without the text forms of [`Hash`].
 ///
 /// [`Hash`]: crate::Hash
 pub type Hash32 = [u8; 32];
 
-/// Hashes a message that is padded already.
+/// Hashes a message that already has SHA-256's padding.
 ///
-/// The same as the `Digest` interface gives, in three quarters of the time: nothing is copied into
+/// Gives the same hash as the `Digest` interface in three quarters of the time: nothing is copied into
 /// a buffer, and consecutive calls overlap in the processor.
 pub(crate) fn hash_padded(blocks: &[[u8; 64]]) -> Hash32 {
     const INITIAL: [u32; 8] =
@@ -24,7 +24,7 @@ pub(crate) fn hash_padded(blocks: &[[u8; 64]]) -> Hash32 {
     digest
 }
 
-/// Computes the SHA-256 hash of some bytes.
+/// Hashes bytes of any length with SHA-256.
 pub(crate) fn hash(bytes: &[u8]) -> Hash32 {
     Sha256::digest(bytes).into()
 }

@@ -1,28 +1,28 @@
-//! Places of features and plugins, and changes of maps and indexes.
+//! Positions of features and plugins in the decoded state, and edits of its maps and indexes.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::values::Name;
 
-/// The place of a feature in the state. Features are never removed, so it stays good.
+/// The position of a feature in the state. Features are never removed, so it stays valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FeatureId(pub(crate) u32);
 
-/// The place of a plugin in the state. Plugins are never removed, so it stays good.
+/// The position of a plugin in the state. Plugins are never removed, so it stays valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PluginId(pub(crate) u32);
 
-/// Whether an index has an entry from now on.
+/// An edit of an index: whether the entry is there afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     Added,
     Removed,
 }
 
-/// Changed entries of one kind: none stands for a removed one.
+/// Changed entries of one map; `None` for a removed one.
 pub(crate) type Changes<K, V> = BTreeMap<K, Option<V>>;
 
-/// A row of the index of dependents: what is required, none = the host; and who requires it.
+/// A row of the dependents index: the required plugin, or `None` for the host; and the plugin that requires it.
 pub(crate) type Row = (Option<Name>, Name);
 
 pub(crate) fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, change: Option<V>) {

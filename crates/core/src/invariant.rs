@@ -1,8 +1,8 @@
-//! What an invariant promises.
+//! The fallback for a value that an invariant guarantees.
 
-/// Takes a value that an invariant promises to be there.
+/// Unwraps a value that `invariant` guarantees to be present.
 ///
-/// Tests and fuzzing stop where it is not; a release build goes on with the default, which cannot panic.
+/// Tests and fuzzing stop if it is absent. A release build continues with the default: core never panics.
 pub(crate) fn promised<T: Default>(value: Option<T>, invariant: &str) -> T {
     debug_assert!(value.is_some(), "broken invariant: {invariant}");
     value.unwrap_or_default()

@@ -1,7 +1,7 @@
-//! The key table: one byte of prefix, then fixed-width parts, the variable part last or length-prefixed.
+//! The keys of the state: one prefix byte, then fixed-width parts, the variable part last or length-prefixed.
 //!
-//! A prefix is never reused. Ranges of one feature never hold a key of another, whatever their
-//! names: where something follows the name, the name is length-prefixed.
+//! A prefix is never reused. A range over one feature or plugin never contains a key of another, even if
+//! one name begins with the other: where anything follows the name, the name is length-prefixed.
 
 use alloc::vec::Vec;
 
@@ -12,17 +12,17 @@ use crate::values::{Address, Height, Name};
 
 macro_rules! prefixes {
     ($($(#[$doc:meta])* $variant:ident = $byte:literal;)*) => {
-        /// The first byte of a key.
+        /// The first byte of a key: the kind of record.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum KeyPrefix {
             $($(#[$doc])* $variant = $byte,)*
         }
 
         impl KeyPrefix {
-            /// Every prefix, ascending.
+            /// Every prefix, ascending: the order of the kinds in a store.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The byte.
+            /// The prefix as it is in the key.
             #[must_use]
             pub const fn byte(self) -> u8 {
                 match self {
@@ -30,7 +30,7 @@ macro_rules! prefixes {
                 }
             }
 
-            /// The prefix with this byte.
+            /// Looks up a prefix by its byte.
             #[must_use]
             pub const fn from_byte(byte: u8) -> Option<Self> {
                 match byte {
@@ -43,56 +43,56 @@ macro_rules! prefixes {
 }
 
 prefixes! {
-    /// A feature.
+    /// A [`Feature`](crate::Feature), by name.
     Feature = 0xD0;
-    /// The metrics of a feature.
+    /// The [`Metrics`](crate::Metrics) of a feature, by name.
     Metrics = 0xD1;
-    /// One entry of the history of a feature.
+    /// One history entry of a feature: a [`Change`](crate::Change).
     Change = 0xD2;
-    /// One user's override of a feature.
+    /// One user's [`Override`](crate::Override) of a feature.
     Override = 0xD3;
-    /// The one global record.
+    /// The single [`Global`](crate::Global) record.
     Global = 0xD4;
-    /// The policy of a feature, when it is not the default.
+    /// The [`Policy`](crate::Policy) of a feature; stored only when not the default.
     Policy = 0xD5;
-    /// The roles of an address.
+    /// The [`Roles`](crate::Roles) of an address; absent without any.
     Roles = 0xD6;
-    /// Work that falls due at a height.
+    /// Work due at a height. What follows is the [`DueKind`], then the height, so a scan yields the next work first.
     Due = 0xD7;
-    /// The index of features in Canary or RollingOut.
+    /// Index of the features in Canary or RollingOut; the value is empty.
     Active = 0xD8;
-    /// A plugin; alone, what holds for all plugins.
+    /// A [`Plugin`](crate::Plugin), by name; without a name, the [`Registry`](crate::Registry).
     Plugin = 0xD9;
-    /// A version of a plugin.
+    /// A [`PluginVersion`](crate::PluginVersion) of a plugin.
     PluginVersion = 0xDA;
-    /// A deployment under way.
+    /// The [`Deployment`](crate::Deployment) of a plugin; deleted when it ends.
     Deployment = 0xDB;
-    /// One entry of the history of a plugin.
+    /// One history entry of a plugin: a [`PluginChange`](crate::PluginChange).
     PluginChange = 0xDC;
-    /// The index of plugins by what they require.
+    /// Index of the plugins by what they require; the value is empty.
     Dependent = 0xDD;
-    /// The config feed: its totals, items, index, and what an open put retains.
+    /// The config feed: totals, items, the index of known ids, and the ids that an open put has listed.
     Feed = 0xDE;
 }
 
-/// The kinds of due work, in the order in which a block looks at them.
+/// The kinds of due work, in the order in which a block does them. The order is consensus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DueKind {
-    /// Scheduled commands.
+    /// Commands that were scheduled.
     Schedule,
-    /// The next step of a rollout.
+    /// The next automatic step of a rollout.
     Step,
-    /// The next look at a deployment.
+    /// The next check of a deployment.
     Deployment,
-    /// A plugin in the load queue.
+    /// A plugin's turn in the load queue.
     Load,
 }
 
 impl DueKind {
-    /// Every kind, by byte.
+    /// Every kind, by ascending byte.
     pub const ALL: [Self; 4] = [Self::Schedule, Self::Step, Self::Deployment, Self::Load];
 
-    /// The byte behind the prefix.
+    /// The byte after the prefix. It comes before the height, so kinds never interleave.
     #[must_use]
     pub const fn byte(self) -> u8 {
         match self {
@@ -113,18 +113,18 @@ pub enum Key {
     Metrics(Name),
     /// `D2 ‖ lp8 name ‖ height ‖ seq`.
     Change {
-        /// The feature.
+        /// The feature that changed.
         name: Name,
-        /// The height of the change.
+        /// The height of the block that changed it.
         height: Height,
-        /// Counts from 0 within one feature and height.
+        /// Number of the entry within this feature and height, from 0.
         seq: u32,
     },
     /// `D3 ‖ lp8 name ‖ address`.
     Override {
-        /// The feature.
+        /// The feature that the override is for.
         name: Name,
-        /// The user.
+        /// The address that the feature is switched for.
         user: Address,
     },
     /// `D4`.
@@ -135,64 +135,64 @@ pub enum Key {
     Roles(Address),
     /// `D7 ‖ 0 ‖ due height ‖ id`.
     Schedule {
-        /// The height at which the commands run.
+        /// The height from which the commands are due.
         at: Height,
-        /// The id of the entry.
+        /// Unique within the ledger, assigned in ascending order: the order of entries with one height.
         id: u64,
     },
     /// `D7 ‖ 1 ‖ due height ‖ name`.
     Step {
-        /// The height at which the step is due.
+        /// The height from which the step is due.
         at: Height,
-        /// The feature.
+        /// The feature in RollingOut.
         name: Name,
     },
     /// `D8 ‖ name`.
     Active(Name),
-    /// `D9`.
+    /// `D9` alone.
     Registry,
     /// `D9 ‖ plugin`.
     Plugin(Name),
     /// `DA ‖ lp8 plugin ‖ version without build metadata`.
     PluginVersion {
-        /// The plugin.
+        /// The plugin that the version belongs to.
         plugin: Name,
-        /// The version; what it has of build metadata is left out.
+        /// The version. Encoding leaves its build metadata out, because versions that differ only in it are the same.
         version: Version,
     },
     /// `DB ‖ plugin`.
     Deployment(Name),
     /// `DC ‖ lp8 plugin ‖ height ‖ seq`.
     PluginChange {
-        /// The plugin.
+        /// The plugin that changed.
         plugin: Name,
-        /// The height of the change.
+        /// The height of the block that changed it.
         height: Height,
-        /// Counts from 0 within one plugin and height.
+        /// Number of the entry within this plugin and height, from 0.
         seq: u32,
     },
     /// `DD ‖ lp8 dependency ‖ dependent`.
     Dependent {
-        /// What is required; none = the host, which everything that is not Unloaded runs on.
+        /// The required plugin; `None` is the host, which everything that is not Unloaded runs on.
         dependency: Option<Name>,
-        /// The plugin that requires it.
+        /// The plugin that requires it, or waits for it to be registered.
         dependent: Name,
     },
     /// `D7 ‖ 2 ‖ due height ‖ plugin`.
     DeploymentDue {
-        /// The height at which the deployment is looked at.
+        /// The height from which the check is due.
         at: Height,
-        /// The plugin.
+        /// The plugin that is being deployed.
         plugin: Name,
     },
     /// `D7 ‖ 3 ‖ due height ‖ plugin`.
     LoadDue {
-        /// The height at which the plugin's turn comes.
+        /// The height from which the plugin's turn is due.
         at: Height,
-        /// The plugin.
+        /// The plugin in the queue.
         plugin: Name,
     },
-    /// `DE`.
+    /// `DE` alone.
     Feed,
     /// `DE ‖ kind ‖ id`.
     FeedItem(FeedKey),
@@ -203,7 +203,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// The prefix of the key.
+    /// The kind of record that the key is for.
     #[must_use]
     pub const fn prefix(&self) -> KeyPrefix {
         match self {
@@ -227,7 +227,7 @@ impl Key {
         }
     }
 
-    /// The longest key, in bytes: that of an item of the feed, and just as well that of a version.
+    /// Maximum length in bytes: that of a feed item's key, which the longest key of a version only equals.
     pub const LEN_MAX: usize = 1 + 1 + FeedId::LEN_MAX;
 }
 
@@ -328,7 +328,7 @@ impl Decode for Key {
     }
 }
 
-/// The sections of the feed: these numbers and the kind give the byte behind the prefix.
+/// Sections of the feed. The byte after the prefix is a section plus the kind.
 const FEED_ITEMS: u8 = 0;
 const FEED_INDEX: u8 = 2;
 const FEED_LISTED: u8 = 4;
@@ -342,19 +342,19 @@ fn feed_key(section: u8, FeedKey { kind, id }: &FeedKey, out: &mut Writer) {
     out.raw(id.as_bytes());
 }
 
-/// A name that reaches to the end of the key.
+/// Reads a name that extends to the end of the key.
 fn bare_name(input: &mut Reader<'_>) -> Result<Name, DecodeError> {
     let error = input.error(DecodeErrorKind::OutOfRange);
     Name::new(input.rest()).map_err(|_| error)
 }
 
-/// A version without build metadata that reaches to the end of the key.
+/// Reads a version without build metadata that extends to the end of the key.
 fn bare_version(input: &mut Reader<'_>) -> Result<Version, DecodeError> {
     let error = input.error(DecodeErrorKind::OutOfRange);
     Version::new(input.rest()).ok().filter(Version::has_no_build).ok_or(error)
 }
 
-/// A name, or the host where its length is 0.
+/// Reads a length-prefixed name; an empty one is the host.
 fn name_or_host(input: &mut Reader<'_>) -> Result<Option<Name>, DecodeError> {
     let bytes = input.lp8()?;
     if bytes.is_empty() {
@@ -363,7 +363,7 @@ fn name_or_host(input: &mut Reader<'_>) -> Result<Option<Name>, DecodeError> {
     Name::new(bytes).map(Some).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
 }
 
-/// A half-open range of keys: from `start` up to and without `end`.
+/// The key range `start..end`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyRange {
     pub(crate) start: Vec<u8>,
@@ -371,7 +371,7 @@ pub(crate) struct KeyRange {
 }
 
 impl KeyRange {
-    /// All keys that begin with `prefix`.
+    /// All keys that begin with `prefix`; the end is the next prefix of that length.
     pub(crate) fn of_prefix(prefix: Vec<u8>) -> Self {
         let mut end = prefix.clone();
         while let Some(last) = end.pop() {
@@ -383,42 +383,42 @@ impl KeyRange {
         Self { start: prefix, end }
     }
 
-    /// All keys of one kind of record.
+    /// All records of one kind, the whole prefix.
     pub(crate) fn all(prefix: KeyPrefix) -> Self {
         Self::of_prefix([prefix.byte()].into())
     }
 
-    /// All history entries of a feature.
+    /// All history entries of a feature, oldest first.
     pub(crate) fn history(name: &Name) -> Self {
         Self::of_prefix(lp8_prefix(KeyPrefix::Change, name))
     }
 
-    /// All versions of a plugin.
+    /// All versions of a plugin, in the order of their bytes, which is not that of precedence.
     pub(crate) fn versions(plugin: &Name) -> Self {
         Self::of_prefix(lp8_prefix(KeyPrefix::PluginVersion, plugin))
     }
 
-    /// All history entries of a plugin.
+    /// All history entries of a plugin, oldest first.
     pub(crate) fn plugin_history(plugin: &Name) -> Self {
         Self::of_prefix(lp8_prefix(KeyPrefix::PluginChange, plugin))
     }
 
-    /// All plugins that require a plugin.
+    /// All plugins that require this one, or wait for it, in name order.
     pub(crate) fn dependents(plugin: &Name) -> Self {
         Self::of_prefix(lp8_prefix(KeyPrefix::Dependent, plugin))
     }
 
-    /// All overrides of a feature.
+    /// All overrides of a feature, by address.
     pub(crate) fn overrides(name: &Name) -> Self {
         Self::of_prefix(lp8_prefix(KeyPrefix::Override, name))
     }
 
-    /// All due entries of a kind.
+    /// All due work of one kind, earliest first.
     pub(crate) fn due(kind: DueKind) -> Self {
         Self::of_prefix([KeyPrefix::Due.byte(), kind.byte()].into())
     }
 
-    /// All items of a kind in the feed.
+    /// All feed items of one kind, by id.
     pub(crate) fn feed_items(kind: FeedKind) -> Self {
         Self::of_prefix([KeyPrefix::Feed.byte(), feed_section(FEED_ITEMS, kind)].into())
     }
@@ -431,8 +431,7 @@ fn lp8_prefix(prefix: KeyPrefix, name: &Name) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The state keys are exactly those from the first prefix on, below `E0`; what a store keeps for
-/// itself lies outside.
+/// First bytes of all keys of the state. A store keeps its own records outside of this range.
 pub const STATE_KEYS: core::ops::Range<u8> = 0xD0..0xE0;
 
 const _: () = {

@@ -1,4 +1,4 @@
-//! The global record of the ledger, its parameters, and the sets of roles.
+//! The global record: chain id, circuit breaker, parameters; and the encoding of role sets.
 
 use core::num::NonZeroU32;
 
@@ -9,31 +9,31 @@ use crate::values::{Address, ChainId, FORMAT, Height, RULES, Roles};
 /// The circuit breaker while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenBreaker {
-    /// Whether it still rolls back every active feature.
+    /// Whether features and deployments are still being rolled back, block by block.
     pub draining: bool,
-    /// The height at which it opened.
+    /// The height of the block that opened it.
     pub since: Height,
-    /// The height at which it closes without a command; none = when it is reset.
+    /// The height from which it closes without a command; `None`: only reset_breaker closes it.
     pub until: Option<NonZeroU32>,
-    /// Why it opened.
+    /// Why it opened; of an automatic opening, the reason of the rollback that was one too many.
     pub reason: Reason,
-    /// Who opened it; zero when it opened by itself.
+    /// Who opened it; zero if automatic rollbacks did.
     pub actor: Address,
 }
 
 impl OpenBreaker {
-    /// What stands in the bytes where the breaker is closed.
+    /// The field values that encode a closed breaker; any others would be a second encoding of it.
     const CLOSED: Self = Self { draining: false, since: 0, until: None, reason: Reason::Manual, actor: Address::ZERO };
 }
 
-/// The parameters of the ledger.
+/// Settings of the ledger as a whole, changed by set_params.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
-    /// How much due work one block does at most; at least 1.
+    /// The most pieces of due work that one block does; at least 1. Bounds the time of a block.
     pub max_due_per_block: u32,
-    /// This many rollbacks by the guard within the window open the breaker; none = off.
+    /// So many automatic rollbacks within the window open the breaker; `None`: they never do.
     pub breaker_rollbacks: Option<NonZeroU32>,
-    /// The window of `breaker_rollbacks`, in blocks; not 0 while that is on.
+    /// Length of that window in blocks; not 0 if `breaker_rollbacks` is set.
     pub breaker_window: u32,
 }
 
@@ -44,7 +44,7 @@ impl Default for Params {
 }
 
 impl Params {
-    /// Whether the parameters obey their rules together.
+    /// Whether the parameters are in range and do not contradict each other.
     #[must_use]
     pub const fn is_valid(&self) -> bool {
         self.max_due_per_block != 0 && (self.breaker_rollbacks.is_none() || self.breaker_window != 0)
@@ -70,22 +70,22 @@ impl Decode for Params {
     }
 }
 
-/// The one global record: D4.
+/// The single global record (key `D4`). Its first bytes are the numbers of the format and the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Global {
-    /// The id of the ledger.
+    /// The id of the ledger, from the genesis.
     pub chain: ChainId,
-    /// How many addresses hold Admin.
+    /// How many addresses have Admin; never 0. Kept so that revoking the last one is rejected without a scan.
     pub admins: u32,
-    /// The circuit breaker, if it is open.
+    /// The circuit breaker; `None` while it is closed.
     pub breaker: Option<OpenBreaker>,
-    /// The id that the next scheduled entry gets.
+    /// The id of the next scheduled entry; ids are never reused.
     pub next_schedule_id: u64,
-    /// Where the window of counted rollbacks starts.
+    /// The height at which the current window of counted rollbacks starts.
     pub rollback_window_start: Height,
-    /// Rollbacks by the guard counted in the window.
+    /// Automatic rollbacks counted in that window.
     pub rollbacks_in_window: u32,
-    /// The parameters.
+    /// The settings in force.
     pub params: Params,
 }
 

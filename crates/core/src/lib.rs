@@ -4,11 +4,11 @@
 //! and the same root on every node. There is no clock, no float, no randomness, no I/O and no
 //! `unsafe` here; every transition is driven by block height.
 //!
-//! * [`State`] is the committed state, decoded, together with its Merkle tree.
-//! * [`State::execute`] runs a [`Block`] against it and changes nothing: it returns an
-//!   [`Execution`] with receipts, events, the new root and one [`WriteSet`].
-//! * [`State::apply`] makes an execution the committed state, after the host (or
-//!   `coalmine-store`) has written its write set durably.
+//! * [`State`] is the committed state, decoded, with its Merkle tree.
+//! * [`State::execute`] runs a [`Block`] on it without changing it, and returns an [`Execution`]:
+//!   receipts, events, the new root and one [`WriteSet`].
+//! * [`State::apply`] turns an execution into the committed state, once the host (or
+//!   `coalmine-store`) has durably written its write set.
 //!
 //! ```
 //! use coalmine_core::{Address, Block, Command, Genesis, Name, Percent, Role, State, Transaction};
@@ -29,8 +29,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! Plugins are code that nodes run under a name. The ledger knows their versions by their hashes,
-//! and which version serves whom while a new one is deployed:
+//! Plugins are code that nodes run under a name. The ledger knows the hash of each version, and decides
+//! which version serves a request while a new one is being deployed:
 //!
 //! ```
 //! use coalmine_core::{
@@ -44,7 +44,7 @@
 //! let plugin: Name = "api".parse()?;
 //! let (old, new): (Version, Version) = ("1.0.0".parse()?, "2.0.0".parse()?);
 //!
-//! // The first version of a plugin is current. The second one gets 5 % of the units for 60 blocks, then 10 %, …
+//! // The first registered version becomes current. The canary gets 5 % of the units for 60 blocks, then 10 %, …
 //! let register = |version: &Version, code| {
 //!     Command::register_version(plugin, version.clone(), Manifest::of_code(Hash([code; 32])))
 //! };
@@ -55,11 +55,11 @@
 //! let execution = state.execute(&Block::new(100, vec![tx])?)?;
 //! state.apply(execution)?;
 //!
-//! // Whom a version serves: an account, a request id, any bytes.
+//! // A unit is whatever requests are routed by: an account, a request id, any bytes.
 //! let unit = (0..u64::MAX).map(u64::to_be_bytes).find(|unit| state.route(&plugin, unit) == Some(&new));
 //! let unit = unit.ok_or("nobody")?;
 //!
-//! // 2 % of errors are more than the 1 % that a canary bears: it is rolled back in this very block.
+//! // 2 % errors exceed the 1 % that the guardrails of a canary allow: it is rolled back in this very block.
 //! let report = VersionReport { requests: 1_000, errors: 20, latency_total: 9_000 };
 //! let report = Command::report_version(plugin, new, report)?;
 //! let execution = state.execute(&Block::new(101, vec![Transaction::new(admin, vec![report])?])?)?;
@@ -152,7 +152,7 @@ pub use values::{
 };
 pub use writes::WriteSet;
 
-/// Names of the standard features of the reference implementation, kept as constants.
+/// Names of the reference implementation's standard features.
 pub mod standard {
     /// Second recovery path.
     pub const VITA_RECOVERY_V2: &str = "vita_recovery_v2";
@@ -166,7 +166,7 @@ pub mod standard {
     pub const ENHANCED_AUDIT_LOGGING: &str = "enhanced_audit_logging";
     /// Automatic circuit breaker.
     pub const CIRCUIT_BREAKER_AUTO: &str = "circuit_breaker_auto";
-    /// All of them, in this order.
+    /// All of the names, in the order of the reference.
     pub const ALL: [&str; 6] = [
         VITA_RECOVERY_V2,
         TRIBUTE_GAMING_DETECT,
@@ -175,6 +175,6 @@ pub mod standard {
         ENHANCED_AUDIT_LOGGING,
         CIRCUIT_BREAKER_AUTO,
     ];
-    /// The percent of a canary when its operator has no better idea.
+    /// The reference's default percentage of a canary.
     pub const CANARY_PERCENT: u8 = 5;
 }

@@ -1,26 +1,26 @@
-//! What a host may want to know of a transaction beyond its receipt and events.
+//! Diagnostics: what a host may want to know about a transaction beyond its receipt and events.
 //!
-//! Notes are not part of consensus: they are in no outcome, no record and no root.
+//! Notes are not part of consensus: no outcome, record or root contains them.
 
 use crate::feed::FeedAction;
 use crate::feed::record::{FeedId, FeedKind};
 use crate::values::Name;
 
-/// Something about a transaction that is not part of consensus.
+/// A diagnostic about a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
-    /// A message about an item of the feed did nothing that concerns anybody.
+    /// A message about a feed item changed nothing that consumers can see.
     Feed {
-        /// What the item is.
+        /// Environment or filter.
         kind: FeedKind,
-        /// Its id.
+        /// The id of the item, unique within its kind.
         id: FeedId,
-        /// What the message did.
+        /// What the message did: a no-op for consumers, though it may have raised the stored version.
         action: FeedAction,
     },
-    /// A load was refused, and this plugin is why: the missing one, the one that breaks its rule, and so on.
+    /// A load was rejected because of this plugin: it is missing, violates its constraint, closes a cycle, ….
     Refused {
-        /// The plugin.
+        /// The plugin that the walk over requirements failed at.
         plugin: Name,
     },
 }

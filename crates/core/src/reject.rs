@@ -1,18 +1,18 @@
-//! The numbered outcomes of a command that was refused. Numbers are for ever.
+//! The numbered reasons for which a command is rejected. Numbers are never reused.
 
 macro_rules! rejects {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
-        /// Why a command was refused: a normal, numbered result and part of consensus.
+        /// Why a command was rejected: an ordinary, numbered outcome that is part of consensus.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Reject {
             $($(#[$doc])* $variant,)*
         }
 
         impl Reject {
-            /// Every reject, by code.
+            /// Every reject, by ascending code.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The stable code. 0 is not a reject: it stands for success.
+            /// The stable code that receipts contain. 0 is never used: it means success there.
             #[must_use]
             pub const fn code(self) -> u16 {
                 match self {
@@ -20,7 +20,7 @@ macro_rules! rejects {
                 }
             }
 
-            /// The name in fixtures and output.
+            /// Name in block files and output.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -32,108 +32,108 @@ macro_rules! rejects {
 }
 
 rejects! {
-    /// The bytes do not decode.
+    /// The bytes do not decode to a transaction.
     Malformed = 1, "malformed";
-    /// The signer lacks the role.
+    /// The signer does not have a role that the command needs.
     Unauthorized = 2, "unauthorized";
-    /// No feature of that name.
+    /// There is no feature of that name.
     FeatureNotFound = 3, "feature_not_found";
-    /// The name is taken.
+    /// There is a feature of that name already.
     FeatureAlreadyExists = 4, "feature_already_exists";
-    /// The feature is Disabled or RolledBack.
+    /// The feature is Disabled or RolledBack, and the command needs one that is on.
     FeatureDisabled = 5, "feature_disabled";
-    /// The feature is rolling out.
+    /// The feature is on, or rolling out, and the command must wait until it is not.
     RolloutInProgress = 6, "rollout_in_progress";
-    /// Fewer successes than `min_success_count`.
+    /// The trial has fewer successes than `min_success_count`.
     InsufficientData = 7, "insufficient_data";
-    /// The error rate is above `max_error_rate`.
+    /// The trial's error rate is above `max_error_rate`.
     ErrorRateExceeded = 8, "error_rate_exceeded";
-    /// Already in that status, or not from this one.
+    /// The feature is in that status already, or the command does not apply to the current one.
     InvalidTransition = 9, "invalid_transition";
-    /// The circuit breaker is open.
+    /// The circuit breaker is open, so nothing may raise exposure.
     CircuitOpen = 10, "circuit_open";
     /// A prerequisite is Disabled or RolledBack.
     PrerequisiteNotActive = 11, "prerequisite_not_active";
     /// The feature names itself as a prerequisite.
     PrerequisiteCycle = 12, "prerequisite_cycle";
-    /// A prerequisite does not exist.
+    /// A prerequisite is not registered.
     PrerequisiteNotFound = 13, "prerequisite_not_found";
-    /// A name breaks its rule.
+    /// The bytes are not a valid name.
     InvalidName = 14, "invalid_name";
-    /// A percent above 100, or a target that leads nowhere.
+    /// A percentage above 100, or a target that is neither above the current percentage nor 100.
     InvalidPercent = 15, "invalid_percent";
-    /// A parameter is out of its range.
+    /// A parameter is out of range, or contradicts another one.
     InvalidParameter = 16, "invalid_parameter";
-    /// Too long, too many or too deep.
+    /// A text, list or graph is longer, larger or deeper than its limit.
     LimitExceeded = 17, "limit_exceeded";
-    /// The step is not due yet.
+    /// The next step is not due yet.
     NotDue = 18, "not_due";
-    /// The height has passed.
+    /// The due height is not above the current one.
     HeightInPast = 19, "height_in_past";
-    /// No scheduled entry of that height and id.
+    /// There is no scheduled entry with that height and id.
     ScheduleNotFound = 20, "schedule_not_found";
-    /// The last admin cannot be revoked.
+    /// The role is Admin and the address is the last one that has it.
     LastAdmin = 21, "last_admin";
-    /// The user has no override.
+    /// The user has no override of that feature.
     OverrideNotFound = 22, "override_not_found";
-    /// The address does not hold that role.
+    /// The address does not have that role.
     RoleNotFound = 23, "role_not_found";
-    /// No plugin of that name.
+    /// There is no plugin of that name.
     PluginNotFound = 40, "plugin_not_found";
-    /// The plugin has no such version.
+    /// The plugin has no version of that precedence.
     VersionNotFound = 41, "version_not_found";
-    /// The version is registered, and not as a Failed one with the same code.
+    /// The version is registered already, and not as a Failed one with the same code hash.
     VersionAlreadyExists = 42, "version_already_exists";
-    /// Not SemVer 2.0, or too long.
+    /// Not SemVer 2.0, or longer than 64 bytes.
     InvalidVersion = 43, "invalid_version";
-    /// Not a constraint, or too long.
+    /// Not a valid constraint, or longer than 128 bytes.
     InvalidConstraint = 44, "invalid_constraint";
-    /// The plugin has a deployment.
+    /// The plugin has a deployment already.
     DeploymentInProgress = 45, "deployment_in_progress";
-    /// The plugin has no deployment, or none of that version.
+    /// The plugin has no deployment, or one of another version.
     NoDeployment = 46, "no_deployment";
-    /// The plan breaks its rules.
+    /// The strategy and guardrails do not compile to a valid plan.
     InvalidPlan = 47, "invalid_plan";
     /// A requirement is not registered.
     DependencyMissing = 48, "dependency_missing";
-    /// A plugin requires itself, directly or through others.
+    /// The plugin requires itself, directly or through others.
     DependencyCycle = 49, "dependency_cycle";
-    /// A version is outside what another plugin requires.
+    /// A current version is outside a constraint that another plugin puts on it, or is not loaded far enough for it.
     DependencyBroken = 50, "dependency_broken";
-    /// Plugins that are loaded, on their way to be, or not unloaded yet require this one.
+    /// Other plugins that are not Unloaded or Failed require this one.
     HasDependents = 51, "has_dependents";
-    /// Not in the load state that the command needs, or another version is.
+    /// The plugin is not in the load state that the command needs, or in it with another version.
     NotLoaded = 52, "not_loaded";
-    /// Loaded, or on its way to be.
+    /// The plugin is Pending, Loading or Loaded.
     AlreadyLoaded = 53, "already_loaded";
-    /// A version asks for another host.
+    /// The host version is outside the host constraint of a version.
     HostTooOld = 54, "host_too_old";
-    /// A version is outside the rule of its plugin.
+    /// The version is outside the constraint of its plugin.
     RuleViolated = 55, "rule_violated";
-    /// The deployment does not wait for this command.
+    /// The deployment is not in a hold that this command ends, or is at a closed health gate.
     NotWaiting = 56, "not_waiting";
-    /// There is no previous version to go back to.
+    /// There is no previous version to revert to.
     NoPreviousVersion = 57, "no_previous_version";
-    /// The version is the current one, or that of a deployment.
+    /// The version is current, or part of a deployment.
     VersionInUse = 58, "version_in_use";
-    /// The body of an item of the feed is too long.
+    /// The body of a feed item is longer than 4 096 bytes.
     FeedItemTooLarge = 80, "feed_item_too_large";
-    /// Too many ids in a put, live items or records of a kind.
+    /// A put lists too many ids, or the feed has too many live items or records of a kind.
     FeedTooManyItems = 81, "feed_too_many_items";
-    /// The id of an item of the feed breaks its rule.
+    /// The bytes are not a valid feed id.
     InvalidFeedId = 82, "invalid_feed_id";
-    /// No put is open.
+    /// The part continues a put, and no put is open.
     FeedPutNotOpen = 83, "feed_put_not_open";
 }
 
 impl Reject {
-    /// The reject with this code.
+    /// Looks up a reject by its code; `None` for 0.
     #[must_use]
     pub fn from_code(code: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|reject| reject.code() == code)
     }
 
-    /// The reject of this name.
+    /// Looks up a reject by its [`name`](Self::name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reject| reject.name() == name)
@@ -148,5 +148,5 @@ impl core::fmt::Display for Reject {
 
 impl core::error::Error for Reject {}
 
-/// Either a value that obeys its rules, or the reject that says which it breaks.
+/// A value of a command, or why that command is rejected. A decode error instead makes the whole transaction malformed.
 pub(crate) type Checked<T> = Result<T, Reject>;

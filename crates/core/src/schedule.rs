@@ -8,12 +8,12 @@ use crate::command::{Command, SCHEDULE_COMMANDS_MAX};
 use crate::valid::Valid;
 use crate::values::Address;
 
-/// Commands that run by themselves at the start of a block: the value of a D7 entry of kind 0.
+/// Commands that run at the start of a block: the value under a key `D7` of kind 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scheduled {
-    /// Who scheduled them, and whose roles count when they run.
+    /// Who scheduled them. Authority is checked against this address's roles when they run, not when scheduled.
     pub actor: Address,
-    /// One atomic transaction of 1 to 16 commands.
+    /// 1 to 16 commands, run as one atomic transaction.
     pub commands: Valid<Vec<Command>>,
 }
 

@@ -1,4 +1,4 @@
-//! Enums of which each value has a byte and a name.
+//! A macro for enums whose variants each have a byte and a name.
 
 macro_rules! tags {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $tag:literal, $text:literal;)* }) => {
@@ -9,10 +9,10 @@ macro_rules! tags {
         }
 
         impl $name {
-            /// Every value, by tag.
+            /// Every variant, by ascending tag.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The byte that stands for the value.
+            /// The byte that encodes this variant. Tags are never reused.
             #[must_use]
             pub const fn tag(self) -> u8 {
                 match self {
@@ -20,7 +20,7 @@ macro_rules! tags {
                 }
             }
 
-            /// The value that this byte stands for.
+            /// Looks up a variant by its tag.
             #[must_use]
             pub const fn from_tag(tag: u8) -> Option<Self> {
                 match tag {
@@ -29,7 +29,7 @@ macro_rules! tags {
                 }
             }
 
-            /// The name in fixtures and output.
+            /// Name in block files and output.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -37,7 +37,7 @@ macro_rules! tags {
                 }
             }
 
-            /// The value of this name.
+            /// Looks up a variant by its [`name`](Self::name).
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.name() == name)

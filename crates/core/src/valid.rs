@@ -1,43 +1,43 @@
-//! Values whose parts obey a rule together.
+//! Values with an invariant across their fields.
 
 use alloc::sync::Arc;
 use core::ops::Deref;
 
 use crate::values::ValueError;
 
-/// A rule that the parts of a value obey together.
+/// An invariant across the fields of a value.
 pub trait Validate {
-    /// Checks the rule.
+    /// Checks the invariant.
     ///
     /// # Errors
-    /// The part of the rule that the value breaks.
+    /// The first violation found.
     fn validate(&self) -> Result<(), ValueError>;
 }
 
-/// A value that obeys its rule. It can be read like the value itself; to change it, take it out and check it again.
+/// A value whose invariant has been checked. It derefs to the value; to change it, take it out and check again.
 ///
-/// Commands hold only such values, so that whatever a [`Command`](crate::Command) says has an encoding and passes
-/// the checks of its fields.
+/// Commands contain only such values, so every [`Command`](crate::Command) has an encoding and passes the checks
+/// of its fields.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Valid<T>(T);
 
 impl<T: Validate> Valid<T> {
-    /// Checks the rule.
+    /// Checks the invariant once; the type is the proof from then on.
     ///
     /// # Errors
-    /// The part of the rule that the value breaks.
+    /// The first violation found.
     pub fn new(value: T) -> Result<Self, ValueError> {
         value.validate().map(|()| Self(value))
     }
 }
 
 impl<T> Valid<T> {
-    /// A value that the caller has built so that it obeys the rule.
+    /// Wraps a value without a check. The caller has built it so that the invariant is satisfied.
     pub(crate) const fn trusted(value: T) -> Self {
         Self(value)
     }
 
-    /// The value, to be changed.
+    /// Takes the value out, for instance to change it.
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -1,6 +1,6 @@
-//! The values that everything else is made of: heights, addresses, names, percents.
+//! Basic values: heights, addresses, hashes, names, percentages, roles.
 //!
-//! A value of one of these types obeys its rule; bytes and text are checked once, on the way in.
+//! A value of one of these types is valid by construction: bytes and text are checked once, where they enter.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -19,59 +19,59 @@ pub const RULES: u16 = 1;
 /// A block height.
 pub type Height = u32;
 
-/// Why a value was refused.
+/// Why a value is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// Not `0x` and 40 hex digits.
+    /// Not `0x` followed by 40 hex digits.
     #[error("an address is 0x followed by 40 hexadecimal digits")]
     Address,
     /// Not 64 hex digits.
     #[error("a hash is 64 hexadecimal digits")]
     Hash,
-    /// Breaks the rule of names.
+    /// Not a [`Name`].
     #[error("a name is 1 to 64 of the characters A-Z a-z 0-9 _ . : - and begins with a letter or digit")]
     Name,
-    /// Breaks the rule of chain ids.
+    /// Not a [`ChainId`].
     #[error("a chain id is 0 to 64 of the characters A-Z a-z 0-9 _ . : -")]
     ChainId,
-    /// More than 100.
+    /// A percentage above 100.
     #[error("a percent is 0 to 100")]
     Percent,
-    /// More than 10 000.
+    /// A share above 10 000 basis points.
     #[error("a share is 0 to 10000 basis points")]
     Bps,
-    /// Longer than 1 024 bytes.
+    /// A description longer than 1 024 bytes.
     #[error("a description has at most 1024 bytes")]
     Description,
-    /// Not SemVer 2.0, or too long.
+    /// Not SemVer 2.0, or longer than 64 bytes.
     #[error("a version is SemVer 2.0 of at most 64 bytes, such as 1.4.0 or 2.0.0-rc.1")]
     Version,
-    /// Not a constraint, or too long.
+    /// Not a list of comparators, or longer than 128 bytes.
     #[error("a constraint is at most 128 bytes of comparators, such as ^1.2 or >=1.0.0, <2.0.0")]
     Constraint,
-    /// Longer than 4 096 bytes.
+    /// A config longer than 4 096 bytes.
     #[error("a config has at most 4096 bytes")]
     Config,
-    /// A plan that breaks its rules.
+    /// A strategy that does not compile to a valid plan.
     #[error(
         "a plan has 1 to 32 stages of at least 1 block each, shares that never fall and end above 0, \
          thresholds of at most 10000, and more blocks to its deadline than its stages take together"
     )]
     Plan,
-    /// Breaks the rule of the ids of the feed.
-    #[error("an id of the feed is 1 to 128 printable ASCII characters without space")]
+    /// Not a [`FeedId`](crate::FeedId).
+    #[error("a feed id is 1 to 128 printable ASCII characters without spaces")]
     FeedId,
-    /// Longer than 4 096 bytes.
-    #[error("the body of an item of the feed has at most 4096 bytes")]
+    /// A feed item's body longer than 4 096 bytes.
+    #[error("the body of a feed item has at most 4096 bytes")]
     FeedBody,
-    /// A schedule that breaks its rules.
+    /// No commands, more than 16, or one of a kind that cannot be scheduled.
     #[error("a scheduled entry holds 1 to 16 commands of kinds that may be scheduled")]
     Schedule,
-    /// A list that is not sorted, or too long.
+    /// A list that is not strictly ascending, or is too long.
     #[error("a list is strictly ascending and not longer than its limit")]
     List,
-    /// A number outside the range of its field.
-    #[error("a parameter is out of its range")]
+    /// A number outside the range of its field, or fields that contradict each other.
+    #[error("a parameter is out of range")]
     Parameter,
 }
 
@@ -97,14 +97,14 @@ impl From<ValueError> for Reject {
     }
 }
 
-/// An account, a signer, a user. The text form is `0x` and 40 lower-case hex digits.
+/// An account: a signer, an actor or a user. The text form is `0x` and 40 lower-case hex digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub [u8; Address::LEN]);
 
 impl Address {
-    /// Bytes of an address.
+    /// Length in bytes.
     pub const LEN: usize = 20;
-    /// The actor of automatic changes.
+    /// The actor of automatic changes, and the absence of one.
     pub const ZERO: Self = Self([0; Self::LEN]);
 }
 
@@ -137,7 +137,7 @@ impl FromStr for Address {
 pub struct Hash(pub [u8; Hash::LEN]);
 
 impl Hash {
-    /// Bytes of a hash.
+    /// Length in bytes.
     pub const LEN: usize = 32;
 }
 
@@ -187,7 +187,7 @@ impl Padded {
     }
 
     fn as_bytes(&self) -> &[u8] {
-        promised(self.bytes.get(..usize::from(self.len)), "the length is that of the bytes that were taken")
+        promised(self.bytes.get(..usize::from(self.len)), "the length is that of the bytes it was made from")
     }
 
     fn as_str(&self) -> &str {
@@ -202,7 +202,8 @@ impl PartialOrd for Padded {
 }
 
 impl Ord for Padded {
-    /// Word by word: lookups by name are the hottest path of a block, and this is half the cost of memcmp.
+    /// Compares word by word: lookups by name are the hottest path of a block, and this takes half the time of memcmp.
+    // Big-endian words of the zero-padded bytes compare as the bytes do.
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
         let (ours, _) = self.bytes.as_chunks();
         let (theirs, _) = other.bytes.as_chunks();
@@ -221,15 +222,15 @@ impl Ord for Padded {
 pub struct Name(Padded);
 
 impl Name {
-    /// The longest name, in bytes.
+    /// Maximum length in bytes.
     pub const LEN_MAX: usize = Padded::MAX;
-    /// No name, and before all of them: where a range of names begins.
+    /// The empty name, which sorts before every valid one: the start of a range over all names.
     pub(crate) const BEFORE_ALL: Self = Self(Padded { bytes: [0; Padded::MAX], len: 0 });
 
-    /// Checks the rule.
+    /// Checks length and alphabet.
     ///
     /// # Errors
-    /// [`ValueError::Name`] for anything that breaks it.
+    /// [`ValueError::Name`] if the bytes are not a valid name.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
         if !bytes.first().is_some_and(u8::is_ascii_alphanumeric) {
             return Err(ValueError::Name);
@@ -237,13 +238,13 @@ impl Name {
         Padded::new(bytes).map(Self).ok_or(ValueError::Name)
     }
 
-    /// The name as bytes.
+    /// The bytes that records and keys contain, without a length.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The name as text.
+    /// The same bytes as text: a name is ASCII.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -270,26 +271,28 @@ impl FromStr for Name {
     }
 }
 
-/// The id of the ledger, from the genesis: 0 to 64 bytes of the name alphabet.
+/// The id of the ledger, fixed by the genesis: 0 to 64 bytes of the name alphabet.
+///
+/// It is part of every bucket hash, so two ledgers with the same features draw different users.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChainId(Padded);
 
 impl ChainId {
-    /// Checks the rule.
+    /// Checks length and alphabet.
     ///
     /// # Errors
-    /// [`ValueError::ChainId`] for anything that breaks it.
+    /// [`ValueError::ChainId`] if the bytes are not a valid chain id.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
         Padded::new(bytes).map(Self).ok_or(ValueError::ChainId)
     }
 
-    /// The id as bytes.
+    /// The bytes that the global record and the bucket hashes contain, without a length.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The id as text.
+    /// The same bytes as text: a chain id is ASCII.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -302,27 +305,27 @@ impl fmt::Debug for ChainId {
     }
 }
 
-/// A percent, 0 to 100.
+/// A percentage, 0 to 100.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(u8);
 
 impl Percent {
-    /// Nobody.
+    /// Off for everybody.
     pub const ZERO: Self = Self(0);
-    /// A tenth.
+    /// The default increment of a rollout.
     pub(crate) const TEN: Self = Self(10);
-    /// Everybody.
+    /// On for everybody.
     pub const FULL: Self = Self(100);
 
-    /// Checks the rule.
+    /// Checks the range.
     ///
     /// # Errors
-    /// [`ValueError::Percent`] above 100.
+    /// [`ValueError::Percent`] if it is above 100.
     pub const fn new(percent: u8) -> Result<Self, ValueError> {
         if percent > 100 { Err(ValueError::Percent) } else { Ok(Self(percent)) }
     }
 
-    /// The number.
+    /// The percentage as a number, 0 to 100.
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
@@ -335,7 +338,7 @@ impl Percent {
         Bps(u16::from(self.0).saturating_mul(100))
     }
 
-    /// The percent after a step of `increment`, never beyond `target`.
+    /// The percentage after a step of `increment`, capped at `target`.
     #[must_use]
     pub fn step(self, increment: Percent, target: Percent) -> Percent {
         // At most 100 + 100, so nothing saturates.
@@ -354,25 +357,25 @@ impl fmt::Display for Percent {
 pub struct Bps(u16);
 
 impl Bps {
-    /// Nothing.
+    /// No units.
     pub const ZERO: Self = Self(0);
-    /// The whole.
+    /// All units: 100 %.
     pub const FULL: Self = Self(10_000);
 
-    /// The whole as a factor: rates and shares are compared by multiplying out.
+    /// 100 % as a factor: rates and shares are compared by multiplying out, so that nothing is rounded.
     pub(crate) fn unit() -> u128 {
         u128::from(Self::FULL.0)
     }
 
-    /// Checks the rule.
+    /// Checks the range.
     ///
     /// # Errors
-    /// [`ValueError::Bps`] above 10 000.
+    /// [`ValueError::Bps`] if it is above 10 000.
     pub const fn new(bps: u16) -> Result<Self, ValueError> {
         if bps > Self::FULL.0 { Err(ValueError::Bps) } else { Ok(Self(bps)) }
     }
 
-    /// The number.
+    /// The share as a number, 0 to 10 000.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
@@ -385,23 +388,23 @@ impl fmt::Display for Bps {
     }
 }
 
-/// A free text of at most 1 024 bytes of UTF-8.
+/// A free-form UTF-8 text of at most 1 024 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description(Arc<str>);
 
 impl Description {
-    /// The longest description, in bytes.
+    /// Maximum length in bytes.
     pub const LEN_MAX: usize = 1_024;
 
     /// Checks the length.
     ///
     /// # Errors
-    /// [`ValueError::Description`] above 1 024 bytes.
+    /// [`ValueError::Description`] if it is longer than 1 024 bytes.
     pub fn new(text: &str) -> Result<Self, ValueError> {
         if text.len() > Self::LEN_MAX { Err(ValueError::Description) } else { Ok(Self(text.into())) }
     }
 
-    /// The text.
+    /// The text exactly as it was given: nothing is trimmed or normalised.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -422,26 +425,26 @@ impl From<Description> for String {
     }
 }
 
-/// What an address may do. Admin implies all others.
+/// A permission of an address. Admin implies all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Creates and configures features, grants roles, sets parameters, resets the breaker.
+    /// May create and configure features, grant roles, set parameters and reset the breaker.
     Admin,
-    /// Starts, advances, enables, disables, rolls back, overrides, schedules.
+    /// May start, advance, enable, disable, roll back, override and schedule.
     Operator,
-    /// Reports results.
+    /// May report results.
     Reporter,
-    /// Rolls back and trips the breaker; can only ever lower exposure.
+    /// May roll back and trip the breaker: can only ever lower exposure.
     Guardian,
-    /// Feeds the config feed.
+    /// May update the config feed.
     Feeder,
 }
 
 impl Role {
-    /// Every role, by mask.
+    /// Every role, by ascending mask.
     pub const ALL: [Self; 5] = [Self::Admin, Self::Operator, Self::Reporter, Self::Guardian, Self::Feeder];
 
-    /// The bit of the role in [`Roles`].
+    /// The bit that the role occupies in [`Roles`].
     #[must_use]
     pub const fn mask(self) -> u8 {
         match self {
@@ -453,13 +456,13 @@ impl Role {
         }
     }
 
-    /// The role whose mask this is.
+    /// Looks up a role by its mask; `None` unless exactly one known bit is set.
     #[must_use]
     pub fn from_mask(mask: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.mask() == mask)
     }
 
-    /// The name in fixtures and output.
+    /// Name in block files and output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -471,71 +474,71 @@ impl Role {
         }
     }
 
-    /// The role of that name.
+    /// Looks up a role by its [`name`](Self::name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 }
 
-/// A set of roles.
+/// A set of roles, one bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Roles(u8);
 
 impl Roles {
-    /// No role at all.
+    /// The empty set. A record of roles is never empty: it is deleted instead.
     pub const NONE: Self = Self(0);
 
-    /// The set with this mask, if it holds known roles only.
+    /// The set with this mask; `None` if a bit is not that of a known role.
     #[must_use]
     pub fn from_mask(mask: u8) -> Option<Self> {
         let all = Role::ALL.iter().fold(0, |all, role| all | role.mask());
         (mask & !all == 0).then_some(Self(mask))
     }
 
-    /// The mask.
+    /// The bits of all roles in the set: the byte in the record.
     #[must_use]
     pub const fn mask(self) -> u8 {
         self.0
     }
 
-    /// Whether no role is in the set.
+    /// Whether the set contains no role.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the very bit of `role` is set.
+    /// Whether the set contains `role` itself; Admin does not count, unlike in [`Roles::allows`].
     #[must_use]
     pub const fn contains(self, role: Role) -> bool {
         self.0 & role.mask() != 0
     }
 
-    /// Whether an address with these roles may act as `role`: it holds it, or it is an admin.
+    /// Whether an address with these roles may act as `role`: the set contains it or Admin.
     #[must_use]
     pub const fn allows(self, role: Role) -> bool {
         self.0 & (role.mask() | Role::Admin.mask()) != 0
     }
 
-    /// The set with `role`.
+    /// Adds `role` to the set.
     #[must_use]
     pub const fn with(self, role: Role) -> Self {
         Self(self.0 | role.mask())
     }
 
-    /// The set without `role`.
+    /// Removes `role` from the set.
     #[must_use]
     pub const fn without(self, role: Role) -> Self {
         Self(self.0 & !role.mask())
     }
 
-    /// The roles of either set.
+    /// The roles that are in either set.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The roles held, by mask.
+    /// The roles in the set, by ascending mask.
     pub fn iter(self) -> impl Iterator<Item = Role> {
         Role::ALL.into_iter().filter(move |role| self.contains(*role))
     }

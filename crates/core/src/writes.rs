@@ -1,4 +1,4 @@
-//! The records that a block changes: what a store commits in one batch.
+//! The records that a block writes: what a store commits as one batch.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -10,9 +10,9 @@ use crate::key::Key;
 use crate::tree;
 use crate::tree::Path;
 
-/// Puts and deletes, each key at most once, in one allocation.
+/// Puts and deletes, at most one per key, in a single allocation.
 ///
-/// The order is not that of the keys, and not part of consensus.
+/// Their order is not that of the keys and is not part of consensus.
 #[derive(Debug, Clone, Default)]
 pub struct WriteSet {
     bytes: Writer,
@@ -27,18 +27,18 @@ struct Entry {
 }
 
 impl WriteSet {
-    /// Each key with its new value, or none where the record is deleted.
+    /// Each key with its new value, or `None` where the record is deleted.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
         self.entries.iter().map(|entry| (self.at(&entry.key), entry.value.as_ref().map(|value| self.at(value))))
     }
 
-    /// How many records change.
+    /// How many records are put or deleted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing changes.
+    /// Whether the block leaves every record as it was.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -48,7 +48,7 @@ impl WriteSet {
         self.put_with_path(None, key, write);
     }
 
-    /// Puts a record whose path may be known already.
+    /// Puts a record whose path in the tree may already be known, which saves a hash of the key.
     pub(crate) fn put_with_path(&mut self, path: Option<Path>, key: &Key, write: impl FnOnce(&mut Writer)) {
         let key = self.append(|out| key.encode(out));
         let path = path.unwrap_or_else(|| Path::of(self.at(&key)));
@@ -61,7 +61,7 @@ impl WriteSet {
         self.entries.push(Entry { path: Path::of(self.at(&key)), key, value: None });
     }
 
-    /// The same changes for the tree.
+    /// The same changes, in the form in which the tree takes them.
     pub(crate) fn tree_changes(&self) -> Vec<tree::KeyChange<'_>> {
         let change = |entry: &Entry| -> tree::KeyChange<'_> {
             tree::KeyChange::with_path(
@@ -74,7 +74,7 @@ impl WriteSet {
     }
 
     fn at(&self, range: &Range<usize>) -> &[u8] {
-        promised(self.bytes.as_bytes().get(range.clone()), "ranges are those of what was written")
+        promised(self.bytes.as_bytes().get(range.clone()), "ranges come from append")
     }
 
     fn append(&mut self, write: impl FnOnce(&mut Writer)) -> Range<usize> {
@@ -97,7 +97,7 @@ pub(crate) fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) 
     }
 }
 
-/// Puts or deletes a record, unless it is what it was.
+/// Puts or deletes a record, unless it is unchanged.
 pub(crate) fn write_change<T: Encode + PartialEq>(
     writes: &mut WriteSet,
     key: &Key,
