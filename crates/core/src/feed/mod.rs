@@ -1,12 +1,12 @@
-//! The receiver of the config feed: what a message about an item makes of the item.
+//! The receiver of the config feed: what a message about an item does to the item.
 //!
-//! Messages come from outside and may repeat, change their order or get lost. What is received is a
-//! reliable sequence all the same: an item is never updated or deleted before it was inserted, and it
-//! is deleted exactly once per insert. [`upsert`], [`upsert_in_put`], [`delete`], [`mark`] and
-//! [`forget`] are the whole rule, one item at a time. The commands of a ledger are made of them, and
-//! so is [`Receiver`], which is for a host that keeps items of its own outside of the state.
+//! Messages come from outside and may be repeated, reordered or lost. Consumers still see a reliable
+//! sequence: an item is never updated or deleted before it was inserted, and is deleted exactly once per
+//! insert. [`upsert`], [`upsert_in_put`], [`delete`], [`mark`] and [`forget`] are all of the rules, one item
+//! at a time. The commands of a ledger are built from them, and so is [`Receiver`], for a host that keeps
+//! items of its own outside of the state.
 //!
-//! Not here: the open put, the totals and their limits, which a ledger alone has (`execute/feed.rs`).
+//! Not here: the open put, and the totals with their limits, which only a ledger has (`execute/feed.rs`).
 
 pub(crate) mod record;
 
@@ -15,21 +15,21 @@ use alloc::vec::Vec;
 
 use crate::feed::record::{FeedBody, FeedItem, FeedKey, FeedKind, ItemState};
 
-/// What a message did to an item, for whoever follows the feed.
+/// What a message did to an item, as consumers of the feed see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedAction {
-    /// The item is there from now on.
+    /// The item exists from now on.
     Insert,
-    /// It has another version and body.
+    /// The item has another version and body.
     Updated,
-    /// It is gone from now on.
+    /// The item no longer exists.
     Delete,
-    /// Nothing that concerns anybody.
+    /// Nothing changed for consumers, though the stored version may have grown.
     Noop,
 }
 
 impl FeedAction {
-    /// The name in fixtures and output.
+    /// Name in block files and output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,12 +41,12 @@ impl FeedAction {
     }
 }
 
-/// What becomes of an item.
+/// The effect of a message on one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
-    /// Its new record; none when it stays as it is.
+    /// The new record; `None` if the record stays as it is.
     pub item: Option<FeedItem>,
-    /// What that means.
+    /// What consumers see of it.
     pub action: FeedAction,
 }
 
@@ -58,7 +58,9 @@ impl Transition {
     }
 }
 
-/// A message that tells version and body of an item.
+/// Takes a message with the version and body of an item.
+///
+/// Only a newer version has an effect, so repeated and late messages do nothing. A live filter keeps its body.
 #[must_use]
 pub fn upsert(kind: FeedKind, stored: Option<&FeedItem>, version: u64, body: &FeedBody) -> Transition {
     let (state, action) = match stored {
@@ -72,13 +74,13 @@ pub fn upsert(kind: FeedKind, stored: Option<&FeedItem>, version: u64, body: &Fe
     Transition::to(version, ItemState::Live(state.clone()), action)
 }
 
-/// The same as part of a put, which is the whole truth: what an earlier put has forgotten is as unseen.
+/// Takes an entry of a put. A put lists everything that exists, so a forgotten item is treated as never seen.
 #[must_use]
 pub fn upsert_in_put(kind: FeedKind, stored: Option<&FeedItem>, version: u64, body: &FeedBody) -> Transition {
     upsert(kind, stored.filter(|item| item.state != ItemState::Forgotten), version, body)
 }
 
-/// A message that an item is gone.
+/// Takes the message that an item was deleted. An unseen item is recorded too, so that a late upsert is ignored.
 #[must_use]
 pub fn delete(stored: Option<&FeedItem>, version: u64) -> Transition {
     let action = match stored {
@@ -89,7 +91,7 @@ pub fn delete(stored: Option<&FeedItem>, version: u64) -> Transition {
     Transition::to(version, ItemState::Deleted, action)
 }
 
-/// A put has ended and not listed the item. Its version stays, so that older messages stay without effect.
+/// Marks an item that a finished put did not list. It keeps its version so that older messages are still ignored.
 #[must_use]
 pub fn mark(stored: &FeedItem) -> Transition {
     let action = match stored.state {
@@ -100,13 +102,13 @@ pub fn mark(stored: &FeedItem) -> Transition {
     Transition::to(stored.version, ItemState::Forgotten, action)
 }
 
-/// What it means that the record of an item is erased.
+/// The action reported when an item's record is erased. Nothing is remembered, so any message counts again.
 #[must_use]
 pub fn forget(stored: Option<&FeedItem>) -> FeedAction {
     if stored.is_some_and(FeedItem::is_live) { FeedAction::Delete } else { FeedAction::Noop }
 }
 
-/// Items that a host keeps for itself, outside of any state.
+/// Items that a host keeps itself, outside of any ledger.
 ///
 /// ```
 /// use coalmine_core::feed::{FeedAction, FeedBody, FeedKey, FeedKind, Receiver};
@@ -124,39 +126,39 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// What is known of an item.
+    /// The record of an item, deleted and forgotten ones included.
     #[must_use]
     pub fn item(&self, key: &FeedKey) -> Option<&FeedItem> {
         self.items.get(key)
     }
 
-    /// All items, environments first, by id.
+    /// All records: environments first, then filters, each by id.
     pub fn items(&self) -> impl Iterator<Item = (&FeedKey, &FeedItem)> {
         self.items.iter()
     }
 
-    /// Takes a version and body of an item.
+    /// Takes a message with the version and body of an item.
     pub fn upsert(&mut self, key: FeedKey, version: u64, body: &FeedBody) -> FeedAction {
         self.take(key, upsert(key.kind, self.items.get(&key), version, body))
     }
 
-    /// Takes the message that an item is gone.
+    /// Takes the message that an item was deleted.
     pub fn delete(&mut self, key: FeedKey, version: u64) -> FeedAction {
         self.take(key, delete(self.items.get(&key), version))
     }
 
-    /// Erases what is known of an item.
+    /// Erases the record of an item.
     pub fn forget(&mut self, key: &FeedKey) -> FeedAction {
         forget(self.items.remove(key).as_ref())
     }
 
-    /// Forgets every matching item and returns those that were live.
+    /// Erases the records of all matching items and returns those that were live.
     pub fn purge(&mut self, mut matches: impl FnMut(&FeedKey) -> bool) -> Vec<FeedKey> {
         let purged = self.items.extract_if(.., |key, _| matches(key));
         purged.filter(|(_, item)| forget(Some(item)) == FeedAction::Delete).map(|(key, _)| key).collect()
     }
 
-    /// Forgets every item that does not match and returns those that were live.
+    /// Erases the records of all items that do not match and returns those that were live.
     pub fn retain(&mut self, mut matches: impl FnMut(&FeedKey) -> bool) -> Vec<FeedKey> {
         self.purge(|key| !matches(key))
     }

@@ -1,4 +1,4 @@
-//! The ids, bodies and records of the feed, each with its canonical encoding.
+//! The ids, bodies and records of the config feed, with their encodings.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,38 +12,38 @@ use crate::tags::tags;
 use crate::valid::{Valid, Validate};
 use crate::values::ValueError;
 
-/// The most ids that one put lists, in all its parts.
+/// The most ids that one put lists, all its parts together.
 pub const FEED_PUT_IDS_MAX: u32 = 4_096;
 
-/// The most live items, of both kinds together.
+/// The most live items, both kinds together.
 pub const FEED_LIVE_MAX: u32 = 4_096;
 
-/// The most records of one kind, deleted and forgotten ones included.
+/// The most records of one kind, including deleted and forgotten items.
 pub const FEED_RECORDS_MAX: u32 = 65_536;
 
-/// The most ids that one feed_forget names; the least is 1.
+/// The most ids in one feed_forget; the minimum is 1.
 pub const FEED_FORGET_IDS_MAX: usize = 32;
 
 tags! {
-    /// What an item of the feed is.
+    /// The kinds of items, each with ids of its own.
     FeedKind {
-        /// An environment.
+        /// An environment; a newer version replaces its body.
         Environment = 0, "environment";
-        /// A filter. While it is live it keeps its body.
+        /// A filter; it keeps its body for as long as it is live.
         Filter = 1, "filter";
     }
 }
 
 tags! {
-    /// Which part of a put a command is.
+    /// Which part of a put a feed_put command is.
     FeedPart {
-        /// All of it.
+        /// The only one: the put begins and ends with it.
         Only = 0, "only";
-        /// The first of several; it opens the put, and abandons one that is open.
+        /// The first of several. It opens a put, and abandons one that is open.
         First = 1, "first";
-        /// One in between.
+        /// One after the first and before the last.
         More = 2, "more";
-        /// The last of several.
+        /// The last of several. Items that no part has listed are gone.
         Last = 3, "last";
     }
 }
@@ -68,10 +68,9 @@ impl FeedPart {
     }
 }
 
-/// The id of an item: 1 to 128 bytes of printable ASCII without space.
+/// The id of an item: 1 to 128 bytes of printable ASCII without spaces.
 ///
-/// It is kept zero-padded. No character of an id is the zero byte, so the order of the padded
-/// arrays is the order of the ids.
+/// Stored zero-padded. No character of an id is the zero byte, so the padded arrays sort as the ids do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedId {
     bytes: [u8; FeedId::LEN_MAX],
@@ -79,13 +78,13 @@ pub struct FeedId {
 }
 
 impl FeedId {
-    /// The longest id, in bytes.
+    /// Maximum length in bytes.
     pub const LEN_MAX: usize = 128;
 
-    /// Checks the rule.
+    /// Checks length and alphabet.
     ///
     /// # Errors
-    /// [`ValueError::FeedId`] for anything that breaks it.
+    /// [`ValueError::FeedId`] if the bytes are not a valid id.
     pub fn new(id: &[u8]) -> Result<Self, ValueError> {
         let mut bytes = [0; Self::LEN_MAX];
         bytes.get_mut(..id.len()).ok_or(ValueError::FeedId)?.copy_from_slice(id);
@@ -95,13 +94,13 @@ impl FeedId {
         Ok(Self { bytes, len: u8::try_from(id.len()).map_err(|_| ValueError::FeedId)? })
     }
 
-    /// The id as bytes.
+    /// The bytes that keys and events contain, without a length.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        promised(self.bytes.get(..usize::from(self.len)), "the length is that of the bytes that were taken")
+        promised(self.bytes.get(..usize::from(self.len)), "the length is that of the bytes it was made from")
     }
 
-    /// The id as text.
+    /// The same bytes as text: an id is ASCII.
     #[must_use]
     pub fn as_str(&self) -> &str {
         promised(core::str::from_utf8(self.as_bytes()).ok(), "an id is ASCII")
@@ -128,23 +127,23 @@ impl FromStr for FeedId {
     }
 }
 
-/// The content of an item: at most 4 096 bytes that mean nothing here.
+/// The content of an item: at most 4 096 bytes, opaque to the ledger.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FeedBody(Arc<[u8]>);
 
 impl FeedBody {
-    /// The longest body, in bytes.
+    /// Maximum length in bytes.
     pub const LEN_MAX: usize = 4_096;
 
     /// Checks the length.
     ///
     /// # Errors
-    /// [`ValueError::FeedBody`] above 4 096 bytes.
+    /// [`ValueError::FeedBody`] if there are more than 4 096 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
         if bytes.len() > Self::LEN_MAX { Err(ValueError::FeedBody) } else { Ok(Self(bytes.into())) }
     }
 
-    /// The bytes.
+    /// The bytes as the feed sent them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -157,31 +156,31 @@ impl fmt::Debug for FeedBody {
     }
 }
 
-/// Which item: ids of one kind have nothing to do with those of the other.
+/// Identifies an item. Ids of different kinds are unrelated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedKey {
-    /// What it is.
+    /// The kind, which comes first in the order of keys.
     pub kind: FeedKind,
-    /// Its id.
+    /// The id, unique within the kind.
     pub id: FeedId,
 }
 
 /// An item as a put lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedEntry {
-    /// Its id.
+    /// The id; the kind is that of the put.
     pub id: FeedId,
-    /// Its version.
+    /// The version of the item at its source.
     pub version: u64,
-    /// Its content.
+    /// The content of the item.
     pub body: FeedBody,
 }
 
 impl FeedEntry {
-    /// The fewest bytes of an entry: two lengths, an id of one byte and the version.
+    /// Minimum size of an encoded entry: two lengths, an id of one byte and the version.
     const SIZE_MIN: usize = 12;
 
-    /// A u16 count, then the entries.
+    /// Writes a u16 count and the entries.
     pub(crate) fn encode_list(entries: &[Self], out: &mut Writer) {
         out.count_u16(entries.len());
         for entry in entries {
@@ -191,10 +190,10 @@ impl FeedEntry {
         }
     }
 
-    /// Reads a list whose ids ascend. The first entry that breaks a rule decides: its id, then its body.
+    /// Reads a list whose ids ascend. The first invalid entry rejects the command, by its id before its body.
     pub(crate) fn decode_list(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<Self>>>, DecodeError> {
         let count = input.u16()?;
-        // Room for no more than the bytes at hand can hold, and made once: what grows takes it three times.
+        // Reserve once, for what the input can contain at most; a growing vector peaks at three times its size.
         let room = usize::from(count).min(input.remaining() / Self::SIZE_MIN);
         let mut entries = Ok(Vec::with_capacity(room));
         let mut ids = Ascending::default();
@@ -212,32 +211,32 @@ impl FeedEntry {
 }
 
 impl Validate for Vec<FeedEntry> {
-    /// Ids strictly ascending, at most as many as a put lists.
+    /// Checks that the ids are strictly ascending, and that the count fits its u16.
     fn validate(&self) -> Result<(), ValueError> {
-        let is_short = u16::try_from(self.len()).is_ok();
-        if is_short && self.is_sorted_by(|a, b| a.id < b.id) { Ok(()) } else { Err(ValueError::List) }
+        let has_length = u16::try_from(self.len()).is_ok();
+        if has_length && self.is_sorted_by(|a, b| a.id < b.id) { Ok(()) } else { Err(ValueError::List) }
     }
 }
 
 impl Validate for Vec<FeedId> {
-    /// 1 to 32 ids, strictly ascending.
+    /// Checks that there are 1 to 32 ids, strictly ascending.
     fn validate(&self) -> Result<(), ValueError> {
         let has_length = !self.is_empty() && self.len() <= FEED_FORGET_IDS_MAX;
         if has_length && self.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(ValueError::List) }
     }
 }
 
-/// An id behind a u8 length; its rule is not the decoder's.
+/// Reads a u8 length and an id. An invalid one rejects the command rather than the encoding.
 pub(crate) fn id_field(input: &mut Reader<'_>) -> Result<Checked<FeedId>, DecodeError> {
     Ok(FeedId::new(input.lp8()?).map_err(Reject::from))
 }
 
-/// A body behind a u16 length; its rule is not the decoder's.
+/// Reads a u16 length and a body. One that is too long rejects the command rather than the encoding.
 pub(crate) fn body_field(input: &mut Reader<'_>) -> Result<Checked<FeedBody>, DecodeError> {
     Ok(FeedBody::new(input.lp16()?).map_err(Reject::from))
 }
 
-/// A u8 count from 1 on, then ids that ascend.
+/// Reads a u8 count of at least 1, and that many ascending ids.
 pub(crate) fn id_list(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<FeedId>>>, DecodeError> {
     let count = usize::from(input.u8()?);
     if count == 0 || count > FEED_FORGET_IDS_MAX {
@@ -255,7 +254,7 @@ pub(crate) fn id_list(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<FeedId
     Ok(list.map(Valid::trusted))
 }
 
-/// Ids in strictly ascending order, those that break the rule of ids included.
+/// Reads ids in strictly ascending order; invalid ids take part in the order too.
 #[derive(Default)]
 struct Ascending<'a> {
     last: Option<&'a [u8]>,
@@ -272,26 +271,26 @@ impl<'a> Ascending<'a> {
     }
 }
 
-/// The totals of the feed, and whether a put is open: `DE` alone, absent when all of it is zero.
+/// Totals of the feed, and whether a put is open (key `DE` alone); absent when all of them are zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FeedTotals {
-    /// Whether a put has begun and not ended.
+    /// Whether a put of several parts has begun and not ended.
     pub open: bool,
     /// How many environments are live.
     pub live_environments: u32,
     /// How many filters are live.
     pub live_filters: u32,
-    /// How many records of environments there are.
+    /// How many records of environments there are, whatever their state.
     pub environments: u32,
-    /// How many records of filters there are.
+    /// How many records of filters there are, whatever their state.
     pub filters: u32,
-    /// How many ids the open put retains.
+    /// How many ids the open put has listed so far; 0 unless one is open.
     pub listed: u32,
 }
 
 impl FeedTotals {
-    /// Whether every total is within its limit. Live items are not limited while a put is open,
-    /// because the old ones go only when it ends.
+    /// Whether every total is within its limit. Live items are not limited while a put is open, because the
+    /// items that it replaces go only when it ends.
     pub(crate) fn is_within_limits(&self) -> bool {
         self.listed <= FEED_PUT_IDS_MAX
             && self.environments <= FEED_RECORDS_MAX
@@ -299,13 +298,13 @@ impl FeedTotals {
             && (self.open || self.live_environments.saturating_add(self.live_filters) <= FEED_LIVE_MAX)
     }
 
-    /// Counts an item as what it is now in place of what it was before.
+    /// Replaces what was counted for an item by what it is now.
     pub(crate) fn count(&mut self, kind: FeedKind, before: Option<&FeedItem>, now: Option<&FeedItem>) {
         let (live, records) = match kind {
             FeedKind::Environment => (&mut self.live_environments, &mut self.environments),
             FeedKind::Filter => (&mut self.live_filters, &mut self.filters),
         };
-        // What there was has been counted, and the limits are far below the width.
+        // The item was counted before, and the limits are far below the width, so neither saturates.
         let is_live = |item: Option<&FeedItem>| u32::from(item.is_some_and(FeedItem::is_live));
         *live = live.saturating_sub(is_live(before)).saturating_add(is_live(now));
         *records = records.saturating_sub(u32::from(before.is_some())).saturating_add(u32::from(now.is_some()));
@@ -325,7 +324,7 @@ impl Encode for FeedTotals {
 
 impl Decode for FeedTotals {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let state = Self {
+        let totals = Self {
             open: input.bool()?,
             live_environments: input.u32()?,
             live_filters: input.u32()?,
@@ -333,26 +332,26 @@ impl Decode for FeedTotals {
             filters: input.u32()?,
             listed: input.u32()?,
         };
-        if state == Self::default() || (!state.open && state.listed != 0) {
+        if totals == Self::default() || (!totals.open && totals.listed != 0) {
             return Err(input.error(DecodeErrorKind::NotCanonical));
         }
-        Ok(state)
+        Ok(totals)
     }
 }
 
-/// Whether an item is there, and if not, why.
+/// Whether an item exists, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemState {
-    /// It is there.
+    /// It exists, with this body.
     Live(FeedBody),
-    /// It was deleted, perhaps before it was ever seen.
+    /// It was deleted, possibly before any upsert of it arrived.
     Deleted,
-    /// A put did not list it. The next put takes it as unseen; any other message must be newer.
+    /// The last put did not list it. The next put treats it as never seen; any other message must be newer.
     Forgotten,
 }
 
 impl ItemState {
-    /// The byte that stands for the state.
+    /// The byte that encodes the state. Tags are never reused.
     #[must_use]
     pub const fn tag(&self) -> u8 {
         match self {
@@ -362,10 +361,10 @@ impl ItemState {
         }
     }
 
-    /// The names in fixtures and output, by tag.
+    /// Names in block files and output, by tag.
     pub const NAMES: [&'static str; 3] = ["live", "deleted", "forgotten"];
 
-    /// The name in fixtures and output.
+    /// Name in block files and output.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         let [live, deleted, forgotten] = Self::NAMES;
@@ -377,17 +376,17 @@ impl ItemState {
     }
 }
 
-/// What is known of an item: `DE ‖ kind ‖ id`.
+/// The record of an item (key `DE ‖ kind ‖ id`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedItem {
-    /// The version of the last message that counted.
+    /// The version of the last accepted message; messages with this version or an older one are ignored.
     pub version: u64,
-    /// Whether it is there, and its body.
+    /// Whether the item exists, and its body.
     pub state: ItemState,
 }
 
 impl FeedItem {
-    /// Whether the item is there.
+    /// Whether the item exists.
     #[must_use]
     pub const fn is_live(&self) -> bool {
         match self.state {
@@ -396,7 +395,7 @@ impl FeedItem {
         }
     }
 
-    /// Whether the id is in the index at which a put looks: live or deleted.
+    /// Whether the index lists the id, so that the end of a put visits it: live or deleted, not forgotten.
     #[must_use]
     pub const fn is_indexed(&self) -> bool {
         match self.state {
@@ -405,7 +404,7 @@ impl FeedItem {
         }
     }
 
-    /// The body of a live item.
+    /// The body of a live item; `None` for any other.
     #[must_use]
     pub const fn body(&self) -> Option<&FeedBody> {
         match &self.state {
