@@ -65,7 +65,7 @@ pub enum ValueError {
     #[error("the body of a feed item has at most 4096 bytes")]
     FeedBody,
     /// No commands, more than 16, or one of a kind that cannot be scheduled.
-    #[error("a scheduled entry holds 1 to 16 commands of kinds that may be scheduled")]
+    #[error("a scheduled entry has 1 to 16 commands of kinds that may be scheduled")]
     Schedule,
     /// A list that is not strictly ascending, or is too long.
     #[error("a list is strictly ascending and not longer than its limit")]

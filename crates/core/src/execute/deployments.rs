@@ -283,7 +283,7 @@ impl Executor<'_> {
                 roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
                 self.count_rollback(breaker_reason(finding.reason));
             }
-            Check::Lacking(unreported) => {
+            Check::Shortfalls(unreported) => {
                 let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
                 engine::hold_stage(deployment, &unreported);
                 for reason in unreported {

@@ -242,7 +242,7 @@ mod tests {
     use crate::feature::guard::judge;
 
     #[test]
-    fn errors_left_is_what_the_guard_bears() {
+    fn errors_left_is_what_the_guard_allows() {
         let policy = Policy { min_samples: 10, ..Policy::default() };
         for (max_error_rate, successes, errors) in
             [(100, 0, 0), (100, 1_000, 0), (100, 1_000, 5), (0, 1_000, 0), (9_998, 3, 0), (5_000, 7, 2), (9_999, 0, 0)]

@@ -1,4 +1,4 @@
-//! Comparisons of rates that never divide: exact, in as many bits as they need.
+//! Comparisons of rates without division: exact, with as many bits as they need.
 
 use core::cmp::Ordering;
 
@@ -8,13 +8,13 @@ use crate::values::Bps;
 /// A z is in hundredths, and compared squared.
 const Z_UNIT_SQUARED: u128 = 100 * 100;
 
-/// Whether the share of errors is above `threshold_bps`. Equal is not above.
+/// Whether the error rate is above the threshold. At the threshold it is not.
 pub(crate) fn errors_exceed(requests: u64, errors: u64, threshold_bps: u16) -> bool {
     scaled(errors) > u128::from(requests).saturating_mul(threshold_bps.into())
 }
 
-/// Whether the share of successes reaches `threshold_bps`. Equal does; no requests at all do.
-pub(crate) fn successes_hold(requests: u64, errors: u64, threshold_bps: u16) -> bool {
+/// Whether the success rate reaches the threshold. At the threshold it does, and without any requests too.
+pub(crate) fn successes_reach(requests: u64, errors: u64, threshold_bps: u16) -> bool {
     scaled(requests.saturating_sub(errors)) >= u128::from(requests).saturating_mul(threshold_bps.into())
 }
 
@@ -22,17 +22,17 @@ fn scaled(count: u64) -> u128 {
     u128::from(count).saturating_mul(Bps::unit())
 }
 
-/// The order of the error rates of two arms; an arm without requests has no errors.
+/// Compares the error rates of two arms. An arm without requests counts as free of errors.
 pub(crate) fn cmp_error_rates(a: &Counts, b: &Counts) -> Ordering {
     cross(a, b).cmp(&cross(b, a))
 }
 
-/// The errors of one arm times the requests of the other.
+/// Errors of one arm times requests of the other.
 fn cross(errors_of: &Counts, requests_of: &Counts) -> u128 {
     u128::from(errors_of.errors).saturating_mul(requests_of.requests.into())
 }
 
-/// Whether |z| of the two-proportion test reaches `centi` hundredths. Equal does.
+/// Whether |z| of the two-proportion test reaches `centi` hundredths. At exactly that value it does.
 ///
 /// z = |p1 − p2| / sqrt(p (1 − p) (1/n1 + 1/n2)), squared and multiplied out. With arms of at most
 /// 2^48 − 1 requests the left side is below 2^192 · 2^49 · 2^14 and the right one below
@@ -55,17 +55,17 @@ pub(crate) fn z_reaches(a: &Counts, b: &Counts, centi: u16) -> bool {
     }
 }
 
-/// A number of 256 bits, the most significant part first, so that the derived order is its order.
+/// A 256-bit number, most significant part first, so that the derived order is the numeric one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wide([u64; 4]);
 
 impl Wide {
-    /// The product of factors, unless it needs more than 256 bits.
+    /// Multiplies the factors; `None` if the product needs more than 256 bits.
     fn product(factors: [u128; 4]) -> Option<Self> {
         factors.into_iter().try_fold(Self([0, 0, 0, 1]), Self::times)
     }
 
-    /// Each part of the factor times the number, the upper one moved up by 64 bits.
+    /// Multiplies by each half of the factor, and adds the upper product shifted by 64 bits.
     fn times(self, factor: u128) -> Option<Self> {
         let upper = self.times_part(u64::try_from(factor >> 64).ok()?)?.moved_up()?;
         let lower = self.times_part(u64::try_from(factor & u128::from(u64::MAX)).ok()?)?;
@@ -76,7 +76,7 @@ impl Wide {
         let mut carry = 0_u128;
         let mut out = self;
         for part in out.0.iter_mut().rev() {
-            // (2^64 − 1)² + 2^64 − 1 is below 2^128.
+            // (2^64 − 1)² + 2^64 − 1 is below 2^128, so neither operation overflows.
             let sum = u128::from(*part).checked_mul(factor.into())?.checked_add(carry)?;
             *part = u64::try_from(sum & u128::from(u64::MAX)).ok()?;
             carry = sum >> 64;
@@ -124,11 +124,11 @@ mod tests {
         ] {
             assert_eq!(errors_exceed(requests, errors, threshold), exceed, "{errors}/{requests} {threshold}");
             assert_eq!(
-                successes_hold(requests, errors, 10_000 - threshold),
+                successes_reach(requests, errors, 10_000 - threshold),
                 !exceed,
                 "{errors}/{requests} {threshold}"
             );
-            assert!(hold || !successes_hold(requests, errors, 1), "{errors}/{requests}");
+            assert!(hold || !successes_reach(requests, errors, 1), "{errors}/{requests}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Everything about a plugin but its history, decoded.
+//! The decoded form of a plugin: everything but its history.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use crate::plugin::record::{Plugin, PluginVersion};
 use crate::plugin::version::Version;
 use crate::values::{Height, Name};
 
-/// The versions of a plugin, by precedence, each once.
+/// The versions of a plugin in ascending precedence; no two are the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Versions(Vec<PluginVersion>);
 
@@ -19,7 +19,7 @@ impl Versions {
         self.0.binary_search_by(|record| record.version.cmp_precedence(version))
     }
 
-    /// The version of this precedence.
+    /// Looks up a version by precedence: build metadata may differ.
     pub(crate) fn get(&self, version: &Version) -> Option<&PluginVersion> {
         self.0.get(self.place(version).ok()?)
     }
@@ -29,7 +29,7 @@ impl Versions {
         self.0.get_mut(place)
     }
 
-    /// Puts a version, in place of the one of the same precedence if there is one.
+    /// Inserts a version, or replaces the one of the same precedence.
     pub(crate) fn put(&mut self, record: PluginVersion) {
         match self.place(&record.version) {
             Ok(place) => {
@@ -55,7 +55,7 @@ impl Versions {
         self.0.len()
     }
 
-    /// How many there are, as the record of the plugin has it.
+    /// Their number, as the plugin's record contains it.
     pub(crate) fn count(&self) -> u16 {
         let count = u16::try_from(self.len());
         debug_assert!(count.is_ok(), "a registry keeps at most 64 versions of a plugin");
@@ -63,34 +63,34 @@ impl Versions {
     }
 }
 
-/// Everything about a plugin but its history.
+/// A plugin in the committed state, or as a block has left it so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PluginData {
     pub(crate) name: Name,
     pub(crate) plugin: Plugin,
     pub(crate) versions: Versions,
     pub(crate) deployment: Option<Deployment>,
-    /// Whether it is Unloaded and waits for a requirement to be registered.
+    /// Whether it is Unloaded and waits for a requirement to be registered, which gives it a turn to load.
     pub(crate) is_waiting: bool,
 }
 
 impl PluginData {
-    /// The manifest of a version.
+    /// The manifest of a registered version.
     pub(crate) fn manifest(&self, version: &Version) -> Option<&Arc<Manifest>> {
         self.versions.get(version).map(|record| &record.manifest)
     }
 
-    /// What it has rows for in the index of dependents: what it is loaded with, or waits for.
+    /// The manifest whose requirements have rows in the dependents index: it is loaded with it, or waits for it.
     pub(crate) fn pinned_manifest(&self) -> Option<&Arc<Manifest>> {
         (self.is_waiting || self.pins_requirements()).then(|| self.manifest(&self.plugin.current)).flatten()
     }
 
-    /// Whether it is Pending, Loading, Loaded or Unloading.
+    /// Whether its requirements must stay as they are: it is Pending, Loading, Loaded or Unloading.
     pub(crate) const fn pins_requirements(&self) -> bool {
         self.plugin.load_state.pins_requirements()
     }
 
-    /// When its deployment is looked at next.
+    /// The height from which its deployment's next check is due.
     pub(crate) fn check_due(&self) -> Option<Height> {
         self.deployment.as_ref()?.due.map(NonZeroU32::get)
     }

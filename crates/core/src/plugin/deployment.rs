@@ -1,4 +1,4 @@
-//! The record of a deployment, and how it is answered.
+//! The record of a deployment, and the summary that queries return.
 
 use alloc::sync::Arc;
 use core::num::NonZeroU32;
@@ -11,126 +11,126 @@ use crate::plugin::version::Version;
 use crate::tags::tags;
 use crate::values::{Bps, Height};
 
-/// The most requests that an arm counts, so that the regression test fits 256 bits.
+/// The most requests of an arm: more would not fit the 256 bits of the regression test.
 pub const ARM_REQUESTS_MAX: u64 = (1 << 48) - 1;
 
 tags! {
-    /// What holds a deployment in its stage.
+    /// Why a deployment does not run.
     Hold {
-        /// Nothing.
+        /// It runs; its stage may still be short of something.
         Running = 0, "running";
-        /// A pause.
+        /// A command paused it.
         Paused = 1, "paused";
-        /// A broken rule, where rules do not roll back.
+        /// A rule is broken, and `auto_rollback` is off.
         PausedByRule = 2, "paused_by_rule";
-        /// A manual gate.
+        /// Its stage ended at a manual gate, which a resume opens.
         ManualGate = 3, "manual_gate";
-        /// It is complete and waits for promote.
+        /// Its plan is complete, and it waits for promote.
         Completed = 4, "completed";
-        /// A rule, the host or plugins that depend on it forbid the promotion.
+        /// Its plan is complete, but a constraint, the host or a dependent forbids the promotion.
         Dependents = 5, "dependents";
     }
 }
 
-/// What a stage lacked when its blocks had passed, as far as it has been told in this stage.
+/// The shortfalls that have been reported in this stage. A shortfall is reported once per stage, not at every check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReportedShortfalls(u8);
 
 tags! {
-    /// What a stage still lacks when its blocks have passed.
+    /// What a stage is short of when its blocks have passed.
     Shortfall {
-        /// Requests.
+        /// Requests for the new version.
         Requests = 1, "requests";
-        /// Successes among them.
+        /// Successful ones among them.
         SuccessRate = 2, "success_rate";
     }
 }
 
 impl ReportedShortfalls {
-    /// Whether the lack has been told in this stage.
+    /// Whether the shortfall has been reported in this stage.
     #[must_use]
-    pub const fn contains(self, lack: Shortfall) -> bool {
-        self.0 & lack.tag() != 0
+    pub const fn contains(self, shortfall: Shortfall) -> bool {
+        self.0 & shortfall.tag() != 0
     }
 
-    /// Whether the stage is held at all.
+    /// Whether none has been reported: the stage is not held.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The same, with this lack told.
+    /// Adds a shortfall that is reported now.
     #[must_use]
-    pub const fn with(self, lack: Shortfall) -> Self {
-        Self(self.0 | lack.tag())
+    pub const fn with(self, shortfall: Shortfall) -> Self {
+        Self(self.0 | shortfall.tag())
     }
 
     const ALL: u8 = Shortfall::Requests.tag() | Shortfall::SuccessRate.tag();
 }
 
-/// A deployment under way: DB.
+/// A deployment (key `DB`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
-    /// The strategy that made the plan.
+    /// The kind of strategy that the plan was compiled from.
     pub strategy: StrategyKind,
     /// The version of the production arm: the current one.
     pub old: Version,
     /// The version of the canary arm.
     pub new: Version,
-    /// What holds it.
+    /// Why it does not run.
     pub hold: Hold,
-    /// What the stage lacked when its blocks had passed.
+    /// The shortfalls reported in this stage; not empty while the stage is held.
     pub held: ReportedShortfalls,
     /// Whether the health gate of the stage has been opened.
     pub healthy: bool,
-    /// The stage, from 0.
+    /// The current stage, from 0.
     pub stage: u8,
-    /// When the stage began.
+    /// The height at which the stage started.
     pub stage_height: Height,
-    /// When the deployment began.
+    /// The height at which the deployment started.
     pub start: Height,
-    /// When it is checked next; none = at no height.
+    /// The height from which the next check is due; `None`: none is, until a command or report sets one.
     pub due: Option<NonZeroU32>,
-    /// Shuffles the units anew for this deployment.
+    /// Part of the bucket hash: each deployment draws other units.
     pub salt: u64,
-    /// What the engine runs.
+    /// The compiled plan.
     pub plan: Arc<Plan>,
-    /// What was reported of the new version since the start.
+    /// Totals of the reports about the new version since the start.
     pub canary: Counts,
-    /// What was reported of the old version since the start.
+    /// Totals of the reports about the old version since the start.
     pub production: Counts,
-    /// Requests for the new version since the stage began.
+    /// Requests for the new version in this stage.
     pub stage_requests: u64,
-    /// Those that failed.
+    /// Those of them that failed.
     pub stage_errors: u64,
 }
 
 impl Deployment {
-    /// The stage it is in; one of the plan's, as long as the record is sound.
+    /// The current stage. Decoding guarantees that the plan has it.
     #[must_use]
     pub fn current_stage(&self) -> Option<&Stage> {
         self.plan.stages().get(usize::from(self.stage))
     }
 
-    /// The share of units that the new version serves.
+    /// The share of units that are routed to the new version, whatever holds the deployment.
     #[must_use]
     pub fn share(&self) -> Bps {
-        promised(self.current_stage().map(|stage| stage.share_bps), "the stage is one of the plan")
+        promised(self.current_stage().map(|stage| stage.share_bps), "the stage is one of the plan's")
     }
 
-    /// The version that serves a bucket: the new one below its share, else the current one.
+    /// The version that a bucket is routed to: the new one below its share, else the current one.
     #[must_use]
     pub fn serves(&self, bucket: Bps) -> &Version {
         if bucket < self.share() { &self.new } else { &self.old }
     }
 
-    /// Whether no stage follows.
+    /// Whether the current stage is the last one of the plan.
     #[must_use]
     pub fn is_in_last_stage(&self) -> bool {
         usize::from(self.stage).saturating_add(1) >= self.plan.stages().len()
     }
 
-    /// Whether the stage it is in ends with a verdict.
+    /// Whether the current stage ends with a verdict.
     #[must_use]
     pub fn concludes(&self) -> bool {
         self.is_in_last_stage() && self.plan.on_complete() == OnComplete::Conclude
@@ -179,7 +179,7 @@ impl Decode for Deployment {
             stage_errors: input.u64()?,
         };
         let arm_fits = |arm: &Counts| arm.requests <= ARM_REQUESTS_MAX;
-        let is_sound = deployment.held.0 & !ReportedShortfalls::ALL == 0
+        let is_valid = deployment.held.0 & !ReportedShortfalls::ALL == 0
             && deployment.current_stage().is_some()
             && arm_fits(&deployment.canary)
             && arm_fits(&deployment.production)
@@ -187,43 +187,43 @@ impl Decode for Deployment {
             && deployment.stage_requests <= deployment.canary.requests
             && deployment.stage_errors <= deployment.canary.errors
             && !deployment.old.is_same(&deployment.new);
-        if is_sound { Ok(deployment) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
+        if is_valid { Ok(deployment) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
     }
 }
 
 tags! {
-    /// How a plugin's deployment is answered.
+    /// The state of a plugin's deployment, as queries report it.
     DeploymentStatus {
-        /// There is none.
+        /// There is no deployment.
         None = 0, "none";
-        /// Its stage has a health gate.
+        /// The current stage has a health gate.
         Pending = 1, "pending";
-        /// It is under way.
+        /// The current stage has no health gate.
         Active = 2, "active";
-        /// It is complete and waits for promote.
+        /// The plan is complete, and the deployment waits for promote.
         Promoting = 3, "promoting";
     }
 }
 
-/// Where a plugin's deployment stands: an answer, not stored.
+/// How far a plugin's deployment is: an answer of queries, not a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeploymentSummary {
-    /// Whether there is one, and how far it is.
+    /// Whether there is a deployment, and how far it is.
     pub status: DeploymentStatus,
-    /// Its new version.
+    /// The new version; `None` without a deployment.
     pub canary: Option<Version>,
-    /// Whether a resume lets it go on: paused, by a command, a rule or dependents.
+    /// Whether it is paused by a command, a rule or dependents, so that a resume is needed.
     pub paused: bool,
     /// Whether it waits for a resume at a manual gate, or for a promote.
     pub waiting: bool,
-    /// The share of units that the new version serves.
+    /// The share of units that are routed to the new version.
     pub share: Bps,
-    /// The stage, from 0.
+    /// The current stage, from 0.
     pub stage: u8,
 }
 
 impl DeploymentSummary {
-    /// Where this deployment, or none, stands.
+    /// Summarises a deployment, or the absence of one.
     #[must_use]
     pub fn of(deployment: Option<&Deployment>) -> Self {
         let Some(deployment) = deployment else {

@@ -1,14 +1,14 @@
-//! The engine of deployments: what a look, a report or an attestation calls for.
+//! The engine of deployments: what a check, a report or an attestation requires.
 //!
-//! Functions of values. A [`Deployment`] says where its plan stands; the business of `execute` is
-//! who may ask, what a promotion breaks, and the records and events that follow.
+//! These are functions of values: a [`Deployment`] records where its plan is. `execute` checks authority and
+//! whether a promotion would break anything, and writes the records and events that follow.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::num::{NonZeroU16, NonZeroU32};
 
-use crate::plugin::compare::{cmp_error_rates, errors_exceed, successes_hold, z_reaches};
+use crate::plugin::compare::{cmp_error_rates, errors_exceed, successes_reach, z_reaches};
 use crate::plugin::deployment::{ARM_REQUESTS_MAX, Deployment, Hold, ReportedShortfalls, Shortfall};
 use crate::plugin::plan::{Gate, Plan, Stage, StrategyKind};
 use crate::plugin::record::{Counts, Evidence, PluginReason, Threshold, VersionReport};
@@ -16,32 +16,32 @@ use crate::plugin::version::Version;
 use crate::reject::Reject;
 use crate::values::Height;
 
-/// The z of a verdict, in hundredths, where the regression test is off.
+/// The z at which a verdict is clear if the regression test is off, in hundredths: 95 % confidence.
 const VERDICT_Z_CENTI: u16 = 196;
 
-/// A rule that calls for a rollback or a pause, and what decided it.
+/// Why a deployment is rolled back or paused, and the figures that decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DeploymentFinding {
     pub(crate) reason: PluginReason,
     pub(crate) evidence: Evidence,
 }
 
-/// What a look at a due deployment calls for.
+/// What a check of a due deployment requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// Nothing yet.
+    /// Nothing yet: it is held, or its stage has not ended.
     Stay,
-    /// Rolled back, whatever auto_rollback says.
+    /// A rollback, whatever `auto_rollback` says.
     RollBack(DeploymentFinding),
-    /// The stage lacks something; what of it has not been told in this stage.
-    Lacking(Vec<Shortfall>),
-    /// It waits at its manual gate.
+    /// The stage is held by shortfalls; these have not been reported in it yet.
+    Shortfalls(Vec<Shortfall>),
+    /// The stage has ended at a manual gate, which a resume opens.
     Wait,
-    /// The stage is done.
+    /// The stage is done: the next one, or the end of the plan.
     Leave,
 }
 
-/// The arm that serves its requests better, if the figures decide it.
+/// The arm with the lower error rate, if the difference is clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Winner {
     Canary,
@@ -59,14 +59,14 @@ impl From<Winner> for PluginReason {
     }
 }
 
-/// How the arms compare at the end.
+/// How the arms compare at the end of a plan that concludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conclusion {
     pub(crate) winner: Winner,
     pub(crate) evidence: Evidence,
 }
 
-/// A deployment that starts at `height`.
+/// Makes the deployment of `new`, running in its first stage from `height` on.
 pub(crate) fn start(
     strategy: StrategyKind,
     plan: Arc<Plan>,
@@ -97,12 +97,12 @@ pub(crate) fn start(
     deployment
 }
 
-/// What shuffles the units of a deployment: when it started, and the number of it.
+/// Makes the salt of a deployment. Start and number are unique per plugin, so each deployment draws other units.
 pub(crate) fn salt(start: Height, number: u32) -> u64 {
     u64::from(start) << 32 | u64::from(number)
 }
 
-/// The first height that is past the stage; none if that is beyond all heights.
+/// The first height after the stage; `None` if that lies beyond the last height.
 fn stage_end(deployment: &Deployment) -> Option<Height> {
     deployment.stage_height.checked_add(deployment.current_stage()?.blocks)
 }
@@ -111,12 +111,12 @@ fn deadline(deployment: &Deployment) -> Option<Height> {
     deployment.start.checked_add(deployment.plan.guardrails().max_blocks?.get())
 }
 
-/// Sets when the deployment is looked at next: at `at`, and at its deadline in any case.
+/// Sets the next check to `at`, or to the deadline if that is earlier.
 fn set_check(deployment: &mut Deployment, at: Option<Height>) {
     deployment.due = at.into_iter().chain(deadline(deployment)).min().and_then(NonZeroU32::new);
 }
 
-/// Lets it run from block `height` on.
+/// Lets the deployment run from block `height` on. Its next check is in a later block, even if the stage has ended.
 pub(crate) fn run(deployment: &mut Deployment, height: Height) {
     deployment.hold = Hold::Running;
     let next = height.checked_add(1);
@@ -124,13 +124,13 @@ pub(crate) fn run(deployment: &mut Deployment, height: Height) {
     set_check(deployment, end.zip(next).map(|(end, next)| end.max(next)));
 }
 
-/// Holds it, so that only its deadline is due.
+/// Holds the deployment, which leaves only its deadline to check.
 pub(crate) fn hold(deployment: &mut Deployment, hold: Hold) {
     deployment.hold = hold;
     set_check(deployment, None);
 }
 
-/// Sets when it is looked at next after a look at block `height` that called for nothing.
+/// Sets the next check after one at block `height` that required nothing.
 pub(crate) fn check_later(deployment: &mut Deployment, height: Height) {
     match deployment.hold {
         Hold::Running => run(deployment, height),
@@ -140,14 +140,14 @@ pub(crate) fn check_later(deployment: &mut Deployment, height: Height) {
     }
 }
 
-/// Whether the health gate of its stage is closed.
+/// Whether the stage has a health gate, and no attestation has opened it yet.
 pub(crate) fn is_at_closed_health_gate(deployment: &Deployment) -> bool {
     !deployment.healthy && deployment.current_stage().is_some_and(|stage| stage.gate == Gate::Health)
 }
 
-/// Goes to the next stage at `height`. There is one.
+/// Moves on to the next stage at `height`. The caller has checked that there is one.
 pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
-    debug_assert!(!deployment.is_in_last_stage(), "the caller has looked");
+    debug_assert!(!deployment.is_in_last_stage(), "the caller has checked that a stage follows");
     deployment.stage = deployment.stage.saturating_add(1);
     deployment.stage_height = height;
     deployment.stage_requests = 0;
@@ -157,15 +157,15 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
     run(deployment, height);
 }
 
-/// The missed deadline, once it has passed.
+/// The finding of a missed deadline; `None` before it.
 pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<DeploymentFinding> {
     let has_passed = deadline(deployment).is_some_and(|deadline| height >= deadline);
     let max_blocks = deployment.plan.guardrails().max_blocks.filter(|_| has_passed)?;
     Some(finding(deployment, PluginReason::Timeout, Threshold::Blocks(max_blocks.get().into())))
 }
 
-/// Whether the record is one that the engine leaves behind: what is open and when it is looked at
-/// follow from the rest.
+/// Whether the engine could have written this record: its gate and due height must follow from the other
+/// fields.
 pub(crate) fn is_reachable(deployment: &Deployment) -> bool {
     let gate = deployment.current_stage().map(|stage| stage.gate);
     let deadline = deadline(deployment);
@@ -179,7 +179,9 @@ pub(crate) fn is_reachable(deployment: &Deployment) -> bool {
     is_due_right && (!deployment.healthy || gate == Some(Gate::Health))
 }
 
-/// What a look at block `height` calls for. The deadline comes first, whatever holds it.
+/// What a check at block `height` requires.
+///
+/// The order is consensus. The deadline comes first, so that no hold keeps a deployment open for ever.
 pub(crate) fn check(deployment: &Deployment, height: Height) -> Check {
     if let Some(finding) = overdue(deployment, height) {
         return Check::RollBack(finding);
@@ -196,45 +198,46 @@ pub(crate) fn check(deployment: &Deployment, height: Height) -> Check {
     }
 }
 
-/// The blocks of a stage have passed. A verdict asks for nothing more.
+/// What the end of a stage requires. A stage that concludes may have shortfalls: its verdict accounts for them.
 fn check_at_end(deployment: &Deployment, stage: &Stage) -> Check {
-    let unreported = if deployment.concludes() { None } else { lacks(deployment, stage) };
+    let unreported = if deployment.concludes() { None } else { unreported_shortfalls(deployment, stage) };
     match (unreported, stage.gate) {
-        (Some(unreported), _) => Check::Lacking(unreported),
+        (Some(unreported), _) => Check::Shortfalls(unreported),
         (None, Gate::Manual) => Check::Wait,
         (None, Gate::Time | Gate::Health) => Check::Leave,
     }
 }
 
-/// None if the stage lacks nothing, else those of its lacks that have not been told in it.
-fn lacks(deployment: &Deployment, stage: &Stage) -> Option<Vec<Shortfall>> {
+/// The shortfalls of a stage that have not been reported in it; `None` if it has no shortfall at all.
+fn unreported_shortfalls(deployment: &Deployment, stage: &Stage) -> Option<Vec<Shortfall>> {
     let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
     let threshold = deployment.plan.guardrails().success_threshold_bps.get();
-    let requests_lack = requests < stage.min_requests;
-    let successes_lack = !successes_hold(requests, errors, threshold);
-    if !requests_lack && !successes_lack {
+    let too_few_requests = requests < stage.min_requests;
+    let too_few_successes = !successes_reach(requests, errors, threshold);
+    if !too_few_requests && !too_few_successes {
         return None;
     }
-    let lacks = [(Shortfall::Requests, requests_lack), (Shortfall::SuccessRate, successes_lack)];
-    let unreported = |(lack, lacks): (Shortfall, bool)| (lacks && !deployment.held.contains(lack)).then_some(lack);
-    Some(lacks.into_iter().filter_map(unreported).collect())
+    let shortfalls = [(Shortfall::Requests, too_few_requests), (Shortfall::SuccessRate, too_few_successes)];
+    let unreported =
+        |(shortfall, exists): (Shortfall, bool)| (exists && !deployment.held.contains(shortfall)).then_some(shortfall);
+    Some(shortfalls.into_iter().filter_map(unreported).collect())
 }
 
-/// Notes that the stage is held, and what has been told of it. It is looked at again once the new
-/// version is reported.
-pub(crate) fn hold_stage(deployment: &mut Deployment, told: &[Shortfall]) {
-    deployment.held = told.iter().fold(deployment.held, |held, lack| held.with(*lack));
+/// Holds the stage and records which shortfalls are reported now. The next check follows a report of the
+/// new version.
+pub(crate) fn hold_stage(deployment: &mut Deployment, reported: &[Shortfall]) {
+    deployment.held = reported.iter().fold(deployment.held, |held, shortfall| held.with(*shortfall));
     set_check(deployment, None);
 }
 
-/// The arm that a report of a version counts for.
+/// The side of the comparison that a report counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arm {
     Canary,
     Production,
 }
 
-/// The arm of a version, if it has one.
+/// The arm of a version; `None` if the deployment is about other versions.
 pub(crate) fn arm_of(deployment: &Deployment, version: &Version) -> Option<Arm> {
     if deployment.new.is_same(version) {
         Some(Arm::Canary)
@@ -254,13 +257,13 @@ impl Arm {
     }
 }
 
-/// Whether an arm has room for a report: the regression test must fit 256 bits.
+/// Whether an arm has room for a report. The limit keeps the regression test within 256 bits.
 pub(crate) fn check_report(deployment: &Deployment, arm: Arm, report: &VersionReport) -> Result<(), Reject> {
     let sum = arm.counts(deployment).with(report);
     if sum.requests > ARM_REQUESTS_MAX { Err(Reject::LimitExceeded) } else { Ok(()) }
 }
 
-/// Adds a report of block `height` to an arm, which has room for it.
+/// Adds a report of block `height` to an arm. The caller has checked that the arm has room.
 pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &VersionReport, height: Height) {
     let counts = match arm {
         Arm::Canary => &mut deployment.canary,
@@ -277,7 +280,7 @@ pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &Version
     }
 }
 
-/// Opens the health gate of the stage, if it has one; it is left in the block after `height`.
+/// Opens the health gate of the stage, if it is closed. The stage ends in the block after `height`.
 pub(crate) fn open_health_gate(deployment: &mut Deployment, height: Height) {
     if !is_at_closed_health_gate(deployment) {
         return;
@@ -288,9 +291,10 @@ pub(crate) fn open_health_gate(deployment: &mut Deployment, height: Height) {
     }
 }
 
-/// The first rule that the counts break: too many errors, or worse than production.
+/// The first rule that the counts break. The order is consensus: it decides the reason in event and history.
 pub(crate) fn judge(deployment: &Deployment) -> Option<DeploymentFinding> {
     let guardrails = deployment.plan.guardrails();
+    // Without min_requests a rule still needs one request: a rate of nothing is neither high nor low.
     let enough = guardrails.min_requests.max(1);
     let Deployment { canary, production, stage_requests, stage_errors, .. } = deployment;
     for (requests, errors) in [(canary.requests, canary.errors), (*stage_requests, *stage_errors)] {
@@ -308,7 +312,7 @@ pub(crate) fn judge(deployment: &Deployment) -> Option<DeploymentFinding> {
         .then(|| DeploymentFinding { reason: PluginReason::Regression, evidence: both_arms(deployment, z_centi) })
 }
 
-/// The verdict of a plan that ends with one.
+/// The verdict of a plan that concludes.
 pub(crate) fn conclude(deployment: &Deployment) -> Conclusion {
     let guardrails = deployment.plan.guardrails();
     let z_centi = guardrails.regression_z_centi.map_or(VERDICT_Z_CENTI, NonZeroU16::get);
@@ -318,7 +322,7 @@ pub(crate) fn conclude(deployment: &Deployment) -> Conclusion {
     let winner = match cmp_error_rates(canary, production) {
         Ordering::Greater if is_clear => Winner::Production,
         Ordering::Less
-            if is_clear && successes_hold(canary.requests, canary.errors, guardrails.success_threshold_bps.get()) =>
+            if is_clear && successes_reach(canary.requests, canary.errors, guardrails.success_threshold_bps.get()) =>
         {
             Winner::Canary
         }
@@ -327,7 +331,7 @@ pub(crate) fn conclude(deployment: &Deployment) -> Conclusion {
     Conclusion { winner, evidence: both_arms(deployment, z_centi) }
 }
 
-/// The counts of the new version since the start, and what was compared.
+/// A finding with the counts of the new version since the start, and the threshold they were compared with.
 pub(crate) fn finding(deployment: &Deployment, reason: PluginReason, threshold: Threshold) -> DeploymentFinding {
     let Counts { requests, errors, .. } = deployment.canary;
     DeploymentFinding { reason, evidence: Evidence { requests, errors, threshold, ..Evidence::default() } }
@@ -367,12 +371,12 @@ mod tests {
         start(strategy.kind(), Arc::new(plan), old, new, 1, 100)
     }
 
-    /// A look may come before anything is due: a store may say so.
+    /// A check may come before anything is due, because a store may say that it is.
     #[test]
-    fn a_look_calls_for_what_the_gate_the_height_and_the_hold_say() {
+    fn a_check_depends_on_gate_height_and_hold() {
         let held: Vec<Hold> = Hold::ALL.iter().copied().filter(|hold| *hold != Hold::Running).collect();
         let timeout = PluginReason::Timeout;
-        for (gate, healthy, holds, height, set_check) in [
+        for (gate, healthy, holds, height, expected) in [
             (Gate::Time, false, [Hold::Running].as_slice(), 109, Ok(Check::Stay)),
             (Gate::Time, false, &[Hold::Running], 110, Ok(Check::Leave)),
             (Gate::Manual, false, &[Hold::Running], 109, Ok(Check::Stay)),
@@ -390,9 +394,9 @@ mod tests {
                 let deployment = Deployment { healthy, hold: *hold, ..deployment(gate, 20) };
                 let found = match check(&deployment, height) {
                     Check::RollBack(finding) => Err(finding.reason),
-                    look @ (Check::Stay | Check::Lacking(_) | Check::Wait | Check::Leave) => Ok(look),
+                    other @ (Check::Stay | Check::Shortfalls(_) | Check::Wait | Check::Leave) => Ok(other),
                 };
-                assert_eq!(found, set_check, "{gate} {healthy} {hold} at {height}");
+                assert_eq!(found, expected, "{gate} {healthy} {hold} at {height}");
             }
         }
     }
@@ -406,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_look_that_called_for_nothing_it_is_looked_at_when_something_is_due() {
+    fn after_a_check_that_required_nothing_the_next_is_when_something_is_due() {
         for (hold, max_blocks, height, due) in [
             (Hold::Running, 0, 105, 110),
             (Hold::Running, 0, 112, 113),

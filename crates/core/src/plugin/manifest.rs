@@ -1,4 +1,4 @@
-//! What is registered of a version and never changes.
+//! The manifest of a version: what is registered with it and never changes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,47 +8,47 @@ use crate::plugin::version::Constraint;
 use crate::valid::Validate;
 use crate::values::{Hash, Name, ValueError};
 
-/// The most requirements of a version.
+/// The most plugins that one version requires.
 pub const REQUIREMENTS_MAX: usize = 32;
 
-/// The most metadata entries of a version.
+/// The most metadata entries of one version.
 pub const METADATA_MAX: usize = 16;
 
 /// The longest config of a version, in bytes.
 pub const CONFIG_SIZE_MAX: usize = 4_096;
 
-/// A plugin that a version requires, and which of its versions will do.
+/// Another plugin that a version requires, and the versions of it that are acceptable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
-    /// The plugin.
+    /// The required plugin.
     pub plugin: Name,
-    /// Its versions.
+    /// The constraint that its current version must satisfy.
     pub constraint: Constraint,
 }
 
-/// What is registered of a version and never changes.
+/// What is registered with a version and never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// The SHA-256 of the code.
+    /// SHA-256 of the code, by which nodes identify it.
     pub code_hash: Hash,
-    /// The hosts that can run it; none = all.
+    /// The host versions that can run it; `None`: any.
     pub host: Option<Constraint>,
-    /// Ascending by plugin, at most [`REQUIREMENTS_MAX`].
+    /// Required plugins, ascending, at most [`REQUIREMENTS_MAX`].
     pub requirements: Vec<Requirement>,
-    /// At most [`CONFIG_SIZE_MAX`] bytes that mean something to the plugin.
+    /// Opaque to the ledger, at most [`CONFIG_SIZE_MAX`] bytes.
     pub config: Vec<u8>,
-    /// Ascending by key, at most [`METADATA_MAX`]; a text has at most 255 bytes.
+    /// Entries for people, ascending by key, at most [`METADATA_MAX`]; a text has at most 255 bytes.
     pub metadata: Vec<(Name, String)>,
 }
 
 impl Manifest {
-    /// A manifest of nothing but the code.
+    /// A manifest with a code hash only: no requirements, any host.
     #[must_use]
     pub const fn of_code(code_hash: Hash) -> Self {
         Self { code_hash, host: None, requirements: Vec::new(), config: Vec::new(), metadata: Vec::new() }
     }
 
-    /// Everything behind the code hash.
+    /// Writes everything after the code hash.
     pub(crate) fn encode_rest(&self, out: &mut Writer) {
         Constraint::encode_option(self.host.as_ref(), out);
         out.count_u8(self.requirements.len());
@@ -77,16 +77,19 @@ impl Validate for Manifest {
         if config.len() > CONFIG_SIZE_MAX {
             return Err(ValueError::Config);
         }
-        let is_sound = requirements.len() <= REQUIREMENTS_MAX
+        let is_valid = requirements.len() <= REQUIREMENTS_MAX
             && requirements.is_sorted_by(|a, b| a.plugin < b.plugin)
             && metadata.len() <= METADATA_MAX
             && metadata.is_sorted_by(|(a, _), (b, _)| a < b)
             && metadata.iter().all(|(_, text)| u8::try_from(text.len()).is_ok());
-        if is_sound { Ok(()) } else { Err(ValueError::List) }
+        if is_valid { Ok(()) } else { Err(ValueError::List) }
     }
 }
 
-/// What a manifest holds behind its code hash, before the rules of its values are checked.
+/// The undecoded fields after the code hash.
+///
+/// Decoding is split from validation because the order of the two is consensus: a later field that does not decode
+/// makes the transaction malformed, even if an earlier value is invalid.
 pub(crate) struct RawManifest<'a> {
     host: &'a [u8],
     requirements: Vec<(&'a [u8], &'a [u8])>,
@@ -95,7 +98,7 @@ pub(crate) struct RawManifest<'a> {
 }
 
 impl<'a> RawManifest<'a> {
-    /// Reads widths, counts, order and UTF-8.
+    /// Reads widths, counts, order and UTF-8, and nothing that can reject a command.
     pub(crate) fn decode(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let host = input.lp8()?;
         let requirements = ascending(input, REQUIREMENTS_MAX, |input| Ok((input.lp8()?, input.lp8()?)))?;
@@ -117,7 +120,7 @@ impl<'a> RawManifest<'a> {
     }
 }
 
-/// The same once its names are checked.
+/// A manifest whose names are valid. A command's own version is checked between names and constraints.
 pub(crate) struct NamedManifest<'a> {
     host: &'a [u8],
     requirements: Vec<(Name, &'a [u8])>,
@@ -126,7 +129,7 @@ pub(crate) struct NamedManifest<'a> {
 }
 
 impl NamedManifest<'_> {
-    /// Checks the constraints, then the size of the config.
+    /// Checks the constraints, then the size of the config. The order is consensus: it decides the reject.
     pub(crate) fn check(self, code_hash: Hash) -> Result<Manifest, ValueError> {
         let host = Constraint::new_option(self.host)?;
         let requirement =
@@ -140,7 +143,7 @@ impl NamedManifest<'_> {
     }
 }
 
-/// A count and as many pairs, strictly ascending by the first.
+/// Reads a count and as many pairs, strictly ascending by the first part.
 fn ascending<'a, T>(
     input: &mut Reader<'a>,
     max: usize,

@@ -1,4 +1,4 @@
-//! Plugins: their records and versions, and the plans, deployments and engine that replace one version by another.
+//! Plugins: records and versions, and the plans, deployments and engine that replace one version by another.
 
 pub(crate) mod compare;
 pub(crate) mod data;

@@ -1,4 +1,4 @@
-//! Plans: what a strategy compiles to, and the one form in which the engine runs it.
+//! Plans: what a strategy compiles to, and the only form in which the engine runs one.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,45 +9,45 @@ use crate::reject::{Checked, Reject};
 use crate::tags::tags;
 use crate::values::{Bps, ValueError};
 
-/// The most stages of a plan; the least is 1.
+/// The most stages of a plan; the minimum is 1.
 pub const STAGES_MAX: usize = 32;
-/// A deadline that is left out is this many times the blocks of all stages.
+/// The default deadline is this many times the blocks of all stages.
 const DEADLINE_FACTOR: u64 = 8;
 
 tags! {
-    /// What opens the way out of a stage.
+    /// The condition under which a stage is left.
     Gate {
-        /// Its blocks have passed, with enough requests of which enough succeeded.
+        /// Its blocks have passed, and enough requests were reported, enough of them successful.
         Time = 0, "time";
         /// The same, and then a resume.
         Manual = 1, "manual";
-        /// An attestation of health.
+        /// A reporter has attested health before its blocks have passed.
         Health = 2, "health";
     }
 }
 
 tags! {
-    /// What the end of a plan does.
+    /// What happens at the end of a plan.
     OnComplete {
         /// The new version takes over.
         Promote = 0, "promote";
-        /// The arms are compared; a winning canary takes over.
+        /// The arms are compared; a winning canary takes over if `auto_promote` is on.
         Conclude = 1, "conclude";
     }
 }
 
 tags! {
-    /// The name of a strategy.
+    /// The kinds of strategies.
     StrategyKind {
-        /// A share that grows up to a maximum, observed there.
+        /// A share that grows to a maximum and is observed there.
         Canary = 0, "canary";
-        /// A share that grows up to everybody.
+        /// A share that grows to all units.
         Rolling = 1, "rolling";
-        /// Nobody until the new version is attested healthy, then everybody.
+        /// No units until the new version is attested healthy, then all of them.
         BlueGreen = 2, "blue_green";
-        /// One share for a time, then a verdict.
+        /// A fixed share for a time, then a verdict.
         AbTest = 3, "ab_test";
-        /// Stages as given.
+        /// Stages as the command gives them.
         Custom = 4, "custom";
     }
 }
@@ -55,13 +55,13 @@ tags! {
 /// One stage of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage {
-    /// The share of units that the new version serves.
+    /// The share of units that are routed to the new version; never below that of the stage before.
     pub share_bps: Bps,
-    /// How long it lasts at least.
+    /// Its length in blocks, at least 1 in a plan. Shortfalls or a manual gate make it last longer.
     pub blocks: u32,
-    /// Requests for the new version that it asks for.
+    /// Requests for the new version without which the stage is held.
     pub min_requests: u64,
-    /// What opens the way out.
+    /// The condition under which it is left.
     pub gate: Gate,
 }
 
@@ -91,10 +91,10 @@ impl Decode for Stage {
     }
 }
 
-/// Whether all shares and rates that were read are basis points.
+/// Whether a share or rate has been read that is no valid number of basis points.
 ///
-/// In a record one that is not makes the bytes malformed; in a command it breaks the rule of plans, and what follows
-/// it must decode all the same.
+/// In a record such a number makes the bytes malformed. In a command it makes the plan invalid, which rejects the
+/// command, but only if everything after it decodes.
 #[derive(Default)]
 struct Range {
     is_exceeded: bool,
@@ -107,7 +107,7 @@ impl Range {
         Ok(bps.unwrap_or_default())
     }
 
-    /// Reads a value of a record.
+    /// Reads a value of a record, where every number must be in range.
     fn strict<T>(
         input: &mut Reader<'_>,
         read: impl FnOnce(&mut Reader<'_>, &mut Self) -> Result<T, DecodeError>,
@@ -118,22 +118,22 @@ impl Range {
     }
 }
 
-/// What every strategy takes.
+/// Thresholds, deadline and automatic actions, which every strategy takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guardrails {
-    /// The error rate of the new version above which it is rolled back or paused.
+    /// Error rate of the new version above which it is rolled back or paused.
     pub error_threshold_bps: Bps,
-    /// The success rate that a stage asks for.
+    /// Success rate without which a stage is held.
     pub success_threshold_bps: Bps,
-    /// Requests below which the error and regression rules do not judge; those that a growing share asks of each stage.
+    /// Requests below which the error and regression rules do not apply; a stage of a growing share is held below it.
     pub min_requests: u64,
-    /// Blocks from the start to the deadline, if there is one.
+    /// Blocks from the start to the deadline; `None`: there is no deadline.
     pub max_blocks: Option<NonZeroU32>,
-    /// Whether a completed plan promotes by itself.
+    /// Whether a completed plan, or a canary that wins, takes over without a promote.
     pub auto_promote: bool,
-    /// Whether a broken rule rolls back, or else pauses.
+    /// Whether a broken rule rolls the deployment back; otherwise it pauses it.
     pub auto_rollback: bool,
-    /// The z of the regression test in hundredths; none = off.
+    /// z of the regression test in hundredths; `None`: that rule is off.
     pub regression_z_centi: Option<NonZeroU16>,
 }
 
@@ -169,24 +169,24 @@ impl Decode for Guardrails {
     }
 }
 
-/// A strategy with its own fields: shares in basis points, lengths in blocks.
+/// A strategy as a deploy gives it: shares in basis points, lengths in blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named as in the format")]
 pub enum Strategy {
-    /// A share that grows up to `max_bps`, observed there.
+    /// A share that grows to `max_bps` and is observed there.
     Canary { initial_bps: Bps, increment_bps: u16, increment_blocks: u32, max_bps: Bps, observation_blocks: u32 },
-    /// A share that grows up to everybody.
+    /// A share that grows to all units.
     Rolling { initial_bps: Bps, increment_bps: u16, increment_blocks: u32 },
-    /// Nobody until the new version is attested healthy, then everybody.
+    /// No units until the new version is attested healthy, then all of them.
     BlueGreen { health_blocks: u32, bake_blocks: u32 },
-    /// One share for a time, then a verdict.
+    /// A fixed share for a time, then a verdict.
     AbTest { share_bps: Bps, duration_blocks: u32 },
-    /// Stages as given.
+    /// Stages as the command gives them.
     Custom { on_complete: OnComplete, stages: Vec<Stage> },
 }
 
 impl Strategy {
-    /// The name of the strategy.
+    /// The kind of the strategy, without its fields.
     #[must_use]
     pub const fn kind(&self) -> StrategyKind {
         match self {
@@ -198,7 +198,7 @@ impl Strategy {
         }
     }
 
-    /// The strategy with its default fields; a custom one has no stage yet.
+    /// The strategy with its default fields; a custom one has no stages yet, so it does not compile.
     #[must_use]
     pub const fn with_defaults(kind: StrategyKind) -> Self {
         match kind {
@@ -218,8 +218,8 @@ impl Strategy {
         }
     }
 
-    /// The default guardrails of the strategy. The deadline depends on its stages; a strategy that has no
-    /// plan has none.
+    /// The default guardrails of the strategy. The deadline follows from its stages; a strategy that does not
+    /// compile has no deadline.
     #[must_use]
     pub fn default_guardrails(&self) -> Guardrails {
         let (success_percent, error_percent, min_requests) = match self.kind() {
@@ -241,7 +241,7 @@ impl Strategy {
         }
     }
 
-    /// The stages, or an error where a growing share would not grow to its end within a plan.
+    /// The stages, or an error if a growing share does not reach its maximum within [`STAGES_MAX`] stages.
     fn stages(&self, min_requests: u64) -> Result<Vec<Stage>, ValueError> {
         let full = Bps::FULL;
         match self {
@@ -332,14 +332,14 @@ impl Strategy {
     }
 }
 
-/// Widths, tags and ranges only. Whether a strategy makes a plan is for [`Plan::compile`].
+/// Checks widths, tags and ranges only; [`Plan::compile`] decides whether the strategy makes a valid plan.
 impl Decode for Strategy {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Range::strict(input, Self::read)
     }
 }
 
-/// A default of so many percent.
+/// A whole number of percent, for defaults.
 const fn percent(percent: u16) -> Bps {
     let bps = Bps::new(percent.saturating_mul(100));
     debug_assert!(bps.is_ok(), "defaults are at most 100 %");
@@ -366,7 +366,7 @@ impl Ramp {
         let mut stages = Vec::new();
         let mut share = initial_bps;
         while share < max_bps {
-            // A share that grows too slowly ends here, and so does one that never does.
+            // This also ends the loop for an increment of zero.
             if stages.len() == STAGES_MAX {
                 return Err(ValueError::Plan);
             }
@@ -378,7 +378,7 @@ impl Ramp {
     }
 }
 
-/// A strategy and the plan that it compiles to.
+/// A strategy together with the plan it compiles to, so that a command is compiled once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompiledStrategy {
     strategy: Strategy,
@@ -386,16 +386,16 @@ pub struct CompiledStrategy {
 }
 
 impl CompiledStrategy {
-    /// Compiles a strategy.
+    /// Compiles a strategy with its guardrails.
     ///
     /// # Errors
-    /// [`ValueError::Plan`] for one that makes no plan.
+    /// [`ValueError::Plan`] if the plan would be invalid.
     pub fn new(strategy: Strategy, guardrails: &Guardrails) -> Result<Self, ValueError> {
         let plan = Arc::new(Plan::compile(&strategy, guardrails)?);
         Ok(Self { strategy, plan })
     }
 
-    /// Reads strategy and guardrails of a deploy; those that make no plan are a reject.
+    /// Reads the strategy and guardrails of a deploy. An invalid plan rejects the command.
     pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Checked<Self>, DecodeError> {
         let mut range = Range::default();
         let strategy = Strategy::read(input, &mut range)?;
@@ -404,20 +404,20 @@ impl CompiledStrategy {
         Ok(plan.map_err(Reject::from))
     }
 
-    /// The strategy.
+    /// The strategy as it was given: what the command encodes.
     #[must_use]
     pub const fn strategy(&self) -> &Strategy {
         &self.strategy
     }
 
-    /// What the engine runs.
+    /// The compiled plan: what the deployment's record contains.
     #[must_use]
     pub const fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 }
 
-/// What the engine runs.
+/// What the engine runs: stages, guardrails and the action at the end. Always valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     stages: Vec<Stage>,
@@ -426,10 +426,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a strategy.
+    /// Compiles a strategy.
     ///
     /// # Errors
-    /// [`ValueError::Plan`] for one that breaks the rules of plans.
+    /// [`ValueError::Plan`] if the plan would be invalid.
     pub fn compile(strategy: &Strategy, guardrails: &Guardrails) -> Result<Self, ValueError> {
         let stages = strategy.stages(guardrails.min_requests)?;
         let plan = Self { stages, guardrails: *guardrails, on_complete: strategy.on_complete() };
@@ -446,19 +446,19 @@ impl Plan {
             && self.guardrails.max_blocks.is_none_or(has_time)
     }
 
-    /// The stages; at least one.
+    /// The stages in order; at least one.
     #[must_use]
     pub fn stages(&self) -> &[Stage] {
         &self.stages
     }
 
-    /// What every strategy takes.
+    /// The guardrails of the deploy that the plan was compiled from.
     #[must_use]
     pub const fn guardrails(&self) -> &Guardrails {
         &self.guardrails
     }
 
-    /// What its end does.
+    /// What happens after the last stage.
     #[must_use]
     pub const fn on_complete(&self) -> OnComplete {
         self.on_complete
@@ -554,7 +554,7 @@ mod tests {
         assert_eq!(long.default_guardrails().max_blocks, NonZeroU32::new(u32::MAX));
     }
 
-    /// In a record the bytes are malformed, in a command the plan is refused and the rest read all the same.
+    /// In a record the bytes are malformed. In a command the plan is rejected, and the rest must still decode.
     #[test]
     fn a_share_above_the_whole_is_no_plan() {
         let stage = Stage { share_bps: Bps::FULL, blocks: 1, min_requests: 0, gate: Gate::Time };

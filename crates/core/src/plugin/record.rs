@@ -1,7 +1,7 @@
-//! The records of plugins, each with its canonical encoding.
+//! The records of plugins with their encodings.
 //!
-//! A plugin is code that nodes run under a name. The code is not here, its hash is: the ledger
-//! decides which version serves whom and what is to be loaded.
+//! A plugin is code that nodes run under a name. The ledger has only its hash: it decides which version
+//! serves a unit and what is to be loaded.
 
 use alloc::sync::Arc;
 use core::num::NonZeroU32;
@@ -15,38 +15,38 @@ use crate::tags::tags;
 use crate::valid::Validate;
 use crate::values::{Address, Bps, Height, ValueError};
 
-/// The most plugins that require one plugin, those that wait for it included.
+/// The most plugins that require one plugin, including those that wait for it.
 pub const DEPENDENTS_MAX: usize = 256;
 
-/// The most plugins that are not Unloaded.
+/// The most plugins that are not Unloaded. Bounds walks along requirements.
 pub const LOADED_MAX: usize = 1_024;
 
-/// The most plugins that one load or unload plans.
+/// The most plugins in the plan of one load or unload.
 pub const LOAD_PLUGINS_MAX: usize = 64;
 
-/// The longest path of requirements that one load plans, in edges.
+/// The longest path of requirements in the plan of one load, in edges.
 pub const LOAD_DEPTH_MAX: usize = 16;
 
 tags! {
-    /// Where a plugin stands between the ledger's wish and the hosts' attestations.
+    /// Where a plugin is between the ledger's decision to load it and the hosts' attestations.
     LoadState {
-        /// Not loaded, and not to be.
+        /// Neither loaded nor planned to be.
         Unloaded = 0, "unloaded";
-        /// To be loaded when its requirements are.
+        /// To be loaded as soon as its requirements are Loaded.
         Pending = 1, "pending";
-        /// Hosts load it now.
+        /// Hosts are loading it.
         Loading = 2, "loading";
-        /// Attested as loaded.
+        /// A reporter has attested that it is loaded.
         Loaded = 3, "loaded";
-        /// It, or what it requires, failed to load.
+        /// It failed to load, or a requirement did.
         Failed = 4, "failed";
-        /// Hosts unload it now.
+        /// Hosts are unloading it.
         Unloading = 5, "unloading";
     }
 }
 
 impl LoadState {
-    /// Whether the plugin holds on to what it requires: Pending, Loading, Loaded or Unloading.
+    /// Whether requirements must stay as they are for the plugin: Pending, Loading, Loaded or Unloading.
     #[must_use]
     pub const fn pins_requirements(self) -> bool {
         match self {
@@ -55,7 +55,7 @@ impl LoadState {
         }
     }
 
-    /// Whether a load that requires the plugin need not plan it: Pending, Loading or Loaded.
+    /// Whether a load that requires the plugin may leave it out of its plan: Pending, Loading or Loaded.
     #[must_use]
     pub const fn is_under_way(self) -> bool {
         match self {
@@ -66,51 +66,51 @@ impl LoadState {
 }
 
 tags! {
-    /// Where a version stands in its lifecycle.
+    /// Where a version is in its lifecycle.
     VersionStatus {
-        /// Registered, serving nobody.
+        /// Registered; serves no unit yet.
         Loading = 0, "loading";
         /// The current version.
         Active = 1, "active";
         /// The new version of a deployment.
         Canary = 2, "canary";
-        /// It was current.
+        /// Was current until another version took over.
         Deprecated = 3, "deprecated";
-        /// It was rolled back, or reverted from.
+        /// Was rolled back, or reverted from. The same code can be registered again.
         Failed = 4, "failed";
-        /// Taken out of use.
+        /// Taken out of use for good by retire_version.
         Retired = 5, "retired";
     }
 }
 
 tags! {
-    /// What an entry of the history of a plugin tells.
+    /// What happened, in an entry of a plugin's history.
     PluginAction {
         /// A version was registered.
         Registered = 0, "registered";
         /// A deployment started.
         Deployed = 1, "deployed";
-        /// A deployment went to its next stage.
+        /// A deployment moved on to its next stage.
         Staged = 2, "staged";
-        /// A deployment was paused.
+        /// A deployment was paused, by a command, a broken rule or dependents.
         Paused = 3, "paused";
-        /// A deployment went on.
+        /// A paused or waiting deployment runs again.
         Resumed = 4, "resumed";
-        /// The new version took over.
+        /// The new version became current.
         Promoted = 5, "promoted";
-        /// The new version was rolled back.
+        /// The new version of a deployment was rolled back.
         RolledBack = 6, "rolled_back";
-        /// The previous version took over again.
+        /// The previous version became current again.
         Reverted = 7, "reverted";
-        /// The arms were compared.
+        /// The arms were compared at the end of a plan.
         Concluded = 8, "concluded";
-        /// A version was taken out of use.
+        /// A version was retired.
         Retired = 9, "retired";
-        /// Attested as loaded.
+        /// A reporter attested that the plugin is loaded.
         Loaded = 10, "loaded";
-        /// Attested as unloaded.
+        /// A reporter attested that the plugin is unloaded.
         Unloaded = 11, "unloaded";
-        /// It, or what it requires, failed to load.
+        /// The plugin, or a requirement of it, failed to load.
         LoadFailed = 12, "load_failed";
     }
 }
@@ -118,52 +118,52 @@ tags! {
 tags! {
     /// Why something happened to a plugin.
     PluginReason {
-        /// No reason to give.
+        /// There is no more to say than the action.
         None = 0, "none";
-        /// A command.
+        /// A command asked for it.
         Manual = 1, "manual";
-        /// Rule 2: too many errors.
+        /// The new version's error rate is above its threshold.
         ErrorRate = 2, "error_rate";
-        /// Rule 3: worse than the production arm.
+        /// The new version's error rate is significantly higher than production's.
         Regression = 3, "regression";
-        /// Rule 4: the deadline.
+        /// The deadline of the deployment passed.
         Timeout = 4, "timeout";
-        /// Attested as unhealthy, or not attested as healthy in time.
+        /// A reporter attested ill health, or nobody attested health before the stage ended.
         Unhealthy = 5, "unhealthy";
-        /// The draining breaker.
+        /// The circuit breaker drained the deployment.
         CircuitBreaker = 6, "circuit_breaker";
-        /// A rule, the host, a requirement or a dependent.
+        /// The plugin's constraint, the host version, a requirement or a dependent is in the way.
         Dependents = 7, "dependents";
         /// The canary arm won.
         Canary = 8, "canary";
         /// The production arm won.
         Production = 9, "production";
-        /// Neither arm won.
+        /// Neither arm won clearly.
         Inconclusive = 10, "inconclusive";
-        /// The host failed to load it.
+        /// The host could not load the plugin.
         LoadError = 11, "load_error";
     }
 }
 
-/// What holds for all plugins: D9 alone, stored only if it differs from the default.
+/// Settings shared by all plugins (key `D9` alone); stored only when not the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
-    /// The version of the host that runs the plugins.
+    /// The version of the host program, which host constraints are checked against; 0.0.0 until it is set.
     pub host_version: Version,
-    /// How many versions a plugin keeps.
+    /// How many versions of a plugin are kept; registering one more evicts one.
     pub max_versions: MaxVersions,
-    /// Whether plugins are loaded by themselves once they are registered.
+    /// Whether a newly registered plugin is queued for loading without a load command.
     pub auto_load: bool,
 }
 
-/// How many versions a plugin keeps: 3 to 64.
+/// The most versions that a plugin keeps: 3 to 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MaxVersions(u16);
 
 impl MaxVersions {
-    /// The least: the current version, the previous one and the one that is deployed.
+    /// The minimum: the current version, the previous one and the one being deployed must all fit.
     pub const MIN: Self = Self(3);
-    /// The most.
+    /// The maximum.
     pub const MAX: Self = Self(64);
 
     /// Checks the range.
@@ -174,7 +174,7 @@ impl MaxVersions {
         if max < Self::MIN.0 || max > Self::MAX.0 { Err(ValueError::Parameter) } else { Ok(Self(max)) }
     }
 
-    /// The number.
+    /// The limit as a number, 3 to 64.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
@@ -211,24 +211,24 @@ impl Decode for Registry {
     }
 }
 
-/// A plugin: D9.
+/// A plugin (key `D9` and name).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin {
-    /// The version that serves production.
+    /// The version that serves every unit which no deployment routes elsewhere.
     pub current: Version,
-    /// The version to which a revert goes back.
+    /// The version that a revert makes current, if there is one.
     pub previous: Option<Version>,
-    /// What the current version must obey.
+    /// The constraint that a version must satisfy to become current; `None` allows all.
     pub constraint: Option<Constraint>,
-    /// Where it stands in its loading.
+    /// Where it is in loading.
     pub load_state: LoadState,
-    /// The version that is loaded, or on its way; none exactly if Unloaded.
+    /// The version that is loaded, or on its way; `None` exactly if Unloaded.
     pub loaded: Option<Version>,
     /// How many versions are registered.
     pub versions: u16,
-    /// How many deployments it has had.
+    /// How many deployments it has had; part of the salt of the next one.
     pub deployments: u32,
-    /// How many plugins require it: its rows in the index of dependents.
+    /// How many rows it has in the dependents index: plugins that require it or wait for it.
     pub dependents: u16,
 }
 
@@ -266,19 +266,19 @@ impl Decode for Plugin {
     }
 }
 
-/// What was reported of a version, or of an arm.
+/// Totals of the reports about a version, or about one arm of a deployment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests.
+    /// Requests served.
     pub requests: u64,
-    /// Those that failed.
+    /// Requests that failed, at most `requests`.
     pub errors: u64,
-    /// The sum of the latencies.
+    /// Sum of the latencies of all requests.
     pub latency_sum: u64,
 }
 
 impl Counts {
-    /// The counts with a report added; they saturate.
+    /// Adds a report. The totals saturate.
     #[must_use]
     pub fn with(self, report: &VersionReport) -> Self {
         Self {
@@ -288,9 +288,9 @@ impl Counts {
         }
     }
 
-    /// The health score in basis points, rounded down at each step.
+    /// A health score in basis points, rounded down at each step.
     ///
-    /// The success rate; half of it above 5 % errors, four fifths above 1 %; full without requests.
+    /// It is the success rate, halved above 5 % errors and reduced to four fifths above 1 %; 100 % without requests.
     #[must_use]
     pub fn health_score(&self) -> Bps {
         let unit = Bps::unit();
@@ -305,10 +305,7 @@ impl Counts {
         } else {
             rate
         };
-        promised(
-            u16::try_from(score).ok().and_then(|score| Bps::new(score).ok()),
-            "a part of the requests is no more than all",
-        )
+        promised(u16::try_from(score).ok().and_then(|score| Bps::new(score).ok()), "successes are at most all requests")
     }
 }
 
@@ -327,39 +324,39 @@ impl Decode for Counts {
     }
 }
 
-/// Results of one version, told together.
+/// Results of one version, aggregated by a reporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VersionReport {
-    /// Requests.
+    /// Requests served.
     pub requests: u32,
-    /// Those that failed.
+    /// Requests that failed, at most `requests`.
     pub errors: u32,
-    /// The sum of the latencies of all of them.
+    /// Sum of the latencies of all these requests.
     pub latency_total: u64,
 }
 
 impl Validate for VersionReport {
-    /// No more errors than requests, and no latency without requests.
+    /// Checks that no more requests failed than were made, and that only requests have latency.
     fn validate(&self) -> Result<(), ValueError> {
-        let is_sound = self.errors <= self.requests && (self.latency_total == 0 || self.requests > 0);
-        if is_sound { Ok(()) } else { Err(ValueError::Parameter) }
+        let is_valid = self.errors <= self.requests && (self.latency_total == 0 || self.requests > 0);
+        if is_valid { Ok(()) } else { Err(ValueError::Parameter) }
     }
 }
 
-/// A version of a plugin: DA.
+/// A version of a plugin (key `DA`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginVersion {
-    /// The version as it was registered.
+    /// The version as it was registered, with its build metadata, which the key leaves out.
     pub version: Version,
-    /// Where it stands.
+    /// Where it is in its lifecycle.
     pub status: VersionStatus,
-    /// When it was registered.
+    /// The height at which it was registered.
     pub registered: Height,
-    /// When it was last reported; none = never.
+    /// The height of its last report; `None`: there was none.
     pub reported: Option<NonZeroU32>,
-    /// What was reported since it was registered.
+    /// Totals of its reports since it was registered.
     pub counts: Counts,
-    /// What was registered.
+    /// What it is made of; fixed when it is registered.
     pub manifest: Arc<Manifest>,
 }
 
@@ -391,18 +388,18 @@ impl Decode for PluginVersion {
     }
 }
 
-/// What was counted when a deployment was judged, and what it was compared with.
+/// The figures that decided about a deployment, and the threshold they were compared with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Requests for the new version: of the deployment, or of the stage where that alone decided.
+    /// Requests for the new version since the start, or in the stage if that alone decided.
     pub requests: u64,
-    /// Those that failed.
+    /// Those of them that failed.
     pub errors: u64,
-    /// Requests for the old version, where the arms were compared; else 0.
+    /// Requests for the old version if the arms were compared, else 0.
     pub production_requests: u64,
-    /// Those that failed.
+    /// Those of them that failed.
     pub production_errors: u64,
-    /// What the figures were compared with.
+    /// The threshold that the figures were compared with.
     pub threshold: Threshold,
 }
 
@@ -417,11 +414,10 @@ impl Encode for Evidence {
 }
 
 impl Evidence {
-    /// Reads the evidence of an event. The bytes of its threshold are a bare number: the reason beside it in the event
-    /// says of what.
+    /// Reads the evidence of an event. Its threshold is encoded as a bare number, whose unit follows from the reason.
     ///
     /// # Errors
-    /// What is wrong with the bytes; a threshold where nothing is compared is not canonical.
+    /// Any decode error; a threshold other than 0 where nothing is compared is not canonical.
     pub fn decode(reason: PluginReason, input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             requests: input.u64()?,
@@ -433,9 +429,9 @@ impl Evidence {
     }
 }
 
-/// What a deployment was compared with when it was judged.
+/// The threshold that the figures of a deployment were compared with.
 ///
-/// Numbers are as wide as in the bytes of an event, which limit them no further.
+/// Numbers are as wide as in an event, whose decoder does not limit them further.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Threshold {
     /// Nothing was compared.
@@ -443,16 +439,16 @@ pub enum Threshold {
     None,
     /// The highest error rate that is allowed, in basis points.
     ErrorRate(u64),
-    /// The z of the comparison of the arms, in hundredths.
+    /// The z at which a difference between the arms is significant, in hundredths.
     Z(u64),
     /// Blocks from the start to the deadline.
     Blocks(u64),
-    /// The reject that a promote meets.
+    /// The reject that a promote would get, where a promotion would break something.
     Reject(Reject),
 }
 
 impl Threshold {
-    /// The number that stands for it in an event: 0 for none, the code of a reject.
+    /// The number that encodes it in an event: 0 if nothing was compared, the code of a reject.
     #[must_use]
     pub fn number(self) -> u64 {
         match self {
@@ -490,23 +486,23 @@ impl Threshold {
     }
 }
 
-/// One entry of the history of a plugin: DC.
+/// One history entry of a plugin (key `DC`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginChange {
     /// What happened.
     pub action: PluginAction,
-    /// The version that it happened to: of a revert, the one that is current again.
+    /// The version that it happened to; of a revert, the one that became current.
     pub version: Version,
-    /// Whether it is what the action was meant for: not so for a rollback, a revert, a failed load,
-    /// a pause by a rule, and a verdict that is not for the new version.
+    /// Whether things went as intended. Not so for a rollback, a revert, a failed load, a pause by a rule, and a
+    /// verdict that is not for the new version.
     pub success: bool,
-    /// The share of the new version from here on; 0 without a deployment.
+    /// The share of the new version after the change; 0 without a deployment.
     pub share: Bps,
     /// Blocks since the start of the deployment; 0 without one.
     pub duration: u32,
-    /// Why.
+    /// Why it happened.
     pub reason: PluginReason,
-    /// Who did it; zero for automatic changes.
+    /// Who made the change; zero for automatic ones.
     pub actor: Address,
 }
 

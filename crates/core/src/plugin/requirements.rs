@@ -1,6 +1,6 @@
-//! What plugins require of each other: what a load would do, and whether a version may be current.
+//! Requirements between plugins: what a load would do, and whether a version may become current.
 //!
-//! Functions of values: they read a [`View`], which is the committed state or what a block has made of it.
+//! These are functions of values: they read a [`View`], the committed state or what a block has made of it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -15,39 +15,40 @@ use crate::plugin::version::{Constraint, Version};
 use crate::reject::Reject;
 use crate::values::Name;
 
-/// Why a load is refused, and the plugin that it fails at.
+/// Why a load is rejected, and the plugin at which the walk over requirements failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadRefusal {
-    /// What the command meets.
+    /// The reject of the load command.
     pub reject: Reject,
-    /// The plugin: the missing one, the one that breaks its rule, and so on.
+    /// The plugin that is missing, violates its constraint, closes a cycle, ….
     pub plugin: Name,
 }
 
-/// One plugin of a planned load.
+/// One plugin in the plan of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedLoad {
-    /// The plugin.
+    /// The plugin to load.
     pub plugin: Name,
-    /// Its current version.
+    /// Its current version, which is the one that is loaded.
     pub version: Version,
-    /// Loading, or Pending while one of its requirements is not Loaded.
+    /// Loading, or Pending while a requirement of it is not Loaded.
     pub state: LoadState,
 }
 
-/// The plugins as the committed state or a block sees them.
+/// The plugins, as the committed state or a block sees them.
 pub(crate) trait View {
     fn plugin(&self, name: &Name) -> Option<&PluginData>;
-    /// The version of the host that runs the plugins.
+    /// The version of the host program, which host constraints are checked against.
     fn host_version(&self) -> &Version;
-    /// How many rows the host has in the index of dependents.
+    /// How many rows the host has in the dependents index: the plugins that are not Unloaded.
     fn host_rows(&self) -> usize;
     fn has_row(&self, row: &Row) -> bool;
-    /// The plugins that have a row under this one, in name order.
+    /// The plugins that have a row under this one, in name order; `None` is the host.
     fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name>;
 }
 
-/// What a load of a plugin would do, in order.
+/// Plans the load of a plugin: every plugin it needs, after its own requirements.
+// The order of these checks, and of the walk, is consensus: it decides the reject and the plugin it names.
 pub(crate) fn plan_load(view: &impl View, plugin: &Name) -> Result<Vec<PlannedLoad>, LoadRefusal> {
     let refuse = |reject| LoadRefusal { reject, plugin: *plugin };
     let data = view.plugin(plugin).ok_or(refuse(Reject::PluginNotFound))?;
@@ -75,8 +76,8 @@ fn planned(view: &impl View, plugin: Name) -> Option<PlannedLoad> {
     Some(PlannedLoad { plugin, version, state })
 }
 
-/// Adds a plugin and what it requires to the graph, depth first, requirements in name order.
-/// The path is never longer than the limit of the depth, so neither is the recursion.
+/// Adds a plugin and what it requires to the graph, depth first, requirements in name order. The recursion is no
+/// deeper than the path, which is limited by [`LOAD_DEPTH_MAX`].
 fn visit(view: &impl View, data: &PluginData, path: &mut Vec<Name>, graph: &mut Graph) -> Result<(), LoadRefusal> {
     let refuse = |reject, plugin| LoadRefusal { reject, plugin };
     let name = data.name;
@@ -112,9 +113,9 @@ fn visit(view: &impl View, data: &PluginData, path: &mut Vec<Name>, graph: &mut 
     Ok(())
 }
 
-/// Whether the planned plugins, with what is under way already, lead back to themselves: what was
-/// kept loaded by force may require a plugin that requires it now. At most [`LOADED_MAX`]
-/// plugins are under way, and they are looked at only if one of them requires a planned one.
+/// Checks that the planned plugins, together with those under way, do not require each other in a cycle. A forced
+/// unload can have kept a plugin loaded that requires one which by now requires it. At most [`LOADED_MAX`]
+/// plugins are under way, and they are visited only if one of them requires a planned one.
 fn check_cycles(view: &impl View, planned: Graph) -> Result<(), LoadRefusal> {
     if !planned.keys().any(|name| has_dependents(view, name)) {
         return Ok(());
@@ -141,7 +142,7 @@ fn check_cycles(view: &impl View, planned: Graph) -> Result<(), LoadRefusal> {
     }
 }
 
-/// Whether the rows of the planned plugins fit the index of dependents.
+/// Checks that the dependents index has room for the rows of the planned plugins.
 fn check_room(view: &impl View, plugin: &Name, order: &[Name]) -> Result<(), LoadRefusal> {
     let new_hosted = order.iter().filter(|name| !view.has_row(&(None, **name))).count();
     if view.host_rows().saturating_add(new_hosted) > LOADED_MAX {
@@ -165,8 +166,8 @@ fn check_room(view: &impl View, plugin: &Name, order: &[Name]) -> Result<(), Loa
     Ok(())
 }
 
-/// Whether another version of a plugin that is not Unloaded keeps what requires it and what it
-/// requires in order.
+/// Checks that another version of a plugin that is not Unloaded or Failed fits what it requires and what
+/// requires it.
 fn check_dependencies(
     view: &impl View,
     data: &PluginData,
@@ -186,8 +187,8 @@ fn check_dependencies(
         return Err(Reject::DependencyBroken);
     }
     for (dependent, _) in pinning_dependents(view, &data.name) {
-        let held = view.plugin(&dependent).and_then(PluginData::pinned_manifest);
-        let requirement = held.and_then(|manifest| requirement_of(manifest, &data.name));
+        let pinned = view.plugin(&dependent).and_then(PluginData::pinned_manifest);
+        let requirement = pinned.and_then(|manifest| requirement_of(manifest, &data.name));
         if !requirement.is_some_and(|requirement| requirement.constraint.allows(version)) {
             return Err(Reject::DependencyBroken);
         }
@@ -201,8 +202,8 @@ fn check_dependencies(
     Ok(())
 }
 
-/// Whether what is required leads, through plugins that hold on to what they require, to a plugin.
-/// At most [`LOADED_MAX`] plugins do.
+/// Whether the requirements in a manifest lead to `plugin` through plugins whose requirements are pinned. Those
+/// are at most [`LOADED_MAX`].
 fn leads_to(view: &impl View, manifest: &Arc<Manifest>, plugin: &Name) -> bool {
     let mut open = Vec::from([Arc::clone(manifest)]);
     let mut seen = BTreeSet::new();
@@ -226,13 +227,13 @@ pub(crate) fn are_loaded(view: &impl View, manifest: &Manifest) -> bool {
     })
 }
 
-/// The dependents that hold on to a plugin, with their load states.
+/// The dependents for which this plugin must stay as it is, with their load states.
 pub(crate) fn pinning_dependents(view: &impl View, plugin: &Name) -> impl Iterator<Item = (Name, LoadState)> {
     let state = |name: Name| Some((name, view.plugin(&name)?.plugin.load_state));
     view.dependents_of(Some(*plugin)).into_iter().filter_map(state).filter(|(_, state)| state.pins_requirements())
 }
 
-/// Whether anything holds on to a plugin.
+/// Whether this plugin must stay as it is for any other.
 pub(crate) fn has_dependents(view: &impl View, plugin: &Name) -> bool {
     pinning_dependents(view, plugin).next().is_some()
 }
@@ -245,13 +246,13 @@ pub(crate) fn pending_dependents(view: &impl View, plugin: &Name) -> Vec<Name> {
 pub(crate) fn row_count_of(view: &impl View, plugin: &Name) -> usize {
     match view.plugin(plugin) {
         Some(data) => data.plugin.dependents.into(),
-        // Nothing but waiting plugins requires what does not exist.
+        // Only waiting plugins have rows under one that does not exist.
         None => view.dependents_of(Some(*plugin)).len(),
     }
 }
 
-/// Whether a version may be current: the rule, the host, and, while the plugin is not Unloaded, what it
-/// requires and what requires it.
+/// Checks whether a version may become current: the plugin's constraint, the host, and, unless the plugin is
+/// Unloaded or Failed, what it requires and what requires it. The order is consensus.
 pub(crate) fn check_current(view: &impl View, data: &PluginData, version: &Version) -> Result<(), Reject> {
     let Some(manifest) = data.manifest(version) else {
         debug_assert!(false, "the new version of a deployment, and a previous version, are registered");
@@ -279,7 +280,7 @@ fn check_rule_and_host(
     Ok(())
 }
 
-/// Whether a plugin in `state` may require one in `required`.
+/// Whether a plugin in `state` may require one whose load state is `required`.
 const fn is_enough_for(state: LoadState, required: LoadState) -> bool {
     match state {
         LoadState::Pending => required.is_under_way(),
@@ -294,7 +295,7 @@ fn requirement_of<'m>(manifest: &'m Manifest, plugin: &Name) -> Option<&'m Requi
     manifest.requirements.get(place.ok()?)
 }
 
-/// No constraint allows all.
+/// Whether a constraint allows a version; the absence of one allows all.
 pub(crate) fn allows(constraint: Option<&Constraint>, version: &Version) -> bool {
     constraint.is_none_or(|constraint| constraint.allows(version))
 }

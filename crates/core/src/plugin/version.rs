@@ -1,8 +1,8 @@
-//! Versions and constraints: strict SemVer 2.0, and the comparators of Cargo.
+//! Versions and constraints: strict SemVer 2.0, and Cargo's comparators.
 //!
-//! Both are rules of the ledger, so they are written here and not asked of a dependency, whose next release could
-//! answer otherwise. The answers are those of the crate `semver` 1.0.28, the oracle of the tests. Precedence ignores
-//! build metadata: two versions that differ in it alone are one version, and commands may name either.
+//! Both are consensus rules, so they are implemented here rather than taken from a crate whose next release could
+//! answer differently. The answers are those of the crate `semver` 1.0.28, the oracle of the tests. Precedence ignores
+//! build metadata: two versions that differ only in it are the same version, and commands may name either.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,29 +15,29 @@ use crate::codec::{DecodeError, DecodeErrorKind, Reader, Writer};
 use crate::invariant::promised;
 use crate::values::ValueError;
 
-/// A version of a plugin. Equal is spelled alike; [`Version::is_same`] compares by precedence.
+/// A version of a plugin. `==` compares the text; [`Version::is_same`] compares precedence.
 ///
-/// The order is that of precedence; between versions that are the same one, build metadata decides, so that no two
-/// versions are level unless they are equal.
+/// The order is that of precedence. Between versions that are the same, build metadata decides, so only equal
+/// versions compare as equal.
 #[derive(Clone)]
 pub struct Version {
     text: Arc<str>,
-    /// Major, minor, patch.
+    /// Major, minor and patch.
     numbers: [u64; 3],
-    /// The length of the numbers in the text.
+    /// Where the numbers end in the text.
     numbers_len: u8,
-    /// The length of the text without build metadata.
+    /// Where the build metadata starts in the text, or its length without any.
     precedence_len: u8,
 }
 
 impl Version {
-    /// The longest version, in bytes.
+    /// Maximum length in bytes.
     pub const LEN_MAX: usize = 64;
 
-    /// Reads a version.
+    /// Parses a version.
     ///
     /// # Errors
-    /// [`ValueError::Version`] for anything that is not SemVer 2.0, or is too long.
+    /// [`ValueError::Version`] if the text is not SemVer 2.0, or is too long.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
         text_within(bytes, Self::LEN_MAX).and_then(Self::parse).ok_or(ValueError::Version)
     }
@@ -54,53 +54,53 @@ impl Version {
         numbers.next().is_none().then_some(version)
     }
 
-    /// 0.0.0: the version of a host that has reported none.
+    /// 0.0.0: the version of a host that has not reported one.
     #[must_use]
     pub fn zero() -> Self {
         Self { text: "0.0.0".into(), numbers: [0; 3], numbers_len: 5, precedence_len: 5 }
     }
 
-    /// The version as it was given.
+    /// The text as it was given, with build metadata.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The version without its build metadata: what a key holds.
+    /// The version without its build metadata, which is how a key contains it.
     #[must_use]
     pub fn without_build(&self) -> Self {
         if self.has_no_build() { self.clone() } else { Self { text: self.precedence().into(), ..self.clone() } }
     }
 
-    /// Whether it has no build metadata.
+    /// Whether the text has no build metadata.
     #[must_use]
     pub fn has_no_build(&self) -> bool {
         self.text.len() == usize::from(self.precedence_len)
     }
 
-    /// The order of precedence.
+    /// Compares by precedence, which ignores build metadata.
     #[must_use]
     pub fn cmp_precedence(&self, other: &Self) -> Ordering {
         self.numbers.cmp(&other.numbers).then_with(|| cmp_pre_releases(self.pre_release(), other.pre_release()))
     }
 
-    /// Whether two versions are the same one: they differ in build metadata at most.
+    /// Whether two versions are the same: they differ at most in build metadata.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.cmp_precedence(other).is_eq()
     }
 
-    /// The text without build metadata.
+    /// The text without its build metadata.
     pub(crate) fn precedence(&self) -> &str {
         split_at(&self.text, self.precedence_len).0
     }
 
-    /// The identifiers behind the hyphen; empty for a release.
+    /// The identifiers after the hyphen; empty for a release.
     fn pre_release(&self) -> &str {
         split_at(self.precedence(), self.numbers_len).1.strip_prefix('-').unwrap_or_default()
     }
 
-    /// The identifiers behind the plus sign; empty if there is none.
+    /// The identifiers after the plus sign; empty without build metadata.
     fn build(&self) -> &str {
         split_at(&self.text, self.precedence_len).1.strip_prefix('+').unwrap_or_default()
     }
@@ -113,7 +113,7 @@ impl Version {
         Self::new(input.lp8()?).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
     }
 
-    /// A version, or none where its length is 0.
+    /// Reads an optional version; an empty one is `None`.
     pub(crate) fn decode_option(input: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
         let bytes = input.lp8()?;
         if bytes.is_empty() {
@@ -176,24 +176,24 @@ impl FromStr for Version {
     }
 }
 
-/// Which versions will do: comparators that must all be satisfied, kept as they were given.
+/// A set of acceptable versions: comparators, all of which must be satisfied. Keeps its text.
 #[derive(Debug, Clone)]
 pub struct Constraint {
     text: Arc<str>,
-    /// None for a wildcard alone.
+    /// Empty for a lone wildcard.
     comparators: Arc<[Comparator]>,
 }
 
 impl Constraint {
-    /// The longest constraint, in bytes.
+    /// Maximum length in bytes.
     pub const LEN_MAX: usize = 128;
-    /// The most comparators of a constraint.
+    /// The most comparators in one constraint.
     pub const COMPARATORS_MAX: usize = 32;
 
-    /// Reads a constraint.
+    /// Parses a constraint.
     ///
     /// # Errors
-    /// [`ValueError::Constraint`] for anything that does not parse, or is too long.
+    /// [`ValueError::Constraint`] if the text does not parse, or is too long.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
         text_within(bytes, Self::LEN_MAX).and_then(Self::parse).ok_or(ValueError::Constraint)
     }
@@ -210,10 +210,10 @@ impl Constraint {
         Some(Self { text: text.into(), comparators: comparators.collect::<Option<_>>()? })
     }
 
-    /// Whether a version will do.
+    /// Whether a version satisfies the constraint.
     ///
-    /// A pre-release must be asked for: besides satisfying all comparators, it needs one that names a pre-release of
-    /// the same major, minor and patch.
+    /// A pre-release must be asked for: in addition, one comparator must name a pre-release of the same major, minor
+    /// and patch.
     #[must_use]
     pub fn allows(&self, version: &Version) -> bool {
         let all_satisfied = self.comparators.iter().all(|comparator| comparator.is_satisfied_by(version));
@@ -221,7 +221,7 @@ impl Constraint {
         all_satisfied && (version.pre_release().is_empty() || is_asked_for())
     }
 
-    /// The constraint as it was given.
+    /// The text as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -231,13 +231,13 @@ impl Constraint {
         out.lp8(constraint.map_or(&[], |constraint| constraint.text.as_bytes()));
     }
 
-    /// A constraint, or none where its length is 0.
+    /// Reads an optional constraint; an empty one is `None`.
     pub(crate) fn decode_option(input: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
         let bytes = input.lp8()?;
         Self::new_option(bytes).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
     }
 
-    /// None for no bytes at all.
+    /// Parses an optional constraint; no bytes are `None`.
     pub(crate) fn new_option(bytes: &[u8]) -> Result<Option<Self>, ValueError> {
         if bytes.is_empty() { Ok(None) } else { Self::new(bytes).map(Some) }
     }
@@ -265,15 +265,15 @@ impl FromStr for Constraint {
     }
 }
 
-/// An operator, and the version or the front part of one that it compares with.
+/// An operator and a version, or the leading numbers of one, to compare with.
 #[derive(Debug)]
 struct Comparator {
     operator: Operator,
-    /// Major, minor, patch; those that are not given are 0.
+    /// Major, minor and patch; 0 where not given.
     numbers: [u64; 3],
-    /// How many of the numbers are given: 1 to 3.
+    /// How many of the numbers are given, 1 to 3.
     given: usize,
-    /// Empty for a release, and where not all numbers are given.
+    /// Empty for a release, and if not all numbers are given.
     pre_release: Box<str>,
 }
 
@@ -284,14 +284,14 @@ enum Operator {
     GreaterOrEqual,
     Less,
     LessOrEqual,
-    /// Not less, and of the same minor.
+    /// At least this version, with the same minor.
     Tilde,
-    /// Not less, and the same up to the first number that is not 0.
+    /// At least this version, with the same numbers up to the first nonzero one.
     Caret,
 }
 
 impl Operator {
-    /// Every operator by its sign; a sign that begins with another one comes first.
+    /// Every operator by its sign. A sign that starts with another one comes before it.
     const SIGNS: [(&str, Self); 7] = [
         (">=", Self::GreaterOrEqual),
         ("<=", Self::LessOrEqual),
@@ -302,7 +302,7 @@ impl Operator {
         ("^", Self::Caret),
     ];
 
-    /// The operator in front of a text, if there is one, and what is behind it.
+    /// Splits a text into the operator at its front, if there is one, and the rest.
     fn split(text: &str) -> (Option<Self>, &str) {
         let mut found =
             Self::SIGNS.into_iter().filter_map(|(sign, operator)| Some((operator, text.strip_prefix(sign)?)));
@@ -324,7 +324,7 @@ impl Comparator {
         }
         let (numbers, given) = match (minor, patch) {
             (Some(minor), Some(patch)) => ([major, minor, patch], 3),
-            // Pre-releases and build metadata are those of whole versions.
+            // Only whole versions have pre-releases and build metadata.
             _ if text != parts.numbers => return None,
             (Some(minor), None) => ([major, minor, 0], 2),
             (None, None) => ([major, 0, 0], 1),
@@ -334,10 +334,10 @@ impl Comparator {
         Some(Self { operator: operator.unwrap_or(default), numbers, given, pre_release: parts.pre_release.into() })
     }
 
-    /// Whether the version satisfies it, pre-releases that are not asked for included.
+    /// Whether the version satisfies it, whether or not pre-releases are asked for.
     fn is_satisfied_by(&self, version: &Version) -> bool {
         let order = self.order_of(version);
-        // A front part stands for its releases.
+        // Leading numbers alone stand for the releases that start with them, not for their pre-releases.
         let is_equal = order.is_eq() && (self.is_whole() || version.pre_release().is_empty());
         match self.operator {
             Operator::Exact => is_equal,
@@ -346,17 +346,17 @@ impl Comparator {
             Operator::Less => order.is_lt(),
             Operator::LessOrEqual => order.is_lt() || is_equal,
             Operator::Tilde => is_equal || order.is_gt() && self.shares_numbers(version, 2),
-            // Of a front part, pre-releases are not less either.
+            // Compared by leading numbers alone, a pre-release is not less either.
             Operator::Caret => order.is_ge() && self.shares_numbers(version, self.first_not_zero()),
         }
     }
 
-    /// Whether it names a pre-release of the same numbers as the version's.
+    /// Whether it names a pre-release of the version's own numbers.
     fn asks_for_pre_release_of(&self, version: &Version) -> bool {
         !self.pre_release.is_empty() && self.numbers == version.numbers
     }
 
-    /// How the version compares in what is given.
+    /// How the version compares to what is given.
     fn order_of(&self, version: &Version) -> Ordering {
         let numbers = version.numbers.iter().take(self.given).cmp(self.numbers.iter().take(self.given));
         if self.is_whole() {
@@ -366,17 +366,17 @@ impl Comparator {
         }
     }
 
-    /// Whether all numbers are given.
+    /// Whether all three numbers are given.
     fn is_whole(&self) -> bool {
         self.given == self.numbers.len()
     }
 
-    /// Whether the first `count` numbers are the version's.
+    /// Whether the first `count` numbers are those of the version.
     fn shares_numbers(&self, version: &Version, count: usize) -> bool {
         self.numbers.iter().take(count).eq(version.numbers.iter().take(count))
     }
 
-    /// How many numbers there are up to the first that is not 0, or to the last that is given.
+    /// How many numbers there are up to the first nonzero one, or up to the last given.
     fn first_not_zero(&self) -> usize {
         let zeros = self.numbers.iter().take_while(|number| **number == 0).count();
         zeros.saturating_add(1).min(self.given)
@@ -387,17 +387,17 @@ fn is_wildcard(text: &str) -> bool {
     matches!(text, "*" | "x" | "X")
 }
 
-/// The number, or none for a wildcard; no answer for anything else.
+/// A number, or `Some(None)` for a wildcard; `None` for anything else.
 fn number_or_wildcard(text: &str) -> Option<Option<u64>> {
     if is_wildcard(text) { Some(None) } else { number(text).map(Some) }
 }
 
-/// A version, or the front part of one, by its punctuation; the numbers are not read yet.
+/// A version, or the leading numbers of one, split at its punctuation; the numbers are not parsed yet.
 struct Parts<'a> {
     numbers: &'a str,
-    /// Valid identifiers; empty if there is no hyphen.
+    /// Valid identifiers; empty without a hyphen.
     pre_release: &'a str,
-    /// The text up to the build metadata, which is valid.
+    /// The text before the build metadata, which has been validated.
     precedence: &'a str,
 }
 
@@ -415,17 +415,17 @@ fn split_once(text: &str, separator: char) -> (&str, Option<&str>) {
     text.split_once(separator).map_or((text, None), |(front, back)| (front, Some(back)))
 }
 
-/// A text before and behind one of its own lengths.
+/// Splits a text at a length that was measured in it.
 fn split_at(text: &str, len: u8) -> (&str, &str) {
     promised(text.split_at_checked(len.into()), "the text is ASCII and has at least this length")
 }
 
-/// The bytes as text if they are not too long.
+/// The bytes as text; `None` if they are too long or not UTF-8.
 fn text_within(bytes: &[u8], len_max: usize) -> Option<&str> {
     if bytes.len() > len_max { None } else { core::str::from_utf8(bytes).ok() }
 }
 
-/// A decimal number without leading zeros.
+/// Parses a decimal number without leading zeros.
 fn number(text: &str) -> Option<u64> {
     if text.is_empty() || has_leading_zero(text) {
         return None;
@@ -449,22 +449,22 @@ fn has_leading_zero(text: &str) -> bool {
     text.len() > 1 && text.starts_with('0')
 }
 
-/// A pre-release comes before its release.
+/// Compares pre-releases: any of them is less than the release.
 fn cmp_pre_releases(a: &str, b: &str) -> Ordering {
     // Most versions are releases, and of two of them nothing is left to compare.
     if a.is_empty() || b.is_empty() { a.is_empty().cmp(&b.is_empty()) } else { cmp_identifiers(a, b) }
 }
 
-/// Identifier by identifier; of two lists that begin alike, the longer one is larger.
+/// Compares lists identifier by identifier; if one list is a prefix of the other, the longer one is greater.
 fn cmp_identifiers(a: &str, b: &str) -> Ordering {
     a.split('.').map(Identifier::of).cmp(b.split('.').map(Identifier::of))
 }
 
-/// What stands between two dots; numbers are less than texts.
+/// The text between two dots. Numbers are less than texts.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Identifier<'a> {
-    /// Of two numbers without leading zeros the longer one is larger. Build metadata may have such zeros: of the same
-    /// number, the one with more of them is larger.
+    /// Without leading zeros the longer number is greater. Build metadata may have leading zeros: of equal numbers,
+    /// the one with more of them is greater.
     Number {
         significant_len: usize,
         significant: &'a str,
