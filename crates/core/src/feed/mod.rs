@@ -111,7 +111,8 @@ pub fn forget(stored: Option<&FeedItem>) -> FeedAction {
 /// Items that a host keeps itself, outside of any ledger.
 ///
 /// ```
-/// use coalmine_core::feed::{FeedAction, FeedBody, FeedKey, FeedKind, Receiver};
+/// use coalmine_core::feed::{FeedAction, Receiver};
+/// use coalmine_core::{FeedBody, FeedKey, FeedKind};
 ///
 /// let mut receiver = Receiver::default();
 /// let key = FeedKey { kind: FeedKind::Environment, id: "env-1".parse()? };
