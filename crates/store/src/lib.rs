@@ -56,3 +56,8 @@ pub use memory::{MemoryBatch, MemoryHandle, MemoryReader, MemorySnapshot, Memory
 pub use rocks::{COLUMN, Columns, Durability, RocksReader, RocksSnapshot, RocksStore};
 pub use store::{Snapshots, Staging, Store, View, Write};
 pub use tip::{STORE_FORMAT, TIP_KEY, Tip, TipError};
+
+/// HOST.md, whose code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../HOST.md")]
+struct HostMd;
