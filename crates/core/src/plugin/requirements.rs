@@ -83,7 +83,7 @@ fn visit(view: &impl View, data: &PluginData, path: &mut Vec<Name>, graph: &mut 
     let name = data.name;
     let current = &data.plugin.current;
     let manifest = data.manifest(current).ok_or(refuse(Reject::VersionNotFound, name))?;
-    check_rule_and_host(view, data, current, manifest).map_err(|reject| refuse(reject, name))?;
+    check_constraint_and_host(view, data, current, manifest).map_err(|reject| refuse(reject, name))?;
     graph.insert(name, Vec::new());
     path.push(name);
     for requirement in &manifest.requirements {
@@ -258,14 +258,14 @@ pub(crate) fn check_current(view: &impl View, data: &PluginData, version: &Versi
         debug_assert!(false, "the new version of a deployment, and a previous version, are registered");
         return Ok(());
     };
-    check_rule_and_host(view, data, version, manifest)?;
+    check_constraint_and_host(view, data, version, manifest)?;
     if data.plugin.load_state.pins_requirements() {
         check_dependencies(view, data, version, manifest)?;
     }
     Ok(())
 }
 
-fn check_rule_and_host(
+fn check_constraint_and_host(
     view: &impl View,
     data: &PluginData,
     version: &Version,
