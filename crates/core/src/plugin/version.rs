@@ -11,7 +11,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
-use crate::codec::{DecodeError, DecodeErrorKind, Reader, Writer};
+use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::invariant::promised;
 use crate::values::ValueError;
 
@@ -105,14 +105,6 @@ impl Version {
         split_at(&self.text, self.precedence_len).1.strip_prefix('+').unwrap_or_default()
     }
 
-    pub(crate) fn encode(&self, out: &mut Writer) {
-        out.lp8(self.text.as_bytes());
-    }
-
-    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Self::new(input.lp8()?).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
-    }
-
     /// Reads an optional version; an empty one is `None`.
     pub(crate) fn decode_option(input: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
         let bytes = input.lp8()?;
@@ -127,6 +119,18 @@ impl Version {
             Some(version) => version.encode(out),
             None => out.lp8(&[]),
         }
+    }
+}
+
+impl Encode for Version {
+    fn encode(&self, out: &mut Writer) {
+        out.lp8(self.text.as_bytes());
+    }
+}
+
+impl Decode for Version {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Self::new(input.lp8()?).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
     }
 }
 
