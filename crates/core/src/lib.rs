@@ -111,6 +111,7 @@ pub use codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 pub use command::tx::{CommandError, TxCommand};
 pub use command::{COMMAND_SIZE_MAX, Command, CommandKind, SCHEDULE_COMMANDS_MAX};
 pub use delta::Execution;
+pub use event::fields::EventValue;
 pub use event::{BreakerClosedBy, Event, EventCode};
 pub use execute::BlockError;
 pub use feature::decide::{Facts, Lookup, Verdict, Why, decide};

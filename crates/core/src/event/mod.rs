@@ -2,6 +2,8 @@
 
 use core::num::NonZeroU32;
 
+pub(crate) mod fields;
+
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::feature::guard::RollbackRule;
 use crate::feature::record::{Cause, Reason, Status};

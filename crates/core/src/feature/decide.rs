@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::bucket::{BucketPrefix, bucket_first_byte, bucket_sha256};
 use crate::feature::record::{Bucketing, Policy, Status};
@@ -59,6 +60,17 @@ pub enum Why {
     },
 }
 
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("there is no such feature"),
+            Self::Status(status) => write!(f, "it is {status}"),
+            Self::Override => f.write_str("the user has an override"),
+            Self::Bucket { bucket, share } => write!(f, "bucket {bucket} against a share of {share}"),
+        }
+    }
+}
+
 /// The answer, which feature decided it, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -68,6 +80,13 @@ pub struct Verdict {
     pub decided_by: Name,
     /// The reason at that feature.
     pub why: Why,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { on, decided_by, why } = self;
+        write!(f, "{}, decided by {decided_by}: {why}", if *on { "on" } else { "off" })
+    }
 }
 
 /// Evaluates whether the feature `name` is on for `user`.

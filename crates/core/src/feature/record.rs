@@ -598,7 +598,7 @@ impl Validate for FeatureChanges {
 }
 
 /// Results of one feature, aggregated by a reporter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
     /// Operations that succeeded.
     pub successes: u32,

@@ -325,7 +325,7 @@ impl Decode for Counts {
 }
 
 /// Results of one version, aggregated by a reporter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VersionReport {
     /// Requests served.
     pub requests: u32,

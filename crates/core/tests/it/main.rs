@@ -34,6 +34,7 @@ mod robust;
 mod roles;
 mod rules;
 mod search;
+mod texts;
 mod tree;
 mod vectors;
 mod versions;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use coalmine_core::EventValue;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::blockfile::FieldValue;
@@ -183,6 +184,16 @@ values! {
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::None, Into::into)
+    }
+}
+
+impl From<EventValue<'_>> for Value {
+    fn from(value: EventValue<'_>) -> Self {
+        match value {
+            EventValue::Bool(value) => Self::Bool(value),
+            EventValue::Number(number) => Self::Number(number),
+            EventValue::Text(text) => Self::Text(text.to_string()),
+        }
     }
 }
 
