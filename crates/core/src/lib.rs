@@ -11,16 +11,17 @@
 //!   `coalmine-store`) has durably written its write set.
 //!
 //! ```
-//! use coalmine_core::{Address, Block, Command, Genesis, Name, Percent, Role, State, Transaction};
+//! use coalmine_core::prelude::*;
+//! use coalmine_core::standard;
 //!
 //! let admin = Address([0x11; 20]);
 //! let genesis = Genesis::new("example-1", [(admin, Role::Admin.into())])?;
 //! let (mut state, _records) = State::genesis(&genesis)?;
 //!
-//! let name: Name = "vita_recovery_v2".parse()?;
+//! let name: Name = standard::VITA_RECOVERY_V2.parse()?;
 //! let tx = Transaction::new(admin, vec![
 //!     Command::create_feature(name, "second recovery path")?,
-//!     Command::StartCanary { name, percent: Percent::new(5)? },
+//!     Command::StartCanary { name, percent: Percent::new(standard::CANARY_PERCENT)? },
 //! ])?;
 //! let execution = state.execute(&Block::new(100, vec![tx])?)?;
 //! state.apply(execution)?;
@@ -33,10 +34,7 @@
 //! which version serves a request while a new one is being deployed:
 //!
 //! ```
-//! use coalmine_core::{
-//!     Address, Block, Command, Genesis, Hash, Manifest, Name, Role, State, Strategy, StrategyKind, Transaction,
-//!     Version, VersionReport,
-//! };
+//! use coalmine_core::prelude::*;
 //!
 //! let admin = Address([0x11; 20]);
 //! let genesis = Genesis::new("example-1", [(admin, Role::Admin.into())])?;
@@ -152,6 +150,19 @@ pub use values::{
     Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, RULES, Role, Roles, ValueError,
 };
 pub use writes::WriteSet;
+
+/// What every host needs: blocks and what is in them, the state, and what comes out of a block.
+///
+/// ```
+/// use coalmine_core::prelude::*;
+/// ```
+pub mod prelude {
+    pub use crate::{
+        Address, Block, BlockError, Bps, Command, Event, Execution, Genesis, Guardrails, Hash, Height, Manifest, Name,
+        Outcome, Percent, Receipt, Reject, Report, Role, State, Strategy, StrategyKind, Transaction, Valid, Version,
+        VersionReport,
+    };
+}
 
 /// Names of the reference implementation's standard features.
 pub mod standard {
