@@ -184,7 +184,7 @@ impl State {
         self.roles.get(address).copied().unwrap_or_default()
     }
 
-    /// How many features there are.
+    /// How many features there are: for a host's metrics. The records have no count, a query would scan them.
     #[must_use]
     pub fn feature_count(&self) -> usize {
         self.features.len()
@@ -267,7 +267,7 @@ impl State {
         &self.plugins.registry
     }
 
-    /// How many plugins there are.
+    /// How many plugins there are, likewise.
     #[must_use]
     pub fn plugin_count(&self) -> usize {
         self.plugins.len()

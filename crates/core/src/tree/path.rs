@@ -43,12 +43,13 @@ impl Path {
         Self(hash(key))
     }
 
-    /// Wraps a path that was computed before.
+    /// Wraps a path that was computed before. For tests of the tree, which craft long common prefixes.
     ///
     /// It must be the path of the key that it is used with. The tree does not check this, as that
-    /// would cost the hash that it saves; a wrong path gives a wrong root. Tests use it to craft
-    /// long common prefixes, which works as long as no leaf that is in the tree has to make room
-    /// for a new one: that leaf's path is computed from its key.
+    /// would cost the hash that it saves; a wrong path gives a wrong root. A crafted path works as
+    /// long as no leaf that is in the tree has to make room for a new one: that leaf's path is
+    /// computed from its key.
+    #[doc(hidden)]
     pub const fn precomputed(bytes: Hash32) -> Self {
         Self(bytes)
     }
