@@ -1,4 +1,4 @@
-//! A source to try `feed` on: tells two environments and a filter, then a change every other second, for ever.
+//! A source to try `feed` with: it sends two environments and a filter, then a change every other second, forever.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -26,7 +26,7 @@ fn events() -> impl Stream<Item = Result<Event, Infallible>> {
         "environments": { "production": environment("production", 1), "staging": environment("staging", 1) },
         "filters": { "shop.eu": { "projKey": "shop", "key": "eu", "version": 1 } },
     } });
-    // Production changes; staging goes and comes back.
+    // Production changes; staging is deleted and comes back.
     let later = stream::iter(2_u64..).then(|version| async move {
         sleep(Duration::from_secs(2)).await;
         let patch = |id: &str| {

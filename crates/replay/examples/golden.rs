@@ -1,10 +1,10 @@
-//! Writes a batch of golden history: small worlds as block files, with what must come of every block.
+//! Writes a batch of golden history: small worlds as block files, with the expected outcome of every block.
 //!
 //! `cargo run --release -p coalmine-replay --example golden -- fixtures/golden/2 1000`
 //!
-//! What is expected comes from the reference model; the state machine must arrive at it by itself.
-//! The folder must not exist: what is written once is never written again. The number is the first
-//! seed, and a batch with seeds of its own has worlds of its own.
+//! The expectations come from the reference model, independently of the state machine. The folder must
+//! not exist, because a batch is never written twice. The number is the first seed; another range of
+//! seeds gives other worlds.
 
 use std::env;
 use std::error::Error;
@@ -18,11 +18,11 @@ use coalmine_model::generate::{Mix, RandomWorld};
 use coalmine_replay::blockfile::{BlockWriter, Form, Header};
 use sha2::{Digest, Sha256};
 
-/// Worlds of each mix.
+/// The number of worlds of each mix.
 const WORLDS: usize = 70;
 /// Blocks of the worlds, in turn: most are short to stay small, some last until more falls due.
 const BLOCKS: [usize; 5] = [3, 3, 4, 4, 12];
-/// A longer transaction is left out of its world: a flood of ids, or a long description.
+/// Longer transactions, such as a flood of ids or a long description, are left out.
 const PAYLOAD_SIZE_MAX: usize = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {

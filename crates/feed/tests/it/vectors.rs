@@ -367,7 +367,7 @@ impl Fed {
         Self { ledger: Ledger::create(MemoryStore::new(), &genesis).unwrap(), height: 0 }
     }
 
-    /// What the commands of a message do, as the source tells it.
+    /// What the commands of a message do, in the words of the source.
     fn apply(&mut self, commands: &[Command]) -> Vec<String> {
         self.height += 1;
         let transaction = Transaction::new(FEEDER, commands.to_vec()).unwrap();
