@@ -94,10 +94,7 @@ impl Encode for Transaction {
 impl Decode for Transaction {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let signer = input.address()?;
-        let count = usize::from(input.u8()?);
-        if count == 0 || count > TX_COMMANDS_MAX {
-            return Err(input.error(DecodeErrorKind::TooLarge));
-        }
+        let count = input.count_u8(1..=TX_COMMANDS_MAX)?;
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
             commands.push(TxCommand::from_bytes(input.lp16()?)?);

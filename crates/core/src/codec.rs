@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::num::{NonZeroU16, NonZeroU32, NonZeroU64};
+use core::ops::RangeInclusive;
 
 use crate::values::{Address, Bps, Hash, Name, Percent};
 
@@ -322,6 +323,18 @@ impl<'a> Reader<'a> {
     /// [`DecodeErrorKind::Short`].
     pub fn nonzero_u64(&mut self) -> Result<Option<NonZeroU64>, DecodeError> {
         self.u64().map(NonZeroU64::new)
+    }
+
+    /// Reads a count from `counts`.
+    pub(crate) fn count_u8(&mut self, counts: RangeInclusive<usize>) -> Result<usize, DecodeError> {
+        let count = usize::from(self.u8()?);
+        if count > *counts.end() {
+            return Err(self.error(DecodeErrorKind::TooLarge));
+        }
+        if count < *counts.start() {
+            return Err(self.error(DecodeErrorKind::OutOfRange));
+        }
+        Ok(count)
     }
 
     /// Reads one byte.

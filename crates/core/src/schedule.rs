@@ -27,10 +27,7 @@ impl Encode for Scheduled {
 impl Decode for Scheduled {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let actor = input.address()?;
-        let count = usize::from(input.u8()?);
-        if count == 0 || count > SCHEDULE_COMMANDS_MAX {
-            return Err(input.error(DecodeErrorKind::TooLarge));
-        }
+        let count = input.count_u8(1..=SCHEDULE_COMMANDS_MAX)?;
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
             match TxCommand::from_bytes(input.lp16()?)? {

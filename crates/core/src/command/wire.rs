@@ -396,9 +396,6 @@ fn decode_nested<'a>(bytes: &'a [u8], refused: &mut Vec<&'a [u8]>) -> Result<Che
 }
 
 fn schedule_frame<'a>(input: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DecodeError> {
-    let count = usize::from(input.u8()?);
-    if count == 0 || count > SCHEDULE_COMMANDS_MAX {
-        return Err(input.error(DecodeErrorKind::TooLarge));
-    }
+    let count = input.count_u8(1..=SCHEDULE_COMMANDS_MAX)?;
     (0..count).map(|_| input.lp16()).collect()
 }

@@ -529,10 +529,7 @@ impl Decode for Policy {
             expires_at: input.nonzero_u32()?,
             prerequisites: Vec::new(),
         };
-        let count = usize::from(input.u8()?);
-        if count > PREREQUISITES_MAX {
-            return Err(input.error(DecodeErrorKind::TooLarge));
-        }
+        let count = input.count_u8(0..=PREREQUISITES_MAX)?;
         for _ in 0..count {
             let name = input.name()?;
             policy.prerequisites.push(name);

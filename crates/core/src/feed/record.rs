@@ -238,10 +238,7 @@ pub(crate) fn body_field(input: &mut Reader<'_>) -> Result<Checked<FeedBody>, De
 
 /// Reads a u8 count of at least 1, and that many ascending ids.
 pub(crate) fn id_list(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<FeedId>>>, DecodeError> {
-    let count = usize::from(input.u8()?);
-    if count == 0 || count > FEED_FORGET_IDS_MAX {
-        return Err(input.error(DecodeErrorKind::TooLarge));
-    }
+    let count = input.count_u8(1..=FEED_FORGET_IDS_MAX)?;
     let mut list = Ok(Vec::new());
     let mut ids = Ascending::default();
     for _ in 0..count {

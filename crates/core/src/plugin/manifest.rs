@@ -149,10 +149,7 @@ fn ascending<'a, T>(
     max: usize,
     read: impl Fn(&mut Reader<'a>) -> Result<(&'a [u8], T), DecodeError>,
 ) -> Result<Vec<(&'a [u8], T)>, DecodeError> {
-    let count = usize::from(input.u8()?);
-    if count > max {
-        return Err(input.error(DecodeErrorKind::TooLarge));
-    }
+    let count = input.count_u8(0..=max)?;
     let pairs = (0..count).map(|_| read(input)).collect::<Result<Vec<_>, _>>()?;
     if pairs.is_sorted_by(|(a, _), (b, _)| a < b) { Ok(pairs) } else { Err(input.error(DecodeErrorKind::Unsorted)) }
 }

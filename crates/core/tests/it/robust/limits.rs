@@ -44,6 +44,10 @@ fn limits_hold_to_the_byte() {
         let changes = FeatureChanges { policy: Some(policy), ..FeatureChanges::default() };
         assert_eq!((is_valid, decodes, Valid::new(changes).is_ok()), (canonical, canonical, canonical));
     }
+    // Commands in a transaction.
+    for (count, kind) in [(0, DecodeErrorKind::OutOfRange), (17, DecodeErrorKind::TooLarge)] {
+        assert_eq!(Transaction::from_bytes(&[&[0; 20], [count].as_slice()].concat()).unwrap_err().kind, kind);
+    }
     // Transactions in a block, and its size.
     let block = |payloads| Block::from_payloads(1, payloads).err();
     let some = |count: usize, len: usize| vec![Payload::Malformed(vec![0xff; len]); count];
