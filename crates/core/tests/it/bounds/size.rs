@@ -281,7 +281,13 @@ impl Spam {
             }
             CommandKind::Report => tell(
                 feature.as_str(),
-                coalmine_core::Report { errors: 9, successes: 1, invariant_failures: u32::from(on), ..SILENCE },
+                coalmine_core::Report {
+                    errors: 9,
+                    successes: 1,
+                    invariant_checks: 1,
+                    invariant_failures: u32::from(on),
+                    ..SILENCE
+                },
             ),
             CommandKind::TripBreaker => Command::TripBreaker {
                 reason: Reason::Manual,
