@@ -205,8 +205,11 @@ fn values_at_their_limits() {
     }
     for count in 0..=40 {
         let ids: Vec<FeedId> = (0..count).map(|n| feed_id(&format!("{n:02}"))).collect();
-        let expected =
-            if (1..=FEED_FORGET_IDS_MAX).contains(&count) { Ok(None) } else { Err(DecodeErrorKind::TooLarge) };
+        let expected = match count {
+            0 => Err(DecodeErrorKind::OutOfRange),
+            1..=FEED_FORGET_IDS_MAX => Ok(None),
+            _ => Err(DecodeErrorKind::TooLarge),
+        };
         assert_eq!(kind(&forget_bytes(&ids)), expected, "{count} ids");
         assert_eq!(Valid::new(ids).is_ok(), expected.is_ok(), "{count} ids");
     }

@@ -300,7 +300,7 @@ fn the_longest_keys_are_of_an_item_and_of_a_version() {
 #[test]
 fn a_schedule_record_holds_what_can_be_scheduled() {
     let rows = [
-        (vec![], Err(DecodeErrorKind::TooLarge)),
+        (vec![], Err(DecodeErrorKind::OutOfRange)),
         (vec![enable("a")], Ok(())),
         (vec![enable("a"); 16], Ok(())),
         (vec![enable("a"); 17], Err(DecodeErrorKind::TooLarge)),
