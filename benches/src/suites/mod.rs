@@ -10,6 +10,7 @@ mod plugins;
 mod rocks;
 mod single;
 mod tree;
+mod versions;
 
 use std::cell::LazyCell;
 use std::rc::Rc;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<fn() -> Suite> {
         block::suite,
         plugins::reports,
         tree::suite,
+        versions::suite,
         files::suite,
         #[cfg(feature = "rocksdb")]
         rocks::commits,
