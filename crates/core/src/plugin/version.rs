@@ -44,7 +44,7 @@ impl Version {
 
     fn parse(text: &str) -> Option<Self> {
         let parts = Parts::of(text)?;
-        let mut numbers = parts.numbers.split('.').map(number);
+        let mut numbers = parts.numbers.as_bytes().split(|byte| *byte == b'.').map(number);
         let version = Self {
             numbers: [numbers.next()??, numbers.next()??, numbers.next()??],
             numbers_len: u8::try_from(parts.numbers.len()).ok()?,
@@ -156,7 +156,7 @@ impl PartialOrd for Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.cmp_precedence(other).then_with(|| cmp_identifiers(self.build(), other.build()))
+        self.cmp_precedence(other).then_with(|| cmp_builds(self.build(), other.build()))
     }
 }
 
@@ -320,7 +320,7 @@ impl Comparator {
         let text = text.trim_start_matches(' ');
         let parts = Parts::of(text)?;
         let mut numbers = parts.numbers.split('.');
-        let major = number(numbers.next()?)?;
+        let major = number(numbers.next()?.as_bytes())?;
         let minor = numbers.next().map_or(Some(None), number_or_wildcard)?;
         let patch = numbers.next().map_or(Some(None), number_or_wildcard)?;
         if numbers.next().is_some() {
@@ -393,7 +393,7 @@ fn is_wildcard(text: &str) -> bool {
 
 /// A number, or `Some(None)` for a wildcard; `None` for anything else.
 fn number_or_wildcard(text: &str) -> Option<Option<u64>> {
-    if is_wildcard(text) { Some(None) } else { number(text).map(Some) }
+    if is_wildcard(text) { Some(None) } else { number(text.as_bytes()).map(Some) }
 }
 
 /// A version, or the leading numbers of one, split at its punctuation; the numbers are not parsed yet.
@@ -407,8 +407,13 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(text: &'a str) -> Option<Self> {
+        // Most texts are releases, and have neither.
+        let Some(numbers_len) = text.bytes().position(|byte| matches!(byte, b'-' | b'+')) else {
+            return Some(Self { numbers: text, pre_release: "", precedence: text });
+        };
+        let numbers = text.get(..numbers_len)?;
         let (precedence, build) = split_once(text, '+');
-        let (numbers, pre_release) = split_once(precedence, '-');
+        let (_, pre_release) = split_once(precedence, '-');
         let is_valid = build.is_none_or(|build| build.split('.').all(is_identifier))
             && pre_release.is_none_or(|pre_release| pre_release.split('.').all(is_pre_release_identifier));
         is_valid.then_some(Self { numbers, pre_release: pre_release.unwrap_or_default(), precedence })
@@ -430,11 +435,14 @@ fn text_within(bytes: &[u8], len_max: usize) -> Option<&str> {
 }
 
 /// Parses a decimal number without leading zeros.
-fn number(text: &str) -> Option<u64> {
-    if text.is_empty() || has_leading_zero(text) {
-        return None;
+fn number(digits: &[u8]) -> Option<u64> {
+    match digits {
+        [] | [b'0', _, ..] => None,
+        _ => digits.iter().try_fold(0_u64, |number, digit| {
+            let digit = digit.wrapping_sub(b'0');
+            if digit < 10 { number.checked_mul(10)?.checked_add(digit.into()) } else { None }
+        }),
     }
-    text.chars().try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(digit.to_digit(10)?.into()))
 }
 
 fn is_identifier(text: &str) -> bool {
@@ -457,6 +465,12 @@ fn has_leading_zero(text: &str) -> bool {
 fn cmp_pre_releases(a: &str, b: &str) -> Ordering {
     // Most versions are releases, and of two of them nothing is left to compare.
     if a.is_empty() || b.is_empty() { a.is_empty().cmp(&b.is_empty()) } else { cmp_identifiers(a, b) }
+}
+
+/// Compares build metadata: none is less than any.
+fn cmp_builds(a: &str, b: &str) -> Ordering {
+    // Nearly all versions have none.
+    if a.is_empty() || b.is_empty() { b.is_empty().cmp(&a.is_empty()) } else { cmp_identifiers(a, b) }
 }
 
 /// Compares lists identifier by identifier; if one list is a prefix of the other, the longer one is greater.
