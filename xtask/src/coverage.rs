@@ -1,7 +1,8 @@
 //! Which lines, regions and branches of core its own tests reach, with a failure below what is promised
 //! of them. Branches need a nightly compiler.
 //!
-//! Lines are counted as llvm-cov does, but without the unit tests at the end of each file.
+//! Lines are counted as llvm-cov does, but without the unit tests at the end of each file and without what
+//! an assertion says cannot happen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::asserted::Asserted;
 use crate::workspace::{self, Modules};
 use crate::{core_tests, host};
 
@@ -19,11 +21,12 @@ const LINES_MIN: u64 = 95;
 const CODEC: [&str; 11] =
     ["block", "codec", "command", "event", "feature/record", "genesis", "key", "ledger", "reject", "schedule", "tags"];
 /// Rollback, breaker and pause: every branch.
-const GUARDS: [&str; 9] = [
+const GUARDS: [&str; 10] = [
     "feature/guard",
     "feature/lifecycle",
     "plugin/engine",
     "execute/deployments",
+    "execute/executor",
     "execute/features",
     "execute/finish",
     "execute/ledger",
@@ -56,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let path = path_of(&file.filename)?.to_owned();
         Some(workspace::read(Path::new(&file.filename)).map(|text| (path, text)))
     });
-    let report = Report::new(&data, &sources.collect::<Result<_>>()?);
+    let report = Report::new(&data, &sources.collect::<Result<_>>()?)?;
     let (codec, guards) = (promised(&modules, &CODEC)?, promised(&modules, &GUARDS)?);
     report.print(&codec);
     let faults = report.faults(&codec, &guards);
@@ -205,41 +208,57 @@ struct Report {
 
 impl Report {
     /// Counts each place once, whatever it was compiled into. `sources` are the texts of core by their paths.
-    fn new(data: &Data, sources: &BTreeMap<String, String>) -> Self {
-        let code_end: BTreeMap<&str, u32> =
-            sources.iter().map(|(path, text)| (path.as_str(), first_line_of_tests(text))).collect();
+    fn new(data: &Data, sources: &BTreeMap<String, String>) -> Result<Self> {
+        let mut code: BTreeMap<&str, (u32, Asserted)> = BTreeMap::new();
+        for (path, text) in sources {
+            let asserted = Asserted::of(text).with_context(|| path.clone())?;
+            code.insert(path, (first_line_of_tests(text), asserted));
+        }
         let mut report = Self { files: sources.keys().cloned().collect(), ..Self::default() };
         for file in &data.files {
-            let Some((path, end)) = path_of(&file.filename).and_then(|path| Some((path, *code_end.get(path)?))) else {
+            let Some((path, (end, asserted))) = path_of(&file.filename).and_then(|path| Some((path, code.get(path)?)))
+            else {
                 continue;
             };
-            for (line, count) in line_counts(&file.segments, end) {
+            for (line, count) in line_counts(&file.segments, *end) {
+                if asserted.has_line(line) {
+                    continue;
+                }
                 report.lines.insert((path.into(), line, 0, 0, 0, Side::Never), count);
             }
         }
         for function in &data.functions {
-            let path = |file: usize, line: u32| -> Option<String> {
+            let place = |file: usize, line: u32, column: u32| -> Option<(String, &Asserted)> {
                 let path = path_of(function.filenames.get(file)?)?;
-                (line < *code_end.get(path)?).then(|| path.into())
+                let (end, asserted) = code.get(path)?;
+                (line < *end && !asserted.has(line, column)).then(|| (path.into(), asserted))
             };
             for region in function.regions.iter().filter(|region| region.kind == CODE) {
                 let Region { line, column, line_end, column_end, count, file, .. } = *region;
-                if let Some(path) = path(file, line) {
+                if let Some((path, _)) = place(file, line, column) {
                     *report.regions.entry((path, line, column, line_end, column_end, Side::Never)).or_default() +=
                         count;
                 }
             }
             for branch in &function.branches {
                 let Branch { line, column, line_end, column_end, true_count, false_count, file, .. } = *branch;
-                if let Some(path) = path(file, line) {
+                if let Some((path, asserted)) = place(file, line, column) {
                     for (side, count) in [(Side::NeverTrue, true_count), (Side::NeverFalse, false_count)] {
+                        let cannot_be = match side {
+                            Side::Never => false,
+                            Side::NeverTrue => asserted.is_never_true(line, column),
+                            Side::NeverFalse => asserted.is_always_true(line, column),
+                        };
+                        if cannot_be {
+                            continue;
+                        }
                         let place = (path.clone(), line, column, line_end, column_end, side);
                         *report.branches.entry(place).or_default() += count;
                     }
                 }
             }
         }
-        report
+        Ok(report)
     }
 
     /// Prints a table, and what is not reached: of the codec all, of the other files the branches.
@@ -406,7 +425,7 @@ mod tests {
         );
         let Export { data: [data] } = serde_json::from_str(&export).unwrap();
         let text = "fn a() {\n    b();\n    c();\n}\n#[cfg(test)]\nmod tests {}\n";
-        Report::new(&data, &BTreeMap::from([("block.rs".into(), text.into())]))
+        Report::new(&data, &BTreeMap::from([("block.rs".into(), text.into())])).unwrap()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! part of it, it prints a line that begins with `SKIPPED:`. A failure begins with `FAILED:`.
 #![allow(clippy::arithmetic_side_effects, reason = "it counts bytes and lines of our own sources")]
 
+mod asserted;
 mod builds;
 mod core_tests;
 mod coverage;
