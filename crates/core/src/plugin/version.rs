@@ -21,7 +21,7 @@ use crate::values::ValueError;
 /// versions compare as equal.
 #[derive(Clone)]
 pub struct Version {
-    text: Arc<str>,
+    text: Text,
     /// Major, minor and patch.
     numbers: [u64; 3],
     /// Where the numbers end in the text.
@@ -49,7 +49,7 @@ impl Version {
             numbers: [numbers.next()??, numbers.next()??, numbers.next()??],
             numbers_len: u8::try_from(parts.numbers.len()).ok()?,
             precedence_len: u8::try_from(parts.precedence.len()).ok()?,
-            text: text.into(),
+            text: Text::new(text),
         };
         numbers.next().is_none().then_some(version)
     }
@@ -57,25 +57,25 @@ impl Version {
     /// 0.0.0: the version of a host that has not reported one.
     #[must_use]
     pub fn zero() -> Self {
-        Self { text: "0.0.0".into(), numbers: [0; 3], numbers_len: 5, precedence_len: 5 }
+        Self { text: Text::new("0.0.0"), numbers: [0; 3], numbers_len: 5, precedence_len: 5 }
     }
 
     /// The text as it was given, with build metadata.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.text.as_str()
     }
 
     /// The version without its build metadata, which is how a key contains it.
     #[must_use]
     pub fn without_build(&self) -> Self {
-        if self.has_no_build() { self.clone() } else { Self { text: self.precedence().into(), ..self.clone() } }
+        if self.has_no_build() { self.clone() } else { Self { text: Text::new(self.precedence()), ..self.clone() } }
     }
 
     /// Whether the text has no build metadata.
     #[must_use]
     pub fn has_no_build(&self) -> bool {
-        self.text.len() == usize::from(self.precedence_len)
+        self.text.as_bytes().len() == usize::from(self.precedence_len)
     }
 
     /// Compares by precedence, which ignores build metadata.
@@ -92,17 +92,23 @@ impl Version {
 
     /// The text without its build metadata.
     pub(crate) fn precedence(&self) -> &str {
-        split_at(&self.text, self.precedence_len).0
+        split_at(self.as_str(), self.precedence_len).0
     }
 
     /// The identifiers after the hyphen; empty for a release.
     fn pre_release(&self) -> &str {
+        if self.numbers_len == self.precedence_len {
+            return "";
+        }
         split_at(self.precedence(), self.numbers_len).1.strip_prefix('-').unwrap_or_default()
     }
 
     /// The identifiers after the plus sign; empty without build metadata.
     fn build(&self) -> &str {
-        split_at(&self.text, self.precedence_len).1.strip_prefix('+').unwrap_or_default()
+        if self.has_no_build() {
+            return "";
+        }
+        split_at(self.as_str(), self.precedence_len).1.strip_prefix('+').unwrap_or_default()
     }
 
     /// Reads an optional version; an empty one is `None`.
@@ -136,7 +142,7 @@ impl Decode for Version {
 
 impl PartialEq for Version {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text.as_bytes() == other.text.as_bytes()
     }
 }
 
@@ -144,7 +150,7 @@ impl Eq for Version {}
 
 impl Hash for Version {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        self.as_str().hash(state);
     }
 }
 
@@ -162,13 +168,13 @@ impl Ord for Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -177,6 +183,43 @@ impl FromStr for Version {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         Self::new(text.as_bytes())
+    }
+}
+
+/// The text of a version: in place if it is short, as nearly all are, since a command that is decoded pays for each
+/// allocation.
+#[derive(Clone)]
+enum Text {
+    Short { len: u8, bytes: [u8; Self::SHORT_MAX] },
+    Long(Arc<str>),
+}
+
+impl Text {
+    /// What fits beside the tag of the other variant.
+    const SHORT_MAX: usize = 22;
+
+    fn new(text: &str) -> Self {
+        let mut bytes = [0; Self::SHORT_MAX];
+        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(text.as_bytes());
+                Self::Short { len, bytes }
+            }
+            (None, _) | (_, Err(_)) => Self::Long(text.into()),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => {
+                promised(bytes.get(..usize::from(*len)), "the length is that of a short text")
+            }
+            Self::Long(text) => text.as_bytes(),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        promised(core::str::from_utf8(self.as_bytes()).ok(), "the bytes are those of a text")
     }
 }
 
@@ -511,6 +554,12 @@ mod tests {
     fn a_version_is_shown_as_it_was_given() {
         for text in ["0.0.0", "1.2.3", "1.0.0-alpha.1", "1.0.0-0A.is.legal", "1.0.0+01", "2.0.0-rc.1+build.123"] {
             assert_eq!(text.parse::<Version>().unwrap().to_string(), text);
+        }
+        for len in 1..=58 {
+            let (text, build) =
+                (alloc::format!("1.0.0-{}", "a".repeat(len)), alloc::format!("1.0.0+{}", "a".repeat(len)));
+            assert_eq!(text.parse::<Version>().unwrap().as_str(), text);
+            assert_eq!(build.parse::<Version>().unwrap().without_build().as_str(), "1.0.0");
         }
         let long = alloc::format!("1.0.0-{}", "a".repeat(58));
         assert_eq!(long.parse::<Version>().unwrap().to_string().len(), Version::LEN_MAX);
