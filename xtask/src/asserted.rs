@@ -1,5 +1,5 @@
 //! What a source says cannot happen, so that no test is asked to reach it: its assertions for debug builds,
-//! and blocks that begin with `debug_assert!(false, ..)`.
+//! and blocks that begin with `debug_assert!(false, ..)` or with a call of `broken`.
 
 use anyhow::{Context, Result};
 use proc_macro2::{LineColumn, Span};
@@ -69,9 +69,20 @@ impl Place {
 
 /// Whether a block says that it is never entered.
 fn is_asserted(block: &syn::Block) -> bool {
-    let Some(syn::Stmt::Macro(first)) = block.stmts.first() else { return false };
-    let is_false = first.mac.tokens.clone().into_iter().next().is_some_and(|token| token.to_string() == "false");
-    first.mac.path.is_ident("debug_assert") && is_false
+    match block.stmts.first() {
+        Some(syn::Stmt::Macro(first)) => {
+            let first_token = first.mac.tokens.clone().into_iter().next();
+            first.mac.path.is_ident("debug_assert") && first_token.is_some_and(|token| token.to_string() == "false")
+        }
+        Some(syn::Stmt::Expr(syn::Expr::Return(first), _)) => first.expr.as_deref().is_some_and(is_broken),
+        Some(syn::Stmt::Expr(first, _)) => is_broken(first),
+        Some(syn::Stmt::Local(_) | syn::Stmt::Item(_)) | None => false,
+    }
+}
+
+/// Whether an expression reports a broken invariant.
+fn is_broken(found: &syn::Expr) -> bool {
+    matches!(found, syn::Expr::MethodCall(call) if call.method == "broken")
 }
 
 impl<'ast> Visit<'ast> for Asserted {
@@ -122,6 +133,12 @@ fn f(a: Option<u8>, b: u8) -> u8 {
     if b > a {
         debug_assert!(c, \"why\");
     }
+    let Some(d) = h() else {
+        return out.broken(d);
+    };
+    let Some(e) = h() else {
+        out.broken(e);
+    };
     a
 }
 ";
@@ -129,13 +146,16 @@ fn f(a: Option<u8>, b: u8) -> u8 {
     #[test]
     fn what_cannot_happen_is_found() {
         let asserted = Asserted::of(TEXT).unwrap();
-        let lines = |is: &dyn Fn(u32) -> bool| (1..=15).filter(|line| is(*line)).collect::<Vec<u32>>();
+        let lines = |is: &dyn Fn(u32) -> bool| (1..=21).filter(|line| is(*line)).collect::<Vec<u32>>();
         // Where the first word of a line stands, and where the blocks begin.
-        assert_eq!(lines(&|line| asserted.has(line, 5) || asserted.has(line, 9)), [2, 4, 5, 6, 9, 10, 12]);
+        assert_eq!(
+            lines(&|line| asserted.has(line, 5) || asserted.has(line, 9)),
+            [2, 4, 5, 6, 9, 10, 12, 15, 16, 18, 19]
+        );
         assert!(asserted.has(3, 26) && !asserted.has(3, 25) && !asserted.has(1, 1) && !asserted.has(7, 28));
         assert!(asserted.has(8, 14) && !asserted.has(11, 14));
-        assert_eq!(lines(&|line| asserted.has_line(line)), [4, 5, 6, 9, 10]);
-        assert_eq!(lines(&|line| asserted.is_always_true(line, 9)), [3]);
+        assert_eq!(lines(&|line| asserted.has_line(line)), [4, 5, 6, 9, 10, 15, 16, 18, 19]);
+        assert_eq!(lines(&|line| asserted.is_always_true(line, 9)), [3, 14, 17]);
         assert_eq!(lines(&|line| asserted.is_never_true(line, 8)), [8]);
         assert!(Asserted::of("fn f( {").is_err());
     }
