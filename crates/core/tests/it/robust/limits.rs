@@ -454,3 +454,19 @@ fn a_genesis_that_is_built_obeys_them_too() {
     assert!(Genesis::new("c", many(65_535)).is_ok_and(|genesis| genesis.roles().len() == 65_535));
     assert_eq!(Genesis::new("c", many(65_536)), Err(GenesisError::TooManyAddresses));
 }
+
+/// Constructors and `Command::from_bytes` give a command that obeys its rules, or say which one is broken.
+#[test]
+fn a_command_is_valid_or_says_why_not() {
+    assert_eq!(Command::from_bytes(&enable("f").to_bytes()), Ok(enable("f")));
+    let malformed = DecodeError { kind: DecodeErrorKind::Short, ..TxCommand::from_bytes(&[]).unwrap_err() };
+    assert_eq!(Command::from_bytes(&[]), Err(CommandError::Malformed(malformed)));
+    assert_eq!(Command::from_bytes(&create_bytes("f", 1_025)), Err(CommandError::Invalid(Reject::LimitExceeded)));
+
+    let (plugin, version) = (name("p"), Version::zero());
+    let too_large = Manifest { config: vec![0; CONFIG_SIZE_MAX + 1], ..Manifest::of_code(Hash::default()) };
+    assert_eq!(Command::register_version(plugin, version.clone(), too_large), Err(ValueError::Config));
+    let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: Vec::new() };
+    let guardrails = Strategy::with_defaults(StrategyKind::Canary).default_guardrails();
+    assert_eq!(Command::deploy(plugin, version, strategy, &guardrails), Err(ValueError::Plan));
+}

@@ -19,16 +19,16 @@ use std::sync::Arc;
 use coalmine_core::query::{self, Entries, Fault};
 use coalmine_core::{
     ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Bps, BreakerClosedBy,
-    Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandKind, Constraint, Counts,
-    DEPENDENTS_MAX, Decode, DecodeError, DecodeErrorKind, Deployment, DueKind, Encode, Event, EventCode, Evidence,
-    FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart,
-    FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hash, Height, Hold, ItemState, Key, KeyPrefix,
-    LOADED_MAX, Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions, Metrics, MetricsRecord, Name,
-    OnComplete, Override, Params, Payload, Percent, Plan, Plugin, PluginAction, PluginChange, PluginReason,
-    PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject, Report, Requirement, Role,
-    Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status,
-    Strategy, StrategyKind, TX_COMMANDS_MAX, Threshold, Transaction, TxCommand, Valid, Validate, ValueError, Version,
-    VersionReport, VersionStatus, Writer,
+    Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, ChainId, Change, Command, CommandError, CommandKind,
+    Constraint, Counts, DEPENDENTS_MAX, Decode, DecodeError, DecodeErrorKind, Deployment, DueKind, Encode, Event,
+    EventCode, Evidence, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedEntry, FeedId, FeedItem,
+    FeedKey, FeedKind, FeedPart, FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hash, Height, Hold,
+    ItemState, Key, KeyPrefix, LOADED_MAX, Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions,
+    Metrics, MetricsRecord, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin, PluginAction,
+    PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject,
+    Report, Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled,
+    Shortfall, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Threshold, Transaction, TxCommand, Valid,
+    Validate, ValueError, Version, VersionReport, VersionStatus, Writer,
 };
 
 use crate::common::plugins::deploy_bytes;
