@@ -38,8 +38,7 @@ impl Display for EventValue<'_> {
 /// One line: the name of the event, then `name=value` for each of its fields.
 impl Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code().name())?;
-        let mut result = Ok(());
+        let mut result = f.write_str(self.code().name());
         self.visit_fields(&mut |name, value| result = result.and_then(|()| write!(f, " {name}={value}")));
         result
     }

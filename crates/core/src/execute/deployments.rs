@@ -310,8 +310,14 @@ impl Executor<'_> {
                 return false;
             }
             budget.spend();
-            let Some(touched) = self.overlay.plugins.get_mut(plugin) else { continue };
-            let Some(deployment) = touched.data.deployment.as_ref() else { continue };
+            let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+                self.out.broken(NO_DEPLOYMENT);
+                continue;
+            };
+            let Some(deployment) = touched.data.deployment.as_ref() else {
+                self.out.broken(NO_DEPLOYMENT);
+                continue;
+            };
             let finding = engine::finding(deployment, PluginReason::CircuitBreaker, Threshold::None);
             roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
         }
