@@ -10,11 +10,12 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::delta::MapChanges;
+use crate::feature::data::FeatureData;
 use crate::feature::record::Override;
 use crate::feed::record::FeedTotals;
 use crate::index::{Presence, Row, index, put_back};
 use crate::ledger::Global;
-use crate::overlay::copies::{Features, Plugins};
+use crate::overlay::copies::Copies;
 use crate::overlay::feed::FeedOverlay;
 use crate::plugin::data::PluginData;
 use crate::plugin::record::Registry;
@@ -46,8 +47,8 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Overlay<'a> {
     pub(crate) base: &'a State,
-    pub(crate) features: Features<'a>,
-    pub(crate) plugins: Plugins<'a>,
+    pub(crate) features: Copies<'a, FeatureData>,
+    pub(crate) plugins: Copies<'a, PluginData>,
     pub(crate) global: Global,
     pub(crate) registry: Registry,
     /// The number of rows that the host has in the dependents index.
@@ -62,8 +63,8 @@ impl<'a> Overlay<'a> {
     pub(crate) fn new(base: &'a State) -> Self {
         Self {
             base,
-            features: Features::new(base),
-            plugins: Plugins::new(base),
+            features: Copies::new(base),
+            plugins: Copies::new(base),
             global: *base.global(),
             registry: base.plugin_states().registry.clone(),
             host_rows: base.plugin_states().row_count(&None),
