@@ -73,10 +73,33 @@ impl Fields<'_> {
     }
 }
 
+/// What an event is about.
+enum Subject<'e> {
+    Feature(&'e Name),
+    Plugin(&'e Name),
+    Other,
+}
+
 impl Event {
     /// The feature that the event is about.
     #[must_use]
     pub const fn feature(&self) -> Option<&Name> {
+        match self.subject() {
+            Subject::Feature(name) => Some(name),
+            Subject::Plugin(_) | Subject::Other => None,
+        }
+    }
+
+    /// The plugin that the event is about.
+    #[must_use]
+    pub const fn plugin(&self) -> Option<&Name> {
+        match self.subject() {
+            Subject::Plugin(name) => Some(name),
+            Subject::Feature(_) | Subject::Other => None,
+        }
+    }
+
+    const fn subject(&self) -> Subject<'_> {
         match self {
             Self::FeatureCreated { name }
             | Self::FeatureConfigured { name }
@@ -85,46 +108,7 @@ impl Event {
             | Self::StepHeld { name, .. }
             | Self::RolledBack { name, .. }
             | Self::OverrideSet { name, .. }
-            | Self::OverrideCleared { name, .. } => Some(name),
-            Self::BreakerTripped { .. }
-            | Self::BreakerClosed { .. }
-            | Self::BreakerDrained
-            | Self::Scheduled { .. }
-            | Self::ScheduleCancelled { .. }
-            | Self::ScheduleExecuted { .. }
-            | Self::RoleGranted { .. }
-            | Self::RoleRevoked { .. }
-            | Self::ParamsSet
-            | Self::VersionRegistered { .. }
-            | Self::VersionEvicted { .. }
-            | Self::Deployed { .. }
-            | Self::Staged { .. }
-            | Self::StageHeld { .. }
-            | Self::Waiting { .. }
-            | Self::Paused { .. }
-            | Self::Resumed { .. }
-            | Self::Promoted { .. }
-            | Self::DeploymentRolledBack { .. }
-            | Self::Reverted { .. }
-            | Self::Concluded { .. }
-            | Self::VersionRetired { .. }
-            | Self::HealthAttested { .. }
-            | Self::LoadPlanned { .. }
-            | Self::Loaded { .. }
-            | Self::LoadFailed { .. }
-            | Self::LoadDisputed { .. }
-            | Self::Unloaded { .. }
-            | Self::FeedInsert { .. }
-            | Self::FeedUpdated { .. }
-            | Self::FeedDelete { .. }
-            | Self::FeedReceivedAll => None,
-        }
-    }
-
-    /// The plugin that the event is about.
-    #[must_use]
-    pub const fn plugin(&self) -> Option<&Name> {
-        match self {
+            | Self::OverrideCleared { name, .. } => Subject::Feature(name),
             Self::VersionRegistered { plugin, .. }
             | Self::VersionEvicted { plugin, .. }
             | Self::Deployed { plugin, .. }
@@ -143,16 +127,8 @@ impl Event {
             | Self::Loaded { plugin, .. }
             | Self::LoadFailed { plugin, .. }
             | Self::LoadDisputed { plugin, .. }
-            | Self::Unloaded { plugin, .. } => Some(plugin),
-            Self::FeatureCreated { .. }
-            | Self::FeatureConfigured { .. }
-            | Self::StatusChanged { .. }
-            | Self::Stepped { .. }
-            | Self::StepHeld { .. }
-            | Self::RolledBack { .. }
-            | Self::OverrideSet { .. }
-            | Self::OverrideCleared { .. }
-            | Self::BreakerTripped { .. }
+            | Self::Unloaded { plugin, .. } => Subject::Plugin(plugin),
+            Self::BreakerTripped { .. }
             | Self::BreakerClosed { .. }
             | Self::BreakerDrained
             | Self::Scheduled { .. }
@@ -164,7 +140,7 @@ impl Event {
             | Self::FeedInsert { .. }
             | Self::FeedUpdated { .. }
             | Self::FeedDelete { .. }
-            | Self::FeedReceivedAll => None,
+            | Self::FeedReceivedAll => Subject::Other,
         }
     }
 
