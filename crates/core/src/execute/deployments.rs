@@ -303,22 +303,18 @@ impl Executor<'_> {
     pub(super) fn drain_deployments(&mut self, budget: &mut Budget) -> bool {
         // Nothing can be deployed while the breaker is open, so the index of the state has all deployments.
         for plugin in &self.overlay.base.plugin_states().deployments {
-            if self.overlay.plugins.get(plugin).is_none_or(|data| data.deployment.is_none()) {
+            let Some(deployment) = self.overlay.plugins.get(plugin).and_then(|data| data.deployment.as_ref()) else {
                 continue;
-            }
+            };
             if budget.is_spent() {
                 return false;
             }
             budget.spend();
+            let finding = engine::finding(deployment, PluginReason::CircuitBreaker, Threshold::None);
             let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
                 self.out.broken(NO_DEPLOYMENT);
                 continue;
             };
-            let Some(deployment) = touched.data.deployment.as_ref() else {
-                self.out.broken(NO_DEPLOYMENT);
-                continue;
-            };
-            let finding = engine::finding(deployment, PluginReason::CircuitBreaker, Threshold::None);
             roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
         }
         true
