@@ -14,3 +14,4 @@ mod cli;
 mod golden;
 mod scenarios;
 mod vectors;
+mod watch;

@@ -6,30 +6,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use coalmine_core::{Block, Execution, Outcome, Read};
+use coalmine_core::{Block, Read};
 use coalmine_model::Model;
 use coalmine_replay::blockfile::{BlockReader, FileBlock, Limits};
-use coalmine_replay::error::Error;
-use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
 use coalmine_store::{Ledger, MemoryStore};
 
-/// What came of the heights that were executed, and the expectations that failed.
-#[derive(Default)]
-struct Watch {
-    outcomes: BTreeMap<u32, Outcome>,
-    failures: Vec<Failure>,
-}
-
-impl Observer for Watch {
-    fn executed(&mut self, _goal: Goal<'_>, execution: &Execution) -> Result<(), Error> {
-        self.outcomes.insert(execution.height(), execution.outcome().clone());
-        Ok(())
-    }
-
-    fn failed(&mut self, failure: Failure) {
-        self.failures.push(failure);
-    }
-}
+use crate::watch::run;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
@@ -42,14 +24,6 @@ fn stories() -> Vec<PathBuf> {
     files.sort();
     assert!(files.len() > 20);
     files
-}
-
-fn run(file: &Path) -> (Ledger<MemoryStore>, Watch) {
-    let mut blocks = BlockSource::open(vec![file.into()]).unwrap();
-    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).unwrap();
-    let mut watch = Watch::default();
-    runner::run(&mut ledger, &mut blocks, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
-    (ledger, watch)
 }
 
 fn records(ledger: &Ledger<MemoryStore>) -> BTreeMap<Vec<u8>, Vec<u8>> {

@@ -7,36 +7,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use coalmine_core::{Execution, Read};
-use coalmine_replay::error::Error;
-use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
+use coalmine_core::Read;
 use coalmine_store::{Ledger, MemoryStore};
 
-/// What a run did: the heights that were executed, and the expectations that failed.
-#[derive(Default)]
-struct Watch {
-    executed: usize,
-    failures: Vec<Failure>,
-}
-
-impl Observer for Watch {
-    fn executed(&mut self, _goal: Goal<'_>, _execution: &Execution) -> Result<(), Error> {
-        self.executed += 1;
-        Ok(())
-    }
-
-    fn failed(&mut self, failure: Failure) {
-        self.failures.push(failure);
-    }
-}
-
-fn run(file: &Path) -> (Ledger<MemoryStore>, Watch) {
-    let mut blocks = BlockSource::open(vec![file.into()]).unwrap();
-    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).unwrap();
-    let mut watch = Watch::default();
-    runner::run(&mut ledger, &mut blocks, None, &mut watch).unwrap_or_else(|error| panic!("{error}"));
-    (ledger, watch)
-}
+use crate::watch::run;
 
 /// The files of a folder of vectors, in order; none where there is no such folder.
 fn files(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
@@ -129,6 +103,6 @@ fn ledger_files_hold_and_skip_their_gaps() {
         let (_, watch) = run(&file);
         assert_eq!(watch.failures, [], "{}", file.display());
         // Up to 485 million heights; a run that walked them would not end, and this is what it costs.
-        assert!(watch.executed < 2_000, "{}: {} heights were executed", file.display(), watch.executed);
+        assert!(watch.outcomes.len() < 2_000, "{}: {} heights were executed", file.display(), watch.outcomes.len());
     }
 }
