@@ -20,11 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use coalmine_core::{
-    Address, Block, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Genesis, Guardrails, Hash,
-    Height, KeyPrefix, Params, Payload, Policy, Receipt, Role, Roles, Stage, Strategy,
+    Address, Block, Bps, Command, CommandKind, FeatureChanges, FeedKind, FeedPart, Gate, Guardrails, Hash, Height,
+    KeyPrefix, Params, Payload, Policy, Receipt, Role, Stage, Strategy,
 };
 use coalmine_model::Planted;
-use coalmine_model::support::{Agreed, Lockstep};
+use coalmine_model::support::{Agreed, Lockstep, genesis};
 use sha2::{Digest, Sha256};
 
 use crate::common::plugins::*;
@@ -266,7 +266,8 @@ impl Space {
     }
 
     fn start(&self, index: usize, planted: Option<Planted>) -> Result<Lockstep, String> {
-        let mut both = Lockstep::genesis(&genesis(), planted);
+        let params = Params { breaker_rollbacks: NonZeroU32::new(2), breaker_window: 3, ..Params::default() };
+        let mut both = Lockstep::genesis(&genesis(params), planted);
         let blocks = (self.starts)().swap_remove(index);
         for height in 1..=START {
             let commands = blocks.iter().filter(|(at, _)| *at == height).flat_map(|(_, commands)| commands);
@@ -278,19 +279,6 @@ impl Space {
         }
         Ok(both)
     }
-}
-
-fn genesis() -> Genesis {
-    let roles: BTreeMap<Address, Roles> = [
-        (ADMIN, Role::Admin.into()),
-        (OPERATOR, Role::Operator.into()),
-        (REPORTER, Role::Reporter.into()),
-        (GUARDIAN, Role::Guardian.into()),
-        (FEEDER, Role::Feeder.into()),
-    ]
-    .into();
-    let params = Params { breaker_rollbacks: NonZeroU32::new(2), breaker_window: 3, ..Params::default() };
-    Genesis::with_params(coalmine_core::ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
 }
 
 // The search.

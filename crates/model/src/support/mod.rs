@@ -17,4 +17,4 @@ mod world;
 pub use lockstep::{Agreed, Lockstep, assert_same};
 pub use random::Random;
 pub use records::Records;
-pub use world::{World, bring_feature, refused, writes};
+pub use world::{World, bring_feature, genesis, refused, writes};

@@ -16,6 +16,20 @@ use coalmine_core::{
 use crate::support::Records;
 use crate::support::commands::*;
 
+/// The genesis of `example-1`, in which each role has its address.
+#[must_use]
+pub fn genesis(params: Params) -> Genesis {
+    let roles: BTreeMap<Address, Roles> = [
+        (ADMIN, Role::Admin.into()),
+        (OPERATOR, Role::Operator.into()),
+        (REPORTER, Role::Reporter.into()),
+        (GUARDIAN, Role::Guardian.into()),
+        (FEEDER, Role::Feeder.into()),
+    ]
+    .into();
+    Genesis::with_params(coalmine_core::ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
+}
+
 /// A state, the records that make it, and the events of all its blocks.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -33,16 +47,7 @@ impl World {
     }
 
     pub fn with_params(params: Params) -> Self {
-        let roles: BTreeMap<Address, Roles> = [
-            (ADMIN, Role::Admin.into()),
-            (OPERATOR, Role::Operator.into()),
-            (REPORTER, Role::Reporter.into()),
-            (GUARDIAN, Role::Guardian.into()),
-            (FEEDER, Role::Feeder.into()),
-        ]
-        .into();
-        let chain = coalmine_core::ChainId::new(b"example-1").unwrap();
-        let (state, writes) = State::genesis(&Genesis::with_params(chain, roles, params).unwrap()).unwrap();
+        let (state, writes) = State::genesis(&genesis(params)).unwrap();
         let records = writes.iter().map(|(key, value)| (key.to_vec(), value.unwrap().to_vec())).collect();
         let world = Self { state, records: Records(records), events: Vec::new(), executions: 0 };
         world.check();
@@ -53,6 +58,16 @@ impl World {
     pub fn of_records(records: Records, tip: Height) -> Self {
         let state = records.load(Some(tip)).unwrap();
         Self { state, records, events: Vec::new(), executions: 0 }
+    }
+
+    /// The same with the record under `key` edited. The record must be there.
+    #[must_use]
+    pub fn edited<T: Decode + Encode>(&self, key: Key, edit: impl FnOnce(&mut T)) -> Self {
+        let mut records = self.records.clone();
+        let mut value = T::from_bytes(&records.0[&key.to_bytes()]).unwrap();
+        edit(&mut value);
+        records.0.insert(key.to_bytes(), value.to_bytes());
+        Self::of_records(records, self.tip())
     }
 
     pub fn tip(&self) -> Height {

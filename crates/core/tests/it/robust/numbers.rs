@@ -4,25 +4,6 @@ use super::*;
 
 const LAST: Height = Height::MAX;
 
-/// A ledger whose record under `key` was edited.
-fn edited<T: Decode + Encode>(world: &World, key: Key, edit: impl FnOnce(&mut T)) -> World {
-    let mut records = world.records.clone();
-    let mut value = T::from_bytes(&records.0[&key.to_bytes()]).unwrap();
-    edit(&mut value);
-    records.0.insert(key.to_bytes(), value.to_bytes());
-    World::of_records(records, world.tip())
-}
-
-fn edited_metrics(world: &World, feature: &str, edit: impl FnOnce(&mut Metrics)) -> World {
-    let mut records = world.records.clone();
-    let key = Key::Metrics(name(feature));
-    let mut metrics = query::metrics(&records, &name(feature)).unwrap().unwrap();
-    edit(&mut metrics);
-    let record = MetricsRecord { name: name(feature), metrics };
-    records.0.insert(key.to_bytes(), record.to_bytes());
-    World::of_records(records, world.tip())
-}
-
 #[test]
 fn the_last_height_is_a_height_and_nothing_follows_it() {
     let mut world = World::new();
@@ -71,7 +52,7 @@ fn the_first_block_may_have_any_height_and_every_next_one_follows() {
 fn schedule_ids_end() {
     let mut world = World::new();
     world.run(1, ADMIN, &[create("f")]);
-    let mut world = edited::<Global>(&world, Key::Global, |global| global.next_schedule_id = u64::MAX - 1);
+    let mut world = world.edited::<Global>(Key::Global, |global| global.next_schedule_id = u64::MAX - 1);
     let payload = tx(OPERATOR, &[schedule(9, vec![enable("f")])]);
     assert_eq!(world.block(2, vec![payload.clone()]).events, [Event::Scheduled { id: u64::MAX - 1, at: 9 }]);
     assert_eq!(world.probe(&payload), refused(Reject::LimitExceeded));
@@ -88,10 +69,10 @@ fn counters_saturate() {
     };
     world.run(1, ADMIN, &[create_with("f", changes)]);
     world.run(2, OPERATOR, &[canary("f", 1)]);
-    let mut world = edited::<Feature>(&world, Key::Feature(name("f")), |feature| {
+    let mut world = world.edited::<Feature>(Key::Feature(name("f")), |feature| {
         (feature.success_count, feature.error_count) = (u64::MAX - 1, u64::MAX - 1);
     });
-    world = edited_metrics(&world, "f", |metrics| {
+    world = world.edited::<MetricsRecord>(Key::Metrics(name("f")), |MetricsRecord { metrics, .. }| {
         let near = u64::MAX - 1;
         *metrics = Metrics {
             total_operations: near,
@@ -162,7 +143,7 @@ fn rates_are_right_at_the_largest_counts() {
         let changes = FeatureChanges { max_error_rate: Some(max_error_rate), ..FeatureChanges::default() };
         world.run(1, ADMIN, &[create_with("f", changes)]);
         world.run(2, OPERATOR, &[canary("f", 1)]);
-        let mut world = edited::<Feature>(&world, Key::Feature(name("f")), |feature| {
+        let mut world = world.edited::<Feature>(Key::Feature(name("f")), |feature| {
             (feature.error_count, feature.success_count) = (errors, successes);
         });
         let payload = tx(OPERATOR, &[rollout("f", 100)]);
@@ -190,7 +171,7 @@ fn the_breaker_counts_to_the_end() {
         Params { max_due_per_block: u32::MAX, breaker_rollbacks: NonZeroU32::new(u32::MAX), breaker_window: u32::MAX };
     let mut world = World::with_params(params);
     world.run(0, ADMIN, &[create("f")]);
-    let mut world = edited::<Global>(&world, Key::Global, |global| global.rollbacks_in_window = u32::MAX - 2);
+    let mut world = world.edited::<Global>(Key::Global, |global| global.rollbacks_in_window = u32::MAX - 2);
     for (height, open) in [(1, false), (4, true), (7, true)] {
         world.run(height, OPERATOR, &[canary("f", 1)]);
         world.run(height + 1, REPORTER, &[bad_report("f")]);

@@ -68,22 +68,14 @@ impl Case {
         }
         let world = match self.edit {
             Edit::None | Edit::FullFeed => world,
-            Edit::LastScheduleId => edited::<Global>(&world, Key::Global, |global| global.next_schedule_id = u64::MAX),
+            Edit::LastScheduleId => world.edited::<Global>(Key::Global, |global| global.next_schedule_id = u64::MAX),
             Edit::LastDeployment => with_last_deployment(&world),
-            Edit::FullArm => edited::<Deployment>(&world, Key::Deployment(name("p")), |deployment| {
+            Edit::FullArm => world.edited::<Deployment>(Key::Deployment(name("p")), |deployment| {
                 deployment.canary = Counts { requests: ARM_REQUESTS_MAX, errors: 0, latency_sum: 0 };
             }),
         };
         world.probe(&raw_tx(self.signer, std::slice::from_ref(&self.last)))
     }
-}
-
-fn edited<T: Decode + Encode>(world: &World, key: Key, edit: impl FnOnce(&mut T)) -> World {
-    let mut records = world.records.clone();
-    let mut value = T::from_bytes(&records.0[&key.to_bytes()]).unwrap();
-    edit(&mut value);
-    records.0.insert(key.to_bytes(), value.to_bytes());
-    World::of_records(records, world.tip())
 }
 
 /// Its number is part of the salt of a deployment that goes on.

@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::OnceLock;
 
 use coalmine_core::{
-    ARM_REQUESTS_MAX, Address, Block, Command, CommandKind, Counts, DEPENDENTS_MAX, Decode, Deployment, Encode, Event,
+    ARM_REQUESTS_MAX, Address, Block, Command, CommandKind, Counts, DEPENDENTS_MAX, Deployment, Encode, Event,
     FEED_RECORDS_MAX, FeatureChanges, FeedItem, FeedKey, FeedKind, FeedPart, FeedTotals, Gate, Global, Guardrails,
     ItemState, Key, LOAD_PLUGINS_MAX, Outcome, Payload, Plugin, Policy, Receipt, Reject, Report, Role, Stage, State,
     Status, Transaction, TxCommand, Writer,
