@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -105,7 +104,7 @@ pub(crate) fn target(triple: &str) -> Result<()> {
 
 fn is_command(name: &str) -> bool {
     let folders = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&folders).any(|folder: std::path::PathBuf| Path::new(&folder).join(name).is_file())
+    env::split_paths(&folders).any(|folder| folder.join(name).is_file())
 }
 
 #[cfg(test)]
