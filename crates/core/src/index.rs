@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::values::Name;
+use crate::values::{Height, Name};
 
 /// The position of a feature in the state. Features are never removed, so it stays valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,13 @@ pub(crate) struct PluginId(pub(crate) u32);
 pub(crate) enum Presence {
     Added,
     Removed,
+}
+
+/// The entries of an index by height that change when something becomes due at another height, or no longer.
+pub(crate) fn moved(before: Option<Height>, now: Option<Height>) -> impl Iterator<Item = (Height, Presence)> {
+    let (before, now) = if before == now { (None, None) } else { (before, now) };
+    let removed = before.map(|at| (at, Presence::Removed));
+    removed.into_iter().chain(now.map(|at| (at, Presence::Added)))
 }
 
 /// Changed entries of one map; `None` for a removed one.

@@ -97,6 +97,11 @@ pub(crate) fn write_index(writes: &mut WriteSet, key: &Key, presence: Presence) 
     }
 }
 
+/// The record to store for a value: none for the default, so that what has no settings costs no record.
+pub(crate) fn stored<T: Default + PartialEq>(value: &T) -> Option<&T> {
+    (*value != T::default()).then_some(value)
+}
+
 /// Puts or deletes a record, unless it is unchanged.
 pub(crate) fn write_change<T: Encode + PartialEq>(
     writes: &mut WriteSet,

@@ -8,15 +8,15 @@ use crate::delta::{Delta, Execution, TouchedFeature, TouchedPlugin};
 use crate::execute::BlockError;
 use crate::execute::executor::{Executor, Output};
 use crate::feature::data::FeatureData;
-use crate::feature::record::{MetricsRecord, Policy};
-use crate::index::Presence;
+use crate::feature::record::MetricsRecord;
+use crate::index::{Presence, moved};
 use crate::key::Key;
 use crate::overlay::Overlay;
 use crate::plugin::data::PluginData;
-use crate::plugin::record::{PluginVersion, Registry};
+use crate::plugin::record::PluginVersion;
 use crate::state::State;
 use crate::values::{Hash, Height, Name};
-use crate::writes::{WriteSet, write_change, write_index, write_index_change};
+use crate::writes::{WriteSet, stored, write_change, write_index, write_index_change};
 
 impl Executor<'_> {
     pub(super) fn finish(self, receipts: Vec<Receipt>) -> Result<Execution, BlockError> {
@@ -58,9 +58,7 @@ impl Executor<'_> {
             write_index_change(&mut writes, &key, *change, base.plugin_states().queue.contains(&(*at, *plugin)));
         }
         if registry != base.plugin_states().registry {
-            let stored = |registry: &'_ Registry| (*registry != Registry::default()).then(|| registry.clone());
-            let (now, before) = (stored(&registry), stored(&base.plugin_states().registry));
-            write_change(&mut writes, &Key::Registry, now.as_ref(), before.as_ref());
+            write_change(&mut writes, &Key::Registry, stored(&registry), stored(&base.plugin_states().registry));
         }
         feed.write(&mut writes);
         if global != *base.global() {
@@ -103,13 +101,7 @@ impl Indexes {
             });
         }
         if policy_changed {
-            // The default policy is not stored, so that a feature without settings costs no record.
-            let stored = |policy: &Policy| *policy != Policy::default();
-            if stored(policy) {
-                writes.put(&Key::Policy(name), |out| policy.encode(out));
-            } else if before.is_some_and(|before| stored(&before.policy)) {
-                writes.delete(&Key::Policy(name));
-            }
+            write_change(writes, &Key::Policy(name), stored(policy), before.and_then(|before| stored(&before.policy)));
         }
         let was_active = before.is_some_and(|before| before.feature.status.is_active());
         if was_active != feature.status.is_active() {
@@ -118,14 +110,9 @@ impl Indexes {
             self.active.push((name, presence));
         }
         let was_due = before.and_then(FeatureData::automatic_step_due);
-        let due = touched.data.automatic_step_due();
-        if was_due != due {
-            for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
-                if let Some(at) = at {
-                    write_index(writes, &Key::Step { at, name }, presence);
-                    self.steps.push(((at, name), presence));
-                }
-            }
+        for (at, presence) in moved(was_due, touched.data.automatic_step_due()) {
+            write_index(writes, &Key::Step { at, name }, presence);
+            self.steps.push(((at, name), presence));
         }
         true
     }
@@ -153,13 +140,8 @@ fn write_plugin(base: &State, touched: &TouchedPlugin, writes: &mut WriteSet) ->
     }
     let deployment_before = before.and_then(|before| before.deployment.as_ref());
     write_change(writes, &Key::Deployment(name), data.deployment.as_ref(), deployment_before);
-    let (was_due, due) = (before.and_then(PluginData::check_due), data.check_due());
-    if was_due != due {
-        for (at, presence) in [(was_due, Presence::Removed), (due, Presence::Added)] {
-            if let Some(at) = at {
-                write_index(writes, &Key::DeploymentDue { at, plugin: name }, presence);
-            }
-        }
+    for (at, presence) in moved(before.and_then(PluginData::check_due), data.check_due()) {
+        write_index(writes, &Key::DeploymentDue { at, plugin: name }, presence);
     }
     true
 }

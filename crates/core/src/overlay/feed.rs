@@ -10,7 +10,7 @@ use crate::feed::record::{FeedItem, FeedKey, FeedTotals};
 use crate::index::{Changes, Presence, index, put_back};
 use crate::key::Key;
 use crate::state::feed::{Feed, is_indexed, presence};
-use crate::writes::{WriteSet, write_change, write_index};
+use crate::writes::{WriteSet, stored, write_change, write_index};
 
 #[derive(Debug)]
 enum Undo {
@@ -149,8 +149,7 @@ impl<'a> FeedOverlay<'a> {
                 write_index(writes, &Key::FeedListed(*key), Presence::Removed);
             }
         }
-        let stored = |state: FeedTotals| (state != FeedTotals::default()).then_some(state);
-        write_change(writes, &Key::Feed, stored(self.state).as_ref(), stored(base.state).as_ref());
+        write_change(writes, &Key::Feed, stored(&self.state), stored(&base.state));
     }
 
     pub(crate) fn into_delta(self) -> FeedDelta {
