@@ -228,10 +228,13 @@ impl Copy {
             fs::remove_dir_all(&top).with_context(|| format!("cannot remove {}", top.display()))?;
         }
         workspace::copy(workspace::top(), &top)?;
-        // Vectors of the outside are looked for beside the workspace.
-        let outside = workspace::top().join("../shared");
-        if outside.exists() && !folder.join("shared").exists() {
-            std::os::unix::fs::symlink(fs::canonicalize(outside)?, folder.join("shared"))?;
+        // Vectors of the outside are looked for beside the workspace. A link of another checkout may be left here.
+        let (outside, link) = (workspace::top().join("../shared"), folder.join("shared"));
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        if outside.exists() {
+            std::os::unix::fs::symlink(fs::canonicalize(outside)?, link)?;
         }
         Ok(Self { mutants, left_out: BTreeMap::new(), needed_by_constants: BTreeSet::new(), folder })
     }

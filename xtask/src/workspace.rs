@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,9 +13,13 @@ pub(crate) const CORE: &str = "crates/core/src";
 /// Neither sources nor fixtures.
 const NOT_COPIED: [&str; 4] = [".git", "target", "corpus", "artifacts"];
 
-/// The top of the checkout.
+/// The top of the checkout, as cargo says when it runs this: checkouts that share a target folder share the program.
 pub(crate) fn top() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        PathBuf::from(folder).join("..")
+    });
+    &TOP
 }
 
 /// Where cargo builds.
