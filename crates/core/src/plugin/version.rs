@@ -39,25 +39,31 @@ impl Version {
     /// # Errors
     /// [`ValueError::Version`] if the text is not SemVer 2.0, or is too long.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
-        text_within(bytes, Self::LEN_MAX).and_then(Self::parse).ok_or(ValueError::Version)
+        Self::parse(bytes).ok_or(ValueError::Version)
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let parts = Parts::of(text)?;
-        let mut numbers = parts.numbers.as_bytes().split(|byte| *byte == b'.').map(number);
-        let version = Self {
-            numbers: [numbers.next()??, numbers.next()??, numbers.next()??],
-            numbers_len: u8::try_from(parts.numbers.len()).ok()?,
-            precedence_len: u8::try_from(parts.precedence.len()).ok()?,
-            text: Text::new(text),
-        };
-        numbers.next().is_none().then_some(version)
+    /// Reads the bytes once: nearly all versions are short releases, and a report names one.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > Self::LEN_MAX {
+            return None;
+        }
+        let (major, rest) = leading_number(bytes)?;
+        let (minor, rest) = leading_number(rest.strip_prefix(b".")?)?;
+        let (patch, rest) = leading_number(rest.strip_prefix(b".")?)?;
+        let suffix = Suffix::of(rest)?;
+        let precedence_len = bytes.len().checked_sub(suffix.build_len)?;
+        Some(Self {
+            numbers: [major, minor, patch],
+            numbers_len: u8::try_from(bytes.len().checked_sub(rest.len())?).ok()?,
+            precedence_len: u8::try_from(precedence_len).ok()?,
+            text: Text::new(bytes),
+        })
     }
 
     /// 0.0.0: the version of a host that has not reported one.
     #[must_use]
     pub fn zero() -> Self {
-        Self { text: Text::new("0.0.0"), numbers: [0; 3], numbers_len: 5, precedence_len: 5 }
+        Self { text: Text::new(b"0.0.0"), numbers: [0; 3], numbers_len: 5, precedence_len: 5 }
     }
 
     /// The text as it was given, with build metadata.
@@ -69,7 +75,11 @@ impl Version {
     /// The version without its build metadata, which is how a key contains it.
     #[must_use]
     pub fn without_build(&self) -> Self {
-        if self.has_no_build() { self.clone() } else { Self { text: Text::new(self.precedence()), ..self.clone() } }
+        if self.has_no_build() {
+            self.clone()
+        } else {
+            Self { text: Text::new(self.precedence().as_bytes()), ..self.clone() }
+        }
     }
 
     /// Whether the text has no build metadata.
@@ -191,18 +201,18 @@ impl FromStr for Version {
 #[derive(Clone)]
 enum Text {
     Short { len: u8, bytes: [u8; Self::SHORT_MAX] },
-    Long(Arc<str>),
+    Long(Arc<[u8]>),
 }
 
 impl Text {
     /// What fits beside the tag of the other variant.
     const SHORT_MAX: usize = 22;
 
-    fn new(text: &str) -> Self {
+    fn new(text: &[u8]) -> Self {
         let mut bytes = [0; Self::SHORT_MAX];
         match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
             (Some(place), Ok(len)) => {
-                place.copy_from_slice(text.as_bytes());
+                place.copy_from_slice(text);
                 Self::Short { len, bytes }
             }
             (None, _) | (_, Err(_)) => Self::Long(text.into()),
@@ -214,7 +224,7 @@ impl Text {
             Self::Short { len, bytes } => {
                 promised(bytes.get(..usize::from(*len)), "the length is that of a short text")
             }
-            Self::Long(text) => text.as_bytes(),
+            Self::Long(text) => text,
         }
     }
 
@@ -242,11 +252,14 @@ impl Constraint {
     /// # Errors
     /// [`ValueError::Constraint`] if the text does not parse, or is too long.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
-        text_within(bytes, Self::LEN_MAX).and_then(Self::parse).ok_or(ValueError::Constraint)
+        if bytes.len() > Self::LEN_MAX {
+            return Err(ValueError::Constraint);
+        }
+        core::str::from_utf8(bytes).ok().and_then(Self::parse).ok_or(ValueError::Constraint)
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if is_wildcard(text.trim_matches(' ')) {
+        if matches!(text.trim_matches(' '), "*" | "x" | "X") {
             return Some(Self { text: text.into(), comparators: Arc::default() });
         }
         let list = text.split(',');
@@ -360,25 +373,26 @@ impl Operator {
 impl Comparator {
     fn parse(text: &str) -> Option<Self> {
         let (operator, text) = Operator::split(text);
-        let text = text.trim_start_matches(' ');
-        let parts = Parts::of(text)?;
-        let mut numbers = parts.numbers.split('.');
-        let major = number(numbers.next()?.as_bytes())?;
-        let minor = numbers.next().map_or(Some(None), number_or_wildcard)?;
-        let patch = numbers.next().map_or(Some(None), number_or_wildcard)?;
-        if numbers.next().is_some() {
+        let (major, mut rest) = leading_number(text.trim_start_matches(' ').as_bytes())?;
+        let (mut numbers, mut given, mut has_wildcard) = ([major, 0, 0], 1_usize, false);
+        for number in numbers.iter_mut().skip(1) {
+            match rest {
+                [b'.', b'*' | b'x' | b'X', after @ ..] => (has_wildcard, rest) = (true, after),
+                // A wildcard ends the numbers.
+                [b'.', after @ ..] if !has_wildcard => {
+                    (*number, rest) = leading_number(after)?;
+                    given = given.saturating_add(1);
+                }
+                _ => break,
+            }
+        }
+        // Only whole versions have pre-releases and build metadata.
+        if given < numbers.len() && !rest.is_empty() {
             return None;
         }
-        let (numbers, given) = match (minor, patch) {
-            (Some(minor), Some(patch)) => ([major, minor, patch], 3),
-            // Only whole versions have pre-releases and build metadata.
-            _ if text != parts.numbers => return None,
-            (Some(minor), None) => ([major, minor, 0], 2),
-            (None, None) => ([major, 0, 0], 1),
-            (None, Some(_)) => return None,
-        };
-        let default = if parts.numbers.ends_with(['*', 'x', 'X']) { Operator::Exact } else { Operator::Caret };
-        Some(Self { operator: operator.unwrap_or(default), numbers, given, pre_release: parts.pre_release.into() })
+        let pre_release = Suffix::of(rest)?.pre_release.into();
+        let default = if has_wildcard { Operator::Exact } else { Operator::Caret };
+        Some(Self { operator: operator.unwrap_or(default), numbers, given, pre_release })
     }
 
     /// Whether the version satisfies it, whether or not pre-releases are asked for.
@@ -430,41 +444,28 @@ impl Comparator {
     }
 }
 
-fn is_wildcard(text: &str) -> bool {
-    matches!(text, "*" | "x" | "X")
-}
-
-/// A number, or `Some(None)` for a wildcard; `None` for anything else.
-fn number_or_wildcard(text: &str) -> Option<Option<u64>> {
-    if is_wildcard(text) { Some(None) } else { number(text.as_bytes()).map(Some) }
-}
-
-/// A version, or the leading numbers of one, split at its punctuation; the numbers are not parsed yet.
-struct Parts<'a> {
-    numbers: &'a str,
+/// What follows the numbers of a version.
+struct Suffix<'a> {
     /// Valid identifiers; empty without a hyphen.
     pre_release: &'a str,
-    /// The text before the build metadata, which has been validated.
-    precedence: &'a str,
+    /// With the plus sign; the build metadata itself has been validated.
+    build_len: usize,
 }
 
-impl<'a> Parts<'a> {
-    fn of(text: &'a str) -> Option<Self> {
-        // Most texts are releases, and have neither.
-        let Some(numbers_len) = text.bytes().position(|byte| matches!(byte, b'-' | b'+')) else {
-            return Some(Self { numbers: text, pre_release: "", precedence: text });
+impl<'a> Suffix<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self { pre_release: "", build_len: 0 });
+        }
+        let text = core::str::from_utf8(bytes).ok()?;
+        let (front, build) = text.split_once('+').map_or((text, None), |(front, build)| (front, Some(build)));
+        let pre_release = match front {
+            "" => "",
+            _ => front.strip_prefix('-').filter(|list| list.split('.').all(is_pre_release_identifier))?,
         };
-        let numbers = text.get(..numbers_len)?;
-        let (precedence, build) = split_once(text, '+');
-        let (_, pre_release) = split_once(precedence, '-');
-        let is_valid = build.is_none_or(|build| build.split('.').all(is_identifier))
-            && pre_release.is_none_or(|pre_release| pre_release.split('.').all(is_pre_release_identifier));
-        is_valid.then_some(Self { numbers, pre_release: pre_release.unwrap_or_default(), precedence })
+        let is_valid = build.is_none_or(|build| build.split('.').all(is_identifier));
+        is_valid.then_some(Self { pre_release, build_len: text.len().saturating_sub(front.len()) })
     }
-}
-
-fn split_once(text: &str, separator: char) -> (&str, Option<&str>) {
-    text.split_once(separator).map_or((text, None), |(front, back)| (front, Some(back)))
 }
 
 /// Splits a text at a length that was measured in it.
@@ -472,19 +473,19 @@ fn split_at(text: &str, len: u8) -> (&str, &str) {
     promised(text.split_at_checked(len.into()), "the text is ASCII and has at least this length")
 }
 
-/// The bytes as text; `None` if they are too long or not UTF-8.
-fn text_within(bytes: &[u8], len_max: usize) -> Option<&str> {
-    if bytes.len() > len_max { None } else { core::str::from_utf8(bytes).ok() }
-}
-
-/// Parses a decimal number without leading zeros.
-fn number(digits: &[u8]) -> Option<u64> {
-    match digits {
-        [] | [b'0', _, ..] => None,
-        _ => digits.iter().try_fold(0_u64, |number, digit| {
-            let digit = digit.wrapping_sub(b'0');
-            if digit < 10 { number.checked_mul(10)?.checked_add(digit.into()) } else { None }
-        }),
+/// Splits bytes into the decimal number at their front, which has no leading zeros, and the rest.
+fn leading_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes {
+        [b'0', rest @ ..] => Some((0, rest)),
+        [b'1'..=b'9', ..] => {
+            let (mut number, mut rest) = (0_u64, bytes);
+            while let [digit @ b'0'..=b'9', after @ ..] = rest {
+                number = number.checked_mul(10)?.checked_add(digit.wrapping_sub(b'0').into())?;
+                rest = after;
+            }
+            Some((number, rest))
+        }
+        _ => None,
     }
 }
 
