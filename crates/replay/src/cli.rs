@@ -33,7 +33,7 @@ pub struct Cli {
     /// Form of the results
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-    /// Write results to FILE instead of standard output
+    /// Write results to FILE instead of standard output; FILE is no input, and is replaced at the end
     #[arg(short = 'o', long = "output", global = true, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -1,13 +1,18 @@
 //! Output of results: to standard output or a file, as lines of text or one JSON object per line.
+//!
+//! A file is written under a temporary name beside its own, and takes its own when the command ends. It has then what
+//! standard output would have: if the command fails, what it had found before. Only a file that could not be written in
+//! full is never seen. No output replaces an input.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use tempfile::NamedTempFile;
 
 use crate::error::Error;
-use crate::input::store_path;
+use crate::input::{FileId, Input};
 use crate::render::Fields;
 
 /// How results are written.
@@ -33,29 +38,40 @@ pub(crate) struct Target {
 pub(crate) struct Output {
     to: String,
     format: Format,
-    writer: BufWriter<Box<dyn Write>>,
+    writer: BufWriter<Sink>,
+    is_empty: bool,
+}
+
+/// Where the bytes go.
+enum Sink {
+    Stdout(io::Stdout),
+    /// What is there already and no regular file, such as a pipe or a device.
+    Device(File),
+    /// A file that takes the name `path` at the end.
+    Beside {
+        file: NamedTempFile,
+        path: PathBuf,
+    },
 }
 
 impl Output {
     /// Opens the target, which must not be one of the `inputs`.
-    pub(crate) fn open<'a>(target: &Target, inputs: impl IntoIterator<Item = &'a Path>) -> Result<Self, Error> {
-        let format = target.format;
-        let Some(path) = target.file.as_deref().filter(|path| path.as_os_str() != "-") else {
-            return Ok(Self { to: "standard output".into(), format, writer: BufWriter::new(Box::new(io::stdout())) });
+    pub(crate) fn open<'a>(target: &Target, inputs: impl IntoIterator<Item = Input<'a>>) -> Result<Self, Error> {
+        let path = target.file.as_deref().filter(|path| path.as_os_str() != "-");
+        let (to, found) = match path {
+            None => ("standard output".into(), FileId::of_stdout()),
+            Some(path) => (path.display().to_string(), FileId::of(path)),
         };
-        let to = path.display().to_string();
-        if inputs.into_iter().any(|input| is_same(input, path)) {
+        if let Some(found) = found
+            && inputs.into_iter().any(|input| input.reads(&found))
+        {
             return Err(Error::Input(format!("{to}: this is an input as well; write to another file")));
         }
-        match File::create(path) {
-            Ok(file) => Ok(Self { to, format, writer: BufWriter::new(Box::new(file)) }),
+        let sink = path.map_or_else(|| Ok(Sink::Stdout(io::stdout())), Sink::open);
+        match sink {
+            Ok(sink) => Ok(Self { to, format: target.format, writer: BufWriter::new(sink), is_empty: true }),
             Err(error) => Err(Error::Input(format!("{to}: cannot be written: {error}"))),
         }
-    }
-
-    /// Opens the target, which must not be a file that one of the `sources` names.
-    pub(crate) fn for_sources<'a>(target: &Target, sources: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
-        Self::open(target, sources.into_iter().filter(|source| store_path(source).is_none()).map(Path::new))
     }
 
     /// Writes `text` in the text form, `fields` in the JSON form.
@@ -90,16 +106,90 @@ impl Output {
 
     /// Gives `write` the output, and an error the name of the target.
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+        self.is_empty = false;
         write(&mut self.writer).map_err(|error| Error::Output { to: self.to.clone(), error })
     }
 
-    /// Flushes what is still buffered.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
-        self.write(|out| out.flush())
+    /// Completes the output of a command that has succeeded.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        let Self { to, writer, .. } = self;
+        let sink = writer.into_inner().map_err(io::IntoInnerError::into_error);
+        sink.and_then(Sink::finish).map_err(|error| Error::Output { to, error })
+    }
+
+    /// Completes the output of a command that has ended so. What it had written before an error is kept; if that is
+    /// nothing, or the output itself failed, a file that was there before stays as it was.
+    pub(crate) fn end(self, ended: Result<(), Error>) -> Result<(), Error> {
+        if ended.is_ok() || !(self.is_empty || matches!(ended, Err(Error::Output { .. }))) {
+            self.finish()?;
+        }
+        ended
     }
 }
 
-fn is_same(input: &Path, output: &Path) -> bool {
-    let real = |path: &Path| fs::canonicalize(path).ok().filter(|path| path.is_file());
-    real(input).is_some_and(|input| real(output) == Some(input))
+impl Sink {
+    fn open(path: &Path) -> io::Result<Self> {
+        let found = match File::options().write(true).open(path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let permissions = match found {
+            None => None,
+            Some(file) => {
+                let metadata = file.metadata()?;
+                if !metadata.is_file() {
+                    return Ok(Self::Device(file));
+                }
+                Some(metadata.permissions())
+            }
+        };
+        // Where a link leads to a file, the link stays and the file is replaced.
+        let path = if permissions.is_some() { fs::canonicalize(path)? } else { path.to_path_buf() };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = temporary(folder)?;
+        if let Some(permissions) = permissions {
+            file.as_file().set_permissions(permissions)?;
+        }
+        Ok(Self::Beside { file, path })
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Stdout(mut stdout) => stdout.flush(),
+            Self::Device(mut file) => file.flush(),
+            Self::Beside { file, path } => file.persist(path).map(|_| ()).map_err(|error| error.error),
+        }
+    }
+}
+
+/// A new file with the permissions that any new file gets; by itself a temporary one is its owner's alone.
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".replay-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::Device(file) => file.write(bytes),
+            Self::Beside { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::Device(file) => file.flush(),
+            Self::Beside { file, .. } => file.flush(),
+        }
+    }
 }

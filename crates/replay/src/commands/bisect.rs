@@ -33,22 +33,27 @@ pub(crate) struct BisectArgs {
 pub(crate) fn bisect(BisectArgs { pair }: &BisectArgs, target: &Target) -> Result<(), Error> {
     let (first, second) = (source::open(&pair.first)?, source::open(&pair.second)?);
     let mut out = pair.output(target)?;
-    let parted = match (first, second) {
-        (Opened::Blocks(first), Opened::Blocks(second)) => bisect_files(*first, *second, &mut out)?,
+    let parted = part(pair, first, second, &mut out);
+    out.end(parted.and_then(|parted| {
+        parted.map_or(Ok(()), |height| Err(Error::Differs(format!("they disagree at {}", shown(height)))))
+    }))
+}
+
+fn part(pair: &PairArgs, first: Opened, second: Opened, out: &mut Output) -> Result<Option<Place>, Error> {
+    match (first, second) {
+        (Opened::Blocks(first), Opened::Blocks(second)) => bisect_files(*first, *second, out),
         (Opened::Blocks(first), Opened::State(second)) => {
             let first = Source::run(&pair.first, *first, second.tip()?.height)?;
-            bisect_states(&first, &second, &mut out)?
+            bisect_states(&first, &second, out)
         }
         (Opened::State(first), Opened::Blocks(second)) => {
             let second = Source::run(&pair.second, *second, first.tip()?.height)?;
-            bisect_states(&first, &second, &mut out)?
+            bisect_states(&first, &second, out)
         }
         (Opened::State(_), Opened::State(_)) => {
-            return Err(Error::Input("bisect needs a block file; compare two states with diff".into()));
+            Err(Error::Input("bisect needs a block file; compare two states with diff".into()))
         }
-    };
-    out.finish()?;
-    parted.map_or(Ok(()), |height| Err(Error::Differs(format!("they disagree at {}", shown(height)))))
+    }
 }
 
 /// A height, or `None` for the genesis.

@@ -4,6 +4,7 @@ use clap::Args;
 use coalmine_core::{Address, Height, Name, query};
 
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 use crate::render;
 use crate::source::Source;
@@ -34,7 +35,7 @@ pub(crate) fn check(args: &CheckArgs, target: &Target) -> Result<(), Error> {
     source.present("check")?;
     let verdict = query::check(&source, &args.name, &args.address);
     let verdict = verdict.map_err(|fault| Error::from(fault).in_source(&args.source))?;
-    let mut out = Output::for_sources(target, [args.source.as_str()])?;
+    let mut out = Output::open(target, [Input::source(&args.source)])?;
     out.card(&render::verdict(&args.name, &args.address, &verdict).with("height", source.tip()?.height))?;
     out.finish()
 }

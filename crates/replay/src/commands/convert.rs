@@ -7,6 +7,7 @@ use clap::Args;
 use crate::blockfile::{BlockReader, Form, Limits};
 use crate::commands::write_blocks::write_blocks;
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 
 /// Arguments of `convert`.
@@ -47,7 +48,6 @@ pub(crate) fn convert(args: &ConvertArgs, target: &Target) -> Result<(), Error> 
     let reader = BlockReader::open(&args.input, Limits::default())?;
     let header = reader.header().clone();
     let target = Target { file: Some(args.out.clone()), ..Target::default() };
-    let mut out = Output::open(&target, [args.input.as_path()])?;
-    write_blocks(&mut out, form, &header, reader.map(|block| block.map_err(Error::from)))?;
-    out.finish()
+    let out = Output::open(&target, [Input::File(&args.input)])?;
+    write_blocks(out, form, &header, reader.map(|block| block.map_err(Error::from)))
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::commands::pair::PairArgs;
 use crate::difference::differences;
 use crate::error::Error;
-use crate::output::Target;
+use crate::output::{Output, Target};
 use crate::source::Source;
 
 /// Arguments of `diff`.
@@ -25,12 +25,16 @@ pub(crate) struct DiffArgs {
 pub(crate) fn diff(DiffArgs { pair }: &DiffArgs, target: &Target) -> Result<(), Error> {
     let (first, second) = (Source::open(&pair.first, None)?, Source::open(&pair.second, None)?);
     let mut out = pair.output(target)?;
+    let compared = compare(&first, &second, &mut out);
+    out.end(compared)
+}
+
+fn compare(first: &Source, second: &Source, out: &mut Output) -> Result<(), Error> {
     let mut count = 0_u64;
-    for difference in differences(&first, &second) {
-        difference?.put(&mut out)?;
+    for difference in differences(first, second) {
+        difference?.put(out)?;
         count = count.saturating_add(1);
     }
-    out.finish()?;
     match count {
         0 => Ok(()),
         1 => Err(Error::Differs("1 record differs".into())),

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::dump as dumps;
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 use crate::source::Source;
 
@@ -23,7 +24,7 @@ pub(crate) struct DumpArgs {
 /// Writes every record of a source.
 pub(crate) fn dump(args: &DumpArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, None)?;
-    let mut out = Output::for_sources(target, [args.source.as_str()])?;
-    dumps::write(&source, &mut out)?;
-    out.finish()
+    let mut out = Output::open(target, [Input::source(&args.source)])?;
+    let written = dumps::write(&source, &mut out);
+    out.end(written)
 }

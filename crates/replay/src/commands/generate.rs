@@ -66,7 +66,5 @@ pub(crate) fn generate(args: &GenerateArgs, target: &Target) -> Result<(), Error
         Ok(block) => Ok(FileBlock { place: Place::File, block, expect: None }),
         Err(error) => Err(wrong(error)),
     });
-    let mut out = Output::open(target, [])?;
-    write_blocks(&mut out, form, &header, blocks)?;
-    out.finish()
+    write_blocks(Output::open(target, [])?, form, &header, blocks)
 }

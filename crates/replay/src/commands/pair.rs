@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 
 /// The two sources of `diff` and `bisect`.
@@ -19,6 +20,6 @@ pub(crate) struct PairArgs {
 impl PairArgs {
     /// Opens the output, which must be neither source.
     pub(crate) fn output(&self, target: &Target) -> Result<Output, Error> {
-        Output::for_sources(target, [self.first.as_str(), self.second.as_str()])
+        Output::open(target, [&self.first, &self.second].map(|source| Input::source(source)))
     }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use coalmine_core::{Height, Name};
 
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 use crate::render::Fields;
 use crate::source::Source;
@@ -32,7 +33,7 @@ pub(crate) fn plan(args: &PlanArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("plan")?;
     let loaded = source.load().map_err(|error| error.in_source(&args.source))?;
-    let mut out = Output::for_sources(target, [args.source.as_str()])?;
+    let mut out = Output::open(target, [Input::source(&args.source)])?;
     match loaded.state().plan_load(&args.plugin) {
         Ok(plan) => {
             for planned in plan {

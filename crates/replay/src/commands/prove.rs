@@ -6,6 +6,7 @@ use coalmine_proof::{Bundle, Claim};
 
 use crate::commands::bytes::{Bytes, bytes, unit};
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Format, Output, Target};
 use crate::source::Source;
 
@@ -77,7 +78,7 @@ impl Question {
 pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
     let loaded = Source::open(&args.source, None)?.load().map_err(|error| error.in_source(&args.source))?;
     let bundle = Bundle::prove(args.question.claim(), loaded.state(), &loaded)?;
-    let mut out = Output::for_sources(target, [args.source.as_str()])?;
+    let mut out = Output::open(target, [Input::source(&args.source)])?;
     match target.format {
         Format::Text => out.write(|out| {
             serde_json::to_writer_pretty(&mut *out, &bundle)?;

@@ -39,7 +39,7 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError};
 
     use crate::dump as dumps;
-    use crate::input::open_file;
+    use crate::input::{Input, open_file};
     use crate::output::Output;
     use crate::render::Fields;
 
@@ -55,10 +55,10 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     if computed != tip.root {
         return Err(Error::from(OpenError::Root { tip, computed }).in_source(&args.dump));
     }
+    let mut out = Output::open(target, [Input::File(args.dump.as_ref()), Input::Store(path)])?;
     let ledger = Ledger::restore(RocksStore::create(path, Durability::Synced)?, tip, &records)?;
     let tip = ledger.last_committed();
     let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
-    let mut out = Output::open(target, [Path::new(&args.dump)])?;
     out.card(&Fields::new().with("height", tip.height).text("root", tip.root).with("records", records))?;
     out.finish()
 }

@@ -6,6 +6,7 @@ use coalmine_core::{Bps, Height, Name};
 
 use crate::commands::bytes::{Bytes, unit};
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 use crate::render::Fields;
 use crate::source::Source;
@@ -39,7 +40,7 @@ pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("route")?;
     let fields = routed(&source, args).map_err(|error| error.in_source(&args.source))?;
-    let mut out = Output::for_sources(target, [args.source.as_str()])?;
+    let mut out = Output::open(target, [Input::source(&args.source)])?;
     out.card(&fields)?;
     out.finish()
 }

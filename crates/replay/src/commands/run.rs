@@ -10,7 +10,7 @@ use coalmine_store::{Durability, OpenError, RocksStore};
 use coalmine_store::{Ledger, MemoryStore, Store, Tip};
 
 use crate::error::Error;
-use crate::input::store_path;
+use crate::input::{Input, store_path};
 use crate::output::{Output, Target};
 use crate::render::{self, Fields, Value};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
@@ -101,9 +101,10 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn open(args: &'a RunArgs, target: &Target) -> Result<Self, Error> {
+        let files = args.files.iter().map(|file| Input::File(file));
         Ok(Self {
             args,
-            out: Output::open(target, args.files.iter().map(AsRef::as_ref))?,
+            out: Output::open(target, files.chain(store_path(&args.store).map(Input::Store)))?,
             stop: Stop::on_signal()?,
             progress: Progress::new(args.quiet),
             started: Instant::now(),
@@ -153,13 +154,11 @@ impl<'a> Session<'a> {
             self.summary(&ledger.last_committed())?;
         }
         let Self { out, failures, .. } = self;
-        out.finish()?;
-        ended?;
-        match failures {
+        out.end(ended.and_then(|()| match failures {
             0 => Ok(()),
             1 => Err(Error::Differs("1 expectation failed".into())),
             failures => Err(Error::Differs(format!("{failures} expectations failed"))),
-        }
+        }))
     }
 
     fn summary(&mut self, tip: &Tip) -> Result<(), Error> {

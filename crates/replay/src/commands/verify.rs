@@ -8,6 +8,7 @@ use coalmine_store::{Ledger, MemoryStore, Store};
 
 use crate::difference::differences;
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 use crate::render::{Fields, Value};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
@@ -30,19 +31,23 @@ pub(crate) struct VerifyArgs {
 
 /// Verifies each file separately. A file that fails does not stop the others.
 pub(crate) fn verify(args: &VerifyArgs, target: &Target) -> Result<(), Error> {
-    let mut out = Output::open(target, args.files.iter().map(AsRef::as_ref))?;
+    let mut out = Output::open(target, args.files.iter().map(|file| Input::File(file)))?;
+    let verified = verify_files(&args.files, &mut out);
+    out.end(verified)
+}
+
+fn verify_files(files: &[PathBuf], out: &mut Output) -> Result<(), Error> {
     let stop = Stop::on_signal()?;
     if !cfg!(feature = "rocksdb") {
         note("this build has no RocksDB: memory is compared with memory reopened after every block");
     }
     let mut failed = 0_usize;
-    for file in &args.files {
-        failed = failed.saturating_add(usize::from(!verify_file(file, &stop, &mut out)?));
+    for file in files {
+        failed = failed.saturating_add(usize::from(!verify_file(file, &stop, out)?));
     }
-    out.finish()?;
     match failed {
         0 => Ok(()),
-        failed => Err(Error::Differs(format!("{failed} of {} files failed", args.files.len()))),
+        failed => Err(Error::Differs(format!("{failed} of {} files failed", files.len()))),
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::io::{self, Read as _};
-use std::path::Path;
 
 use clap::Args;
 use coalmine_core::{ChainId, Encode, Hash, Key};
 use coalmine_proof::{BUNDLE_SIZE_MAX, Bundle, Claim};
 
 use crate::error::Error;
-use crate::input::open_file;
+use crate::input::{Input, open_file};
 use crate::output::{Output, Target};
 use crate::render::{self, Fields};
 
@@ -34,7 +33,7 @@ pub(crate) struct VerifyProofArgs {
 pub(crate) fn verify_proof(args: &VerifyProofArgs, target: &Target) -> Result<(), Error> {
     let (name, input) = open_file(&args.file)?;
     let fields = read(input).and_then(|bundle| describe(&bundle, &args.root)).map_err(|error| error.at(&name))?;
-    let mut out = Output::open(target, [Path::new(&args.file)])?;
+    let mut out = Output::open(target, [Input::File(args.file.as_ref())])?;
     out.card(&fields)?;
     out.finish()
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use coalmine_store::Tip;
 
 use crate::error::Error;
-use crate::input::store_path;
+use crate::input::{Input, store_path};
 use crate::output::{Output, Target};
 #[cfg(feature = "rocksdb")]
 use crate::render::Fields;
@@ -38,9 +38,9 @@ fn tip(text: &str) -> Result<Tip, String> {
 pub(crate) fn verify_store(args: &VerifyStoreArgs, target: &Target) -> Result<(), Error> {
     let path = store_path(&args.store)
         .ok_or_else(|| Error::Input(format!("{}: verify-store reads rocksdb:PATH", args.store)))?;
-    let mut out = Output::open(target, [])?;
-    read_store(path, args, &mut out)?;
-    out.finish()
+    let mut out = Output::open(target, [Input::Store(path)])?;
+    let read = read_store(path, args, &mut out);
+    out.end(read)
 }
 
 #[cfg(feature = "rocksdb")]

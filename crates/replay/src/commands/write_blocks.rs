@@ -7,14 +7,14 @@ use crate::terminal::note;
 
 /// Writes the blocks up to the first error, which it returns once they are written.
 pub(crate) fn write_blocks(
-    out: &mut Output,
+    mut out: Output,
     form: Form,
     header: &Header,
     blocks: impl Iterator<Item = Result<FileBlock, Error>>,
 ) -> Result<(), Error> {
     let mut read = Ok(());
     let mut count = 0_u64;
-    out.write(|out| {
+    let written = out.write(|out| {
         let mut writer = BlockWriter::new(out, form, header)?;
         for block in blocks {
             match block {
@@ -29,9 +29,11 @@ pub(crate) fn write_blocks(
             }
         }
         writer.finish().map(|_| ())
-    })?;
-    if read.is_err() {
+    });
+    let is_damaged = read.is_err();
+    let ended = out.end(written.and(read));
+    if is_damaged && !matches!(ended, Err(Error::Output { .. })) {
         note(format!("{count} blocks before the damage were written"));
     }
-    read
+    ended
 }

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use coalmine_core::{Height, Name};
 
 use crate::error::Error;
+use crate::input::Input;
 use crate::output::{Output, Target};
 use crate::source::Source;
 
@@ -86,9 +87,9 @@ pub(crate) enum What {
 /// Shows records of a source.
 pub(crate) fn show(args: &ShowArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
-    let mut out = Output::for_sources(target, [args.source.as_str()])?;
-    show_what(&args.what, &source, &mut out).map_err(|error| error.in_source(&args.source))?;
-    out.finish()
+    let mut out = Output::open(target, [Input::source(&args.source)])?;
+    let shown = show_what(&args.what, &source, &mut out).map_err(|error| error.in_source(&args.source));
+    out.end(shown)
 }
 
 fn show_what(what: &What, source: &Source, out: &mut Output) -> Result<(), Error> {
