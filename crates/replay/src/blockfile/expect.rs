@@ -35,7 +35,7 @@ pub struct FinalExpect {
     pub place: Place,
     /// Its JSON.
     pub text: String,
-    /// The height at which the rest is expected; that of the last block if left out.
+    /// The height of the last block.
     pub height: Option<Height>,
     /// The expectations for the state.
     pub state: StateExpect,

@@ -47,7 +47,8 @@ const CANARY: &str = r#"{
         { "op": "schedule", "at": 200, "commands": [ { "op": "rollback", "name": "top", "reason": "manual" } ] }
       ],
       "expect": { "features": { "base": { "status": "rolling_out", "rollout_percent": 5 } } } },
-    { "height": 125, "expect": { "features": { "base": { "rollout_percent": 55 } } } }
+    { "height": 125, "expect": { "features": { "base": { "rollout_percent": 55 } } } },
+    { "height": 130 }
   ],
   "expect": { "height": 130, "features": { "base": { "status": "rolling_out" } } }
 }"#;
@@ -82,7 +83,8 @@ const PLUGINS: &str = r#"{
         "plugins": { "app": { "status": "active", "canary": "2.0.0", "versions": { "1.0.0": "active", "2.0.0": "canary", "3.0.0": null } } },
         "routes": [ { "plugin": "app", "unit": "0x00", "version": "2.0.0" }, { "plugin": "nothing", "unit": "0x", "version": null } ]
       } },
-    { "height": 15, "expect": { "events": ["waiting"] } }
+    { "height": 15, "expect": { "events": ["waiting"] } },
+    { "height": 20 }
   ],
   "expect": { "height": 20, "plugins": { "app": { "waiting": true } } }
 }"#;
@@ -90,7 +92,7 @@ const PLUGINS: &str = r#"{
 /// What `run` prints for [`CANARY`].
 const SUMMARY: &str = "\
 height 130
-blocks 3
+blocks 4
 transactions 10
 ok 9
 rejected 1

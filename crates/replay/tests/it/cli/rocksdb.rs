@@ -12,13 +12,13 @@ fn a_run_continues_where_the_store_stands() {
     assert!(
         out.contains("125 root ")
             && out
-                .contains(&format!("height 130\nblocks 1\ntransactions 0\nok 0\nrejected 0\nevents 2\nroot {root}\n")),
+                .contains(&format!("height 130\nblocks 2\ntransactions 0\nok 0\nrejected 0\nevents 2\nroot {root}\n")),
         "{out}"
     );
     assert!(err.contains("rocksdb:s: 2 blocks skipped, the store is at height 110"), "{err}");
     let (out, err) = world.check("run canary.json --store rocksdb:s", 0);
     assert!(out.starts_with("height 130\nblocks 0\n"), "{out}");
-    assert!(err.contains("3 blocks skipped"), "{err}");
+    assert!(err.contains("4 blocks skipped"), "{err}");
     let (out, _) = world.check("run canary.json --store rocksdb:s --until 120", 0);
     assert!(out.starts_with("height 130\nblocks 0\n"), "nothing is taken back: {out}");
 

@@ -13,7 +13,7 @@ fn run_prints_a_summary_and_what_is_asked_for() {
     assert_eq!(
         json,
         format!(
-            "{{\"height\":130,\"blocks\":3,\"transactions\":10,\"ok\":9,\"rejected\":1,\"events\":9,\"root\":\"{root}\"}}\n"
+            "{{\"height\":130,\"blocks\":4,\"transactions\":10,\"ok\":9,\"rejected\":1,\"events\":9,\"root\":\"{root}\"}}\n"
         )
     );
     world.golden(
@@ -61,7 +61,7 @@ fn run_prints_a_summary_and_what_is_asked_for() {
     let (out, _) = world.check("run canary.json --until 300 --root-every 2", 0);
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].starts_with("101 root "), "{out}");
-    assert_eq!(&lines[1..3], ["height 300", "blocks 3"], "{out}");
+    assert_eq!(&lines[2..4], ["height 300", "blocks 4"], "{out}");
     let (out, _) = world.check("run canary.json --until 100", 0);
     assert!(out.starts_with("height 100\nblocks 1\ntransactions 6\n"), "{out}");
 
@@ -128,6 +128,36 @@ fn every_expectation_that_fails_is_reported() {
     );
     assert!(err.contains("11 expectations failed"), "{err}");
     world.fails("verify wrong.jsonl canary.json", 1, "1 of 2 files failed");
+}
+
+/// What a file expects at its end is checked at the end of its last block, and moves nothing.
+#[test]
+fn a_final_height_is_checked_and_moves_nothing() {
+    let world = World::new();
+    // The height that is expected, the blocks and options of the run, how it ends and where.
+    for (expected, blocks, options, end, problem) in [
+        (101, &[100, 101][..], "", "height 101\nblocks 2\n", None),
+        (101, &[100, 101], " --until 200", "height 200\nblocks 2\n", None),
+        (101, &[100, 101], " --until 100", "height 100\nblocks 1\n", None),
+        (101, &[100], "", "height 100\nblocks 1\n", Some("end: height: expected 101, got 100")),
+        (101, &[100], " --until 101", "height 101\nblocks 1\n", Some("end: height: expected 101, got 100")),
+        (99, &[100], "", "height 100\nblocks 1\n", Some("end: height: expected 99, got 100")),
+        (0, &[0], "", "height 0\nblocks 1\n", None),
+        (0, &[], "", "height none\nblocks 0\n", Some("end: height: expected 0, got none")),
+        (u32::MAX, &[5], "", "height 5\nblocks 1\n", Some("end: height: expected 4294967295, got 5")),
+    ] {
+        let header = HEADER.replace("}}}", &format!("}}}},\"expect\":{{\"height\":{expected}}}}}"));
+        let blocks: String = blocks.iter().map(|height| format!("{{\"height\":{height}}}\n")).collect();
+        world.write("f.jsonl", format!("{header}\n{blocks}"));
+        let (out, err) = world.check(&format!("run f.jsonl{options}"), i32::from(problem.is_some()));
+        assert!(out.starts_with(end), "{expected} {blocks:?}{options}: {out}");
+        let found = err.lines().find_map(|line| line.strip_prefix("f.jsonl:1: "));
+        assert_eq!(found, problem, "{expected} {blocks:?}{options}");
+    }
+    // Each file has its own last block.
+    world.write("a.jsonl", format!("{}\n{{\"height\":1}}\n", HEADER.replace("}}}", "}},\"expect\":{\"height\":1}}")));
+    world.write("b.jsonl", format!("{}\n{{\"height\":7}}\n", HEADER.replace("}}}", "}},\"expect\":{\"height\":7}}")));
+    world.check("run a.jsonl b.jsonl", 0);
 }
 
 #[test]
