@@ -138,6 +138,38 @@ fn exceeded_rate(feature: &Feature, policy: &Policy, errors: u64, successes: u64
     (enough && rate > u64::from(feature.max_error_rate)).then_some(rate)
 }
 
+/// The fewest errors on which a report of block `height` is answered by a rollback, if it brings nothing else; `None` if
+/// no number of errors is.
+pub(crate) fn errors_to_roll_back(
+    feature: &Feature,
+    metrics: &Metrics,
+    policy: &Policy,
+    height: Height,
+) -> Option<u32> {
+    let rolls_back = |errors: u32| {
+        let (mut feature, mut metrics) = (feature.clone(), *metrics);
+        add_report(&mut feature, &mut metrics, policy, &Report { errors, ..Report::default() }, height);
+        judge(&feature, &metrics, policy).is_some()
+    };
+    // More errors make every rule but the latency rule fire the more. That rule needs samples, which errors are, and
+    // from then on they only lower the average: if it fires at all, then at the first number that is samples enough.
+    let samples = u64::from(policy.min_samples).saturating_sub(metrics.trial_operations);
+    let samples = u32::try_from(samples).unwrap_or(u32::MAX);
+    let (mut low, mut high) = if rolls_back(samples) { (0, samples) } else { (samples, u32::MAX) };
+    if !rolls_back(high) {
+        return None;
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        if rolls_back(middle) {
+            high = middle;
+        } else {
+            low = middle.saturating_add(1);
+        }
+    }
+    Some(low)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

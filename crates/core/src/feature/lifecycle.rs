@@ -2,10 +2,10 @@
 //!
 //! These are functions of values. `execute` checks authority and the breaker, and writes the history.
 
-use crate::feature::guard::error_rate;
+use crate::feature::guard::{error_rate, errors_to_roll_back};
 use crate::feature::record::{Advance, Cause, Feature, FeatureChanges, Metrics, Policy, Reason, Status};
 use crate::reject::Reject;
-use crate::values::{Address, Bps, Description, Height, Name, Percent};
+use crate::values::{Address, Description, Height, Name, Percent};
 
 /// A transition that a command asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,9 +192,10 @@ pub struct Progress {
     pub percent: Percent,
     /// Blocks from `height` to the next step: 0 if it is due, `None` if there is none.
     pub blocks_to_step: Option<u32>,
-    /// How many more consecutive errors this trial can take before the error-rate rule fires; `None` if the
-    /// feature is off or no number of errors would exceed the rate.
-    pub errors_left: Option<u64>,
+    /// The most errors that a report of the next block, if it brings nothing else, may bring without a rollback by any
+    /// rule of the guard: one more rolls back. 0 also if a report without errors would. `None` if the feature is off,
+    /// or no number of errors would.
+    pub errors_left: Option<u32>,
 }
 
 /// Blocks from `height` to the next step of a rollout: 0 if it is due, `None` if there is none.
@@ -204,78 +205,15 @@ pub fn blocks_to_step(feature: &Feature, height: Height) -> Option<u32> {
 }
 
 impl Progress {
-    /// The progress of a feature at `height`.
+    /// The progress of a feature after block `height`.
     #[must_use]
-    pub fn of(feature: &Feature, policy: &Policy, height: Height) -> Self {
+    pub fn of(feature: &Feature, metrics: &Metrics, policy: &Policy, height: Height) -> Self {
+        let next = height.checked_add(1).filter(|_| feature.status.is_on());
+        let least = next.and_then(|next| errors_to_roll_back(feature, metrics, policy, next));
         Self {
             percent: feature.rollout_percent,
             blocks_to_step: blocks_to_step(feature, height),
-            errors_left: errors_left(feature, policy),
-        }
-    }
-}
-
-/// The most consecutive errors after which the error-rate rule does not fire.
-fn errors_left(feature: &Feature, policy: &Policy) -> Option<u64> {
-    let max = u128::from(feature.max_error_rate);
-    // The floored rate exceeds `max` as soon as errors × 10 000 ≥ (max + 1) × operations.
-    let (share, whole) = (max.saturating_add(1), Bps::unit());
-    if !feature.status.is_on() || share > whole {
-        return None;
-    }
-    let (errors, successes) = (u128::from(feature.error_count), u128::from(feature.success_count));
-    // The least total e with e × 10 000 ≥ share × (e + successes), and at least one error.
-    let needed = match whole.saturating_sub(share) {
-        0 => 1,
-        rest => share.saturating_mul(successes).div_ceil(rest).max(1),
-    };
-    let needed = if share == whole && successes > 0 { return None } else { needed };
-    // Below min_samples the rule does not apply.
-    let samples = u128::from(policy.min_samples).saturating_sub(successes);
-    let left = needed.max(samples).saturating_sub(errors).saturating_sub(1);
-    u64::try_from(left).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::feature::guard::judge;
-
-    #[test]
-    fn errors_left_is_what_the_guard_allows() {
-        let policy = Policy { min_samples: 10, ..Policy::default() };
-        for (max_error_rate, successes, errors) in
-            [(100, 0, 0), (100, 1_000, 0), (100, 1_000, 5), (0, 1_000, 0), (9_998, 3, 0), (5_000, 7, 2), (9_999, 0, 0)]
-        {
-            let mut feature = create("f".parse().unwrap(), Description::new("").unwrap(), Address::ZERO);
-            feature.status = Status::Canary;
-            (feature.max_error_rate, feature.success_count, feature.error_count) = (max_error_rate, successes, errors);
-            let left = errors_left(&feature, &policy).unwrap();
-            feature.error_count = errors + left;
-            assert_eq!(
-                judge(&feature, &Metrics::default(), &policy),
-                None,
-                "{max_error_rate} {successes} {errors} {left}"
-            );
-            feature.error_count += 1;
-            assert!(
-                judge(&feature, &Metrics::default(), &policy).is_some(),
-                "{max_error_rate} {successes} {errors} {left}"
-            );
-        }
-    }
-
-    #[test]
-    fn no_number_of_errors_is_too_many() {
-        for (status, max_error_rate, successes) in [
-            (Status::Disabled, 100, 0),
-            (Status::RolledBack, 100, 0),
-            (Status::Enabled, 10_000, 0),
-            (Status::Enabled, 9_999, 1),
-        ] {
-            let mut feature = create("f".parse().unwrap(), Description::new("").unwrap(), Address::ZERO);
-            (feature.status, feature.max_error_rate, feature.success_count) = (status, max_error_rate, successes);
-            assert_eq!(errors_left(&feature, &Policy::default()), None, "{status} {max_error_rate} {successes}");
+            errors_left: least.map(|least| least.saturating_sub(1)),
         }
     }
 }

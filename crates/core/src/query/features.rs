@@ -200,13 +200,13 @@ pub fn feature_at(source: &impl Read, name: &Name, height: Height) -> Result<Opt
     }
 }
 
-/// Returns the progress of a rollout at `height`; `None` for an unknown feature.
+/// Returns the progress of a rollout after block `height`, that of the records; `None` for an unknown feature.
 ///
 /// # Errors
 /// A fault.
 pub fn progress(source: &impl Read, name: &Name, height: Height) -> Result<Option<Progress>, Fault> {
-    let Some(feature) = feature(source, name)? else { return Ok(None) };
-    Ok(Some(Progress::of(&feature, &policy(source, name)?, height)))
+    let (Some(feature), Some(metrics)) = (feature(source, name)?, metrics(source, name)?) else { return Ok(None) };
+    Ok(Some(Progress::of(&feature, &metrics, &policy(source, name)?, height)))
 }
 
 /// Tells whether a feature is on for a user, and why.

@@ -210,3 +210,69 @@ fn with_the_window_off_its_fields_stay_zero() {
         }
     );
 }
+
+/// The rule that rolls `f` back if the next block has a report of this many errors and nothing else.
+fn rule_on(world: &World, errors: u32) -> Option<RollbackRule> {
+    let block = Block::from_payloads(world.tip() + 1, vec![tx(REPORTER, &[report("f", 0, errors)])]).unwrap();
+    let execution = world.state.execute(&block).unwrap();
+    assert_eq!(execution.outcome().receipts, [Receipt::Ok]);
+    execution.outcome().events.iter().find_map(|event| match event {
+        Event::RolledBack { rule, .. } => Some(*rule),
+        _ => None,
+    })
+}
+
+/// `errors_left` is what reports of 0, 1, 2, … errors show, whichever rule they meet first.
+#[test]
+fn errors_left_is_exact() {
+    const TRIED_MAX: u32 = 30;
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 0..400 {
+        let mut random = Random(seed);
+        let rules = Policy {
+            min_samples: random.pick(&[0, 1, 10, 30, 100_000]),
+            window_blocks: NonZeroU32::new(random.pick(&[0, 1, 1, 2, 5])),
+            max_latency: NonZeroU64::new(random.pick(&[0, 10, 50])),
+            ..Policy::default()
+        };
+        let max_error_rate = Some(random.pick(&[0, 100, 1_000, 5_000, 10_000]));
+        let mut world = World::new();
+        world.run(1, ADMIN, &[create_with("f", FeatureChanges { max_error_rate, ..policy(rules) })]);
+        world.run(2, OPERATOR, &[if random.one_in(2) { canary("f", 5) } else { enable("f") }]);
+        for _ in 0..8 {
+            let successes = random.pick(&[0, 1, 2, 5, 20, 90, 4_000]);
+            let latency_total = u64::from(successes) * random.below(200);
+            let found = Report { successes, latency_total, latency_peak: latency_total, ..SILENCE };
+            let errors = if random.one_in(3) { u32::try_from(random.below(4)).unwrap() } else { 0 };
+            let height = world.tip() + random.pick(&[1, 1, 1, 2, 5]);
+            world.run(height, REPORTER, &[tell("f", Report { errors, ..found })]);
+            let left = query::progress(&world.records, &name("f"), world.tip()).unwrap().unwrap().errors_left;
+            if !world.feature("f").status.is_on() {
+                assert_eq!(left, None, "seed {seed}: off");
+                break;
+            }
+            let what = format!("seed {seed} at {height}: {left:?}");
+            let first = (0..=TRIED_MAX).find_map(|errors| Some((errors, rule_on(&world, errors)?)));
+            let case = match (left, first) {
+                (Some(0), Some((0, _))) => "any report",
+                (Some(left), Some((first, rule))) => {
+                    assert_eq!(left + 1, first, "{what}");
+                    rule.name()
+                }
+                (Some(left), None) => {
+                    assert!(left >= TRIED_MAX, "{what}");
+                    assert_eq!(rule_on(&world, left), None, "{what}");
+                    assert_ne!(rule_on(&world, left + 1), None, "{what}");
+                    "many"
+                }
+                (None, first) => {
+                    assert_eq!((first, rule_on(&world, 1_000_000), rule_on(&world, u32::MAX)), (None, None, None));
+                    "none"
+                }
+            };
+            *seen.entry(case).or_default() += 1;
+        }
+    }
+    let cases = ["any report", "error_rate", "latency", "many", "none", "window_error_rate"];
+    assert!(seen.keys().eq(&cases) && seen.values().all(|count| *count >= 5), "{seen:?}");
+}
