@@ -110,6 +110,13 @@ impl<'a> Members<'a> {
         Ok(value.unwrap_or_default())
     }
 
+    /// The members of a member that must be there and not null.
+    pub(crate) fn needed(&self, name: &str) -> Result<Self, Malformed> {
+        let text = self.text(name).filter(|text| *text != "null");
+        let text = text.ok_or_else(|| Malformed::new(format!("{name} is missing")))?;
+        Self::read(text).map_err(|error| error.within(name))
+    }
+
     /// The members of a member; none if it is absent or null.
     pub(crate) fn members(&self, name: &str) -> Result<Self, Malformed> {
         self.text(name).map_or(Ok(Self::default()), Self::read).map_err(|error| error.within(name))

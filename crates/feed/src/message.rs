@@ -179,7 +179,8 @@ impl<'a> Message<'a> {
 fn read_put<'a>(data: &'a str, salt: &Salt) -> Result<Message<'a>, MessageError> {
     let put = Members::read(data)?;
     let path: String = put.get("path")?;
-    let content = put.members("data")?;
+    // The source reads a put without data as one that lists nothing, which would delete everything.
+    let content = put.needed("data")?;
     let list = |name: &str, kind: FeedKind| {
         let list = List::read(kind, content.members(name).map_err(|error| error.within("data"))?, salt);
         list.map_err(|error| error.within(name).within("data"))

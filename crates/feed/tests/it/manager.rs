@@ -112,7 +112,13 @@ fn bad_input_is_logged_once_and_never_half_applied() {
         ("patch", r#"{"path":"/segments/a","data":{}}"#, "unknown_entity"),
         ("patch", r#"{"path":"/Environments/a","data":{}}"#, "unknown_entity"),
         ("put", r#"{"path":"/environments/a","data":{}}"#, "wrong_path"),
-        ("put", "null", "wrong_path"),
+        ("put", "null", "malformed restart"),
+        ("put", r#"{"path":"/"}"#, "malformed restart"),
+        ("put", r#"{"path":"/","data":null}"#, "malformed restart"),
+        ("put", r#"{"path":"/","DATA": null }"#, "malformed restart"),
+        ("put", r#"{"path":"/","data":{},"data":null}"#, "malformed restart"),
+        ("put", r#"{"path":"/","data":{}}"#, "put_received put[|]"),
+        ("put", r#"{"path":"/","data":null,"Data":{"filters":null}}"#, "put_received put[|]"),
         ("message", "{}", "unknown_event"),
         ("put ", "{}", "unknown_event"),
         // Repeated members: the last counts, whatever its case.
@@ -229,7 +235,7 @@ fn a_flawed_entry_of_a_put_is_retained_as_it_was_last_sent() {
             "put[a@7 z@0|]",
         ),
         // Not listed any more, so it is as never seen.
-        (&[("put", put(json!({ "envID": "a" }))), ("put", json!({ "path": "/" }))], "put[z@0|]"),
+        (&[("put", put(json!({ "envID": "a" }))), ("put", json!({ "path": "/", "data": {} }))], "put[z@0|]"),
         // A filter of the same id is another item.
         (&[("patch", json!({ "path": "/filters/a", "data": { "key": "k" } }))], "put[z@0|]"),
     ];
