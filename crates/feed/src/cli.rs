@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use coalmine_replay::error::Error;
 use coalmine_replay::tool::run_tool;
 use eventsource_client::Client;
 use futures_util::FutureExt;
-use launchdarkly_sdk_transport::HyperTransport;
+use launchdarkly_sdk_transport::{HyperTransport, Uri};
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -33,6 +35,8 @@ const MESSAGES_WAITING_MAX: usize = 4;
 const READER_WAIT: Duration = Duration::from_secs(5);
 /// The longest file of a key or a salt, in bytes.
 const SECRET_SIZE_MAX: u64 = 4_096;
+/// The permissions of everybody but the owner.
+const OTHERS: u32 = 0o077;
 
 /// Feeds the config feed of a ledger from a server-sent-events stream.
 #[derive(Debug, Parser)]
@@ -51,8 +55,11 @@ the ledger rejects a part of a put, the parts after it must be withheld, because
 every item that no part listed. With a file, the items of the ledger are not known either: it forgets an item whose \
 entry in the first put after a start is invalid, which is logged as the error not_retained.
 
+The files of key and salt must be their owner's alone. Proxies are used only with --env-proxy. Over http:// anybody on \
+the way can read the key, so there is a warning unless the server is on this machine.
+
 Example:
-  head -c 32 /dev/urandom > salt
+  (umask 077; head -c 32 /dev/urandom > salt)
   feed --key-file key --salt-file salt https://stream.example | replay run --events -
 
 Exit codes: 0 ended on request, 1 the server refused the key or the ledger a block, 2 bad usage or bad \
@@ -68,6 +75,9 @@ pub struct Cli {
     /// File with the salt, at least 16 bytes
     #[arg(long, value_name = "FILE")]
     salt_file: PathBuf,
+    /// Connect through the proxies of the environment: http_proxy, https_proxy, no_proxy
+    #[arg(long)]
+    env_proxy: bool,
     /// Version of the protocol to request; filters need 2
     #[arg(long, default_value_t = 2, value_name = "N")]
     protocol: i32,
@@ -110,13 +120,19 @@ impl Cli {
             .map_err(|error| Error::Input(format!("{}: {error}", self.salt_file.display())))?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unusable)?;
         let is_https = self.base.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+        if is_plain_beyond_loopback(&self.base) {
+            let text = "the key and all that is received cross the network unencrypted; use https://".into();
+            self.log(&Log { level: Level::Warn, tag: "plain_http", text });
+        }
+        let transport = HyperTransport::builder();
+        let transport = if self.env_proxy { transport.auto_proxy() } else { transport.disable_proxy() };
         // Reading the certificates of the system fails if there are none, and plain HTTP needs none.
         let ended = if is_https {
-            let transport = HyperTransport::builder().build_https().map_err(unusable)?;
+            let transport = transport.build_https().map_err(unusable)?;
             let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
             runtime.block_on(self.feed(client.map_err(unusable)?, salt))
         } else {
-            let transport = HyperTransport::builder().build_http().map_err(unusable)?;
+            let transport = transport.build_http().map_err(unusable)?;
             let client = stream::client(&self.base, key.trim(), self.protocol, transport, Limits::default());
             runtime.block_on(self.feed(client.map_err(unusable)?, salt))
         };
@@ -244,13 +260,32 @@ async fn work(
     }
 }
 
-/// The content of a small file.
+/// Whether an address is one to which a key goes unencrypted, and beyond this machine.
+fn is_plain_beyond_loopback(base: &str) -> bool {
+    let Ok(uri) = base.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_loopback =
+        address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback());
+    uri.scheme_str() == Some("http") && !is_loopback
+}
+
+/// The content of a small file that its owner alone can read.
 fn secret(path: &Path) -> Result<Vec<u8>, Error> {
+    let shown = path.display();
+    let cannot = |error: io::Error| Error::Input(format!("{shown}: cannot be read: {error}"));
+    let file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    // A pipe or a terminal has no content that stays.
+    let mode = metadata.permissions().mode() & 0o777;
+    if metadata.is_file() && mode & OTHERS != 0 {
+        let text = format!("others have access to it (mode {mode:03o}); make it its owner's alone: chmod 600 {shown}");
+        return Err(Error::Input(format!("{shown}: {text}")));
+    }
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(SECRET_SIZE_MAX.saturating_add(1)).read_to_end(&mut bytes));
-    let size = read.map_err(|error| Error::Input(format!("{}: cannot be read: {error}", path.display())))?;
+    let size = file.take(SECRET_SIZE_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
     if u64::try_from(size).unwrap_or(u64::MAX) > SECRET_SIZE_MAX {
-        return Err(Error::Input(format!("{}: longer than {SECRET_SIZE_MAX} bytes", path.display())));
+        return Err(Error::Input(format!("{shown}: longer than {SECRET_SIZE_MAX} bytes")));
     }
     Ok(bytes)
 }

@@ -6,6 +6,9 @@
 //! The log entries of this crate contain no byte of the stream. But the crate `eventsource-client`, which it uses, writes
 //! raw bytes of the stream, and so keys, to the facade `log` at the levels debug and trace. A host that installs a logger
 //! must filter the target `eventsource_client` and those below it, as in `eventsource_client=info`.
+//!
+//! The transport is the host's choice. [`HyperTransport`](launchdarkly_sdk_transport::HyperTransport) takes proxies from
+//! the environment unless its builder is told `disable_proxy`, and over `http://` it sends the key unencrypted.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;

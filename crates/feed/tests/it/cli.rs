@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::future::pending;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -74,10 +75,20 @@ struct Setting(TempDir);
 
 impl Setting {
     fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("key"), "key-1\n").unwrap();
-        fs::write(folder.path().join("salt"), [7; 16]).unwrap();
-        Self(folder)
+        let setting = Self(TempDir::new().unwrap());
+        setting.secret("key", b"key-1\n");
+        setting.secret("salt", &[7; 16]);
+        setting
+    }
+
+    /// Writes a file that is its owner's alone.
+    fn secret(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+        self.allow(name, 0o600);
+    }
+
+    fn allow(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), PermissionsExt::from_mode(mode)).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -87,7 +98,7 @@ impl Setting {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_feed"));
         let files = ["--key-file", "key", "--salt-file", "salt"];
-        command.current_dir(self.0.path()).args(files).args(arguments).env("no_proxy", "127.0.0.1").kill_on_drop(true);
+        command.current_dir(self.0.path()).args(files).args(arguments).kill_on_drop(true);
         command
     }
 
@@ -286,11 +297,11 @@ async fn blocks_are_applied_to_a_store() {
 async fn bad_usage_and_refused_keys_have_their_codes() {
     let refusing = serve(|_| StatusCode::FORBIDDEN.into_response()).await;
     let setting = Setting::new();
-    fs::write(setting.path("short"), "salt").unwrap();
-    fs::write(setting.path("binary"), [0xff; 16]).unwrap();
-    fs::write(setting.path("control"), "a\u{1}b").unwrap();
-    fs::write(setting.path("empty"), " \n").unwrap();
-    fs::write(setting.path("long"), [b'k'; 4_097]).unwrap();
+    setting.secret("short", b"salt");
+    setting.secret("binary", &[0xff; 16]);
+    setting.secret("control", b"a\x01b");
+    setting.secret("empty", b" \n");
+    setting.secret("long", &[b'k'; 4_097]);
     let rows: &[(&[&str], i32, &str)] = &[
         (&[&refusing], 1, "the server refuses the key"),
         (&["nonsense"], 2, "invalid address"),
@@ -310,7 +321,7 @@ async fn bad_usage_and_refused_keys_have_their_codes() {
     ];
     for (arguments, code, expected) in rows {
         let mut command = Command::new(env!("CARGO_BIN_EXE_feed"));
-        command.current_dir(setting.0.path()).env("no_proxy", "127.0.0.1").kill_on_drop(true);
+        command.current_dir(setting.0.path()).kill_on_drop(true);
         for (option, file) in [("--key-file", "key"), ("--salt-file", "salt")] {
             if !arguments.contains(&option) {
                 command.args([option, file]);
@@ -320,5 +331,76 @@ async fn bad_usage_and_refused_keys_have_their_codes() {
         assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {}", logged(&output));
         assert!(logged(&output).contains(expected), "{arguments:?}: {}", logged(&output));
         assert!(!logged(&output).contains("key-1"));
+    }
+}
+
+#[tokio::test]
+async fn secrets_that_others_can_reach_are_refused() {
+    let refusing = serve(|_| StatusCode::FORBIDDEN.into_response()).await;
+    let setting = Setting::new();
+    for (file, modes) in [("key", [0o644, 0o640, 0o604]), ("salt", [0o660, 0o606, 0o400])] {
+        for mode in modes {
+            setting.allow(file, mode);
+            let output = setting.run(&[&refusing]).await;
+            let refusal = format!(
+                "feed: {file}: others have access to it (mode {mode:o}); make it its owner's alone: chmod 600 {file}\n"
+            );
+            let is_refused = mode & 0o077 != 0;
+            assert_eq!(output.status.code(), Some(if is_refused { 2 } else { 1 }), "{}", logged(&output));
+            assert_eq!(logged(&output).contains(&refusal), is_refused, "{file} {mode:o}: {}", logged(&output));
+        }
+        setting.allow(file, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn plain_http_beyond_this_machine_is_warned_of() {
+    let setting = Setting::new();
+    // It ends before anything is sent.
+    setting.secret("key", b"a\x01b");
+    for (base, is_warned) in [
+        ("http://example.com", true),
+        ("HTTP://example.com:8030/path", true),
+        ("http://10.0.0.1", true),
+        ("http://[2001:db8::1]:80", true),
+        ("http://localhost.example.com", true),
+        ("http://127.0.0.1.example.com", true),
+        ("http://0.0.0.0", true),
+        ("http://127.0.0.1", false),
+        ("http://127.9.9.9:8030", false),
+        ("http://[::1]:8030", false),
+        ("http://[::ffff:127.0.0.1]", false),
+        ("http://LocalHost:8030", false),
+        ("https://example.com", false),
+        ("ftp://example.com", false),
+    ] {
+        let output = setting.run(&[base]).await;
+        assert_eq!(output.status.code(), Some(2), "{base}: {}", logged(&output));
+        assert_eq!(logged(&output).contains("feed: warning: plain_http: the key"), is_warned, "{base}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_is_used_only_if_asked_for() {
+    // Nothing listens on port 1.
+    const NOBODY: &str = "http://127.0.0.1:1";
+    let server = serve(|_| open(vec![put(1, 1)])).await;
+    let setting = Setting::new();
+    for (base, proxy, option, is_reached) in [
+        (server.as_str(), NOBODY, None, true),
+        (server.as_str(), NOBODY, Some("--env-proxy"), false),
+        (NOBODY, server.as_str(), None, false),
+        (NOBODY, server.as_str(), Some("--env-proxy"), true),
+    ] {
+        let mut command = setting.command(&["--block-time", "20", "--blocks", "1", "--verbose", base]);
+        command.args(option).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"] {
+            command.env(name, proxy);
+        }
+        let mut child = command.env_remove("no_proxy").env_remove("NO_PROXY").spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
+        let expected = if is_reached { "put_received" } else { "failed" };
+        assert!(first.contains(expected), "{base} through {proxy} {option:?}: {first}");
     }
 }
