@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::command::tx::TxCommand;
@@ -45,10 +46,23 @@ pub enum LimitError {
     BlockSize,
 }
 
+/// What keeps a transaction from being executed twice, or late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// Above that of every earlier transaction of the signer. Gaps are fine.
+    pub number: u64,
+    /// The last height at which the transaction may be executed; `None`: there is no last one.
+    pub valid_until: Option<NonZeroU32>,
+}
+
+/// Marks the count of commands of a transaction that has a sequence.
+const SEQUENCED: u8 = 0x80;
+
 /// The commands of one signer, which take effect all or not at all. The host has authenticated the signer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
     signer: Address,
+    sequence: Option<Sequence>,
     commands: Vec<TxCommand>,
 }
 
@@ -67,7 +81,19 @@ impl Transaction {
                 return Err(LimitError::CommandSize { index, size });
             }
         }
-        Ok(Self { signer, commands: commands.into_iter().map(TxCommand::Valid).collect() })
+        Ok(Self { signer, sequence: None, commands: commands.into_iter().map(TxCommand::Valid).collect() })
+    }
+
+    /// The same transaction with a sequence.
+    #[must_use]
+    pub fn with_sequence(self, sequence: Sequence) -> Self {
+        Self { sequence: Some(sequence), ..self }
+    }
+
+    /// The sequence, if it has one.
+    #[must_use]
+    pub const fn sequence(&self) -> Option<&Sequence> {
+        self.sequence.as_ref()
     }
 
     /// The signer, whose roles decide what the commands may do.
@@ -86,7 +112,16 @@ impl Transaction {
 impl Encode for Transaction {
     fn encode(&self, out: &mut Writer) {
         out.address(&self.signer);
-        out.count_u8(self.commands.len());
+        let count = u8::try_from(self.commands.len());
+        let count = promised(count.ok(), "a transaction holds at most 16 commands");
+        match &self.sequence {
+            None => out.u8(count),
+            Some(Sequence { number, valid_until }) => {
+                out.u8(SEQUENCED | count);
+                out.u64(*number);
+                out.nonzero_u32(*valid_until);
+            }
+        }
         self.commands.iter().for_each(|command| out.lp16(&command.to_bytes()));
     }
 }
@@ -94,12 +129,18 @@ impl Encode for Transaction {
 impl Decode for Transaction {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let signer = input.address()?;
-        let count = input.count_u8(1..=TX_COMMANDS_MAX)?;
+        let counted = input.u8()?;
+        let count = input.count_within(counted & !SEQUENCED, 1..=TX_COMMANDS_MAX)?;
+        let sequence = if counted & SEQUENCED == 0 {
+            None
+        } else {
+            Some(Sequence { number: input.u64()?, valid_until: input.nonzero_u32()? })
+        };
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
             commands.push(TxCommand::from_bytes(input.lp16()?)?);
         }
-        Ok(Self { signer, commands })
+        Ok(Self { signer, sequence, commands })
     }
 }
 

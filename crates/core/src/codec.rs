@@ -327,7 +327,13 @@ impl<'a> Reader<'a> {
 
     /// Reads a count from `counts`.
     pub(crate) fn count_u8(&mut self, counts: RangeInclusive<usize>) -> Result<usize, DecodeError> {
-        let count = usize::from(self.u8()?);
+        let count = self.u8()?;
+        self.count_within(count, counts)
+    }
+
+    /// Checks a count that has just been read.
+    pub(crate) fn count_within(&self, count: u8, counts: RangeInclusive<usize>) -> Result<usize, DecodeError> {
+        let count = usize::from(count);
         if count > *counts.end() {
             return Err(self.error(DecodeErrorKind::TooLarge));
         }

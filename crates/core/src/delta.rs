@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use crate::block::Outcome;
 use crate::feature::data::FeatureData;
@@ -12,6 +13,7 @@ use crate::ledger::Global;
 use crate::note::Note;
 use crate::plugin::data::PluginData;
 use crate::plugin::record::Registry;
+use crate::rounds::{OpenPool, Pool};
 use crate::schedule::Scheduled;
 use crate::tree::Patch;
 use crate::values::{Address, Hash, Height, Name, Roles};
@@ -70,6 +72,8 @@ pub(crate) struct MapChanges {
     pub(crate) overrides: Changes<(Name, Address), Override>,
     pub(crate) roles: Changes<Address, Roles>,
     pub(crate) schedule: Changes<(Height, u64), Scheduled>,
+    pub(crate) sequences: Changes<Address, NonZeroU64>,
+    pub(crate) pools: Changes<Pool, OpenPool>,
     pub(crate) rows: BTreeMap<Row, Presence>,
     pub(crate) queue: BTreeMap<(Height, Name), Presence>,
 }

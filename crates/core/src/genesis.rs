@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::ledger::Params;
+use crate::rules::RuleSet;
 use crate::values::{Address, ChainId, Role, Roles, ValueError};
 
 /// Why a genesis is invalid.
@@ -21,14 +22,23 @@ pub enum GenesisError {
     /// More addresses than the u16 count in the encoding allows.
     #[error("a genesis has at most 65535 addresses")]
     TooManyAddresses,
+    /// The zero address stands for what happens without a signer, so it never has a role.
+    #[error("the zero address has no roles")]
+    ZeroAddress,
     /// Parameters that contradict each other or are out of range.
-    #[error("max_due_per_block is at least 1, and breaker_window is not 0 while breaker_rollbacks is on")]
+    #[error(
+        "max_due_per_block is at least 1, breaker_window is not 0 while breaker_rollbacks is on, \
+         timelock and round_blocks are at most {max}, and quorum is 1 to {quorum}",
+        max = Params::BLOCKS_MAX,
+        quorum = Params::QUORUM_MAX
+    )]
     Params,
 }
 
 /// The id of the ledger, the initial roles, and the parameters. Always valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Genesis {
+    rules: RuleSet,
     chain: ChainId,
     roles: BTreeMap<Address, Roles>,
     params: Params,
@@ -45,14 +55,19 @@ impl Genesis {
             let so_far: &mut Roles = united.entry(address).or_default();
             *so_far = so_far.union(roles);
         }
-        Self::with_params(ChainId::new(chain.as_bytes())?, united, Params::default())
+        Self::with_params(RuleSet::LATEST, ChainId::new(chain.as_bytes())?, united, Params::default())
     }
 
-    /// Makes a genesis with the given parameters.
+    /// Makes a genesis with the given rules and parameters.
     ///
     /// # Errors
     /// As for [`Genesis::new`], or invalid parameters.
-    pub fn with_params(chain: ChainId, roles: BTreeMap<Address, Roles>, params: Params) -> Result<Self, GenesisError> {
+    pub fn with_params(
+        rules: RuleSet,
+        chain: ChainId,
+        roles: BTreeMap<Address, Roles>,
+        params: Params,
+    ) -> Result<Self, GenesisError> {
         if roles.len() > usize::from(u16::MAX) {
             return Err(GenesisError::TooManyAddresses);
         }
@@ -62,10 +77,19 @@ impl Genesis {
         if !roles.values().any(|roles| roles.contains(Role::Admin)) {
             return Err(GenesisError::NoAdmin);
         }
+        if roles.contains_key(&Address::ZERO) {
+            return Err(GenesisError::ZeroAddress);
+        }
         if !params.is_valid() {
             return Err(GenesisError::Params);
         }
-        Ok(Self { chain, roles, params })
+        Ok(Self { rules, chain, roles, params })
+    }
+
+    /// The rules of the first block.
+    #[must_use]
+    pub const fn rules(&self) -> RuleSet {
+        self.rules
     }
 
     /// The id of the ledger, part of every bucket hash.
@@ -89,6 +113,7 @@ impl Genesis {
 
 impl Encode for Genesis {
     fn encode(&self, out: &mut Writer) {
+        self.rules.encode(out);
         out.lp8(self.chain.as_bytes());
         out.count_u16(self.roles.len());
         for (address, roles) in &self.roles {
@@ -101,6 +126,7 @@ impl Encode for Genesis {
 
 impl Decode for Genesis {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let rules = RuleSet::decode(input)?;
         let chain = input.lp8()?;
         let chain = ChainId::new(chain).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
         let count = input.u16()?;
@@ -113,6 +139,6 @@ impl Decode for Genesis {
             roles.insert(address, Roles::decode(input)?);
         }
         let params = Params::decode(input)?;
-        Self::with_params(chain, roles, params).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
+        Self::with_params(rules, chain, roles, params).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
     }
 }

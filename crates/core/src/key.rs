@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::feed::record::{FeedId, FeedKey, FeedKind};
 use crate::plugin::version::Version;
+use crate::rounds::Pool;
 use crate::values::{Address, Height, Name};
 
 macro_rules! prefixes {
@@ -73,9 +74,11 @@ prefixes! {
     Dependent = 0xDD;
     /// The config feed: totals, items, the index of known ids, and the ids that an open put has listed.
     Feed = 0xDE;
+    /// What keeps a signer from being copied or followed alone: sequences, and the pools of open rounds.
+    Trust = 0xDF;
 }
 
-/// The kinds of due work, in the order in which a block does them. The order is consensus.
+/// The kinds of due work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DueKind {
     /// Commands that were scheduled.
@@ -86,11 +89,15 @@ pub enum DueKind {
     Deployment,
     /// A plugin's turn in the load queue.
     Load,
+    /// The end of a round of reports.
+    Round,
+    /// The deadline of a deployment.
+    Deadline,
 }
 
 impl DueKind {
     /// Every kind, by ascending byte.
-    pub const ALL: [Self; 4] = [Self::Schedule, Self::Step, Self::Deployment, Self::Load];
+    pub const ALL: [Self; 6] = [Self::Schedule, Self::Step, Self::Deployment, Self::Load, Self::Round, Self::Deadline];
 
     /// The byte after the prefix. It comes before the height, so kinds never interleave.
     #[must_use]
@@ -100,6 +107,8 @@ impl DueKind {
             Self::Step => 1,
             Self::Deployment => 2,
             Self::Load => 3,
+            Self::Round => 4,
+            Self::Deadline => 5,
         }
     }
 }
@@ -192,6 +201,20 @@ pub enum Key {
         /// The plugin in the queue.
         plugin: Name,
     },
+    /// `D7 ‖ 4 ‖ due height ‖ kind ‖ lp8 subject ‖ [lp8 version]`.
+    Round {
+        /// The height at which the round ends.
+        at: Height,
+        /// The pool that closes then.
+        pool: Pool,
+    },
+    /// `D7 ‖ 5 ‖ due height ‖ plugin`.
+    Deadline {
+        /// The height at which the deployment is rolled back.
+        at: Height,
+        /// The plugin that is being deployed.
+        plugin: Name,
+    },
     /// `DE` alone.
     Feed,
     /// `DE ‖ kind ‖ id`.
@@ -200,6 +223,15 @@ pub enum Key {
     FeedIndex(FeedKey),
     /// `DE ‖ 4 + kind ‖ id`.
     FeedListed(FeedKey),
+    /// `DF ‖ 1 ‖ address`.
+    Sequence(Address),
+    /// `DF ‖ 2 ‖ kind ‖ lp8 subject ‖ [lp8 version] ‖ reporter`.
+    PoolEntry {
+        /// The pool.
+        pool: Pool,
+        /// Who reported it.
+        reporter: Address,
+    },
 }
 
 impl Key {
@@ -214,9 +246,12 @@ impl Key {
             Self::Global => KeyPrefix::Global,
             Self::Policy(_) => KeyPrefix::Policy,
             Self::Roles(_) => KeyPrefix::Roles,
-            Self::Schedule { .. } | Self::Step { .. } | Self::DeploymentDue { .. } | Self::LoadDue { .. } => {
-                KeyPrefix::Due
-            }
+            Self::Schedule { .. }
+            | Self::Step { .. }
+            | Self::DeploymentDue { .. }
+            | Self::LoadDue { .. }
+            | Self::Round { .. }
+            | Self::Deadline { .. } => KeyPrefix::Due,
             Self::Active(_) => KeyPrefix::Active,
             Self::Registry | Self::Plugin(_) => KeyPrefix::Plugin,
             Self::PluginVersion { .. } => KeyPrefix::PluginVersion,
@@ -224,11 +259,12 @@ impl Key {
             Self::PluginChange { .. } => KeyPrefix::PluginChange,
             Self::Dependent { .. } => KeyPrefix::Dependent,
             Self::Feed | Self::FeedItem(_) | Self::FeedIndex(_) | Self::FeedListed(_) => KeyPrefix::Feed,
+            Self::Sequence(_) | Self::PoolEntry { .. } => KeyPrefix::Trust,
         }
     }
 
-    /// Maximum length in bytes: that of a feed item's key, which the longest key of a version only equals.
-    pub const LEN_MAX: usize = 1 + 1 + FeedId::LEN_MAX;
+    /// Maximum length in bytes: that of the key of a report about a version.
+    pub const LEN_MAX: usize = 1 + 1 + 1 + (1 + Name::LEN_MAX) + (1 + Version::LEN_MAX) + Address::LEN;
 }
 
 impl Encode for Key {
@@ -260,6 +296,12 @@ impl Encode for Key {
             Self::Step { at, name } => due(out, DueKind::Step, *at, name),
             Self::DeploymentDue { at, plugin } => due(out, DueKind::Deployment, *at, plugin),
             Self::LoadDue { at, plugin } => due(out, DueKind::Load, *at, plugin),
+            Self::Round { at, pool } => {
+                out.u8(DueKind::Round.byte());
+                out.u32(*at);
+                pool.encode(out);
+            }
+            Self::Deadline { at, plugin } => due(out, DueKind::Deadline, *at, plugin),
             Self::PluginVersion { plugin, version } => {
                 out.name(plugin);
                 out.raw(version.precedence().as_bytes());
@@ -271,6 +313,15 @@ impl Encode for Key {
             Self::FeedItem(key) => feed_key(FEED_ITEMS, key, out),
             Self::FeedIndex(key) => feed_key(FEED_INDEX, key, out),
             Self::FeedListed(key) => feed_key(FEED_LISTED, key, out),
+            Self::Sequence(address) => {
+                out.u8(TRUST_SEQUENCES);
+                out.address(address);
+            }
+            Self::PoolEntry { pool, reporter } => {
+                out.u8(TRUST_POOLS);
+                pool.encode(out);
+                out.address(reporter);
+            }
         }
     }
 }
@@ -300,6 +351,8 @@ impl Decode for Key {
                     Some(DueKind::Step) => Self::Step { at: input.u32()?, name: bare_name(input)? },
                     Some(DueKind::Deployment) => Self::DeploymentDue { at: input.u32()?, plugin: bare_name(input)? },
                     Some(DueKind::Load) => Self::LoadDue { at: input.u32()?, plugin: bare_name(input)? },
+                    Some(DueKind::Round) => Self::Round { at: input.u32()?, pool: Pool::decode(input)? },
+                    Some(DueKind::Deadline) => Self::Deadline { at: input.u32()?, plugin: bare_name(input)? },
                     None => return Err(input.error(DecodeErrorKind::UnknownTag)),
                 }
             }
@@ -324,6 +377,11 @@ impl Decode for Key {
                     _ => return Err(unknown),
                 }
             }
+            KeyPrefix::Trust => match input.u8()? {
+                TRUST_SEQUENCES => Self::Sequence(input.address()?),
+                TRUST_POOLS => Self::PoolEntry { pool: Pool::decode(input)?, reporter: input.address()? },
+                _ => return Err(input.error(DecodeErrorKind::UnknownTag)),
+            },
         })
     }
 }
@@ -332,6 +390,10 @@ impl Decode for Key {
 const FEED_ITEMS: u8 = 0;
 const FEED_INDEX: u8 = 2;
 const FEED_LISTED: u8 = 4;
+
+/// The byte after the prefix of trust.
+const TRUST_SEQUENCES: u8 = 1;
+const TRUST_POOLS: u8 = 2;
 
 const fn feed_section(section: u8, kind: FeedKind) -> u8 {
     section | kind.tag()

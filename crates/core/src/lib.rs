@@ -93,6 +93,8 @@ mod overlay;
 mod plugin;
 pub mod query;
 mod reject;
+mod rounds;
+mod rules;
 mod schedule;
 mod state;
 mod tags;
@@ -102,7 +104,7 @@ mod values;
 mod writes;
 
 pub use block::{
-    BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, LimitError, Outcome, Payload, Receipt, TX_COMMANDS_MAX, Transaction,
+    BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, LimitError, Outcome, Payload, Receipt, Sequence, TX_COMMANDS_MAX, Transaction,
 };
 pub use bucket::{BUCKETS, bucket_first_byte, bucket_of_unit, bucket_sha256};
 pub use codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
@@ -117,16 +119,16 @@ pub use feature::guard::RollbackRule;
 pub use feature::lifecycle::{Progress, blocks_to_step};
 pub use feature::record::{
     Advance, Bucketing, Cause, Change, Feature, FeatureChanges, Lifetime, Metrics, MetricsRecord, Override,
-    PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Policy, Reason, Report, Status,
+    PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Policy, Reason, Report, RollbackEvidence, Status,
 };
 pub use feed::FeedAction;
 pub use feed::record::{
-    FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FeedBody, FeedEntry, FeedId, FeedItem,
-    FeedKey, FeedKind, FeedPart, FeedTotals, ItemState,
+    FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_LIVE_OPEN_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FEED_UNBORN_MAX,
+    FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart, FeedTotals, ItemState,
 };
 pub use genesis::{Genesis, GenesisError};
 pub use key::{DueKind, Key, KeyPrefix, STATE_KEYS};
-pub use ledger::{Global, OpenBreaker, Params};
+pub use ledger::{Global, OpenBreaker, Params, ParamsChanges};
 pub use note::Note;
 pub use plugin::deployment::{
     ARM_REQUESTS_MAX, Deployment, DeploymentStatus, DeploymentSummary, Hold, ReportedShortfalls, Shortfall,
@@ -143,12 +145,12 @@ pub use plugin::requirements::{LoadRefusal, PlannedLoad};
 pub use plugin::version::{Constraint, Version};
 pub use query::{Fault, Read};
 pub use reject::Reject;
+pub use rounds::{Pool, PoolEntry, PoolKind, ReportTotals};
+pub use rules::{RULES_NOTICE, RuleSet};
 pub use schedule::Scheduled;
 pub use state::{Handle, PluginHandle, StaleExecution, State};
 pub use valid::{Valid, Validate};
-pub use values::{
-    Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, RULES, Role, Roles, ValueError,
-};
+pub use values::{Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, Role, Roles, ValueError};
 pub use writes::WriteSet;
 
 /// What every host needs: blocks and what is in them, the state, and what comes out of a block.

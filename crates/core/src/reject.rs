@@ -111,6 +111,24 @@ rejects! {
     /// The address does not have that role.
     RoleNotFound = 23, "role_not_found",
         "the address does not have this role; there is nothing to revoke";
+    /// The sequence of the transaction is not above the last one of its signer, or is missing where one is needed.
+    BadSequence = 24, "bad_sequence",
+        "the sequence is not above the last one of this signer, or is missing; take a higher one and sign again";
+    /// The block is above the transaction's last height.
+    Expired = 25, "expired",
+        "the transaction was valid up to an earlier height; sign it again with a later one";
+    /// The command takes effect only as part of a schedule.
+    NotScheduled = 26, "not_scheduled",
+        "the command is accepted only inside of a schedule; schedule it";
+    /// The command raises exposure or power, and the timelock makes it wait.
+    TimelockRequired = 27, "timelock_required",
+        "the command raises exposure or power, which waits for the timelock; schedule it that many blocks ahead";
+    /// The work of the block is spent.
+    BlockFull = 28, "block_full",
+        "the block has no work left for this command; send it again for a later one";
+    /// The report is about a trial or deployment that is over.
+    StaleReport = 29, "stale_report",
+        "the report is about a trial or deployment that is over; report about the current one";
     /// There is no plugin of that name.
     PluginNotFound = 40, "plugin_not_found",
         "there is no plugin of this name; register a version of it first, or check the spelling";

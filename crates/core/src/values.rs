@@ -13,8 +13,6 @@ use crate::reject::Reject;
 
 /// The format number of the state that this build reads and writes.
 pub const FORMAT: u16 = 1;
-/// The number of the rule set that this build executes.
-pub const RULES: u16 = 1;
 
 /// A block height.
 pub type Height = u32;

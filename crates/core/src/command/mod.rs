@@ -12,6 +12,7 @@ use core::num::NonZeroU32;
 
 use crate::feature::record::{FeatureChanges, Reason, Report};
 use crate::feed::record::{FeedBody, FeedEntry, FeedId, FeedKind, FeedPart};
+use crate::ledger::ParamsChanges;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::plan::{CompiledStrategy, Guardrails, Strategy};
 use crate::plugin::record::{MaxVersions, VersionReport};
@@ -51,6 +52,8 @@ tags! {
         ClearOverride = 19, "clear_override";
         /// Reports operation results of a feature.
         Report = 20, "report";
+        /// Stops a rollout at the percentage that it has.
+        PauseRollout = 21, "pause_rollout";
         /// Opens the circuit breaker.
         TripBreaker = 30, "trip_breaker";
         /// Closes the circuit breaker.
@@ -65,6 +68,8 @@ tags! {
         RevokeRole = 35, "revoke_role";
         /// Changes the parameters.
         SetParams = 36, "set_params";
+        /// Changes the rules of the following blocks.
+        SetRules = 37, "set_rules";
         /// Registers a version of a plugin.
         RegisterVersion = 40, "register_version";
         /// Starts a deployment of a version.
@@ -121,6 +126,7 @@ impl CommandKind {
             | Self::GrantRole
             | Self::RevokeRole
             | Self::SetParams
+            | Self::SetRules
             | Self::RegisterVersion
             | Self::SetRule
             | Self::SetHostVersion
@@ -134,7 +140,6 @@ impl CommandKind {
             | Self::SetOverride
             | Self::ClearOverride
             | Self::Schedule
-            | Self::CancelSchedule
             | Self::Deploy
             | Self::Pause
             | Self::Resume
@@ -143,7 +148,11 @@ impl CommandKind {
             | Self::RetireVersion
             | Self::Load
             | Self::Unload => &[Role::Operator],
-            Self::Rollback | Self::TripBreaker | Self::RollbackDeployment => &[Role::Guardian, Role::Operator],
+            Self::Rollback
+            | Self::PauseRollout
+            | Self::TripBreaker
+            | Self::CancelSchedule
+            | Self::RollbackDeployment => &[Role::Guardian, Role::Operator],
             Self::Report | Self::ReportVersion | Self::AttestHealth | Self::ReportLoad | Self::ReportUnload => {
                 &[Role::Reporter]
             }
@@ -151,11 +160,13 @@ impl CommandKind {
         }
     }
 
-    /// Whether the command may be scheduled.
+    /// Whether the command may be scheduled: not what schedules itself, and nothing that is said about the world outside.
     #[must_use]
     pub const fn is_schedulable(self) -> bool {
         match self {
-            Self::StartCanary
+            Self::CreateFeature
+            | Self::ConfigureFeature
+            | Self::StartCanary
             | Self::StartRollout
             | Self::AdvanceRollout
             | Self::Enable
@@ -163,6 +174,14 @@ impl CommandKind {
             | Self::Rollback
             | Self::SetOverride
             | Self::ClearOverride
+            | Self::PauseRollout
+            | Self::TripBreaker
+            | Self::ResetBreaker
+            | Self::GrantRole
+            | Self::RevokeRole
+            | Self::SetParams
+            | Self::SetRules
+            | Self::RegisterVersion
             | Self::Deploy
             | Self::Pause
             | Self::Resume
@@ -170,22 +189,14 @@ impl CommandKind {
             | Self::RollbackDeployment
             | Self::Revert
             | Self::RetireVersion
-            | Self::Load
-            | Self::Unload => true,
-            Self::CreateFeature
-            | Self::ConfigureFeature
-            | Self::Report
-            | Self::TripBreaker
-            | Self::ResetBreaker
-            | Self::Schedule
-            | Self::CancelSchedule
-            | Self::GrantRole
-            | Self::RevokeRole
-            | Self::SetParams
-            | Self::RegisterVersion
             | Self::SetRule
             | Self::SetHostVersion
             | Self::SetRegistryParams
+            | Self::Load
+            | Self::Unload => true,
+            Self::Report
+            | Self::Schedule
+            | Self::CancelSchedule
             | Self::ReportVersion
             | Self::AttestHealth
             | Self::ReportLoad
@@ -277,8 +288,15 @@ pub enum Command {
         name: Name,
         /// The results.
         report: Valid<Report>,
+        /// The start of the trial in which they were seen; `None` reports about whichever is current.
+        trial: Option<Height>,
     },
-    /// Opens the circuit breaker.
+    /// Stops a rollout at the percentage that it has, as a canary.
+    PauseRollout {
+        /// The feature.
+        name: Name,
+    },
+    /// Opens the circuit breaker, or makes an open one stricter.
     TripBreaker {
         /// The reason.
         reason: Reason,
@@ -319,12 +337,13 @@ pub enum Command {
     },
     /// Changes the parameters that are `Some`.
     SetParams {
-        /// Maximum number of due steps per block; at least 1.
-        max_due_per_block: Option<NonZeroU32>,
-        /// Rollbacks within the window that open the breaker; 0 turns this off.
-        breaker_rollbacks: Option<u32>,
-        /// Length of the window, in blocks; not 0 unless `breaker_rollbacks` is 0.
-        breaker_window: Option<u32>,
+        /// The new values.
+        changes: Valid<ParamsChanges>,
+    },
+    /// Changes the rules of the following blocks; accepted only inside of a schedule.
+    SetRules {
+        /// The number of the rule set, above the current one.
+        rules: u16,
     },
     /// Registers a version of a plugin; the first one becomes current at once.
     RegisterVersion {
@@ -415,6 +434,8 @@ pub enum Command {
         version: Version,
         /// The results.
         report: Valid<VersionReport>,
+        /// The number of the deployment in which they were seen; `None` reports about whichever is current.
+        deployment: Option<u32>,
     },
     /// Attests the health of the new version of a deployment.
     AttestHealth {
@@ -518,7 +539,7 @@ impl Command {
     /// # Errors
     /// [`ValueError::Parameter`] if the numbers contradict each other.
     pub fn report(name: Name, report: Report) -> Result<Self, ValueError> {
-        Ok(Self::Report { name, report: Valid::new(report)? })
+        Ok(Self::Report { name, report: Valid::new(report)?, trial: None })
     }
 
     /// Returns a report_version command.
@@ -526,7 +547,7 @@ impl Command {
     /// # Errors
     /// [`ValueError::Parameter`] if the numbers contradict each other.
     pub fn report_version(plugin: Name, version: Version, report: VersionReport) -> Result<Self, ValueError> {
-        Ok(Self::ReportVersion { plugin, version, report: Valid::new(report)? })
+        Ok(Self::ReportVersion { plugin, version, report: Valid::new(report)?, deployment: None })
     }
 
     /// The kind of the command.
@@ -544,6 +565,7 @@ impl Command {
             Self::SetOverride { .. } => CommandKind::SetOverride,
             Self::ClearOverride { .. } => CommandKind::ClearOverride,
             Self::Report { .. } => CommandKind::Report,
+            Self::PauseRollout { .. } => CommandKind::PauseRollout,
             Self::TripBreaker { .. } => CommandKind::TripBreaker,
             Self::ResetBreaker => CommandKind::ResetBreaker,
             Self::Schedule { .. } => CommandKind::Schedule,
@@ -551,6 +573,7 @@ impl Command {
             Self::GrantRole { .. } => CommandKind::GrantRole,
             Self::RevokeRole { .. } => CommandKind::RevokeRole,
             Self::SetParams { .. } => CommandKind::SetParams,
+            Self::SetRules { .. } => CommandKind::SetRules,
             Self::RegisterVersion { .. } => CommandKind::RegisterVersion,
             Self::Deploy { .. } => CommandKind::Deploy,
             Self::Pause { .. } => CommandKind::Pause,

@@ -2,12 +2,12 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::command::{Command, CommandKind, SCHEDULE_COMMANDS_MAX};
 use crate::feature::record::{FeatureChanges, Reason, Report};
 use crate::feed::record::{FeedEntry, FeedKind, FeedPart, body_field, id_field, id_list};
+use crate::ledger::ParamsChanges;
 use crate::plugin::manifest::RawManifest;
 use crate::plugin::plan::CompiledStrategy;
 use crate::plugin::record::{MaxVersions, VersionReport};
@@ -71,8 +71,10 @@ impl Command {
                     invariant_checks: input.u32()?,
                     invariant_failures: input.u32()?,
                 };
-                name.and_then(|name| Ok(Self::report(name, report)?))
+                let trial = input.option(Reader::u32)?;
+                name.and_then(|name| Ok(Self::Report { name, report: Valid::new(report)?, trial }))
             }
+            CommandKind::PauseRollout => name_field(input)?.map(|name| Self::PauseRollout { name }),
             CommandKind::TripBreaker => Ok(Self::TripBreaker {
                 reason: Reason::decode(input)?,
                 until: input.nonzero_u32()?,
@@ -88,17 +90,10 @@ impl Command {
             CommandKind::GrantRole => Ok(Self::GrantRole { address: input.address()?, role: role_field(input)? }),
             CommandKind::RevokeRole => Ok(Self::RevokeRole { address: input.address()?, role: role_field(input)? }),
             CommandKind::SetParams => {
-                let max_due_per_block = input.option(Reader::u32)?;
-                let breaker_rollbacks = input.option(Reader::u32)?;
-                let breaker_window = input.option(Reader::u32)?;
-                // Zero due steps per block would stop every rollout for good.
-                match max_due_per_block.map(NonZeroU32::try_from).transpose() {
-                    Ok(max_due_per_block) => {
-                        Ok(Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window })
-                    }
-                    Err(_) => Err(Reject::InvalidParameter),
-                }
+                let changes = ParamsChanges::decode(input)?;
+                Valid::new(changes).map(|changes| Self::SetParams { changes }).map_err(Reject::from)
             }
+            CommandKind::SetRules => Ok(Self::SetRules { rules: input.u16()? }),
             CommandKind::RegisterVersion => {
                 let (plugin, version, code_hash) = (name_field(input)?, input.lp8()?, input.hash()?);
                 register(plugin, version, code_hash, RawManifest::decode(input)?)
@@ -139,8 +134,10 @@ impl Command {
                 let (name, version) = (name_field(input)?, input.lp8()?);
                 let report =
                     VersionReport { requests: input.u32()?, errors: input.u32()?, latency_total: input.u64()? };
-                plugin_and_version(name, version)
-                    .and_then(|(plugin, version)| Ok(Self::report_version(plugin, version, report)?))
+                let deployment = input.option(Reader::u32)?;
+                plugin_and_version(name, version).and_then(|(plugin, version)| {
+                    Ok(Self::ReportVersion { plugin, version, report: Valid::new(report)?, deployment })
+                })
             }
             CommandKind::AttestHealth => {
                 let (named, healthy) = (plugin_and_version(name_field(input)?, input.lp8()?), input.bool()?);
@@ -196,7 +193,10 @@ impl Encode for Command {
                 out.name(name);
                 out.u8(percent.get());
             }
-            Self::AdvanceRollout { name } | Self::Enable { name } | Self::Disable { name } => out.name(name),
+            Self::AdvanceRollout { name }
+            | Self::Enable { name }
+            | Self::Disable { name }
+            | Self::PauseRollout { name } => out.name(name),
             Self::Rollback { name, reason } => {
                 out.name(name);
                 reason.encode(out);
@@ -210,7 +210,7 @@ impl Encode for Command {
                 out.name(name);
                 out.address(user);
             }
-            Self::Report { name, report } => {
+            Self::Report { name, report, trial } => {
                 out.name(name);
                 out.u32(report.successes);
                 out.u32(report.errors);
@@ -218,6 +218,7 @@ impl Encode for Command {
                 out.u64(report.latency_peak);
                 out.u32(report.invariant_checks);
                 out.u32(report.invariant_failures);
+                out.option(*trial, Writer::u32);
             }
             Self::TripBreaker { reason, until, drain } => {
                 reason.encode(out);
@@ -237,11 +238,8 @@ impl Encode for Command {
                 out.address(address);
                 out.u8(role.mask());
             }
-            Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
-                out.option(*max_due_per_block, |out, max| out.u32(max.get()));
-                out.option(*breaker_rollbacks, Writer::u32);
-                out.option(*breaker_window, Writer::u32);
-            }
+            Self::SetParams { changes } => changes.encode(out),
+            Self::SetRules { rules } => out.u16(*rules),
             Self::RegisterVersion { plugin, version, manifest } => {
                 out.name(plugin);
                 version.encode(out);
@@ -277,12 +275,13 @@ impl Encode for Command {
                 out.name(plugin);
                 out.bool(*force);
             }
-            Self::ReportVersion { plugin, version, report } => {
+            Self::ReportVersion { plugin, version, report, deployment } => {
                 out.name(plugin);
                 version.encode(out);
                 out.u32(report.requests);
                 out.u32(report.errors);
                 out.u64(report.latency_total);
+                out.option(*deployment, Writer::u32);
             }
             Self::AttestHealth { plugin, version, healthy: flag }
             | Self::ReportLoad { plugin, version, ok: flag }

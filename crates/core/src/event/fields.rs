@@ -6,7 +6,9 @@ use core::num::NonZeroU32;
 
 use crate::event::Event;
 use crate::plugin::record::Evidence;
+use crate::plugin::version::Version;
 use crate::reject::Reject;
+use crate::rounds::{Pool, PoolKind};
 use crate::values::Name;
 
 /// The value of a field of an event.
@@ -63,6 +65,12 @@ impl Fields<'_> {
         self
     }
 
+    /// The version is an empty text for a feature.
+    fn pool(&mut self, pool: &Pool) -> &mut Self {
+        let version = pool.version().map_or("", Version::as_str);
+        self.text("kind", &pool.kind()).text("subject", pool.subject()).text("version", &version)
+    }
+
     fn evidence(&mut self, evidence: &Evidence) -> &mut Self {
         let Evidence { requests, errors, production_requests, production_errors, threshold } = *evidence;
         self.number("requests", requests)
@@ -106,6 +114,7 @@ impl Event {
             | Self::StatusChanged { name, .. }
             | Self::Stepped { name, .. }
             | Self::StepHeld { name, .. }
+            | Self::StepBlocked { name, .. }
             | Self::RolledBack { name, .. }
             | Self::OverrideSet { name, .. }
             | Self::OverrideCleared { name, .. } => Subject::Feature(name),
@@ -128,6 +137,12 @@ impl Event {
             | Self::LoadFailed { plugin, .. }
             | Self::LoadDisputed { plugin, .. }
             | Self::Unloaded { plugin, .. } => Subject::Plugin(plugin),
+            Self::RoundClosed { pool, .. } | Self::RoundShort { pool, .. } => match pool.kind() {
+                PoolKind::Report => Subject::Feature(pool.subject()),
+                PoolKind::VersionReport | PoolKind::Health | PoolKind::Load | PoolKind::Unload => {
+                    Subject::Plugin(pool.subject())
+                }
+            },
             Self::BreakerTripped { .. }
             | Self::BreakerClosed { .. }
             | Self::BreakerDrained
@@ -137,6 +152,7 @@ impl Event {
             | Self::RoleGranted { .. }
             | Self::RoleRevoked { .. }
             | Self::ParamsSet
+            | Self::RulesSet { .. }
             | Self::FeedInsert { .. }
             | Self::FeedUpdated { .. }
             | Self::FeedDelete { .. }
@@ -184,6 +200,14 @@ impl Event {
                 .text("actor", actor),
             Self::BreakerClosed { by } => fields.text("by", by),
             Self::BreakerDrained | Self::ParamsSet | Self::FeedReceivedAll => fields,
+            Self::RulesSet { from, to } => fields.number("from", *from).number("to", *to),
+            Self::RoundClosed { pool, reporters, acted } => {
+                fields.pool(pool).number("reporters", *reporters).bool("acted", *acted)
+            }
+            Self::RoundShort { pool, reporters, quorum } => {
+                fields.pool(pool).number("reporters", *reporters).number("quorum", *quorum)
+            }
+            Self::StepBlocked { name, prerequisite } => fields.text("name", name).text("prerequisite", prerequisite),
             Self::Scheduled { id, at } => fields.number("id", *id).number("at", *at),
             Self::ScheduleCancelled { id } => fields.number("id", *id),
             Self::ScheduleExecuted { id, code, index } => {

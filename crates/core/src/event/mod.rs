@@ -12,6 +12,7 @@ use crate::plugin::deployment::{Hold, Shortfall};
 use crate::plugin::plan::StrategyKind;
 use crate::plugin::record::{Evidence, LoadState, PluginReason};
 use crate::plugin::version::Version;
+use crate::rounds::Pool;
 use crate::tags::tags;
 use crate::values::{Address, Bps, Height, Name, Percent, Role};
 
@@ -52,6 +53,14 @@ tags! {
         RoleRevoked = 16, "role_revoked";
         /// Parameters were changed.
         ParamsSet = 17, "params_set";
+        /// The rules of the following blocks were changed.
+        RulesSet = 18, "rules_set";
+        /// A round ended with enough reporters to act.
+        RoundClosed = 19, "round_closed";
+        /// A round ended with too few reporters to act.
+        RoundShort = 20, "round_short";
+        /// A step was held because a prerequisite is off.
+        StepBlocked = 21, "step_blocked";
         /// A version was registered.
         VersionRegistered = 40, "version_registered";
         /// A version was removed to make room for a new one.
@@ -247,6 +256,38 @@ pub enum Event {
     },
     /// Parameters were changed.
     ParamsSet,
+    /// The rules of the following blocks were changed.
+    RulesSet {
+        /// The number of the old rule set.
+        from: u16,
+        /// The number of the new one.
+        to: u16,
+    },
+    /// A round ended with enough reporters to act.
+    RoundClosed {
+        /// What was reported.
+        pool: Pool,
+        /// How many reporters are in it that still have the role.
+        reporters: u8,
+        /// Whether the subject still accepted it.
+        acted: bool,
+    },
+    /// A round ended with too few reporters to act.
+    RoundShort {
+        /// What was reported.
+        pool: Pool,
+        /// How many reporters counted.
+        reporters: u8,
+        /// How many it takes.
+        quorum: u8,
+    },
+    /// An automatic step was held because a prerequisite is off.
+    StepBlocked {
+        /// The feature.
+        name: Name,
+        /// The first prerequisite that is off.
+        prerequisite: Name,
+    },
     /// A version was registered.
     VersionRegistered {
         /// The plugin.
@@ -463,6 +504,10 @@ impl Event {
             Self::RoleGranted { .. } => EventCode::RoleGranted,
             Self::RoleRevoked { .. } => EventCode::RoleRevoked,
             Self::ParamsSet => EventCode::ParamsSet,
+            Self::RulesSet { .. } => EventCode::RulesSet,
+            Self::RoundClosed { .. } => EventCode::RoundClosed,
+            Self::RoundShort { .. } => EventCode::RoundShort,
+            Self::StepBlocked { .. } => EventCode::StepBlocked,
             Self::VersionRegistered { .. } => EventCode::VersionRegistered,
             Self::VersionEvicted { .. } => EventCode::VersionEvicted,
             Self::Deployed { .. } => EventCode::Deployed,
@@ -540,6 +585,24 @@ impl Encode for Event {
             }
             Self::BreakerClosed { by } => by.encode(out),
             Self::BreakerDrained | Self::ParamsSet | Self::FeedReceivedAll => {}
+            Self::RulesSet { from, to } => {
+                out.u16(*from);
+                out.u16(*to);
+            }
+            Self::RoundClosed { pool, reporters, acted } => {
+                pool.encode_fields(out);
+                out.u8(*reporters);
+                out.bool(*acted);
+            }
+            Self::RoundShort { pool, reporters, quorum } => {
+                pool.encode_fields(out);
+                out.u8(*reporters);
+                out.u8(*quorum);
+            }
+            Self::StepBlocked { name, prerequisite } => {
+                out.name(name);
+                out.name(prerequisite);
+            }
             Self::Scheduled { id, at } => {
                 out.u64(*id);
                 out.u32(*at);
@@ -682,6 +745,14 @@ impl Decode for Event {
             EventCode::RoleGranted => Self::RoleGranted { address: input.address()?, role: role(input)? },
             EventCode::RoleRevoked => Self::RoleRevoked { address: input.address()?, role: role(input)? },
             EventCode::ParamsSet => Self::ParamsSet,
+            EventCode::RulesSet => Self::RulesSet { from: input.u16()?, to: input.u16()? },
+            EventCode::RoundClosed => {
+                Self::RoundClosed { pool: Pool::decode_fields(input)?, reporters: input.u8()?, acted: input.bool()? }
+            }
+            EventCode::RoundShort => {
+                Self::RoundShort { pool: Pool::decode_fields(input)?, reporters: input.u8()?, quorum: input.u8()? }
+            }
+            EventCode::StepBlocked => Self::StepBlocked { name: input.name()?, prerequisite: input.name()? },
             EventCode::VersionRegistered => {
                 Self::VersionRegistered { plugin: input.name()?, version: Version::decode(input)? }
             }

@@ -359,7 +359,7 @@ fn roll_back(
     };
     let version = deployment.new.clone();
     let DeploymentFinding { reason, evidence } = finding;
-    out.plugin_change(height, touched, PluginAction::RolledBack, &version, reason, actor);
+    out.plugin_change_with(height, touched, PluginAction::RolledBack, &version, reason, actor, Some(evidence));
     end_deployment(touched, out, VersionStatus::Failed);
     let (plugin, actor) = (touched.data.name, *actor);
     out.event(Event::DeploymentRolledBack { plugin, version, reason, evidence, actor });
@@ -379,7 +379,7 @@ fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdi
     };
     let version = deployment.new.clone();
     let (winner, evidence) = (PluginReason::from(verdict.winner), verdict.evidence);
-    out.plugin_change(height, touched, PluginAction::Concluded, &version, winner, actor);
+    out.plugin_change_with(height, touched, PluginAction::Concluded, &version, winner, actor, Some(evidence));
     out.event(Event::Concluded { plugin: touched.data.name, version, winner, evidence });
 }
 

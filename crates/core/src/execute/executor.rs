@@ -9,11 +9,12 @@ use alloc::vec::Vec;
 
 use crate::delta::{TouchedFeature, TouchedPlugin};
 use crate::event::Event;
-use crate::feature::record::{Cause, Change, Reason};
+use crate::feature::guard::GuardFinding;
+use crate::feature::record::{Cause, Change, Feature, Reason, RollbackEvidence};
 use crate::note::Note;
 use crate::overlay::{Mark, Overlay};
 use crate::plugin::deployment::Deployment;
-use crate::plugin::record::{PluginAction, PluginChange, PluginReason};
+use crate::plugin::record::{Evidence, PluginAction, PluginChange, PluginReason};
 use crate::plugin::version::Version;
 use crate::reject::Reject;
 use crate::values::{Address, Height, Name};
@@ -55,11 +56,30 @@ impl Output {
     }
 
     /// Adds the present status and percent of a feature to its history.
-    pub(super) fn change(&mut self, feature: &mut TouchedFeature, cause: Cause, reason: Reason, actor: Address) {
+    pub(super) fn change(&mut self, feature: &mut TouchedFeature, cause: Cause, actor: Address) {
+        self.add_change(feature, cause, Reason::Manual, actor, None);
+    }
+
+    /// Adds a rollback of a feature to its history.
+    pub(super) fn rollback(&mut self, feature: &mut TouchedFeature, finding: &GuardFinding, actor: Address) {
+        self.add_change(feature, Cause::RolledBack, finding.reason, actor, Some(finding.evidence));
+    }
+
+    fn add_change(
+        &mut self,
+        feature: &mut TouchedFeature,
+        cause: Cause,
+        reason: Reason,
+        actor: Address,
+        evidence: Option<RollbackEvidence>,
+    ) {
         let seq = feature.next_seq();
-        let feature = &feature.data.feature;
-        let change = Change { status: feature.status, percent: feature.rollout_percent, cause, reason, actor };
-        self.history.push(PendingChange { name: feature.name, seq, change });
+        let Feature { name, status, rollout_percent: percent, .. } = feature.data.feature;
+        self.history.push(PendingChange {
+            name,
+            seq,
+            change: Change { status, percent, cause, reason, actor, evidence },
+        });
     }
 
     /// Adds an action on a version to the history of its plugin.
@@ -72,6 +92,22 @@ impl Output {
         reason: PluginReason,
         actor: &Address,
     ) {
+        self.plugin_change_with(height, plugin, action, version, reason, actor, None);
+    }
+
+    /// Adds a rollback or a verdict to the history of its plugin.
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of the entry")]
+    pub(super) fn plugin_change_with(
+        &mut self,
+        height: Height,
+        plugin: &mut TouchedPlugin,
+        action: PluginAction,
+        version: &Version,
+        reason: PluginReason,
+        actor: &Address,
+        evidence: Option<Evidence>,
+    ) {
+        debug_assert_eq!(evidence.is_some(), action.has_evidence(), "the bytes have evidence for these actions alone");
         let seq = plugin.next_seq();
         let deployment = plugin.data.deployment.as_ref();
         let change = PluginChange {
@@ -82,6 +118,7 @@ impl Output {
             duration: deployment.map_or(0, |deployment| height.saturating_sub(deployment.start)),
             reason,
             actor: *actor,
+            evidence,
         };
         self.plugin_history.push(PendingPluginChange { name: plugin.data.name, seq, change });
     }

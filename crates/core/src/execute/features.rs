@@ -7,7 +7,8 @@ use crate::feature::data::FeatureData;
 use crate::feature::guard::{self, GuardFinding, RollbackRule};
 use crate::feature::lifecycle::{self, FeatureTransition, Step, step_due};
 use crate::feature::record::{
-    Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Reason, Report, Status,
+    Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Reason, Report,
+    RollbackEvidence, Status,
 };
 use crate::reject::Reject;
 use crate::values::{Address, Description, Height, Name, Percent};
@@ -33,7 +34,7 @@ impl Executor<'_> {
         lifecycle::configure(&mut feature, changes);
         let data = FeatureData { feature, metrics: Metrics::default(), policy, depth };
         let mut touched = Touched { id: None, data, seq: 0 };
-        self.out.change(&mut touched, Cause::Created, Reason::Manual, *signer);
+        self.out.change(&mut touched, Cause::Created, *signer);
         self.overlay.features.create(touched);
         self.out.event(Event::FeatureCreated { name });
         Ok(())
@@ -137,12 +138,24 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn report(&mut self, name: &Name, report: &Report) -> Result<(), Reject> {
+    /// Stops a rollout at the percentage that it has. Safety does not wait: the breaker does not forbid it.
+    pub(super) fn pause_rollout(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
+        let data = self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?;
+        FeatureTransition::Pause.check(data.feature.status)?;
+        // From here on the command succeeds.
+        self.set_status(name, Cause::Paused, signer, |data| data.feature.status = Status::Canary);
+        Ok(())
+    }
+
+    pub(super) fn report(&mut self, name: &Name, report: &Report, trial: Option<Height>) -> Result<(), Reject> {
         let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
         let data = &mut touched.data;
         FeatureTransition::Report.check(data.feature.status)?;
+        if trial.is_some_and(|trial| trial != data.feature.start_block) {
+            return Err(Reject::StaleReport);
+        }
         // From here on the command succeeds.
-        guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, report, self.height);
+        guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, &report.into(), self.height);
         if let Some(finding) = guard::judge(&data.feature, &data.metrics, &data.policy) {
             // The rollback is reported before the breaker that it may open. The report that caused it still counts.
             roll_back(touched, &mut self.out, &finding, Address::ZERO);
@@ -175,7 +188,7 @@ impl Executor<'_> {
         let from = touched.data.feature.status;
         write(&mut touched.data);
         self.out.event(status_changed(&touched.data.feature, from, cause, signer));
-        self.out.change(touched, cause, Reason::Manual, *signer);
+        self.out.change(touched, cause, *signer);
     }
 
     pub(super) fn set_user(
@@ -252,13 +265,15 @@ const fn status_changed(feature: &Feature, from: Status, cause: Cause, actor: &A
 
 /// The finding of a rollback that no guard rule decided: the counts of the trial, and nothing to compare.
 const fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> GuardFinding {
-    GuardFinding { rule, reason, errors: feature.error_count, successes: feature.success_count, value: 0, threshold: 0 }
+    let (errors, successes) = (feature.error_count, feature.success_count);
+    GuardFinding { reason, evidence: RollbackEvidence { rule, errors, successes, value: 0, threshold: 0 } }
 }
 
 fn roll_back(touched: &mut TouchedFeature, out: &mut Output, finding: &GuardFinding, actor: Address) {
-    let GuardFinding { rule, reason, errors, successes, value, threshold } = *finding;
+    let GuardFinding { reason, evidence } = *finding;
     lifecycle::roll_back(&mut touched.data.feature, reason);
-    out.change(touched, Cause::RolledBack, reason, actor);
+    out.rollback(touched, finding, actor);
+    let RollbackEvidence { rule, errors, successes, value, threshold } = evidence;
     let name = touched.data.feature.name;
     out.event(Event::RolledBack { name, rule, reason, errors, successes, value, threshold, actor });
 }
@@ -275,7 +290,7 @@ fn make_step(touched: &mut TouchedFeature, out: &mut Output, height: Height, act
             if cause == Cause::TargetReached {
                 out.event(status_changed(feature, status, cause, &actor));
             }
-            out.change(touched, cause, Reason::Manual, actor);
+            out.change(touched, cause, actor);
         }
     }
 }

@@ -65,8 +65,8 @@ impl Executor<'_> {
     }
 
     fn end_put(&mut self) {
-        for (key, Transition { item, action }) in self.overlay.feed.unlisted() {
-            let version = self.overlay.feed.store(key, item);
+        for (key, version, item, action) in self.overlay.feed.unlisted() {
+            self.overlay.feed.set_item(key, item);
             // Forgetting an item that was already deleted changes nothing for consumers, and no message was about it.
             if action != FeedAction::Noop {
                 self.tell(key, version, action);

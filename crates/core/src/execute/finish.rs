@@ -1,5 +1,6 @@
 //! The end of a block: encodes each changed record once, and derives the indexes from the records.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::block::{Outcome, Receipt};
@@ -14,8 +15,9 @@ use crate::key::Key;
 use crate::overlay::Overlay;
 use crate::plugin::data::PluginData;
 use crate::plugin::record::PluginVersion;
+use crate::rounds::{OpenPool, Pool, PoolEntry};
 use crate::state::State;
-use crate::values::{Hash, Height, Name};
+use crate::values::{Address, Hash, Height, Name};
 use crate::writes::{WriteSet, stored, write_change, write_index, write_index_change};
 
 impl Executor<'_> {
@@ -43,6 +45,14 @@ impl Executor<'_> {
         for ((at, id), change) in &maps.schedule {
             let key = Key::Schedule { at: *at, id: *id };
             write_change(&mut writes, &key, change.as_ref(), base.scheduled(*at, *id));
+        }
+        for (signer, sequence) in &maps.sequences {
+            if let Some(sequence) = sequence {
+                writes.put(&Key::Sequence(*signer), |out| out.u64(sequence.get()));
+            }
+        }
+        for (pool, change) in &maps.pools {
+            write_pool(&mut writes, pool, change.as_ref(), base.trust().pools.get(pool));
         }
         let plugins = plugins.into_kept(|touched| write_plugin(base, touched, &mut writes));
         for entry in &plugin_history {
@@ -115,6 +125,22 @@ impl Indexes {
             self.steps.push(((at, name), presence));
         }
         true
+    }
+}
+
+/// Writes the entries of a pool that differ, and when it closes.
+fn write_pool(writes: &mut WriteSet, pool: &Pool, now: Option<&OpenPool>, before: Option<&OpenPool>) {
+    let due = |pool: Option<&OpenPool>| pool.map(|pool| pool.due);
+    for (at, presence) in moved(due(before), due(now)) {
+        write_index(writes, &Key::Round { at, pool: pool.clone() }, presence);
+    }
+    let entries = |pool: Option<&OpenPool>| -> BTreeMap<Address, PoolEntry> {
+        pool.into_iter().flat_map(|pool| &pool.entries).copied().collect()
+    };
+    let (before, now) = (entries(before), entries(now));
+    for reporter in before.keys().chain(now.keys().filter(|reporter| !before.contains_key(reporter))) {
+        let key = Key::PoolEntry { pool: pool.clone(), reporter: *reporter };
+        write_change(writes, &key, now.get(reporter), before.get(reporter));
     }
 }
 

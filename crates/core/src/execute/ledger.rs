@@ -7,7 +7,7 @@ use crate::command::Command;
 use crate::event::{BreakerClosedBy, Event};
 use crate::execute::executor::Executor;
 use crate::feature::record::Reason;
-use crate::ledger::{OpenBreaker, Params};
+use crate::ledger::{OpenBreaker, Params, ParamsChanges};
 use crate::reject::Reject;
 use crate::schedule::Scheduled;
 use crate::valid::Valid;
@@ -125,7 +125,8 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn set_params(&mut self, params: Params) -> Result<(), Reject> {
+    pub(super) fn set_params(&mut self, changes: &ParamsChanges) -> Result<(), Reject> {
+        let params = changes.apply_to(&self.overlay.global.params);
         if !params.is_valid() {
             return Err(Reject::InvalidParameter);
         }

@@ -22,7 +22,7 @@ use crate::command::{Command, CommandKind};
 use crate::delta::Execution;
 use crate::event::{BreakerClosedBy, Event};
 use crate::execute::executor::{Budget, Executor, Output, Refusal};
-use crate::ledger::{OpenBreaker, Params};
+use crate::ledger::OpenBreaker;
 use crate::note::Note;
 use crate::overlay::Overlay;
 use crate::reject::Reject;
@@ -257,21 +257,16 @@ impl Executor<'_> {
             Command::Rollback { name, reason } => self.rollback(signer, name, *reason),
             Command::SetOverride { name, user, enabled } => self.set_user(signer, *name, *user, *enabled),
             Command::ClearOverride { name, user } => self.clear_user(*name, *user),
-            Command::Report { name, report } => self.report(name, report),
+            Command::Report { name, report, trial } => self.report(name, report, *trial),
+            Command::PauseRollout { name } => self.pause_rollout(signer, name),
             Command::TripBreaker { reason, until, drain } => self.trip_breaker(signer, *reason, *until, *drain),
             Command::ResetBreaker => self.reset_breaker(),
             Command::Schedule { at, commands } => self.schedule(signer, *at, commands),
             Command::CancelSchedule { at, id } => self.cancel_schedule(*at, *id),
             Command::GrantRole { address, role } => self.grant_role(*address, *role),
             Command::RevokeRole { address, role } => self.revoke_role(*address, *role),
-            Command::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
-                let old = self.overlay.global.params;
-                self.set_params(Params {
-                    max_due_per_block: max_due_per_block.map_or(old.max_due_per_block, NonZeroU32::get),
-                    breaker_rollbacks: breaker_rollbacks.map_or(old.breaker_rollbacks, NonZeroU32::new),
-                    breaker_window: breaker_window.unwrap_or(old.breaker_window),
-                })
-            }
+            Command::SetParams { changes } => self.set_params(changes),
+            Command::SetRules { rules: _ } => Err(Reject::NotScheduled),
             Command::FeedPut { part, environments, filters } => self.feed_put(*part, environments, filters),
             Command::FeedPatch { kind, id, version, body } => self.feed_patch(*kind, *id, *version, body),
             Command::FeedDelete { kind, id, version } => self.feed_delete(*kind, *id, *version),
@@ -295,7 +290,9 @@ impl Executor<'_> {
             Command::Load { plugin } => return self.load(plugin),
             Command::Unload { plugin, force: false } => self.unload(plugin),
             Command::Unload { plugin, force: true } => self.unload_forced(plugin),
-            Command::ReportVersion { plugin, version, report } => self.report_version(plugin, version, report),
+            Command::ReportVersion { plugin, version, report, deployment } => {
+                self.report_version(plugin, version, report, *deployment)
+            }
             Command::AttestHealth { plugin, version, healthy } => self.attest_health(plugin, version, *healthy),
             Command::ReportLoad { plugin, version, ok } => self.report_load(signer, plugin, version, *ok),
             Command::ReportUnload { plugin, version, ok } => self.report_unload(signer, plugin, version, *ok),

@@ -113,20 +113,25 @@ impl Executor<'_> {
         plugin: &Name,
         version: &Version,
         report: &VersionReport,
+        number: Option<u32>,
     ) -> Result<(), Reject> {
         let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
         let data = &mut touched.data;
         let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
         let deployment = data.deployment.as_mut();
+        if number.is_some_and(|number| deployment.is_none() || number != data.plugin.deployments) {
+            return Err(Reject::StaleReport);
+        }
         let arm = deployment.and_then(|deployment| Some((engine::arm_of(deployment, version)?, deployment)));
+        let report = Counts::from(report);
         if let Some((arm, deployment)) = &arm {
-            engine::check_report(deployment, *arm, report)?;
+            engine::check_report(deployment, *arm, &report)?;
         }
         // From here on the command succeeds.
-        record.counts = record.counts.with(report);
+        record.counts = record.counts.with(&report);
         record.reported = NonZeroU32::new(self.height);
         let Some((arm, deployment)) = arm else { return Ok(()) };
-        engine::add_report(deployment, arm, report, self.height);
+        engine::add_report(deployment, arm, &report, self.height);
         if let Some(finding) = engine::judge(deployment) {
             self.break_rule(plugin, finding);
         }

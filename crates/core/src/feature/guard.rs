@@ -4,7 +4,8 @@
 
 use core::num::NonZeroU32;
 
-use crate::feature::record::{Feature, Metrics, Policy, Reason, Report};
+use crate::feature::record::{Feature, Metrics, Policy, Reason, RollbackEvidence};
+use crate::rounds::ReportTotals;
 use crate::tags::tags;
 use crate::values::{Bps, Height};
 
@@ -29,12 +30,8 @@ tags! {
 /// Why a feature must be rolled back: the rule that fired, and the figures for the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GuardFinding {
-    pub(crate) rule: RollbackRule,
     pub(crate) reason: Reason,
-    pub(crate) errors: u64,
-    pub(crate) successes: u64,
-    pub(crate) value: u64,
-    pub(crate) threshold: u64,
+    pub(crate) evidence: RollbackEvidence,
 }
 
 /// The error rate in 1/10 000, rounded down; `None` without operations.
@@ -49,11 +46,10 @@ pub(crate) fn add_report(
     feature: &mut Feature,
     metrics: &mut Metrics,
     policy: &Policy,
-    report: &Report,
+    report: &ReportTotals,
     height: Height,
 ) {
-    let (successes, errors) = (u64::from(report.successes), u64::from(report.errors));
-    let operations = report.operations();
+    let (successes, errors, operations) = (report.successes, report.errors, report.operations());
     let add = |count: &mut u64, more: u64| *count = count.saturating_add(more);
 
     add(&mut feature.success_count, successes);
@@ -63,11 +59,11 @@ pub(crate) fn add_report(
     add(&mut metrics.successful_ops, successes);
     add(&mut metrics.failed_ops, errors);
     metrics.peak_latency = metrics.peak_latency.max(report.latency_peak);
-    add(&mut metrics.invariant_checks, u64::from(report.invariant_checks));
-    add(&mut metrics.invariant_failures, u64::from(report.invariant_failures));
+    add(&mut metrics.invariant_checks, report.invariant_checks);
+    add(&mut metrics.invariant_failures, report.invariant_failures);
     add(&mut metrics.latency_sum, report.latency_total);
 
-    add(&mut metrics.trial_invariant_failures, u64::from(report.invariant_failures));
+    add(&mut metrics.trial_invariant_failures, report.invariant_failures);
     add(&mut metrics.trial_latency_sum, report.latency_total);
     add(&mut metrics.trial_operations, operations);
     add(&mut metrics.step_operations, operations);
@@ -95,29 +91,26 @@ fn roll_window(metrics: &mut Metrics, start: Height, length: NonZeroU32, height:
 
 /// The first rule that fires. The order is consensus: it decides rule and reason in the event.
 pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Option<GuardFinding> {
-    let trial = |rule, reason, value, threshold| GuardFinding {
-        rule,
+    let (errors, successes) = (feature.error_count, feature.success_count);
+    let finding = |rule, reason, errors, successes, value, threshold| GuardFinding {
         reason,
-        errors: feature.error_count,
-        successes: feature.success_count,
-        value,
-        threshold,
+        evidence: RollbackEvidence { rule, errors, successes, value, threshold },
     };
     if metrics.trial_invariant_failures > policy.max_invariant_failures {
         let (value, threshold) = (metrics.trial_invariant_failures, policy.max_invariant_failures);
-        return Some(trial(RollbackRule::Invariants, Reason::InvariantViolation, value, threshold));
+        let (rule, reason) = (RollbackRule::Invariants, Reason::InvariantViolation);
+        return Some(finding(rule, reason, errors, successes, value, threshold));
     }
-    if let Some(rate) = exceeded_rate(feature, policy, feature.error_count, feature.success_count) {
+    if let Some(rate) = exceeded_rate(feature, policy, errors, successes) {
         let threshold = u64::from(feature.max_error_rate);
-        return Some(trial(RollbackRule::ErrorRate, Reason::ErrorRate, rate, threshold));
+        return Some(finding(RollbackRule::ErrorRate, Reason::ErrorRate, errors, successes, rate, threshold));
     }
     if policy.window_blocks.is_some() {
         let errors = metrics.current_errors.saturating_add(metrics.previous_errors);
         let successes = metrics.current_successes.saturating_add(metrics.previous_successes);
         if let Some(rate) = exceeded_rate(feature, policy, errors, successes) {
             let threshold = u64::from(feature.max_error_rate);
-            let finding = trial(RollbackRule::WindowErrorRate, Reason::ErrorRate, rate, threshold);
-            return Some(GuardFinding { errors, successes, ..finding });
+            return Some(finding(RollbackRule::WindowErrorRate, Reason::ErrorRate, errors, successes, rate, threshold));
         }
     }
     if let Some(max_latency) = policy.max_latency
@@ -125,7 +118,8 @@ pub(crate) fn judge(feature: &Feature, metrics: &Metrics, policy: &Policy) -> Op
     {
         let average = metrics.trial_latency_sum.checked_div(metrics.trial_operations)?;
         if average > max_latency.get() {
-            return Some(trial(RollbackRule::Latency, Reason::Performance, average, max_latency.get()));
+            let (rule, reason) = (RollbackRule::Latency, Reason::Performance);
+            return Some(finding(rule, reason, errors, successes, average, max_latency.get()));
         }
     }
     None

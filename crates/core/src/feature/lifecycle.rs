@@ -17,6 +17,7 @@ pub(crate) enum FeatureTransition {
     Enable,
     Disable,
     Rollback,
+    Pause,
     Report,
 }
 
@@ -28,7 +29,7 @@ impl FeatureTransition {
             (Self::Configure, Disabled | RolledBack)
             | (Self::StartCanary, Disabled | RolledBack | Canary)
             | (Self::StartRollout, Canary)
-            | (Self::Advance, RollingOut)
+            | (Self::Advance | Self::Pause, RollingOut)
             | (Self::Enable, Disabled | RolledBack | Canary | RollingOut)
             | (Self::Disable, RolledBack | Canary | RollingOut | Enabled)
             | (Self::Rollback | Self::Report, Canary | RollingOut | Enabled) => Ok(()),
@@ -36,11 +37,12 @@ impl FeatureTransition {
             (Self::Configure, Canary | RollingOut | Enabled) | (Self::StartCanary | Self::StartRollout, RollingOut) => {
                 Err(Reject::RolloutInProgress)
             }
-            (Self::StartRollout | Self::Advance | Self::Rollback | Self::Report, Disabled | RolledBack) => {
-                Err(Reject::FeatureDisabled)
-            }
+            (
+                Self::StartRollout | Self::Advance | Self::Rollback | Self::Pause | Self::Report,
+                Disabled | RolledBack,
+            ) => Err(Reject::FeatureDisabled),
             (Self::StartCanary | Self::StartRollout | Self::Enable, Enabled)
-            | (Self::Advance, Canary | Enabled)
+            | (Self::Advance | Self::Pause, Canary | Enabled)
             | (Self::Disable, Disabled) => Err(Reject::InvalidTransition),
         }
     }

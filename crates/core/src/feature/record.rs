@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::num::{NonZeroU32, NonZeroU64};
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::feature::guard::RollbackRule;
 use crate::reject::{Checked, Reject};
 use crate::tags::tags;
 use crate::valid::{Valid, Validate};
@@ -84,6 +85,8 @@ tags! {
         Disabled = 6, "disabled";
         /// By a rollback: a command, the guard, or the draining breaker.
         RolledBack = 7, "rolled_back";
+        /// By pause_rollout.
+        Paused = 8, "paused";
     }
 }
 
@@ -376,6 +379,42 @@ pub struct Change {
     pub reason: Reason,
     /// Who made the change; zero for automatic ones.
     pub actor: Address,
+    /// What decided a rollback; `None` for every other cause.
+    pub evidence: Option<RollbackEvidence>,
+}
+
+/// The rule that decided a rollback, the counts that it judged, and what it compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollbackEvidence {
+    /// The cause.
+    pub rule: RollbackRule,
+    /// The errors that were judged: those of the window for rule 3, else those of the trial.
+    pub errors: u64,
+    /// The successes that were judged, over the same period.
+    pub successes: u64,
+    /// The value above its limit: failures, a rate in 1/10 000, or a latency; 0 without a rule.
+    pub value: u64,
+    /// The limit; 0 without a rule.
+    pub threshold: u64,
+}
+
+impl Encode for RollbackEvidence {
+    fn encode(&self, out: &mut Writer) {
+        self.rule.encode(out);
+        [self.errors, self.successes, self.value, self.threshold].into_iter().for_each(|number| out.u64(number));
+    }
+}
+
+impl Decode for RollbackEvidence {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            rule: RollbackRule::decode(input)?,
+            errors: input.u64()?,
+            successes: input.u64()?,
+            value: input.u64()?,
+            threshold: input.u64()?,
+        })
+    }
 }
 
 impl Encode for Change {
@@ -385,22 +424,21 @@ impl Encode for Change {
         self.cause.encode(out);
         self.reason.encode(out);
         out.address(&self.actor);
+        if let Some(evidence) = &self.evidence {
+            evidence.encode(out);
+        }
     }
 }
 
 impl Decode for Change {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let change = Self {
-            status: Status::decode(input)?,
-            percent: input.percent()?,
-            cause: Cause::decode(input)?,
-            reason: Reason::decode(input)?,
-            actor: input.address()?,
-        };
-        if change.cause != Cause::RolledBack && change.reason != Reason::Manual {
+        let (status, percent, cause) = (Status::decode(input)?, input.percent()?, Cause::decode(input)?);
+        let (reason, actor) = (Reason::decode(input)?, input.address()?);
+        if cause != Cause::RolledBack && reason != Reason::Manual {
             return Err(input.error(DecodeErrorKind::NotCanonical));
         }
-        Ok(change)
+        let evidence = (cause == Cause::RolledBack).then(|| RollbackEvidence::decode(input)).transpose()?;
+        Ok(Self { status, percent, cause, reason, actor, evidence })
     }
 }
 

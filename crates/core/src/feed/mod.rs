@@ -69,7 +69,9 @@ pub fn upsert(kind: FeedKind, stored: Option<&FeedItem>, version: u64, body: &Fe
             FeedKind::Environment => (body, FeedAction::Updated),
             FeedKind::Filter => (own, FeedAction::Noop),
         },
-        Some(FeedItem { state: ItemState::Deleted | ItemState::Forgotten, .. }) | None => (body, FeedAction::Insert),
+        Some(FeedItem { state: ItemState::Deleted | ItemState::Forgotten | ItemState::Unborn, .. }) | None => {
+            (body, FeedAction::Insert)
+        }
     };
     Transition::to(version, ItemState::Live(state.clone()), action)
 }
@@ -80,26 +82,31 @@ pub fn upsert_in_put(kind: FeedKind, stored: Option<&FeedItem>, version: u64, bo
     upsert(kind, stored.filter(|item| item.state != ItemState::Forgotten), version, body)
 }
 
-/// Takes the message that an item was deleted. An unseen item is recorded too, so that a late upsert is ignored.
+/// Takes the message that an item was deleted. An unseen item is recorded too, as unborn, so that a late upsert is
+/// ignored.
 #[must_use]
 pub fn delete(stored: Option<&FeedItem>, version: u64) -> Transition {
-    let action = match stored {
+    let (state, action) = match stored {
         Some(stored) if version <= stored.version => return Transition::NONE,
-        Some(FeedItem { state: ItemState::Live(_), .. }) => FeedAction::Delete,
-        Some(FeedItem { state: ItemState::Deleted | ItemState::Forgotten, .. }) | None => FeedAction::Noop,
+        Some(FeedItem { state: ItemState::Live(_), .. }) => (ItemState::Deleted, FeedAction::Delete),
+        Some(FeedItem { state: ItemState::Deleted | ItemState::Forgotten, .. }) => {
+            (ItemState::Deleted, FeedAction::Noop)
+        }
+        Some(FeedItem { state: ItemState::Unborn, .. }) | None => (ItemState::Unborn, FeedAction::Noop),
     };
-    Transition::to(version, ItemState::Deleted, action)
+    Transition::to(version, state, action)
 }
 
-/// Marks an item that a finished put did not list. It keeps its version so that older messages are still ignored.
+/// The record of an item that a finished put did not list, and what consumers see. It keeps its version, so that older
+/// messages are still ignored. Of an unborn item nothing is kept: a message behind a put is newer than it.
 #[must_use]
-pub fn mark(stored: &FeedItem) -> Transition {
-    let action = match stored.state {
-        ItemState::Live(_) => FeedAction::Delete,
-        ItemState::Deleted => FeedAction::Noop,
-        ItemState::Forgotten => return Transition::NONE,
-    };
-    Transition::to(stored.version, ItemState::Forgotten, action)
+pub fn mark(stored: &FeedItem) -> (Option<FeedItem>, FeedAction) {
+    let forgotten = FeedItem { version: stored.version, state: ItemState::Forgotten };
+    match stored.state {
+        ItemState::Live(_) => (Some(forgotten), FeedAction::Delete),
+        ItemState::Deleted | ItemState::Forgotten => (Some(forgotten), FeedAction::Noop),
+        ItemState::Unborn => (None, FeedAction::Noop),
+    }
 }
 
 /// The action reported when an item's record is erased. Nothing is remembered, so any message counts again.

@@ -18,6 +18,12 @@ pub const FEED_PUT_IDS_MAX: u32 = 4_096;
 /// The most live items, both kinds together.
 pub const FEED_LIVE_MAX: u32 = 4_096;
 
+/// The most live items while a put is open, both kinds together: those that it replaces are still there.
+pub const FEED_LIVE_OPEN_MAX: u32 = 8_192;
+
+/// The most ids of one kind that were deleted before they ever were.
+pub const FEED_UNBORN_MAX: u32 = 4_096;
+
 /// The most records of one kind, including deleted and forgotten items.
 pub const FEED_RECORDS_MAX: u32 = 65_536;
 
@@ -283,28 +289,43 @@ pub struct FeedTotals {
     pub filters: u32,
     /// How many ids the open put has listed so far; 0 unless one is open.
     pub listed: u32,
+    /// How many ids of environments were deleted before they ever were.
+    pub unborn_environments: u32,
+    /// How many ids of filters were deleted before they ever were.
+    pub unborn_filters: u32,
 }
 
 impl FeedTotals {
-    /// Whether every total is within its limit. Live items are not limited while a put is open, because the
-    /// items that it replaces go only when it ends.
+    /// Whether every total is within its limit. More items may be live while a put is open, because the items that it
+    /// replaces go only when it ends.
     pub(crate) fn is_within_limits(&self) -> bool {
+        let live_max = if self.open { FEED_LIVE_OPEN_MAX } else { FEED_LIVE_MAX };
         self.listed <= FEED_PUT_IDS_MAX
             && self.environments <= FEED_RECORDS_MAX
             && self.filters <= FEED_RECORDS_MAX
-            && (self.open || self.live_environments.saturating_add(self.live_filters) <= FEED_LIVE_MAX)
+            && self.unborn_environments <= FEED_UNBORN_MAX
+            && self.unborn_filters <= FEED_UNBORN_MAX
+            && self.live_environments.saturating_add(self.live_filters) <= live_max
     }
 
     /// Replaces what was counted for an item by what it is now.
     pub(crate) fn count(&mut self, kind: FeedKind, before: Option<&FeedItem>, now: Option<&FeedItem>) {
-        let (live, records) = match kind {
-            FeedKind::Environment => (&mut self.live_environments, &mut self.environments),
-            FeedKind::Filter => (&mut self.live_filters, &mut self.filters),
+        let (live, records, unborn) = match kind {
+            FeedKind::Environment => {
+                (&mut self.live_environments, &mut self.environments, &mut self.unborn_environments)
+            }
+            FeedKind::Filter => (&mut self.live_filters, &mut self.filters, &mut self.unborn_filters),
         };
-        // The item was counted before, and the limits are far below the width, so neither saturates.
-        let is_live = |item: Option<&FeedItem>| u32::from(item.is_some_and(FeedItem::is_live));
-        *live = live.saturating_sub(is_live(before)).saturating_add(is_live(now));
-        *records = records.saturating_sub(u32::from(before.is_some())).saturating_add(u32::from(now.is_some()));
+        let is_live = |item: Option<&FeedItem>| item.is_some_and(FeedItem::is_live);
+        let is_unborn = |item: Option<&FeedItem>| item.is_some_and(|item| item.state == ItemState::Unborn);
+        for (total, before, now) in [
+            (live, is_live(before), is_live(now)),
+            (records, before.is_some(), now.is_some()),
+            (unborn, is_unborn(before), is_unborn(now)),
+        ] {
+            // The item was counted before, and the limits are far below the width, so nothing saturates.
+            *total = total.saturating_sub(u32::from(before)).saturating_add(u32::from(now));
+        }
     }
 }
 
@@ -316,6 +337,8 @@ impl Encode for FeedTotals {
         out.u32(self.environments);
         out.u32(self.filters);
         out.u32(self.listed);
+        out.u32(self.unborn_environments);
+        out.u32(self.unborn_filters);
     }
 }
 
@@ -328,6 +351,8 @@ impl Decode for FeedTotals {
             environments: input.u32()?,
             filters: input.u32()?,
             listed: input.u32()?,
+            unborn_environments: input.u32()?,
+            unborn_filters: input.u32()?,
         };
         if totals == Self::default() || (!totals.open && totals.listed != 0) {
             return Err(input.error(DecodeErrorKind::NotCanonical));
@@ -341,10 +366,12 @@ impl Decode for FeedTotals {
 pub enum ItemState {
     /// It exists, with this body.
     Live(FeedBody),
-    /// It was deleted, possibly before any upsert of it arrived.
+    /// It was deleted.
     Deleted,
     /// The last put did not list it. The next put treats it as never seen; any other message must be newer.
     Forgotten,
+    /// It was deleted before any upsert of it arrived. The end of a put that does not list it erases its record.
+    Unborn,
 }
 
 impl ItemState {
@@ -355,20 +382,22 @@ impl ItemState {
             Self::Live(_) => 0,
             Self::Deleted => 1,
             Self::Forgotten => 2,
+            Self::Unborn => 3,
         }
     }
 
     /// Names in block files and output, by tag.
-    pub const NAMES: [&'static str; 3] = ["live", "deleted", "forgotten"];
+    pub const NAMES: [&'static str; 4] = ["live", "deleted", "forgotten", "unborn"];
 
     /// Name in block files and output.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        let [live, deleted, forgotten] = Self::NAMES;
+        let [live, deleted, forgotten, unborn] = Self::NAMES;
         match self {
             Self::Live(_) => live,
             Self::Deleted => deleted,
             Self::Forgotten => forgotten,
+            Self::Unborn => unborn,
         }
     }
 }
@@ -388,15 +417,15 @@ impl FeedItem {
     pub const fn is_live(&self) -> bool {
         match self.state {
             ItemState::Live(_) => true,
-            ItemState::Deleted | ItemState::Forgotten => false,
+            ItemState::Deleted | ItemState::Forgotten | ItemState::Unborn => false,
         }
     }
 
-    /// Whether the index lists the id, so that the end of a put visits it: live or deleted, not forgotten.
+    /// Whether the index lists the id, so that the end of a put visits it: not if it is forgotten.
     #[must_use]
     pub const fn is_indexed(&self) -> bool {
         match self.state {
-            ItemState::Live(_) | ItemState::Deleted => true,
+            ItemState::Live(_) | ItemState::Deleted | ItemState::Unborn => true,
             ItemState::Forgotten => false,
         }
     }
@@ -406,7 +435,7 @@ impl FeedItem {
     pub const fn body(&self) -> Option<&FeedBody> {
         match &self.state {
             ItemState::Live(body) => Some(body),
-            ItemState::Deleted | ItemState::Forgotten => None,
+            ItemState::Deleted | ItemState::Forgotten | ItemState::Unborn => None,
         }
     }
 }
@@ -429,7 +458,8 @@ impl Decode for FeedItem {
             (0, body) => ItemState::Live(FeedBody::new(body).map_err(|_| input.error(DecodeErrorKind::TooLarge))?),
             (1, []) => ItemState::Deleted,
             (2, []) => ItemState::Forgotten,
-            (1 | 2, _) => return Err(input.error(DecodeErrorKind::NotCanonical)),
+            (3, []) => ItemState::Unborn,
+            (1..=3, _) => return Err(input.error(DecodeErrorKind::NotCanonical)),
             (_, _) => return Err(unknown),
         };
         Ok(Self { version, state })

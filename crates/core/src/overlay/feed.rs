@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::delta::{FeedDelta, Listed};
 use crate::feed;
-use crate::feed::Transition;
+use crate::feed::FeedAction;
 use crate::feed::record::{FeedItem, FeedKey, FeedTotals};
 use crate::index::{Changes, Presence, index, put_back};
 use crate::key::Key;
@@ -99,7 +99,7 @@ impl<'a> FeedOverlay<'a> {
     }
 
     /// The items that the ending put has not listed.
-    pub(crate) fn unlisted(&mut self) -> Vec<(FeedKey, Transition)> {
+    pub(crate) fn unlisted(&mut self) -> Vec<(FeedKey, u64, Option<FeedItem>, FeedAction)> {
         if self.index.is_none() {
             let mut entries = self.base.index.clone();
             for (key, item) in &self.items {
@@ -108,7 +108,12 @@ impl<'a> FeedOverlay<'a> {
             self.index = Some(entries);
         }
         let unlisted = self.index.iter().flatten().filter(|key| !self.is_listed(key));
-        unlisted.filter_map(|key| Some((*key, feed::mark(self.item(key)?)))).collect()
+        let marked = |key: &FeedKey| {
+            let stored = self.item(key)?;
+            let (item, action) = feed::mark(stored);
+            Some((*key, stored.version, item, action))
+        };
+        unlisted.filter_map(marked).collect()
     }
 
     pub(crate) fn is_listed(&self, key: &FeedKey) -> bool {

@@ -8,6 +8,7 @@ pub(crate) mod feed;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use crate::delta::MapChanges;
 use crate::feature::data::FeatureData;
@@ -21,6 +22,7 @@ use crate::plugin::data::PluginData;
 use crate::plugin::record::Registry;
 use crate::plugin::requirements::View;
 use crate::plugin::version::Version;
+use crate::rounds::{OpenPool, Pool};
 use crate::schedule::Scheduled;
 use crate::state::State;
 use crate::values::{Address, Height, Name, Roles};
@@ -30,6 +32,8 @@ enum Undo {
     Override((Name, Address), Option<Option<Override>>),
     Roles(Address, Option<Option<Roles>>),
     Schedule((Height, u64), Option<Option<Scheduled>>),
+    Sequence(Address, Option<Option<NonZeroU64>>),
+    Pool(Pool, Option<Option<OpenPool>>),
     Row(Row, Option<Presence>),
     Queue((Height, Name), Option<Presence>),
 }
@@ -99,6 +103,8 @@ impl<'a> Overlay<'a> {
                 Undo::Override(key, before) => put_back(&mut self.maps.overrides, key, before),
                 Undo::Roles(key, before) => put_back(&mut self.maps.roles, key, before),
                 Undo::Schedule(key, before) => put_back(&mut self.maps.schedule, key, before),
+                Undo::Sequence(key, before) => put_back(&mut self.maps.sequences, key, before),
+                Undo::Pool(key, before) => put_back(&mut self.maps.pools, key, before),
                 Undo::Row(key, before) => put_back(&mut self.maps.rows, key, before),
                 Undo::Queue(key, before) => put_back(&mut self.maps.queue, key, before),
             }
@@ -147,6 +153,32 @@ impl<'a> Overlay<'a> {
     pub(crate) fn set_scheduled(&mut self, at: Height, id: u64, entry: Option<Scheduled>) {
         let before = self.maps.schedule.insert((at, id), entry);
         self.journal.push(Undo::Schedule((at, id), before));
+    }
+
+    /// The last sequence of a signer, as of now in the block.
+    pub(crate) fn sequence_of(&self, signer: &Address) -> Option<NonZeroU64> {
+        match self.maps.sequences.get(signer) {
+            Some(change) => *change,
+            None => self.base.trust().sequences.get(signer).copied(),
+        }
+    }
+
+    pub(crate) fn set_sequence(&mut self, signer: Address, sequence: NonZeroU64) {
+        let before = self.maps.sequences.insert(signer, Some(sequence));
+        self.journal.push(Undo::Sequence(signer, before));
+    }
+
+    /// An open pool, as of now in the block.
+    pub(crate) fn pool(&self, pool: &Pool) -> Option<&OpenPool> {
+        match self.maps.pools.get(pool) {
+            Some(change) => change.as_ref(),
+            None => self.base.trust().pools.get(pool),
+        }
+    }
+
+    pub(crate) fn set_pool(&mut self, pool: Pool, open: Option<OpenPool>) {
+        let before = self.maps.pools.insert(pool.clone(), open);
+        self.journal.push(Undo::Pool(pool, before));
     }
 
     /// Adds or removes a row of the dependents index. The row must not already be in that state; the caller

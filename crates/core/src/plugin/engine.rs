@@ -11,7 +11,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 use crate::plugin::compare::{cmp_error_rates, errors_exceed, successes_reach, z_reaches};
 use crate::plugin::deployment::{ARM_REQUESTS_MAX, Deployment, Hold, ReportedShortfalls, Shortfall};
 use crate::plugin::plan::{Gate, Plan, Stage, StrategyKind};
-use crate::plugin::record::{Counts, Evidence, PluginReason, Threshold, VersionReport};
+use crate::plugin::record::{Counts, Evidence, PluginReason, Threshold};
 use crate::plugin::version::Version;
 use crate::reject::Reject;
 use crate::values::Height;
@@ -258,13 +258,13 @@ impl Arm {
 }
 
 /// Whether an arm has room for a report. The limit keeps the regression test within 256 bits.
-pub(crate) fn check_report(deployment: &Deployment, arm: Arm, report: &VersionReport) -> Result<(), Reject> {
+pub(crate) fn check_report(deployment: &Deployment, arm: Arm, report: &Counts) -> Result<(), Reject> {
     let sum = arm.counts(deployment).with(report);
     if sum.requests > ARM_REQUESTS_MAX { Err(Reject::LimitExceeded) } else { Ok(()) }
 }
 
 /// Adds a report of block `height` to an arm. The caller has checked that the arm has room.
-pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &VersionReport, height: Height) {
+pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &Counts, height: Height) {
     let counts = match arm {
         Arm::Canary => &mut deployment.canary,
         Arm::Production => &mut deployment.production,
@@ -272,8 +272,8 @@ pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &Version
     *counts = counts.with(report);
     debug_assert!(counts.requests <= ARM_REQUESTS_MAX, "the caller has checked");
     if arm == Arm::Canary {
-        deployment.stage_requests = deployment.stage_requests.saturating_add(report.requests.into());
-        deployment.stage_errors = deployment.stage_errors.saturating_add(report.errors.into());
+        deployment.stage_requests = deployment.stage_requests.saturating_add(report.requests);
+        deployment.stage_errors = deployment.stage_errors.saturating_add(report.errors);
         if deployment.hold == Hold::Running && !deployment.held.is_empty() {
             set_check(deployment, height.checked_add(1));
         }

@@ -280,11 +280,11 @@ pub struct Counts {
 impl Counts {
     /// Adds a report. The totals saturate.
     #[must_use]
-    pub fn with(self, report: &VersionReport) -> Self {
+    pub fn with(self, report: &Self) -> Self {
         Self {
-            requests: self.requests.saturating_add(report.requests.into()),
-            errors: self.errors.saturating_add(report.errors.into()),
-            latency_sum: self.latency_sum.saturating_add(report.latency_total),
+            requests: self.requests.saturating_add(report.requests),
+            errors: self.errors.saturating_add(report.errors),
+            latency_sum: self.latency_sum.saturating_add(report.latency_sum),
         }
     }
 
@@ -333,6 +333,12 @@ pub struct VersionReport {
     pub errors: u32,
     /// Sum of the latencies of all these requests.
     pub latency_total: u64,
+}
+
+impl From<&VersionReport> for Counts {
+    fn from(report: &VersionReport) -> Self {
+        Self { requests: report.requests.into(), errors: report.errors.into(), latency_sum: report.latency_total }
+    }
 }
 
 impl Validate for VersionReport {
@@ -385,6 +391,26 @@ impl Decode for PluginVersion {
             counts: Counts::decode(input)?,
             manifest: Arc::new(Manifest::decode_rest(code_hash, input)?),
         })
+    }
+}
+
+impl PluginAction {
+    /// Whether the history keeps the figures that decided: those of a rollback and of a verdict.
+    pub(crate) const fn has_evidence(self) -> bool {
+        match self {
+            Self::RolledBack | Self::Concluded => true,
+            Self::Registered
+            | Self::Deployed
+            | Self::Staged
+            | Self::Paused
+            | Self::Resumed
+            | Self::Promoted
+            | Self::Reverted
+            | Self::Retired
+            | Self::Loaded
+            | Self::Unloaded
+            | Self::LoadFailed => false,
+        }
     }
 }
 
@@ -504,6 +530,8 @@ pub struct PluginChange {
     pub reason: PluginReason,
     /// Who made the change; zero for automatic ones.
     pub actor: Address,
+    /// The figures behind a rollback or a verdict; `None` for every other action.
+    pub evidence: Option<Evidence>,
 }
 
 impl Encode for PluginChange {
@@ -515,6 +543,9 @@ impl Encode for PluginChange {
         out.u32(self.duration);
         self.reason.encode(out);
         out.address(&self.actor);
+        if let Some(evidence) = &self.evidence {
+            evidence.encode(out);
+        }
     }
 }
 
@@ -523,14 +554,9 @@ impl Decode for PluginChange {
         let action = PluginAction::decode(input)?;
         let version = Version::decode(input)?;
         let success = input.bool()?;
-        Ok(Self {
-            action,
-            version,
-            success,
-            share: input.bps()?,
-            duration: input.u32()?,
-            reason: PluginReason::decode(input)?,
-            actor: input.address()?,
-        })
+        let (share, duration) = (input.bps()?, input.u32()?);
+        let (reason, actor) = (PluginReason::decode(input)?, input.address()?);
+        let evidence = action.has_evidence().then(|| Evidence::decode(reason, input)).transpose()?;
+        Ok(Self { action, version, success, share, duration, reason, actor, evidence })
     }
 }

@@ -14,11 +14,13 @@ use crate::key::Key;
 use crate::ledger::Global;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginChange, PluginVersion, Registry};
+use crate::rounds::PoolEntry;
 use crate::schedule::Scheduled;
 use crate::state::State;
 use crate::state::features::FeatureEntry;
 use crate::state::feed::Feed;
 use crate::state::plugins::{PluginLoader, Plugins};
+use crate::state::trust::{Trust, TrustLoader};
 use crate::tree::{Builder, Tree};
 use crate::values::{Address, Height, Name, Role, Roles};
 
@@ -61,6 +63,7 @@ struct Loader {
     schedule: BTreeMap<(Height, u64), Scheduled>,
     plugins: PluginLoader,
     feed: Feed,
+    trust: TrustLoader,
 }
 
 impl Loader {
@@ -146,6 +149,24 @@ impl Loader {
                 Reader::new(value).finish()?;
                 self.plugins.queue.insert((at, plugin));
             }
+            Key::Round { at, pool } => {
+                Reader::new(value).finish()?;
+                self.trust.rounds.insert((at, pool));
+            }
+            Key::Deadline { at, plugin } => {
+                Reader::new(value).finish()?;
+                self.plugins.deadlines.insert((at, plugin));
+            }
+            Key::Sequence(address) => {
+                let mut input = Reader::new(value);
+                let sequence = input.nonzero_u64()?.ok_or(input.error(DecodeErrorKind::OutOfRange))?;
+                input.finish()?;
+                self.trust.sequences.insert(address, sequence);
+            }
+            Key::PoolEntry { pool, reporter } => {
+                let entry = PoolEntry::from_bytes(pool.kind(), value)?;
+                self.trust.entries.entry(pool).or_default().insert(reporter, entry);
+            }
             Key::Feed => self.feed.state = FeedTotals::from_bytes(value)?,
             Key::FeedItem(key) => {
                 self.feed.items.insert(key, FeedItem::from_bytes(value)?);
@@ -166,7 +187,11 @@ impl Loader {
         let global = self.global.ok_or_else(|| mismatch(Key::Global))?;
         let admins = self.roles.values().filter(|roles| roles.contains(Role::Admin)).count();
         let last_id = self.schedule.keys().map(|(_, id)| *id).max().unwrap_or_default();
-        if admins == 0 || usize::try_from(global.admins) != Ok(admins) || last_id >= global.next_schedule_id {
+        let is_sound = admins != 0
+            && usize::try_from(global.admins) == Ok(admins)
+            && usize::try_from(global.scheduled) == Ok(self.schedule.len())
+            && last_id < global.next_schedule_id;
+        if !is_sound {
             return Err(mismatch(Key::Global));
         }
         let depths = self.depths()?;
@@ -181,6 +206,7 @@ impl Loader {
             schedule: self.schedule,
             plugins: Plugins::default(),
             feed: self.feed,
+            trust: Trust::default(),
             tree: Tree::new(),
         };
         for (name, feature) in self.features {
@@ -217,6 +243,7 @@ impl Loader {
             return Err(mismatch(key));
         }
         state.plugins = self.plugins.finish(&state.global.chain).map_err(|key| mismatch(*key))?;
+        state.trust = self.trust.finish().map_err(|key| mismatch(*key))?;
         state.tree = self.tree.finish().map_err(|error| Fault::Store(alloc::boxed::Box::new(error)))?;
         Ok(state)
     }

@@ -8,6 +8,7 @@ pub(crate) mod features;
 pub(crate) mod feed;
 mod load;
 pub(crate) mod plugins;
+pub(crate) mod trust;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -31,6 +32,7 @@ use crate::schedule::Scheduled;
 use crate::state::features::FeatureEntry;
 use crate::state::feed::Feed;
 use crate::state::plugins::Plugins;
+use crate::state::trust::Trust;
 use crate::tree::{Tree, TreeError};
 use crate::values::{Address, ChainId, Hash, Height, Name, Role, Roles};
 use crate::writes::WriteSet;
@@ -60,6 +62,7 @@ pub struct State {
     schedule: BTreeMap<(Height, u64), Scheduled>,
     plugins: Plugins,
     feed: Feed,
+    trust: Trust,
     tree: Tree,
 }
 
@@ -75,8 +78,10 @@ impl State {
     pub fn genesis(genesis: &Genesis) -> Result<(Self, WriteSet), TreeError> {
         let admins = genesis.roles().values().filter(|roles| roles.contains(Role::Admin)).count();
         let global = Global {
+            rules: genesis.rules(),
             chain: *genesis.chain(),
             admins: promised(u32::try_from(admins).ok(), "a genesis has at most 65 535 addresses"),
+            scheduled: 0,
             breaker: None,
             next_schedule_id: 1,
             rollback_window_start: 0,
@@ -102,6 +107,7 @@ impl State {
             schedule: BTreeMap::new(),
             plugins: Plugins::default(),
             feed: Feed::default(),
+            trust: Trust::default(),
             tree,
         };
         Ok((state, writes))
@@ -125,7 +131,8 @@ impl State {
         }
         self.plugins.registry = registry;
         plugins.into_iter().for_each(|touched| self.plugins.put(&self.global.chain, touched.data));
-        let MapChanges { overrides, roles, schedule, rows, queue } = maps;
+        let MapChanges { overrides, roles, schedule, sequences, pools, rows, queue } = maps;
+        self.trust.apply(sequences, pools);
         rows.into_iter().for_each(|(row, presence)| self.plugins.set_row(row, presence));
         queue.into_iter().for_each(|(entry, presence)| index(&mut self.plugins.queue, entry, presence));
         for ((name, user), change) in overrides {
@@ -392,6 +399,10 @@ impl State {
 
     pub(crate) fn first_step(&self) -> Option<Height> {
         self.steps.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) const fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     pub(crate) const fn committed_feed(&self) -> &Feed {

@@ -166,6 +166,7 @@ pub(crate) struct PluginLoader {
     pub(crate) changes: BTreeMap<Name, (Height, u32)>,
     pub(crate) rows: BTreeSet<(Option<Name>, Name)>,
     pub(crate) checks: BTreeSet<(Height, Name)>,
+    pub(crate) deadlines: BTreeSet<(Height, Name)>,
     pub(crate) queue: BTreeSet<(Height, Name)>,
 }
 
