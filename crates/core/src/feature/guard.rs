@@ -142,7 +142,8 @@ pub(crate) fn errors_to_roll_back(
 ) -> Option<u32> {
     let rolls_back = |errors: u32| {
         let (mut feature, mut metrics) = (feature.clone(), *metrics);
-        add_report(&mut feature, &mut metrics, policy, &Report { errors, ..Report::default() }, height);
+        let report = ReportTotals { errors: errors.into(), ..ReportTotals::default() };
+        add_report(&mut feature, &mut metrics, policy, &report, height);
         judge(&feature, &metrics, policy).is_some()
     };
     // More errors make every rule but the latency rule fire the more. That rule needs samples, which errors are, and
