@@ -138,8 +138,9 @@ pub use plugin::plan::{
     CompiledStrategy, Gate, Guardrails, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind,
 };
 pub use plugin::record::{
-    Counts, DEPENDENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState, MaxVersions, Plugin,
-    PluginAction, PluginChange, PluginReason, PluginVersion, Registry, Threshold, VersionReport, VersionStatus,
+    Counts, DEPENDENTS_MAX, DEPLOYMENTS_MAX, Evidence, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, LoadState,
+    MaxVersions, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion, Registry, Threshold, VersionReport,
+    VersionStatus,
 };
 pub use plugin::requirements::{LoadRefusal, PlannedLoad};
 pub use plugin::version::{Constraint, Version};

@@ -1,5 +1,6 @@
 //! The commands on deployments, and what is due for them.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 
 use crate::delta::TouchedPlugin;
@@ -10,10 +11,11 @@ use crate::plugin::data::PluginData;
 use crate::plugin::deployment::{Deployment, Hold};
 use crate::plugin::engine::{self, Check, Conclusion, DeploymentFinding, Winner};
 use crate::plugin::plan::{CompiledStrategy, OnComplete};
-use crate::plugin::record::{Evidence, PluginAction, PluginReason, Threshold, VersionStatus};
+use crate::plugin::record::{DEPLOYMENTS_MAX, Evidence, PluginAction, PluginReason, Threshold, VersionStatus};
 use crate::plugin::requirements::check_current;
 use crate::plugin::version::Version;
 use crate::reject::Reject;
+use crate::rounds::{Pool, PoolKind};
 use crate::values::{Address, Height, Name};
 
 const NO_DEPLOYMENT: &str = "a deployment that a guard or an index has found is not there";
@@ -41,9 +43,8 @@ impl Executor<'_> {
         version: &Version,
         strategy: &CompiledStrategy,
     ) -> Result<(), Reject> {
-        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
-        let data = &mut touched.data;
-        let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        let record = data.versions.get(version).ok_or(Reject::VersionNotFound)?;
         if self.overlay.global.breaker.is_some() {
             return Err(Reject::CircuitOpen);
         }
@@ -55,16 +56,28 @@ impl Executor<'_> {
             VersionStatus::Failed | VersionStatus::Retired => return Err(Reject::InvalidTransition),
             VersionStatus::Loading | VersionStatus::Deprecated => {}
         }
+        // Nothing serves a unit that could not be promoted now.
+        check_current(&self.overlay, data, &record.version)?;
         let number = data.plugin.deployments.checked_add(1).ok_or(Reject::LimitExceeded)?;
+        if self.overlay.deployments >= DEPLOYMENTS_MAX {
+            return Err(Reject::LimitExceeded);
+        }
         // From here on the command succeeds.
-        record.status = VersionStatus::Canary;
         let (old, new) = (data.plugin.current.clone(), record.version.clone());
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            self.out.broken(NO_VERSION);
+            return Ok(());
+        };
+        let data = &mut touched.data;
+        set_status(data, &mut self.out, &new, VersionStatus::Canary);
         data.plugin.deployments = number;
         data.plugin.previous.take_if(|previous| previous.is_same(&new));
         let (strategy, plan) = (strategy.strategy().kind(), Arc::clone(strategy.plan()));
-        data.deployment = Some(engine::start(strategy, plan, old, new.clone(), number, self.height));
+        data.deployment = Some(engine::start(strategy, plan, old.clone(), new.clone(), number, self.height));
+        self.overlay.deployments = self.overlay.deployments.saturating_add(1);
         let (action, reason) = (PluginAction::Deployed, PluginReason::Manual);
         self.out.plugin_change(self.height, touched, action, &new, reason, signer);
+        self.drop_pools(plugin, [&old, &new]);
         self.out.event(Event::Deployed { plugin: *plugin, version: new, strategy });
         Ok(())
     }
@@ -94,22 +107,17 @@ impl Executor<'_> {
             Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Dependents => {}
         }
         // From here on the command succeeds.
+        if let Some(finding) = engine::overdue(deployment, self.height) {
+            self.roll_back_deployment(plugin, finding, &Address::ZERO);
+            return Ok(());
+        }
         engine::run(deployment, self.height);
-        let overdue = engine::overdue(deployment, self.height);
         let new = deployment.new.clone();
         let (action, reason) = (PluginAction::Resumed, PluginReason::Manual);
         self.out.plugin_change(self.height, touched, action, &new, reason, signer);
         self.out.event(Event::Resumed { plugin: *plugin });
         if hold == Hold::ManualGate {
-            // Resuming at a manual gate counts as a check of the stage, and a check applies the deadline first. The
-            // resume itself is recorded before, whatever the check decides.
-            match overdue {
-                Some(finding) => {
-                    roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
-                    self.count_rollback(breaker_reason(finding.reason));
-                }
-                None => self.leave_stage(plugin, PluginReason::Manual, signer),
-            }
+            self.leave_stage(plugin, PluginReason::Manual, signer);
         }
         Ok(())
     }
@@ -125,16 +133,19 @@ impl Executor<'_> {
         }
         check_current(&self.overlay, data, &deployment.new)?;
         // From here on the command succeeds.
-        self.make_promotion(plugin, PluginReason::Manual, signer);
+        match engine::overdue(deployment, self.height) {
+            Some(finding) => self.roll_back_deployment(plugin, finding, &Address::ZERO),
+            None => self.make_promotion(plugin, PluginReason::Manual, signer),
+        }
         Ok(())
     }
 
     pub(super) fn rollback_deployment(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
-        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
-        let deployment = touched.data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        let deployment = data.deployment.as_ref().ok_or(Reject::NoDeployment)?;
         // From here on the command succeeds.
         let finding = engine::finding(deployment, PluginReason::Manual, Threshold::None);
-        roll_back(touched, &mut self.out, self.height, finding, signer);
+        self.roll_back_deployment(plugin, finding, signer);
         Ok(())
     }
 
@@ -163,8 +174,9 @@ impl Executor<'_> {
 
     // What follows.
 
-    /// Reacts to a broken rule: rolls back at once, or pauses if the plan says so.
-    pub(super) fn break_rule(&mut self, plugin: &Name, finding: DeploymentFinding) {
+    /// Reacts to a broken rule: rolls back at once, or pauses if the plan says so. Such a rollback is evidence of a fault,
+    /// so the breaker counts it.
+    pub(super) fn break_rule(&mut self, plugin: &Name, finding: DeploymentFinding, counts_as: Reason) {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_DEPLOYMENT);
         };
@@ -172,10 +184,66 @@ impl Executor<'_> {
             return self.out.broken(NO_DEPLOYMENT);
         };
         if deployment.plan.guardrails().auto_rollback {
-            roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
-            self.count_rollback(breaker_reason(finding.reason));
-        } else if deployment.hold != Hold::PausedByRule {
-            pause(touched, &mut self.out, self.height, Hold::PausedByRule, finding, &Address::ZERO);
+            self.roll_back_deployment(plugin, finding, &Address::ZERO);
+            return self.count_rollback(counts_as);
+        }
+        match deployment.hold {
+            // Somebody holds it already, and has to let it run again.
+            Hold::Paused | Hold::PausedByRule => {}
+            Hold::Running | Hold::ManualGate | Hold::Completed | Hold::Dependents => {
+                pause(touched, &mut self.out, self.height, Hold::PausedByRule, finding, &Address::ZERO);
+            }
+        }
+    }
+
+    /// Rolls a deployment back. Nothing can forbid a rollback: neither breaker nor constraint nor dependents.
+    fn roll_back_deployment(&mut self, plugin: &Name, finding: DeploymentFinding, actor: &Address) {
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        let Some(deployment) = &touched.data.deployment else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        let version = deployment.new.clone();
+        let DeploymentFinding { reason, evidence } = finding;
+        let action = PluginAction::RolledBack;
+        self.out.plugin_change_with(self.height, touched, action, &version, reason, actor, Some(evidence));
+        if let Some(deployment) = self.take_deployment(plugin) {
+            self.set_version_status(plugin, &deployment.new, VersionStatus::Failed);
+        }
+        let (plugin, actor) = (*plugin, *actor);
+        self.out.event(Event::DeploymentRolledBack { plugin, version, reason, evidence, actor });
+    }
+
+    /// Removes the record of a deployment that ends, and the open rounds about its versions.
+    fn take_deployment(&mut self, plugin: &Name) -> Option<Deployment> {
+        let touched = self.overlay.plugins.get_mut(plugin);
+        let Some(deployment) = touched.and_then(|touched| touched.data.deployment.take()) else {
+            self.out.broken(NO_DEPLOYMENT);
+            return None;
+        };
+        self.overlay.deployments = self.overlay.deployments.saturating_sub(1);
+        self.drop_pools(plugin, [&deployment.old, &deployment.new]);
+        Some(deployment)
+    }
+
+    /// Drops the open rounds about the versions of a deployment that begins or ends: what was seen outside of it must not
+    /// judge it.
+    fn drop_pools(&mut self, plugin: &Name, versions: [&Version; 2]) {
+        for kind in [PoolKind::VersionReport, PoolKind::Health] {
+            for version in versions {
+                let pool = Pool::of_version(kind, *plugin, version);
+                if self.overlay.pool(&pool).is_some() {
+                    self.overlay.set_pool(pool, None);
+                }
+            }
+        }
+    }
+
+    fn set_version_status(&mut self, plugin: &Name, version: &Version, status: VersionStatus) {
+        match self.overlay.plugins.get_mut(plugin) {
+            Some(touched) => set_status(&mut touched.data, &mut self.out, version, status),
+            None => self.out.broken(NO_VERSION),
         }
     }
 
@@ -214,7 +282,9 @@ impl Executor<'_> {
             }
             StageEnd::Conclude(verdict) => {
                 conclude(touched, &mut self.out, self.height, verdict, actor);
-                end_deployment(touched, &mut self.out, VersionStatus::Loading);
+                if let Some(deployment) = self.take_deployment(plugin) {
+                    self.set_version_status(plugin, &deployment.new, VersionStatus::Loading);
+                }
             }
         }
     }
@@ -246,14 +316,16 @@ impl Executor<'_> {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_DEPLOYMENT);
         };
-        let Some(deployment) = touched.data.deployment.as_ref() else {
+        let Some(new) = touched.data.deployment.as_ref().map(|deployment| deployment.new.clone()) else {
             return self.out.broken(NO_DEPLOYMENT);
         };
-        let (old, new) = (deployment.old.clone(), deployment.new.clone());
         // The entry records share and age of the deployment, so it is made before the deployment is removed.
         self.out.plugin_change(self.height, touched, PluginAction::Promoted, &new, reason, actor);
+        let Some(Deployment { old, .. }) = self.take_deployment(plugin) else { return };
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
         let data = &mut touched.data;
-        data.deployment = None;
         data.plugin.current = new.clone();
         data.plugin.previous = Some(old.clone());
         set_status(data, &mut self.out, &old, VersionStatus::Deprecated);
@@ -263,6 +335,36 @@ impl Executor<'_> {
     }
 
     // Due work.
+
+    /// The deadlines that have come, as the block has left them: by height, then by name.
+    pub(super) fn deadlines_now(&self) -> BTreeSet<(Height, Name)> {
+        self.due_now(self.overlay.base.deadlines_until(self.height), PluginData::deadline_due)
+    }
+
+    /// Due work on deployments: what the index of the state has, and what this block has moved to a height that has come.
+    pub(super) fn due_now(
+        &self,
+        base: impl Iterator<Item = (Height, Name)>,
+        due: impl Fn(&PluginData) -> Option<Height>,
+    ) -> BTreeSet<(Height, Name)> {
+        let moved = self.overlay.plugins.touched().filter_map(|copy| Some((due(&copy.data)?, copy.data.name)));
+        base.chain(moved.filter(|(at, _)| *at <= self.height)).collect()
+    }
+
+    /// Rolls back the deployment that the index of deadlines has at `at`, unless this block has ended it or moved its
+    /// deadline. A deadline is no evidence of a fault, so the breaker does not count it.
+    pub(super) fn meet_deadline(&mut self, plugin: &Name, at: Height) -> bool {
+        let data = self.overlay.plugins.get(plugin);
+        if data.and_then(PluginData::deadline_due) != Some(at) {
+            return false;
+        }
+        let deployment = data.and_then(|data| data.deployment.as_ref());
+        let Some(finding) = deployment.and_then(|deployment| engine::overdue(deployment, self.height)) else {
+            return false;
+        };
+        self.roll_back_deployment(plugin, finding, &Address::ZERO);
+        true
+    }
 
     /// Checks the deployment that the index has at `at`, unless this block has removed or moved it.
     pub(super) fn check_if_due(&mut self, plugin: &Name, at: Height) -> bool {
@@ -279,10 +381,7 @@ impl Executor<'_> {
         };
         match engine::check(deployment, self.height) {
             Check::Stay => engine::check_later(deployment, self.height),
-            Check::RollBack(finding) => {
-                roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
-                self.count_rollback(breaker_reason(finding.reason));
-            }
+            Check::RollBack(finding) => self.roll_back_deployment(plugin, finding, &Address::ZERO),
             Check::Shortfalls(unreported) => {
                 let Deployment { stage_requests: requests, stage_errors: errors, .. } = *deployment;
                 engine::hold_stage(deployment, &unreported);
@@ -311,11 +410,7 @@ impl Executor<'_> {
             }
             budget.spend();
             let finding = engine::finding(deployment, PluginReason::CircuitBreaker, Threshold::None);
-            let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
-                self.out.broken(NO_DEPLOYMENT);
-                continue;
-            };
-            roll_back(touched, &mut self.out, self.height, finding, &Address::ZERO);
+            self.roll_back_deployment(plugin, finding, &Address::ZERO);
         }
         true
     }
@@ -346,33 +441,6 @@ fn pause(
     out.event(Event::Paused { plugin: touched.data.name, reason, evidence });
 }
 
-/// Rolls a deployment back. Nothing can forbid a rollback: neither breaker nor constraint nor dependents.
-fn roll_back(
-    touched: &mut TouchedPlugin,
-    out: &mut Output,
-    height: Height,
-    finding: DeploymentFinding,
-    actor: &Address,
-) {
-    let Some(deployment) = &touched.data.deployment else {
-        return out.broken(NO_DEPLOYMENT);
-    };
-    let version = deployment.new.clone();
-    let DeploymentFinding { reason, evidence } = finding;
-    out.plugin_change_with(height, touched, PluginAction::RolledBack, &version, reason, actor, Some(evidence));
-    end_deployment(touched, out, VersionStatus::Failed);
-    let (plugin, actor) = (touched.data.name, *actor);
-    out.event(Event::DeploymentRolledBack { plugin, version, reason, evidence, actor });
-}
-
-/// Removes the deployment; its new version, which did not become current, gets `status`.
-fn end_deployment(touched: &mut TouchedPlugin, out: &mut Output, status: VersionStatus) {
-    match touched.data.deployment.take() {
-        Some(deployment) => set_status(&mut touched.data, out, &deployment.new, status),
-        None => out.broken(NO_DEPLOYMENT),
-    }
-}
-
 fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdict: Conclusion, actor: &Address) {
     let Some(deployment) = &touched.data.deployment else {
         return out.broken(NO_DEPLOYMENT);
@@ -381,21 +449,4 @@ fn conclude(touched: &mut TouchedPlugin, out: &mut Output, height: Height, verdi
     let (winner, evidence) = (PluginReason::from(verdict.winner), verdict.evidence);
     out.plugin_change_with(height, touched, PluginAction::Concluded, &version, winner, actor, Some(evidence));
     out.event(Event::Concluded { plugin: touched.data.name, version, winner, evidence });
-}
-
-/// The reason recorded when automatic rollbacks of deployments open the breaker.
-fn breaker_reason(reason: PluginReason) -> Reason {
-    match reason {
-        PluginReason::ErrorRate | PluginReason::Regression => Reason::ErrorRate,
-        PluginReason::Unhealthy => Reason::InvariantViolation,
-        PluginReason::Timeout => Reason::Performance,
-        PluginReason::None
-        | PluginReason::Manual
-        | PluginReason::CircuitBreaker
-        | PluginReason::Dependents
-        | PluginReason::Canary
-        | PluginReason::Production
-        | PluginReason::Inconclusive
-        | PluginReason::LoadError => Reason::Manual,
-    }
 }

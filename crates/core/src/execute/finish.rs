@@ -144,8 +144,8 @@ fn write_pool(writes: &mut WriteSet, pool: &Pool, now: Option<&OpenPool>, before
     }
 }
 
-/// Writes the changed records of a plugin: itself, versions, deployment and the height of its next check. Returns
-/// whether anything has changed.
+/// Writes the changed records of a plugin: itself, versions, deployment and the heights of its next check and its
+/// deadline. Returns whether anything has changed.
 fn write_plugin(base: &State, touched: &TouchedPlugin, writes: &mut WriteSet) -> bool {
     let data = &touched.data;
     let before = touched.id.and_then(|id| base.plugin_states().data(id));
@@ -168,6 +168,9 @@ fn write_plugin(base: &State, touched: &TouchedPlugin, writes: &mut WriteSet) ->
     write_change(writes, &Key::Deployment(name), data.deployment.as_ref(), deployment_before);
     for (at, presence) in moved(before.and_then(PluginData::check_due), data.check_due()) {
         write_index(writes, &Key::DeploymentDue { at, plugin: name }, presence);
+    }
+    for (at, presence) in moved(before.and_then(PluginData::deadline_due), data.deadline_due()) {
+        write_index(writes, &Key::Deadline { at, plugin: name }, presence);
     }
     true
 }

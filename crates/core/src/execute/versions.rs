@@ -7,8 +7,9 @@ use core::num::NonZeroU32;
 use crate::delta::Touched;
 use crate::event::Event;
 use crate::execute::executor::Executor;
+use crate::feature::record::Reason;
 use crate::plugin::data::{PluginData, Versions};
-use crate::plugin::engine;
+use crate::plugin::engine::{self, Arm};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{
     Counts, LoadState, MaxVersions, Plugin, PluginAction, PluginReason, PluginVersion, Threshold, VersionReport,
@@ -19,6 +20,9 @@ use crate::plugin::version::{Constraint, Version};
 use crate::reject::Reject;
 use crate::valid::Valid;
 use crate::values::{Address, Name};
+
+/// Reported when what was said is applied to a plugin, version or deployment that does not accept it.
+const NOT_ACCEPTED: &str = "what was reported is about a version or deployment that is not there";
 
 impl Executor<'_> {
     pub(super) fn register_version(
@@ -115,47 +119,80 @@ impl Executor<'_> {
         report: &VersionReport,
         number: Option<u32>,
     ) -> Result<(), Reject> {
-        let touched = self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?;
-        let data = &mut touched.data;
-        let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
-        let deployment = data.deployment.as_mut();
-        if number.is_some_and(|number| deployment.is_none() || number != data.plugin.deployments) {
-            return Err(Reject::StaleReport);
-        }
-        let arm = deployment.and_then(|deployment| Some((engine::arm_of(deployment, version)?, deployment)));
-        let report = Counts::from(report);
-        if let Some((arm, deployment)) = &arm {
-            engine::check_report(deployment, *arm, &report)?;
-        }
-        // From here on the command succeeds.
-        record.counts = record.counts.with(&report);
-        record.reported = NonZeroU32::new(self.height);
-        let Some((arm, deployment)) = arm else { return Ok(()) };
-        engine::add_report(deployment, arm, &report, self.height);
-        if let Some(finding) = engine::judge(deployment) {
-            self.break_rule(plugin, finding);
-        }
-        Ok(())
-    }
-
-    pub(super) fn attest_health(&mut self, plugin: &Name, version: &Version, healthy: bool) -> Result<(), Reject> {
-        let data = &mut self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?.data;
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
         if data.versions.get(version).is_none() {
             return Err(Reject::VersionNotFound);
         }
-        let deployment = data.deployment.as_mut().filter(|deployment| deployment.new.is_same(version));
-        let deployment = deployment.ok_or(Reject::NoDeployment)?;
+        if number.is_some_and(|number| data.deployment.is_none() || number != data.plugin.deployments) {
+            return Err(Reject::StaleReport);
+        }
+        // From here on the command succeeds: an arm has room for every report.
+        self.apply_version_report(plugin, version, &Counts::from(report));
+        Ok(())
+    }
+
+    /// Whether [`Executor::apply_version_report`] may be called: the version is there, and its arm has room. Only the sum
+    /// of a round can be too large.
+    pub(super) fn accepts_version_report(&self, plugin: &Name, version: &Version, report: &Counts) -> bool {
+        self.overlay.plugins.get(plugin).is_some_and(|data| {
+            let arm = data.deployment.as_ref().zip(arm_of(data, version));
+            data.versions.get(version).is_some()
+                && arm.is_none_or(|(deployment, arm)| engine::accepts_report(deployment, arm, report))
+        })
+    }
+
+    /// Takes results of a version, from a reporter or from a round, and judges its deployment by them.
+    pub(super) fn apply_version_report(&mut self, plugin: &Name, version: &Version, report: &Counts) {
+        let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
+            return self.out.broken(NOT_ACCEPTED);
+        };
+        let data = &mut touched.data;
+        let arm = arm_of(data, version);
+        let Some(record) = data.versions.get_mut(version) else {
+            return self.out.broken(NOT_ACCEPTED);
+        };
+        record.counts = record.counts.with(report);
+        record.reported = NonZeroU32::new(self.height);
+        let Some((arm, deployment)) = arm.zip(data.deployment.as_mut()) else { return };
+        engine::add_report(deployment, arm, report, self.height);
+        if let Some(finding) = engine::judge(deployment) {
+            self.break_rule(plugin, finding, Reason::ErrorRate);
+        }
+    }
+
+    pub(super) fn attest_health(&mut self, plugin: &Name, version: &Version, healthy: bool) -> Result<(), Reject> {
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        if data.versions.get(version).is_none() {
+            return Err(Reject::VersionNotFound);
+        }
+        if !self.accepts_attestation(plugin, version) {
+            return Err(Reject::NoDeployment);
+        }
         // From here on the command succeeds.
-        let version = deployment.new.clone();
-        self.out.event(Event::HealthAttested { plugin: *plugin, version, healthy });
+        self.apply_attestation(plugin, version, healthy);
+        Ok(())
+    }
+
+    /// Whether [`Executor::apply_attestation`] may be called: the version is the new one of a deployment.
+    pub(super) fn accepts_attestation(&self, plugin: &Name, version: &Version) -> bool {
+        let deployment = self.overlay.plugins.get(plugin).and_then(|data| data.deployment.as_ref());
+        deployment.is_some_and(|deployment| deployment.new.is_same(version))
+    }
+
+    /// Takes an attestation of the new version of a deployment, from a reporter or from a round.
+    pub(super) fn apply_attestation(&mut self, plugin: &Name, version: &Version, healthy: bool) {
+        let deployment = self.overlay.plugins.get_mut(plugin).and_then(|touched| touched.data.deployment.as_mut());
+        let Some(deployment) = deployment.filter(|deployment| deployment.new.is_same(version)) else {
+            return self.out.broken(NOT_ACCEPTED);
+        };
+        self.out.event(Event::HealthAttested { plugin: *plugin, version: deployment.new.clone(), healthy });
         if healthy {
             engine::open_health_gate(deployment, self.height);
         } else {
             deployment.healthy = false;
             let finding = engine::finding(deployment, PluginReason::Unhealthy, Threshold::None);
-            self.break_rule(plugin, finding);
+            self.break_rule(plugin, finding, Reason::InvariantViolation);
         }
-        Ok(())
     }
 
     pub(super) fn set_rule(&mut self, plugin: &Name, rule: Option<&Constraint>) -> Result<(), Reject> {
@@ -186,6 +223,11 @@ impl Executor<'_> {
         registry.max_versions = max_versions.unwrap_or(registry.max_versions);
         registry.auto_load = auto_load.unwrap_or(registry.auto_load);
     }
+}
+
+/// The arm of the plugin's deployment that a version is, if any.
+fn arm_of(data: &PluginData, version: &Version) -> Option<Arm> {
+    engine::arm_of(data.deployment.as_ref()?, version)
 }
 
 /// The versions to evict for one more: unused ones, those reported least recently first, then those registered

@@ -44,6 +44,7 @@ pub(crate) struct Mark {
     global: Global,
     registry: Registry,
     host_rows: usize,
+    deployments: usize,
     feed: FeedTotals,
 }
 
@@ -57,6 +58,8 @@ pub(crate) struct Overlay<'a> {
     pub(crate) registry: Registry,
     /// The number of rows that the host has in the dependents index.
     pub(crate) host_rows: usize,
+    /// The number of deployments.
+    pub(crate) deployments: usize,
     pub(crate) feed: FeedOverlay<'a>,
     /// Written only by the methods below, which journal the previous value.
     pub(crate) maps: MapChanges,
@@ -72,6 +75,7 @@ impl<'a> Overlay<'a> {
             global: *base.global(),
             registry: base.plugin_states().registry.clone(),
             host_rows: base.plugin_states().row_count(&None),
+            deployments: base.plugin_states().deployments.len(),
             feed: FeedOverlay::new(base.committed_feed()),
             maps: MapChanges::default(),
             journal: Vec::new(),
@@ -83,7 +87,8 @@ impl<'a> Overlay<'a> {
         self.keep();
         self.features.begin();
         self.plugins.begin();
-        Mark { global: self.global, registry: self.registry.clone(), host_rows: self.host_rows, feed: self.feed.state }
+        let Self { global, host_rows, deployments, .. } = *self;
+        Mark { global, registry: self.registry.clone(), host_rows, deployments, feed: self.feed.state }
     }
 
     /// Ends a transaction and keeps its changes.
@@ -113,6 +118,7 @@ impl<'a> Overlay<'a> {
         self.global = mark.global;
         self.registry = mark.registry;
         self.host_rows = mark.host_rows;
+        self.deployments = mark.deployments;
         self.keep();
     }
 
@@ -186,6 +192,11 @@ impl<'a> Overlay<'a> {
     pub(crate) fn set_row(&mut self, row: Row, presence: Presence) {
         let before = self.maps.rows.insert(row, presence);
         self.journal.push(Undo::Row(row, before));
+    }
+
+    /// How many plugins require a plugin, or wait for it; 0 for one that does not exist.
+    pub(crate) fn dependent_count(&self, plugin: &Name) -> u32 {
+        self.plugins.get(plugin).map_or(0, |data| data.plugin.dependents.into())
     }
 
     /// Whether a plugin is in the load queue at a height.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use crate::plugin::deployment::Deployment;
+use crate::plugin::engine;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{Plugin, PluginVersion};
 use crate::plugin::version::Version;
@@ -93,5 +94,10 @@ impl PluginData {
     /// The height from which its deployment's next check is due.
     pub(crate) fn check_due(&self) -> Option<Height> {
         self.deployment.as_ref()?.due.map(NonZeroU32::get)
+    }
+
+    /// The height at which its deployment is rolled back, if nothing ends it before.
+    pub(crate) fn deadline_due(&self) -> Option<Height> {
+        engine::deadline(self.deployment.as_ref()?)
     }
 }

@@ -89,7 +89,8 @@ pub struct Deployment {
     pub stage_height: Height,
     /// The height at which the deployment started.
     pub start: Height,
-    /// The height from which the next check is due; `None`: none is, until a command or report sets one.
+    /// The height from which the next check is due; `None`: none is, until a command, a report or an attestation sets
+    /// one. The deadline is not among the checks.
     pub due: Option<NonZeroU32>,
     /// Part of the bucket hash: each deployment draws other units.
     pub salt: u64,
@@ -99,7 +100,7 @@ pub struct Deployment {
     pub canary: Counts,
     /// Totals of the reports about the old version since the start.
     pub production: Counts,
-    /// Requests for the new version in this stage.
+    /// Requests for the new version in this stage. Unlike those of the arm they are never halved.
     pub stage_requests: u64,
     /// Those of them that failed.
     pub stage_errors: u64,
@@ -184,8 +185,6 @@ impl Decode for Deployment {
             && arm_fits(&deployment.canary)
             && arm_fits(&deployment.production)
             && deployment.stage_errors <= deployment.stage_requests
-            && deployment.stage_requests <= deployment.canary.requests
-            && deployment.stage_errors <= deployment.canary.errors
             && !deployment.old.is_same(&deployment.new);
         if is_valid { Ok(deployment) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
     }

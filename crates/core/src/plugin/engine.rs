@@ -13,7 +13,6 @@ use crate::plugin::deployment::{ARM_REQUESTS_MAX, Deployment, Hold, ReportedShor
 use crate::plugin::plan::{Gate, Plan, Stage, StrategyKind};
 use crate::plugin::record::{Counts, Evidence, PluginReason, Threshold};
 use crate::plugin::version::Version;
-use crate::reject::Reject;
 use crate::values::Height;
 
 /// The z at which a verdict is clear if the regression test is off, in hundredths: 95 % confidence.
@@ -31,7 +30,7 @@ pub(crate) struct DeploymentFinding {
 pub(crate) enum Check {
     /// Nothing yet: it is held, or its stage has not ended.
     Stay,
-    /// A rollback, whatever `auto_rollback` says.
+    /// A rollback: the deadline has passed.
     RollBack(DeploymentFinding),
     /// The stage is held by shortfalls; these have not been reported in it yet.
     Shortfalls(Vec<Shortfall>),
@@ -107,27 +106,37 @@ fn stage_end(deployment: &Deployment) -> Option<Height> {
     deployment.stage_height.checked_add(deployment.current_stage()?.blocks)
 }
 
-fn deadline(deployment: &Deployment) -> Option<Height> {
+/// The height at which the deployment as a whole times out; `None` if it never does.
+fn timeout(deployment: &Deployment) -> Option<Height> {
     deployment.start.checked_add(deployment.plan.guardrails().max_blocks?.get())
 }
 
-/// Sets the next check to `at`, or to the deadline if that is earlier.
-fn set_check(deployment: &mut Deployment, at: Option<Height>) {
-    deployment.due = at.into_iter().chain(deadline(deployment)).min().and_then(NonZeroU32::new);
+/// The height at which the deployment is rolled back, whatever holds it: that of its timeout, or that at which its
+/// health gate should have been opened.
+pub(crate) fn deadline(deployment: &Deployment) -> Option<Height> {
+    let gate = if is_at_closed_health_gate(deployment) { stage_end(deployment) } else { None };
+    timeout(deployment).into_iter().chain(gate).min()
 }
 
-/// Lets the deployment run from block `height` on. Its next check is in a later block, even if the stage has ended.
+/// Lets the deployment run from block `height` on. Its next check is in a later block, even if the stage has ended; at a
+/// health gate it follows the attestation.
 pub(crate) fn run(deployment: &mut Deployment, height: Height) {
     deployment.hold = Hold::Running;
     let next = height.checked_add(1);
-    let end = if deployment.healthy { next } else { stage_end(deployment) };
-    set_check(deployment, end.zip(next).map(|(end, next)| end.max(next)));
+    let at = if is_at_closed_health_gate(deployment) {
+        None
+    } else if deployment.healthy {
+        next
+    } else {
+        stage_end(deployment).zip(next).map(|(end, next)| end.max(next))
+    };
+    deployment.due = at.and_then(NonZeroU32::new);
 }
 
-/// Holds the deployment, which leaves only its deadline to check.
-pub(crate) fn hold(deployment: &mut Deployment, hold: Hold) {
+/// Holds the deployment. There is nothing to check until a command lets it run: its deadline is due work of its own.
+pub(crate) const fn hold(deployment: &mut Deployment, hold: Hold) {
     deployment.hold = hold;
-    set_check(deployment, None);
+    deployment.due = None;
 }
 
 /// Sets the next check after one at block `height` that required nothing.
@@ -135,7 +144,7 @@ pub(crate) fn check_later(deployment: &mut Deployment, height: Height) {
     match deployment.hold {
         Hold::Running => run(deployment, height),
         Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents => {
-            set_check(deployment, None);
+            deployment.due = None;
         }
     }
 }
@@ -157,31 +166,39 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
     run(deployment, height);
 }
 
-/// The finding of a missed deadline; `None` before it.
+/// The finding of a missed deadline; `None` before it. If the whole deployment and a gate are late, it has timed out.
 pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<DeploymentFinding> {
-    let has_passed = deadline(deployment).is_some_and(|deadline| height >= deadline);
-    let max_blocks = deployment.plan.guardrails().max_blocks.filter(|_| has_passed)?;
-    Some(finding(deployment, PluginReason::Timeout, Threshold::Blocks(max_blocks.get().into())))
+    if !deadline(deployment).is_some_and(|deadline| height >= deadline) {
+        return None;
+    }
+    let has_timed_out = timeout(deployment).is_some_and(|timeout| height >= timeout);
+    let max_blocks = deployment.plan.guardrails().max_blocks.filter(|_| has_timed_out);
+    let (reason, threshold) = match max_blocks {
+        Some(max_blocks) => (PluginReason::Timeout, Threshold::Blocks(max_blocks.get().into())),
+        None => (PluginReason::Unhealthy, Threshold::None),
+    };
+    Some(finding(deployment, reason, threshold))
 }
 
-/// Whether the engine could have written this record: its gate and due height must follow from the other
-/// fields.
+/// Whether the engine could have written this record: only a health gate is opened, and what is held or waits for its
+/// gate is not checked. A stage is not checked before its end.
 pub(crate) fn is_reachable(deployment: &Deployment) -> bool {
-    let gate = deployment.current_stage().map(|stage| stage.gate);
-    let deadline = deadline(deployment);
-    let is_due_right = match (deployment.hold, deadline) {
-        (Hold::Running, Some(deadline)) => deployment.due.is_some_and(|due| due.get() <= deadline),
-        (Hold::Running, None) => true,
-        (Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Completed | Hold::Dependents, deadline) => {
-            deployment.due == deadline.and_then(NonZeroU32::new)
-        }
+    let Some(stage) = deployment.current_stage() else { return false };
+    if deployment.healthy && stage.gate != Gate::Health {
+        return false;
+    }
+    let Some(due) = deployment.due else { return true };
+    let is_in_time = if deployment.healthy {
+        due.get() > deployment.stage_height
+    } else {
+        stage_end(deployment).is_some_and(|end| due.get() >= end)
     };
-    is_due_right && (!deployment.healthy || gate == Some(Gate::Health))
+    deployment.hold == Hold::Running && !is_at_closed_health_gate(deployment) && is_in_time
 }
 
 /// What a check at block `height` requires.
 ///
-/// The order is consensus. The deadline comes first, so that no hold keeps a deployment open for ever.
+/// The order is consensus. The deadline comes first: its own due work may have been too much for the block.
 pub(crate) fn check(deployment: &Deployment, height: Height) -> Check {
     if let Some(finding) = overdue(deployment, height) {
         return Check::RollBack(finding);
@@ -192,7 +209,6 @@ pub(crate) fn check(deployment: &Deployment, height: Height) -> Check {
     let has_ended = stage_end(deployment).is_some_and(|end| height >= end);
     match stage.gate {
         Gate::Health if deployment.healthy => Check::Leave,
-        Gate::Health if has_ended => Check::RollBack(finding(deployment, PluginReason::Unhealthy, Threshold::None)),
         Gate::Time | Gate::Manual if has_ended => check_at_end(deployment, stage),
         Gate::Time | Gate::Manual | Gate::Health => Check::Stay,
     }
@@ -227,7 +243,7 @@ fn unreported_shortfalls(deployment: &Deployment, stage: &Stage) -> Option<Vec<S
 /// new version.
 pub(crate) fn hold_stage(deployment: &mut Deployment, reported: &[Shortfall]) {
     deployment.held = reported.iter().fold(deployment.held, |held, shortfall| held.with(*shortfall));
-    set_check(deployment, None);
+    deployment.due = None;
 }
 
 /// The side of the comparison that a report counts for.
@@ -255,27 +271,38 @@ impl Arm {
             Self::Production => &deployment.production,
         }
     }
+
+    /// The counts of the arm with a report. If that exceeds the limit, which keeps the regression test within 256 bits,
+    /// what is there counts half: bad news is never refused. `None` if the report is too large even then, as only the
+    /// sum of a round can be.
+    fn with(self, deployment: &Deployment, report: &Counts) -> Option<Counts> {
+        let counts = *self.counts(deployment);
+        let fits = |sum: &Counts| sum.requests <= ARM_REQUESTS_MAX;
+        let sum = Some(counts.with(report)).filter(fits);
+        sum.or_else(|| Some(counts.halved().with(report)).filter(fits))
+    }
 }
 
-/// Whether an arm has room for a report. The limit keeps the regression test within 256 bits.
-pub(crate) fn check_report(deployment: &Deployment, arm: Arm, report: &Counts) -> Result<(), Reject> {
-    let sum = arm.counts(deployment).with(report);
-    if sum.requests > ARM_REQUESTS_MAX { Err(Reject::LimitExceeded) } else { Ok(()) }
+/// Whether an arm has room for a report.
+pub(crate) fn accepts_report(deployment: &Deployment, arm: Arm, report: &Counts) -> bool {
+    arm.with(deployment, report).is_some()
 }
 
 /// Adds a report of block `height` to an arm. The caller has checked that the arm has room.
 pub(crate) fn add_report(deployment: &mut Deployment, arm: Arm, report: &Counts, height: Height) {
-    let counts = match arm {
-        Arm::Canary => &mut deployment.canary,
-        Arm::Production => &mut deployment.production,
+    let Some(sum) = arm.with(deployment, report) else {
+        debug_assert!(false, "the caller has checked");
+        return;
     };
-    *counts = counts.with(report);
-    debug_assert!(counts.requests <= ARM_REQUESTS_MAX, "the caller has checked");
-    if arm == Arm::Canary {
-        deployment.stage_requests = deployment.stage_requests.saturating_add(report.requests);
-        deployment.stage_errors = deployment.stage_errors.saturating_add(report.errors);
-        if deployment.hold == Hold::Running && !deployment.held.is_empty() {
-            set_check(deployment, height.checked_add(1));
+    match arm {
+        Arm::Production => deployment.production = sum,
+        Arm::Canary => {
+            deployment.canary = sum;
+            deployment.stage_requests = deployment.stage_requests.saturating_add(report.requests);
+            deployment.stage_errors = deployment.stage_errors.saturating_add(report.errors);
+            if deployment.hold == Hold::Running && !deployment.held.is_empty() {
+                deployment.due = height.checked_add(1).and_then(NonZeroU32::new);
+            }
         }
     }
 }
@@ -382,12 +409,13 @@ mod tests {
             (Gate::Manual, false, &[Hold::Running], 109, Ok(Check::Stay)),
             (Gate::Manual, false, &[Hold::Running], 110, Ok(Check::Wait)),
             (Gate::Health, false, &[Hold::Running], 109, Ok(Check::Stay)),
-            (Gate::Health, false, &[Hold::Running], 110, Err(PluginReason::Unhealthy)),
+            (Gate::Health, false, Hold::ALL, 110, Err(PluginReason::Unhealthy)),
             (Gate::Health, true, &[Hold::Running], 109, Ok(Check::Leave)),
             (Gate::Health, true, &[Hold::Running], 110, Ok(Check::Leave)),
             (Gate::Time, false, &held, 110, Ok(Check::Stay)),
             (Gate::Health, true, &held, 119, Ok(Check::Stay)),
             (Gate::Time, false, Hold::ALL, 120, Err(timeout)),
+            (Gate::Health, false, Hold::ALL, 120, Err(timeout)),
             (Gate::Health, true, Hold::ALL, 120, Err(timeout)),
         ] {
             for hold in holds {
@@ -414,8 +442,8 @@ mod tests {
         for (hold, max_blocks, height, due) in [
             (Hold::Running, 0, 105, 110),
             (Hold::Running, 0, 112, 113),
-            (Hold::Running, 11, 112, 111),
-            (Hold::Paused, 20, 105, 120),
+            (Hold::Running, 11, 112, 113),
+            (Hold::Paused, 20, 105, 0),
             (Hold::Completed, 0, 105, 0),
         ] {
             let mut deployment = Deployment { hold, ..deployment(Gate::Time, max_blocks) };

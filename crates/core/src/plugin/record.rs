@@ -21,6 +21,9 @@ pub const DEPENDENTS_MAX: usize = 256;
 /// The most plugins that are not Unloaded. Bounds walks along requirements.
 pub const LOADED_MAX: usize = 1_024;
 
+/// The most deployments that run at a time. Bounds the walk that every change of the host version makes.
+pub const DEPLOYMENTS_MAX: usize = 1_024;
+
 /// The most plugins in the plan of one load or unload.
 pub const LOAD_PLUGINS_MAX: usize = 64;
 
@@ -286,6 +289,11 @@ impl Counts {
             errors: self.errors.saturating_add(report.errors),
             latency_sum: self.latency_sum.saturating_add(report.latency_sum),
         }
+    }
+
+    /// The totals with every number halved, rounded down.
+    pub(crate) const fn halved(self) -> Self {
+        Self { requests: self.requests / 2, errors: self.errors / 2, latency_sum: self.latency_sum / 2 }
     }
 
     /// A health score in basis points, rounded down at each step.

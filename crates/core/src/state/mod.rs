@@ -344,12 +344,20 @@ impl State {
         self.plugins.checks.iter().copied().take_while(move |(at, _)| *at <= height)
     }
 
+    pub(crate) fn deadlines_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
+        self.plugins.deadlines.iter().copied().take_while(move |(at, _)| *at <= height)
+    }
+
     pub(crate) fn queued_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {
         self.plugins.queue.iter().copied().take_while(move |(at, _)| *at <= height)
     }
 
     pub(crate) fn first_check(&self) -> Option<Height> {
         self.plugins.checks.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn first_deadline(&self) -> Option<Height> {
+        self.plugins.deadlines.first().map(|(at, _)| *at)
     }
 
     pub(crate) fn first_queued(&self) -> Option<Height> {

@@ -6,12 +6,14 @@ use alloc::vec::Vec;
 
 use crate::bucket::BucketPrefix;
 use crate::graph::{Graph, in_order};
-use crate::index::{PluginId, Presence, Row, index};
+use crate::index::{PluginId, Presence, Row, index, moved};
 use crate::key::Key;
 use crate::plugin::data::{PluginData, Versions};
 use crate::plugin::deployment::Deployment;
 use crate::plugin::engine::{is_reachable, salt};
-use crate::plugin::record::{DEPENDENTS_MAX, LOADED_MAX, LoadState, MaxVersions, Plugin, Registry, VersionStatus};
+use crate::plugin::record::{
+    DEPENDENTS_MAX, DEPLOYMENTS_MAX, LOADED_MAX, LoadState, MaxVersions, Plugin, Registry, VersionStatus,
+};
 use crate::plugin::requirements::View;
 use crate::plugin::version::Version;
 use crate::values::{ChainId, Height, Name};
@@ -49,6 +51,8 @@ pub(crate) struct Plugins {
     pub(crate) deployments: BTreeSet<Name>,
     /// The heights at which deployments are checked.
     pub(crate) checks: BTreeSet<(Height, Name)>,
+    /// The heights at which deployments are rolled back.
+    pub(crate) deadlines: BTreeSet<(Height, Name)>,
     /// The load queue.
     pub(crate) queue: BTreeSet<(Height, Name)>,
     /// The dependents of each plugin; the key `None` is the host.
@@ -84,12 +88,11 @@ impl Plugins {
     /// Inserts or replaces a plugin, and updates the indexes of deployments.
     pub(crate) fn put(&mut self, chain: &ChainId, data: PluginData) {
         let name = data.name;
-        if let Some(at) = self.get(&name).and_then(PluginData::check_due) {
-            self.checks.remove(&(at, name));
-        }
-        if let Some(at) = data.check_due() {
-            self.checks.insert((at, name));
-        }
+        let due =
+            |data: Option<&PluginData>| (data.and_then(PluginData::check_due), data.and_then(PluginData::deadline_due));
+        let (before, now) = (due(self.get(&name)), due(Some(&data)));
+        moved(before.0, now.0).for_each(|(at, presence)| index(&mut self.checks, (at, name), presence));
+        moved(before.1, now.1).for_each(|(at, presence)| index(&mut self.deadlines, (at, name), presence));
         if data.deployment.is_some() {
             self.deployments.insert(name);
         } else {
@@ -196,6 +199,9 @@ impl PluginLoader {
             }
             plugins.put(chain, data);
         }
+        if let Some(name) = plugins.deployments.iter().nth(DEPLOYMENTS_MAX) {
+            return Err(Box::new(Key::Deployment(*name)));
+        }
         let host_rows = plugins.row_count(&None);
         for data in plugins.iter() {
             let rows = plugins.row_count(&Some(data.name));
@@ -232,6 +238,10 @@ impl PluginLoader {
                 .symmetric_difference(&plugins.checks)
                 .next()
                 .map(|(at, name)| Key::DeploymentDue { at: *at, plugin: *name }),
+            self.deadlines
+                .symmetric_difference(&plugins.deadlines)
+                .next()
+                .map(|(at, name)| Key::Deadline { at: *at, plugin: *name }),
         ];
         plugins.queue = self.queue;
         match orphan.into_iter().flatten().next() {
