@@ -114,12 +114,14 @@ pub use delta::Execution;
 pub use event::fields::EventValue;
 pub use event::{BreakerClosedBy, Event, EventCode};
 pub use execute::BlockError;
+pub use execute::price::BLOCK_WORK_MAX;
 pub use feature::decide::{Facts, Lookup, Verdict, Why, decide};
 pub use feature::guard::RollbackRule;
 pub use feature::lifecycle::{Progress, blocks_to_step};
 pub use feature::record::{
     Advance, Bucketing, Cause, Change, Feature, FeatureChanges, Lifetime, Metrics, MetricsRecord, Override,
-    PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Policy, Reason, Report, RollbackEvidence, Status,
+    PREREQUISITE_DEPTH_MAX, PREREQUISITES_BELOW_MAX, PREREQUISITES_MAX, Policy, Reason, Report, RollbackEvidence,
+    Status,
 };
 pub use feed::FeedAction;
 pub use feed::record::{
@@ -148,7 +150,7 @@ pub use query::{Fault, Read};
 pub use reject::Reject;
 pub use rounds::{Pool, PoolEntry, PoolKind, ReportTotals};
 pub use rules::{RULES_NOTICE, RuleSet};
-pub use schedule::Scheduled;
+pub use schedule::{SCHEDULED_MAX, SCHEDULED_RESERVED, Scheduled};
 pub use state::{Handle, PluginHandle, StaleExecution, State};
 pub use valid::{Valid, Validate};
 pub use values::{Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, Role, Roles, ValueError};

@@ -1,5 +1,6 @@
 //! Commands that wait for their height.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
@@ -8,25 +9,36 @@ use crate::command::{Command, SCHEDULE_COMMANDS_MAX};
 use crate::valid::Valid;
 use crate::values::Address;
 
+/// The most entries that wait at the same time.
+pub const SCHEDULED_MAX: u32 = 4_096;
+
+/// How many of them only an admin may use.
+pub const SCHEDULED_RESERVED: u32 = 64;
+
 /// Commands that run at the start of a block: the value under a key `D7` of kind 0.
+///
+/// They stay encoded until they run: decoded, they would take many times their size for as long as they wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scheduled {
     /// Who scheduled them. Authority is checked against this address's roles when they run, not when scheduled.
     pub actor: Address,
-    /// 1 to 16 commands, run as one atomic transaction.
-    pub commands: Valid<Vec<Command>>,
+    /// A count, then each command behind a u16 length.
+    commands: Arc<[u8]>,
 }
 
-impl Encode for Scheduled {
-    fn encode(&self, out: &mut Writer) {
-        out.address(&self.actor);
-        Command::encode_list(&self.commands, out);
+impl Scheduled {
+    pub(crate) fn new(actor: Address, commands: &Valid<Vec<Command>>) -> Self {
+        let mut out = Writer::default();
+        Command::encode_list(commands, &mut out);
+        Self { actor, commands: out.into_bytes().into() }
     }
-}
 
-impl Decode for Scheduled {
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let actor = input.address()?;
+    /// The 1 to 16 commands, run as one atomic transaction.
+    ///
+    /// # Errors
+    /// Any [`DecodeErrorKind`].
+    pub fn commands(&self) -> Result<Valid<Vec<Command>>, DecodeError> {
+        let mut input = Reader::new(&self.commands);
         let count = input.count_u8(1..=SCHEDULE_COMMANDS_MAX)?;
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
@@ -35,7 +47,21 @@ impl Decode for Scheduled {
                 TxCommand::Invalid { .. } => return Err(input.error(DecodeErrorKind::OutOfRange)),
             }
         }
-        let commands = Valid::new(commands).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
-        Ok(Self { actor, commands })
+        input.finish()?;
+        Valid::new(commands).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
+    }
+}
+
+impl Encode for Scheduled {
+    fn encode(&self, out: &mut Writer) {
+        out.address(&self.actor);
+        out.raw(&self.commands);
+    }
+}
+
+impl Decode for Scheduled {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let scheduled = Self { actor: input.address()?, commands: input.rest().into() };
+        scheduled.commands().map(|_| scheduled)
     }
 }

@@ -323,7 +323,7 @@ pub enum Command {
     },
     /// Grants a role.
     GrantRole {
-        /// The address that gets the role.
+        /// The address that gets the role; not the zero address, which stands for what happens without a signer.
         address: Address,
         /// The role.
         role: Role,

@@ -14,7 +14,7 @@ use crate::plugin::record::{MaxVersions, VersionReport};
 use crate::plugin::version::{Constraint, Version};
 use crate::reject::{Checked, Reject};
 use crate::valid::Valid;
-use crate::values::{Description, Hash, Name, Percent, Role};
+use crate::values::{Address, Description, Hash, Name, Percent, Role};
 
 impl Command {
     /// A count, then each command behind a u16 length.
@@ -87,7 +87,11 @@ impl Command {
                 commands.map(|commands| Self::Schedule { at, commands })
             }
             CommandKind::CancelSchedule => Ok(Self::CancelSchedule { at: input.u32()?, id: input.u64()? }),
-            CommandKind::GrantRole => Ok(Self::GrantRole { address: input.address()?, role: role_field(input)? }),
+            CommandKind::GrantRole => match (input.address()?, role_field(input)?) {
+                // It stands for what happens without a signer, so it never has a role.
+                (Address::ZERO, _) => Err(Reject::InvalidParameter),
+                (address, role) => Ok(Self::GrantRole { address, role }),
+            },
             CommandKind::RevokeRole => Ok(Self::RevokeRole { address: input.address()?, role: role_field(input)? }),
             CommandKind::SetParams => {
                 let changes = ParamsChanges::decode(input)?;
@@ -397,4 +401,14 @@ fn decode_nested<'a>(bytes: &'a [u8], refused: &mut Vec<&'a [u8]>) -> Result<Che
 fn schedule_frame<'a>(input: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DecodeError> {
     let count = input.count_u8(1..=SCHEDULE_COMMANDS_MAX)?;
     (0..count).map(|_| input.lp16()).collect()
+}
+
+/// Whether an encoded schedule, which has been decoded before, holds a command of a kind.
+pub(crate) fn schedule_has(kind: CommandKind, bytes: &[u8]) -> bool {
+    let mut input = Reader::new(bytes);
+    let mut frame = || -> Result<Vec<&[u8]>, DecodeError> {
+        let (_schedule, _at) = (input.u8()?, input.u32()?);
+        schedule_frame(&mut input)
+    };
+    frame().is_ok_and(|commands| commands.iter().any(|command| command.first() == Some(&kind.tag())))
 }

@@ -7,8 +7,10 @@
 
 use alloc::vec::Vec;
 
+use crate::block::Receipt;
 use crate::delta::{TouchedFeature, TouchedPlugin};
 use crate::event::Event;
+use crate::execute::BlockError;
 use crate::feature::guard::GuardFinding;
 use crate::feature::record::{Cause, Change, Feature, Reason, RollbackEvidence};
 use crate::note::Note;
@@ -25,6 +27,10 @@ pub(super) struct Executor<'a> {
     pub(super) height: Height,
     pub(super) overlay: Overlay<'a>,
     pub(super) out: Output,
+    /// The units of work that the block has left.
+    pub(super) work_left: u32,
+    /// How many pieces of due work of each kind the block does, by the parameters with which it began.
+    pub(super) due_max: u32,
 }
 
 /// Events, history entries and notes of a block, in the order in which they happened.
@@ -36,14 +42,23 @@ pub(super) struct Output {
     /// Index of the current transaction.
     pub(super) tx: usize,
     pub(super) notes: Vec<(usize, Note)>,
-    /// The first broken invariant that was noticed. If there is one, the block has no result.
-    pub(super) broken: Option<&'static str>,
+    /// The first reason found for which the block has no result.
+    pub(super) stopped: Option<BlockError>,
 }
 
 impl Output {
     /// Fails the whole block: an invariant of the state does not hold.
     pub(super) fn broken(&mut self, invariant: &'static str) {
-        self.broken.get_or_insert(invariant);
+        self.stop(BlockError::Broken(invariant));
+    }
+
+    /// Fails the whole block.
+    pub(super) fn stop(&mut self, error: BlockError) {
+        self.stopped.get_or_insert(error);
+    }
+
+    pub(super) fn schedule_executed(&mut self, id: u64, receipt: Receipt) {
+        self.event(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
     }
 
     pub(super) fn event(&mut self, event: Event) {
@@ -202,7 +217,7 @@ impl Executor<'_> {
     }
 }
 
-/// The due work that the block may still do: `max_due_per_block` at first.
+/// The rollbacks of one kind that a draining breaker may still make: `max_due_per_block` at first.
 pub(super) struct Budget(pub(super) u32);
 
 impl Budget {

@@ -2,15 +2,17 @@
 
 use crate::delta::{Touched, TouchedFeature};
 use crate::event::Event;
+use crate::execute::Origin;
 use crate::execute::executor::{Budget, Executor, Output};
 use crate::feature::data::FeatureData;
 use crate::feature::guard::{self, GuardFinding, RollbackRule};
-use crate::feature::lifecycle::{self, FeatureTransition, Step, step_due};
+use crate::feature::lifecycle::{self, FeatureTransition, Step, count_below, step_due};
 use crate::feature::record::{
-    Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, Policy, Reason, Report,
-    RollbackEvidence, Status,
+    Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, PREREQUISITES_BELOW_MAX, Policy, Reason,
+    Report, RollbackEvidence, Status,
 };
 use crate::reject::Reject;
+use crate::rounds::{Pool, PoolEntry, ReportTotals};
 use crate::values::{Address, Description, Height, Name, Percent};
 
 /// Reported when a name that a guard or an index has found is missing.
@@ -40,7 +42,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The depth of a feature with this policy: one more than that of its deepest prerequisite. Prerequisites are
+    /// The depth of a feature with this policy, if it and the number of features below are within their limits: one more than that of its deepest prerequisite. Prerequisites are
     /// checked in list order, which decides the reject when several are wrong.
     fn depth_above(&self, name: &Name, policy: &Policy) -> Result<u32, Reject> {
         let mut depth = 0_u32;
@@ -51,7 +53,11 @@ impl Executor<'_> {
             let below = self.overlay.features.get(prerequisite).ok_or(Reject::PrerequisiteNotFound)?.depth;
             depth = depth.max(below.saturating_add(1));
         }
-        if depth > PREREQUISITE_DEPTH_MAX { Err(Reject::LimitExceeded) } else { Ok(depth) }
+        let policy_of = |name: &Name| self.overlay.features.get(name).map(|data| &data.policy);
+        if depth > PREREQUISITE_DEPTH_MAX || count_below(policy, policy_of) > PREREQUISITES_BELOW_MAX {
+            return Err(Reject::LimitExceeded);
+        }
+        Ok(depth)
     }
 
     pub(super) fn configure_feature(
@@ -82,6 +88,7 @@ impl Executor<'_> {
         self.check_startable(name, FeatureTransition::StartCanary)?;
         // From here on the command succeeds.
         let height = self.height;
+        self.drop_pool(Pool::of_feature(*name));
         self.set_status(name, Cause::CanaryStarted, signer, |data| {
             lifecycle::start_canary(&mut data.feature, &mut data.metrics, percent, height);
         });
@@ -105,16 +112,16 @@ impl Executor<'_> {
             return Err(Reject::NotDue);
         }
         // From here on the command succeeds.
-        match self.overlay.features.get_mut(name) {
-            Some(touched) => make_step(touched, &mut self.out, self.height, *signer),
-            None => self.out.broken(NO_FEATURE),
-        }
+        self.make_step(name, *signer);
         Ok(())
     }
 
     pub(super) fn enable(&mut self, signer: &Address, name: &Name) -> Result<(), Reject> {
-        self.check_startable(name, FeatureTransition::Enable)?;
+        let is_new_trial = !self.check_startable(name, FeatureTransition::Enable)?.feature.status.is_on();
         // From here on the command succeeds.
+        if is_new_trial {
+            self.drop_pool(Pool::of_feature(*name));
+        }
         self.set_status(name, Cause::Enabled, signer, |data| {
             lifecycle::enable(&mut data.feature, &mut data.metrics);
         });
@@ -125,16 +132,17 @@ impl Executor<'_> {
         let data = self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?;
         FeatureTransition::Disable.check(data.feature.status)?;
         // From here on the command succeeds.
+        self.drop_pool(Pool::of_feature(*name));
         self.set_status(name, Cause::Disabled, signer, |data| lifecycle::disable(&mut data.feature));
         Ok(())
     }
 
     pub(super) fn rollback(&mut self, signer: &Address, name: &Name, reason: Reason) -> Result<(), Reject> {
-        let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
-        FeatureTransition::Rollback.check(touched.data.feature.status)?;
+        let feature = &self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?.feature;
+        FeatureTransition::Rollback.check(feature.status)?;
         // From here on the command succeeds.
-        let finding = plain_finding(RollbackRule::Command, reason, &touched.data.feature);
-        roll_back(touched, &mut self.out, &finding, *signer);
+        let finding = plain_finding(RollbackRule::Command, reason, feature);
+        self.roll_back(name, &finding, *signer);
         Ok(())
     }
 
@@ -147,21 +155,55 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn report(&mut self, name: &Name, report: &Report, trial: Option<Height>) -> Result<(), Reject> {
-        let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
-        let data = &mut touched.data;
-        FeatureTransition::Report.check(data.feature.status)?;
-        if trial.is_some_and(|trial| trial != data.feature.start_block) {
+    pub(super) fn report(
+        &mut self,
+        signer: &Address,
+        name: &Name,
+        report: &Report,
+        trial: Option<Height>,
+    ) -> Result<(), Reject> {
+        let feature = &self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?.feature;
+        FeatureTransition::Report.check(feature.status)?;
+        if trial.is_some_and(|trial| trial != feature.start_block) {
             return Err(Reject::StaleReport);
         }
+        let pool = Pool::of_feature(*name);
+        let due = self.check_round(&pool, signer)?;
         // From here on the command succeeds.
-        guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, &report.into(), self.height);
-        if let Some(finding) = guard::judge(&data.feature, &data.metrics, &data.policy) {
-            // The rollback is reported before the breaker that it may open. The report that caused it still counts.
-            roll_back(touched, &mut self.out, &finding, Address::ZERO);
-            self.count_rollback(finding.reason);
+        match due {
+            None => self.apply_report(name, &report.into()),
+            Some(due) => self.add_to_pool(pool, due, *signer, PoolEntry::Report(report.into())),
         }
         Ok(())
+    }
+
+    /// Whether the feature is on, so that what was pooled about it still matters.
+    pub(super) fn accepts_report(&self, name: &Name) -> bool {
+        let data = self.overlay.features.get(name);
+        data.is_some_and(|data| FeatureTransition::Report.check(data.feature.status).is_ok())
+    }
+
+    /// The one way in which numbers about a feature get in: its counts, the guard, and the count of the breaker.
+    pub(super) fn apply_report(&mut self, name: &Name, report: &ReportTotals) {
+        let Some(touched) = self.overlay.features.get_mut(name) else {
+            return self.out.broken(NO_FEATURE);
+        };
+        let data = &mut touched.data;
+        guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, report, self.height);
+        if let Some(finding) = guard::judge(&data.feature, &data.metrics, &data.policy) {
+            // The rollback is reported before the breaker that it may open. The report that caused it still counts.
+            self.roll_back(name, &finding, Address::ZERO);
+            self.count_rollback(finding.reason);
+        }
+    }
+
+    /// Rolls back a feature that is on, and forgets what was pooled about its trial.
+    fn roll_back(&mut self, name: &Name, finding: &GuardFinding, actor: Address) {
+        self.drop_pool(Pool::of_feature(*name));
+        match self.overlay.features.get_mut(name) {
+            Some(touched) => roll_back(touched, &mut self.out, finding, actor),
+            None => self.out.broken(NO_FEATURE),
+        }
     }
 
     /// The guards of all commands that raise exposure. Their order is consensus: existence, breaker, status,
@@ -172,12 +214,16 @@ impl Executor<'_> {
             return Err(Reject::CircuitOpen);
         }
         transition.check(data.feature.status)?;
-        for prerequisite in &data.policy.prerequisites {
-            if !self.overlay.features.get(prerequisite).is_some_and(|data| data.feature.status.is_on()) {
-                return Err(Reject::PrerequisiteNotActive);
-            }
+        match self.missing_prerequisite(data) {
+            Some(_) => Err(Reject::PrerequisiteNotActive),
+            None => Ok(data),
         }
-        Ok(data)
+    }
+
+    /// The first direct prerequisite that is not on for anybody.
+    fn missing_prerequisite(&self, data: &FeatureData) -> Option<Name> {
+        let is_on = |name: &Name| self.overlay.features.get(name).is_some_and(|data| data.feature.status.is_on());
+        data.policy.prerequisites.iter().copied().find(|name| !is_on(name))
     }
 
     /// Changes status or percent of a feature that the guards have found, and records the change.
@@ -207,12 +253,14 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn clear_user(&mut self, name: Name, user: Address) -> Result<(), Reject> {
+    pub(super) fn clear_user(&mut self, origin: Origin, name: Name, user: Address) -> Result<(), Reject> {
         if self.overlay.features.get(&name).is_none() {
             return Err(Reject::FeatureNotFound);
         }
-        if self.overlay.override_of(&name, &user).is_none() {
-            return Err(Reject::OverrideNotFound);
+        let record = self.overlay.override_of(&name, &user).ok_or(Reject::OverrideNotFound)?;
+        // Without its override the user may be on.
+        if !record.enabled && origin == Origin::Sent && self.timelock_end().is_some() {
+            return Err(Reject::TimelockRequired);
         }
         // From here on the command succeeds.
         self.overlay.set_override(name, user, None);
@@ -224,15 +272,45 @@ impl Executor<'_> {
 
     /// Makes the step that the index has at `at`, unless this block has removed or moved it. Returns whether it was due.
     pub(super) fn step_if_due(&mut self, name: &Name, at: Height) -> bool {
-        let Some(touched) = self.overlay.features.get_mut(name) else {
+        let Some(data) = self.overlay.features.get(name) else {
             self.out.broken(NO_FEATURE);
             return false;
         };
-        if touched.data.automatic_step_due() != Some(at) {
+        if data.automatic_step_due() != Some(at) {
             return false;
         }
-        make_step(touched, &mut self.out, self.height, Address::ZERO);
+        // A prerequisite may have gone off since the rollout started.
+        match self.missing_prerequisite(data) {
+            None => self.make_step(name, Address::ZERO),
+            Some(prerequisite) => {
+                if let Some(touched) = self.overlay.features.get_mut(name) {
+                    touched.data.feature.last_increment_block = self.height;
+                }
+                self.out.event(Event::StepBlocked { name: *name, prerequisite });
+            }
+        }
         true
+    }
+
+    /// Makes a due step, or reports that it is held. A held step moves the height of the next one but leaves no history
+    /// entry, because the percent does not change.
+    fn make_step(&mut self, name: &Name, actor: Address) {
+        let has_rounds = self.overlay.global.params.round_blocks.is_some();
+        let Some(touched) = self.overlay.features.get_mut(name) else {
+            return self.out.broken(NO_FEATURE);
+        };
+        let FeatureData { feature, metrics, policy, depth: _ } = &mut touched.data;
+        let (name, status) = (feature.name, feature.status);
+        match lifecycle::step(feature, metrics, policy, has_rounds, self.height) {
+            Step::Held { operations, needed } => self.out.event(Event::StepHeld { name, operations, needed }),
+            Step::Made { from, cause } => {
+                self.out.event(Event::Stepped { name, from_percent: from, to_percent: feature.rollout_percent });
+                if cause == Cause::TargetReached {
+                    self.out.event(status_changed(feature, status, cause, &actor));
+                }
+                self.out.change(touched, cause, actor);
+            }
+        }
     }
 
     /// Rolls back active features in name order, within the budget. Returns whether none is left. The order is
@@ -240,19 +318,19 @@ impl Executor<'_> {
     pub(super) fn drain_features(&mut self, budget: &mut Budget) -> bool {
         // Nothing becomes active while the breaker is open, so the index of the state has all active features.
         for name in self.overlay.base.active() {
-            let Some(touched) = self.overlay.features.get_mut(name) else {
+            let Some(data) = self.overlay.features.get(name) else {
                 self.out.broken(NO_FEATURE);
                 return false;
             };
-            if !touched.data.feature.status.is_active() {
+            if !data.feature.status.is_active() {
                 continue;
             }
             if budget.is_spent() {
                 return false;
             }
             budget.spend();
-            let finding = plain_finding(RollbackRule::Breaker, Reason::CircuitBreaker, &touched.data.feature);
-            roll_back(touched, &mut self.out, &finding, Address::ZERO);
+            let finding = plain_finding(RollbackRule::Breaker, Reason::CircuitBreaker, &data.feature);
+            self.roll_back(name, &finding, Address::ZERO);
         }
         true
     }
@@ -276,21 +354,4 @@ fn roll_back(touched: &mut TouchedFeature, out: &mut Output, finding: &GuardFind
     let RollbackEvidence { rule, errors, successes, value, threshold } = evidence;
     let name = touched.data.feature.name;
     out.event(Event::RolledBack { name, rule, reason, errors, successes, value, threshold, actor });
-}
-
-/// Makes a due step, or reports that it is held. A held step moves the height of the next one but leaves no history
-/// entry, because the percent does not change.
-fn make_step(touched: &mut TouchedFeature, out: &mut Output, height: Height, actor: Address) {
-    let FeatureData { feature, metrics, policy, depth: _ } = &mut touched.data;
-    let (name, status) = (feature.name, feature.status);
-    match lifecycle::step(feature, metrics, policy, height) {
-        Step::Held { operations, needed } => out.event(Event::StepHeld { name, operations, needed }),
-        Step::Made { from, cause } => {
-            out.event(Event::Stepped { name, from_percent: from, to_percent: feature.rollout_percent });
-            if cause == Cause::TargetReached {
-                out.event(status_changed(feature, status, cause, &actor));
-            }
-            out.change(touched, cause, actor);
-        }
-    }
 }

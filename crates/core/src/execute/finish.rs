@@ -22,10 +22,10 @@ use crate::writes::{WriteSet, stored, write_change, write_index, write_index_cha
 
 impl Executor<'_> {
     pub(super) fn finish(self, receipts: Vec<Receipt>) -> Result<Execution, BlockError> {
-        let Self { height, overlay, out } = self;
-        let Output { events, history, plugin_history, tx: _, notes, broken } = out;
-        if let Some(invariant) = broken {
-            return Err(BlockError::Broken(invariant));
+        let Self { height, overlay, out, work_left: _, due_max: _ } = self;
+        let Output { events, history, plugin_history, tx: _, notes, stopped } = out;
+        if let Some(error) = stopped {
+            return Err(error);
         }
         let Overlay { base, features, plugins, global, registry, feed, maps, .. } = overlay;
         let mut writes = WriteSet::default();

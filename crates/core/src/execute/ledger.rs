@@ -9,7 +9,7 @@ use crate::execute::executor::Executor;
 use crate::feature::record::Reason;
 use crate::ledger::{OpenBreaker, Params, ParamsChanges};
 use crate::reject::Reject;
-use crate::schedule::Scheduled;
+use crate::schedule::{SCHEDULED_MAX, SCHEDULED_RESERVED, Scheduled};
 use crate::valid::Valid;
 use crate::values::{Address, Height, Role, Roles};
 
@@ -23,14 +23,28 @@ impl Executor<'_> {
         until: Option<NonZeroU32>,
         drain: bool,
     ) -> Result<(), Reject> {
-        if self.overlay.global.breaker.is_some() {
-            return Err(Reject::InvalidTransition);
-        }
+        let new = OpenBreaker { draining: drain, since: self.height, until, reason, actor: *signer };
+        let breaker = match self.overlay.global.breaker {
+            None => new,
+            // An open breaker can only be made stricter, so that nobody takes a part of it back.
+            Some(open) => {
+                let stricter = OpenBreaker {
+                    draining: open.draining || drain,
+                    since: open.since,
+                    until: open.until.and_then(|open| until.map(|until| open.max(until))),
+                    ..new
+                };
+                if (stricter.draining, stricter.until) == (open.draining, open.until) {
+                    return Err(Reject::InvalidTransition);
+                }
+                stricter
+            }
+        };
         if until.is_some_and(|until| until.get() <= self.height) {
             return Err(Reject::HeightInPast);
         }
         // From here on the command succeeds.
-        self.open_breaker(OpenBreaker { draining: drain, since: self.height, until, reason, actor: *signer });
+        self.open_breaker(breaker);
         Ok(())
     }
 
@@ -45,13 +59,14 @@ impl Executor<'_> {
             return Err(Reject::InvalidTransition);
         }
         // From here on the command succeeds.
-        self.overlay.global.breaker = None;
+        let global = &mut self.overlay.global;
+        (global.breaker, global.rollback_window_start, global.rollbacks_in_window) = (None, 0, 0);
         self.out.event(Event::BreakerClosed { by: BreakerClosedBy::Reset });
         Ok(())
     }
 
-    /// Counts an automatic rollback of a feature or deployment. Enough of them within the window open the breaker, which
-    /// then drains from the next block on.
+    /// Counts an automatic rollback of a feature or deployment. Enough of them within the window open the breaker, or
+    /// make an open one drain until a reset; it drains from the next block on.
     pub(super) fn count_rollback(&mut self, reason: Reason) {
         let Params { breaker_rollbacks, breaker_window, .. } = self.overlay.global.params;
         let Some(breaker_rollbacks) = breaker_rollbacks else { return };
@@ -62,9 +77,14 @@ impl Executor<'_> {
             global.rollbacks_in_window = 0;
         }
         global.rollbacks_in_window = global.rollbacks_in_window.saturating_add(1);
-        if global.rollbacks_in_window >= breaker_rollbacks.get() && global.breaker.is_none() {
-            let since = self.height;
-            self.open_breaker(OpenBreaker { draining: true, since, until: None, reason, actor: Address::ZERO });
+        if global.rollbacks_in_window < breaker_rollbacks.get() {
+            return;
+        }
+        let before = global.breaker;
+        let opened = OpenBreaker { draining: false, since: self.height, until: None, reason, actor: Address::ZERO };
+        let breaker = OpenBreaker { draining: true, until: None, ..before.unwrap_or(opened) };
+        if before != Some(breaker) {
+            self.open_breaker(breaker);
         }
     }
 
@@ -79,18 +99,30 @@ impl Executor<'_> {
         if at <= self.height {
             return Err(Reject::HeightInPast);
         }
+        self.check_notice(at, commands)?;
+        // Some room is kept for admins, so that nobody can keep them from scheduling.
+        let is_admin = self.overlay.roles_of(signer).contains(Role::Admin);
+        let max = if is_admin { SCHEDULED_MAX } else { SCHEDULED_MAX.saturating_sub(SCHEDULED_RESERVED) };
+        if self.overlay.global.scheduled >= max {
+            return Err(Reject::LimitExceeded);
+        }
         let id = self.overlay.global.next_schedule_id;
         let next_id = id.checked_add(1).ok_or(Reject::LimitExceeded)?;
         // From here on the command succeeds.
         self.overlay.global.next_schedule_id = next_id;
-        self.overlay.set_scheduled(at, id, Some(Scheduled { actor: *signer, commands: commands.clone() }));
+        self.overlay.set_scheduled(at, id, Some(Scheduled::new(*signer, commands)));
         self.out.event(Event::Scheduled { id, at });
         Ok(())
     }
 
-    pub(super) fn cancel_schedule(&mut self, at: Height, id: u64) -> Result<(), Reject> {
-        if !self.overlay.is_scheduled(at, id) {
-            return Err(Reject::ScheduleNotFound);
+    pub(super) fn cancel_schedule(&mut self, signer: &Address, at: Height, id: u64) -> Result<(), Reject> {
+        let entry = self.overlay.scheduled(at, id).ok_or(Reject::ScheduleNotFound)?;
+        // A guardian only ever lowers exposure: it may take back what would raise it.
+        let is_operator = self.overlay.roles_of(signer).allows(Role::Operator);
+        let is_raising =
+            || entry.commands().is_ok_and(|commands| commands.iter().any(|command| self.is_raising(command)));
+        if !is_operator && !is_raising() {
+            return Err(Reject::Unauthorized);
         }
         // From here on the command succeeds.
         self.overlay.set_scheduled(at, id, None);

@@ -11,17 +11,21 @@ mod feed;
 mod finish;
 mod ledger;
 mod loading;
+pub(crate) mod price;
+mod rounds;
+mod trust;
 mod versions;
 
-use alloc::collections::BTreeSet;
 use core::num::NonZeroU32;
 
 use crate::block::{Block, Payload, Receipt};
 use crate::command::tx::TxCommand;
+use crate::command::wire::schedule_has;
 use crate::command::{Command, CommandKind};
 use crate::delta::Execution;
 use crate::event::{BreakerClosedBy, Event};
 use crate::execute::executor::{Budget, Executor, Output, Refusal};
+use crate::execute::price::BLOCK_WORK_MAX;
 use crate::ledger::OpenBreaker;
 use crate::note::Note;
 use crate::overlay::Overlay;
@@ -29,7 +33,7 @@ use crate::reject::Reject;
 use crate::schedule::Scheduled;
 use crate::state::State;
 use crate::tree::TreeError;
-use crate::values::{Address, Height, Name};
+use crate::values::{Address, Height, Role};
 
 /// Why a block could not be executed. The state is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +57,15 @@ pub enum BlockError {
     /// The tree is full or damaged. The node must stop.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// A scheduled change of rules is due, and this build does not know the new ones. The store stays good for a build
+    /// that does.
+    #[error("block {height} changes to rule set {rules}, which this build does not know; go on with a newer build")]
+    UnknownRules {
+        /// The number of the rule set.
+        rules: u16,
+        /// The height of the block that would change to it.
+        height: Height,
+    },
     /// An invariant of the state does not hold, which only corrupt memory or a bug can cause. The node must stop.
     #[error("the state in memory is damaged: {0}; load it from the store again")]
     Broken(&'static str),
@@ -96,25 +109,29 @@ impl State {
 
     /// The first height from `next` on at which an empty block changes something.
     fn busy_from(&self, next: Height) -> Option<Height> {
-        let schedule = self.first_scheduled();
-        let due = match &self.global().breaker {
-            None => [schedule, self.first_step(), self.first_check(), self.first_queued()],
+        let always = [self.first_round(), self.first_deadline(), self.first_scheduled()];
+        let unless_open = match &self.global().breaker {
+            None => [self.first_step(), self.first_check(), self.first_queued()],
             Some(breaker) if breaker.draining => return Some(next),
-            Some(breaker) => [schedule, breaker.until.map(NonZeroU32::get), None, None],
+            Some(breaker) => [breaker.until.map(NonZeroU32::get), None, None],
         };
-        due.into_iter().flatten().min().map(|height| height.max(next))
+        always.into_iter().chain(unless_open).flatten().min().map(|height| height.max(next))
     }
 
     fn run(&self, block: &Block) -> Result<Execution, BlockError> {
-        let mut executor = Executor { height: block.height(), overlay: Overlay::new(self), out: Output::default() };
+        let mut executor = Executor {
+            height: block.height(),
+            overlay: Overlay::new(self),
+            out: Output::default(),
+            work_left: BLOCK_WORK_MAX,
+            due_max: self.global().params.max_due_per_block,
+        };
         executor.expire_breaker();
-        let mut budget = Budget(self.global().params.max_due_per_block);
         // A breaker that opens in this block drains from the next one on: each block decides this at its start.
-        let is_draining = executor.overlay.global.breaker.is_some_and(|breaker| breaker.draining);
-        executor.run_due(&mut budget);
-        if is_draining {
-            executor.drain(budget);
+        if executor.overlay.global.breaker.is_some_and(|breaker| breaker.draining) {
+            executor.drain();
         }
+        executor.run_due();
         let payloads = block.payloads().enumerate();
         let receipts = payloads.map(|(tx, payload)| executor.run_payload(tx, &payload)).collect();
         executor.finish(receipts)
@@ -134,59 +151,85 @@ impl Executor<'_> {
         }
     }
 
-    /// Does due work within the budget. The order is consensus: scheduled commands, steps, checks of deployments, the load
-    /// queue; within a kind by height, then by id or name.
+    /// Does the due work of each kind, within a budget for each: no kind can starve another. The order is consensus:
+    /// rounds, deadlines, scheduled commands, steps, checks of deployments, the load queue; within a kind that of the
+    /// keys.
     ///
-    /// Due work that this block adds is due after it at the earliest, and no due work removes another entry of its own
-    /// kind, so it is enough to iterate over the indexes of the state.
-    fn run_due(&mut self, budget: &mut Budget) {
-        let base = self.overlay.base;
-        for (at, id, entry) in base.scheduled_until(self.height) {
-            if budget.is_spent() {
+    /// What is due at the end of a round, at a deadline or on a schedule does not wait for the breaker.
+    fn run_due(&mut self) {
+        let (base, height) = (self.overlay.base, self.height);
+        self.for_each_due(base.rounds_until(height), |executor, (at, pool)| executor.close_round(pool, *at));
+        self.for_each_due(self.deadlines_now(), |executor, (at, plugin)| executor.meet_deadline(&plugin, at));
+        self.for_each_due(base.scheduled_until(height), |executor, (at, id, entry)| {
+            executor.run_scheduled(at, id, entry);
+            true
+        });
+        self.for_each_due_unless_open(base.steps_until(height), |executor, (at, name)| executor.step_if_due(&name, at));
+        self.for_each_due_unless_open(base.checks_until(height), |executor, (at, plugin)| {
+            executor.check_if_due(&plugin, at)
+        });
+        self.for_each_due_unless_open(base.queued_until(height), |executor, (at, plugin)| {
+            executor.take_load_turn(&plugin, at);
+            true
+        });
+    }
+
+    /// Does due work of one kind within its budget. An entry that this block has removed is not counted: `run` returns
+    /// false for it.
+    fn for_each_due<T>(&mut self, entries: impl IntoIterator<Item = T>, run: impl Fn(&mut Self, T) -> bool) {
+        let mut left = self.due_max;
+        for entry in entries {
+            if left == 0 {
                 return;
             }
-            self.run_scheduled(at, id, entry);
-            budget.spend();
-        }
-        for (at, name) in base.steps_until(self.height) {
-            // Earlier due work of this block may have opened the breaker, which stops the rest.
-            if budget.is_spent() || self.overlay.global.breaker.is_some() {
-                return;
-            }
-            if self.step_if_due(&name, at) {
-                budget.spend();
-            }
-        }
-        // A scheduled command may have moved a check to a height that has already been reached.
-        let moved = self.overlay.plugins.touched().filter_map(|copy| Some((copy.data.check_due()?, copy.data.name)));
-        let moved = moved.filter(|(at, _)| *at <= self.height);
-        let checks: BTreeSet<(Height, Name)> = base.checks_until(self.height).chain(moved).collect();
-        for (at, plugin) in checks {
-            if budget.is_spent() || self.overlay.global.breaker.is_some() {
-                return;
-            }
-            if self.check_if_due(&plugin, at) {
-                budget.spend();
-            }
-        }
-        for (at, plugin) in base.queued_until(self.height) {
-            if budget.is_spent() || self.overlay.global.breaker.is_some() {
-                return;
-            }
-            self.take_load_turn(&plugin, at);
-            budget.spend();
+            left = left.saturating_sub(u32::from(run(self, entry)));
         }
     }
 
+    /// The same for a kind that waits while the breaker is open, as it stands when the turn of the kind comes.
+    fn for_each_due_unless_open<T>(&mut self, entries: impl Iterator<Item = T>, run: impl Fn(&mut Self, T) -> bool) {
+        if self.overlay.global.breaker.is_none() {
+            self.for_each_due(entries, run);
+        }
+    }
+
+    /// Runs an entry of the schedule and consumes it, unless the block has no work left for it: then it waits for the
+    /// next one.
     fn run_scheduled(&mut self, at: Height, id: u64, entry: &Scheduled) {
+        if self.out.stopped.is_some() {
+            return;
+        }
+        let Ok(commands) = entry.commands() else {
+            let (reject, index) = (Reject::Malformed, 0);
+            self.overlay.set_scheduled(at, id, None);
+            return self.out.schedule_executed(id, Receipt::Rejected { reject, index });
+        };
+        if let Some(rules) = self.unknown_rules(&entry.actor, &commands) {
+            return self.out.stop(BlockError::UnknownRules { rules, height: self.height });
+        }
+        let start = self.begin();
         self.overlay.set_scheduled(at, id, None);
-        let (receipt, _) = self.run_commands(&entry.actor, entry.commands.iter().map(Ok));
-        self.out.event(Event::ScheduleExecuted { id, code: receipt.code(), index: receipt.index() });
+        match self.try_commands(Origin::Schedule, &entry.actor, commands.iter().map(Ok)) {
+            Ok(()) => {
+                self.overlay.keep();
+                self.out.schedule_executed(id, Receipt::Ok);
+            }
+            Err((Refusal { reject: Reject::BlockFull, .. }, _)) => self.undo(start),
+            Err((Refusal { reject, .. }, index)) => {
+                self.undo(start);
+                self.overlay.set_scheduled(at, id, None);
+                self.overlay.keep();
+                self.out.schedule_executed(id, Receipt::Rejected { reject, index });
+            }
+        }
     }
 
-    /// Rolls back everything that is under way, features before deployments, with the budget that due work has left.
-    fn drain(&mut self, mut budget: Budget) {
-        if self.drain_features(&mut budget) && self.drain_deployments(&mut budget) {
+    /// Rolls back what is under way, features and deployments each within a budget of their own.
+    fn drain(&mut self) {
+        let (mut features, mut deployments) = (Budget(self.due_max), Budget(self.due_max));
+        let (features_done, deployments_done) =
+            (self.drain_features(&mut features), self.drain_deployments(&mut deployments));
+        if features_done && deployments_done {
             let breaker = &mut self.overlay.global.breaker;
             *breaker = breaker.map(|breaker| OpenBreaker { draining: false, ..breaker });
             self.out.event(Event::BreakerDrained);
@@ -200,49 +243,63 @@ impl Executor<'_> {
         match payload {
             Payload::Malformed(_) => Receipt::Rejected { reject: Reject::Malformed, index: 0 },
             Payload::Transaction(tx) => {
-                let (receipt, refused) = self.run_commands(tx.signer(), tx.commands().iter().map(checked));
-                if let Some(plugin) = refused {
+                if let Err(reject) = self.check_sequence(tx.signer(), tx.sequence()) {
+                    return Receipt::Rejected { reject, index: 0 };
+                }
+                let commands = tx.commands().iter().map(checked);
+                // A single command writes only after all its guards, so it needs no way to undo.
+                let start = (tx.commands().len() > 1).then(|| self.begin());
+                let Err((Refusal { reject, plugin }, index)) = self.try_commands(Origin::Sent, tx.signer(), commands)
+                else {
+                    self.overlay.keep();
+                    return Receipt::Ok;
+                };
+                if let Some(start) = start {
+                    self.undo(start);
+                }
+                if let Some(plugin) = plugin {
                     self.out.note(Note::Refused { plugin });
                 }
-                receipt
+                Receipt::Rejected { reject, index }
             }
         }
     }
 
-    /// Runs the commands of one atomic transaction. Returns the receipt, and the plugin that made a load fail.
-    fn run_commands<'c>(
+    /// Runs the commands of one atomic transaction up to the first that is rejected. Returns the reject and its index.
+    fn try_commands<'c>(
         &mut self,
+        origin: Origin,
         signer: &Address,
-        commands: impl ExactSizeIterator<Item = Result<&'c Command, (CommandKind, Reject)>>,
-    ) -> (Receipt, Option<Name>) {
-        // A single command writes only after all its guards, so it needs no way to undo.
-        let start = (commands.len() > 1).then(|| self.begin());
+        commands: impl Iterator<Item = Result<&'c Command, Refused>>,
+    ) -> Result<(), (Refusal, u8)> {
         for (index, command) in (0..=u8::MAX).zip(commands) {
-            if let Err(Refusal { reject, plugin }) = self.run_command(signer, command) {
-                if let Some(start) = start {
-                    self.undo(start);
-                }
-                return (Receipt::Rejected { reject, index }, plugin);
-            }
+            self.run_command(origin, signer, command).map_err(|refusal| (refusal, index))?;
         }
-        self.overlay.keep();
-        (Receipt::Ok, None)
+        Ok(())
     }
 
     fn run_command(
         &mut self,
+        origin: Origin,
         signer: &Address,
-        command: Result<&Command, (CommandKind, Reject)>,
+        command: Result<&Command, Refused>,
     ) -> Result<(), Refusal> {
-        let kind = match &command {
-            Ok(command) => command.kind(),
-            Err((kind, _)) => *kind,
+        let (kind, sets_rules) = match &command {
+            Ok(command) => (command.kind(), schedules_rules(command)),
+            Err(refused) => (refused.kind, refused.sets_rules),
         };
         let roles = self.overlay.roles_of(signer);
-        if !kind.roles().iter().any(|role| roles.allows(*role)) {
+        let has_authority = kind.roles().iter().any(|role| roles.allows(*role));
+        // Only an admin schedules a change of rules, whatever else is wrong with the schedule.
+        if !has_authority || (sets_rules && !roles.allows(Role::Admin)) {
             return Err(Reject::Unauthorized.into());
         }
-        let done = match command.map_err(|(_, reject)| reject)? {
+        self.pay(command.map_err(|refused| refused.kind))?;
+        let command = command.map_err(|refused| refused.reject)?;
+        if origin == Origin::Sent {
+            self.check_wait(command)?;
+        }
+        let done = match command {
             Command::CreateFeature { name, description, changes } => {
                 self.create_feature(signer, *name, description, changes)
             }
@@ -256,17 +313,17 @@ impl Executor<'_> {
             Command::Disable { name } => self.disable(signer, name),
             Command::Rollback { name, reason } => self.rollback(signer, name, *reason),
             Command::SetOverride { name, user, enabled } => self.set_user(signer, *name, *user, *enabled),
-            Command::ClearOverride { name, user } => self.clear_user(*name, *user),
-            Command::Report { name, report, trial } => self.report(name, report, *trial),
+            Command::ClearOverride { name, user } => self.clear_user(origin, *name, *user),
+            Command::Report { name, report, trial } => self.report(signer, name, report, *trial),
             Command::PauseRollout { name } => self.pause_rollout(signer, name),
             Command::TripBreaker { reason, until, drain } => self.trip_breaker(signer, *reason, *until, *drain),
             Command::ResetBreaker => self.reset_breaker(),
             Command::Schedule { at, commands } => self.schedule(signer, *at, commands),
-            Command::CancelSchedule { at, id } => self.cancel_schedule(*at, *id),
+            Command::CancelSchedule { at, id } => self.cancel_schedule(signer, *at, *id),
             Command::GrantRole { address, role } => self.grant_role(*address, *role),
             Command::RevokeRole { address, role } => self.revoke_role(*address, *role),
             Command::SetParams { changes } => self.set_params(changes),
-            Command::SetRules { rules: _ } => Err(Reject::NotScheduled),
+            Command::SetRules { rules } => self.set_rules(*rules),
             Command::FeedPut { part, environments, filters } => self.feed_put(*part, environments, filters),
             Command::FeedPatch { kind, id, version, body } => self.feed_patch(*kind, *id, *version, body),
             Command::FeedDelete { kind, id, version } => self.feed_delete(*kind, *id, *version),
@@ -291,9 +348,9 @@ impl Executor<'_> {
             Command::Unload { plugin, force: false } => self.unload(plugin),
             Command::Unload { plugin, force: true } => self.unload_forced(plugin),
             Command::ReportVersion { plugin, version, report, deployment } => {
-                self.report_version(plugin, version, report, *deployment)
+                self.report_version(signer, plugin, version, report, *deployment)
             }
-            Command::AttestHealth { plugin, version, healthy } => self.attest_health(plugin, version, *healthy),
+            Command::AttestHealth { plugin, version, healthy } => self.attest_health(signer, plugin, version, *healthy),
             Command::ReportLoad { plugin, version, ok } => self.report_load(signer, plugin, version, *ok),
             Command::ReportUnload { plugin, version, ok } => self.report_unload(signer, plugin, version, *ok),
         };
@@ -301,9 +358,38 @@ impl Executor<'_> {
     }
 }
 
-fn checked(command: &TxCommand) -> Result<&Command, (CommandKind, Reject)> {
+/// Where a command comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A transaction of the block.
+    Sent,
+    /// The schedule, where it has waited.
+    Schedule,
+}
+
+/// A command that is rejected for what it alone shows, once its signer has the authority.
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    kind: CommandKind,
+    reject: Reject,
+    /// Whether it schedules a change of rules, for which it takes another authority.
+    sets_rules: bool,
+}
+
+fn checked(command: &TxCommand) -> Result<&Command, Refused> {
     match command {
         TxCommand::Valid(command) => Ok(command),
-        TxCommand::Invalid { kind, reject, bytes: _ } => Err((*kind, *reject)),
+        TxCommand::Invalid { kind, reject, bytes } => {
+            let sets_rules = *kind == CommandKind::Schedule && schedule_has(CommandKind::SetRules, bytes);
+            Err(Refused { kind: *kind, reject: *reject, sets_rules })
+        }
+    }
+}
+
+/// Whether the command schedules a change of rules.
+fn schedules_rules(command: &Command) -> bool {
+    match command {
+        Command::Schedule { commands, .. } => commands.iter().any(|command| command.kind() == CommandKind::SetRules),
+        _ => false,
     }
 }

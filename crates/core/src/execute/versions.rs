@@ -18,6 +18,7 @@ use crate::plugin::record::{
 use crate::plugin::requirements::{View, allows};
 use crate::plugin::version::{Constraint, Version};
 use crate::reject::Reject;
+use crate::rounds::{Pool, PoolEntry, PoolKind};
 use crate::valid::Valid;
 use crate::values::{Address, Name};
 
@@ -114,6 +115,7 @@ impl Executor<'_> {
 
     pub(super) fn report_version(
         &mut self,
+        signer: &Address,
         plugin: &Name,
         version: &Version,
         report: &VersionReport,
@@ -126,8 +128,14 @@ impl Executor<'_> {
         if number.is_some_and(|number| data.deployment.is_none() || number != data.plugin.deployments) {
             return Err(Reject::StaleReport);
         }
+        let pool = Pool::of_version(PoolKind::VersionReport, *plugin, version);
+        let due = self.check_round(&pool, signer)?;
         // From here on the command succeeds: an arm has room for every report.
-        self.apply_version_report(plugin, version, &Counts::from(report));
+        let counts = Counts::from(report);
+        match due {
+            None => self.apply_version_report(plugin, version, &counts),
+            Some(due) => self.add_to_pool(pool, due, *signer, PoolEntry::VersionReport(counts)),
+        }
         Ok(())
     }
 
@@ -160,7 +168,13 @@ impl Executor<'_> {
         }
     }
 
-    pub(super) fn attest_health(&mut self, plugin: &Name, version: &Version, healthy: bool) -> Result<(), Reject> {
+    pub(super) fn attest_health(
+        &mut self,
+        signer: &Address,
+        plugin: &Name,
+        version: &Version,
+        healthy: bool,
+    ) -> Result<(), Reject> {
         let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
         if data.versions.get(version).is_none() {
             return Err(Reject::VersionNotFound);
@@ -168,8 +182,13 @@ impl Executor<'_> {
         if !self.accepts_attestation(plugin, version) {
             return Err(Reject::NoDeployment);
         }
+        let pool = Pool::of_version(PoolKind::Health, *plugin, version);
+        let due = self.check_round(&pool, signer)?;
         // From here on the command succeeds.
-        self.apply_attestation(plugin, version, healthy);
+        match due {
+            None => self.apply_attestation(plugin, version, healthy),
+            Some(due) => self.add_to_pool(pool, due, *signer, PoolEntry::Vote(healthy)),
+        }
         Ok(())
     }
 

@@ -2,8 +2,13 @@
 //!
 //! These are functions of values. `execute` checks authority and the breaker, and writes the history.
 
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
 use crate::feature::guard::{error_rate, errors_to_roll_back};
-use crate::feature::record::{Advance, Cause, Feature, FeatureChanges, Metrics, Policy, Reason, Status};
+use crate::feature::record::{
+    Advance, Cause, Feature, FeatureChanges, Metrics, PREREQUISITES_BELOW_MAX, Policy, Reason, Status,
+};
 use crate::reject::Reject;
 use crate::values::{Address, Description, Height, Name, Percent};
 
@@ -46,6 +51,22 @@ impl FeatureTransition {
             | (Self::Disable, Disabled) => Err(Reject::InvalidTransition),
         }
     }
+}
+
+/// How many different features lie below one with this policy, over all paths; one more than the limit stands for any
+/// number above it.
+pub(crate) fn count_below<'p>(policy: &'p Policy, policy_of: impl Fn(&Name) -> Option<&'p Policy>) -> usize {
+    let mut below = BTreeSet::new();
+    let mut open: Vec<Name> = policy.prerequisites.clone();
+    while let Some(name) = open.pop() {
+        if below.len() > PREREQUISITES_BELOW_MAX {
+            break;
+        }
+        if below.insert(name) {
+            open.extend(policy_of(&name).into_iter().flat_map(|policy| &policy.prerequisites));
+        }
+    }
+    below.len()
 }
 
 /// Makes a feature with the default settings, off.
@@ -140,12 +161,20 @@ pub(crate) enum Step {
     Made { from: Percent, cause: Cause },
 }
 
-/// Makes a due step at `height`.
-pub(crate) fn step(feature: &mut Feature, metrics: &mut Metrics, policy: &Policy, height: Height) -> Step {
+/// Makes a due step at `height`, unless there were too few operations: with rounds it takes at least one, since a round
+/// without its quorum adds none.
+pub(crate) fn step(
+    feature: &mut Feature,
+    metrics: &mut Metrics,
+    policy: &Policy,
+    has_rounds: bool,
+    height: Height,
+) -> Step {
     // Before the decision: a held step is due again one interval later, and a gap is not caught up with many steps.
     feature.last_increment_block = height;
-    if metrics.step_operations < policy.step_min_operations {
-        return Step::Held { operations: metrics.step_operations, needed: policy.step_min_operations };
+    let operations = metrics.step_operations;
+    if operations < policy.step_min_operations || (has_rounds && operations == 0) {
+        return Step::Held { operations, needed: policy.step_min_operations };
     }
     let from = feature.rollout_percent;
     let target = feature.target_percent;

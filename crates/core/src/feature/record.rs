@@ -473,6 +473,9 @@ pub const PREREQUISITES_MAX: usize = 16;
 /// The longest path of prerequisites, in edges.
 pub const PREREQUISITE_DEPTH_MAX: u32 = 8;
 
+/// The most different features below one, over all paths of prerequisites. Bounds the cost of an answer.
+pub const PREREQUISITES_BELOW_MAX: usize = 64;
+
 /// How a feature is rolled out and guarded (key `D5`); stored only when not the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {

@@ -148,15 +148,19 @@ impl<'a> Overlay<'a> {
         self.journal.push(Undo::Roles(address, before));
     }
 
-    /// Whether the scheduled entry exists, as of now in the block.
-    pub(crate) fn is_scheduled(&self, at: Height, id: u64) -> bool {
+    /// A scheduled entry, as of now in the block.
+    pub(crate) fn scheduled(&self, at: Height, id: u64) -> Option<&Scheduled> {
         match self.maps.schedule.get(&(at, id)) {
-            Some(change) => change.is_some(),
-            None => self.base.scheduled(at, id).is_some(),
+            Some(change) => change.as_ref(),
+            None => self.base.scheduled(at, id),
         }
     }
 
+    /// Adds or removes a scheduled entry, and counts it.
     pub(crate) fn set_scheduled(&mut self, at: Height, id: u64, entry: Option<Scheduled>) {
+        let before = u32::from(self.scheduled(at, id).is_some());
+        let scheduled = &mut self.global.scheduled;
+        *scheduled = scheduled.saturating_sub(before).saturating_add(u32::from(entry.is_some()));
         let before = self.maps.schedule.insert((at, id), entry);
         self.journal.push(Undo::Schedule((at, id), before));
     }

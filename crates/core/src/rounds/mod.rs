@@ -2,6 +2,8 @@
 //!
 //! These are the records, and how the sums of a pool become one report. `execute` opens and closes pools.
 
+pub(crate) mod closing;
+
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -210,6 +212,27 @@ impl PoolEntry {
             (Self::Report(totals), Self::Report(more)) => Self::Report(totals.with(&more)),
             (Self::VersionReport(counts), Self::VersionReport(more)) => Self::VersionReport(counts.with(&more)),
             (Self::Report(_) | Self::VersionReport(_) | Self::Vote(_), other) => other,
+        }
+    }
+
+    pub(crate) const fn totals(&self) -> Option<ReportTotals> {
+        match self {
+            Self::Report(totals) => Some(*totals),
+            Self::VersionReport(_) | Self::Vote(_) => None,
+        }
+    }
+
+    pub(crate) const fn counts(&self) -> Option<Counts> {
+        match self {
+            Self::VersionReport(counts) => Some(*counts),
+            Self::Report(_) | Self::Vote(_) => None,
+        }
+    }
+
+    pub(crate) const fn vote(&self) -> Option<bool> {
+        match self {
+            Self::Vote(vote) => Some(*vote),
+            Self::Report(_) | Self::VersionReport(_) => None,
         }
     }
 

@@ -6,8 +6,10 @@ use alloc::vec::Vec;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader};
 use crate::fault::Fault;
 use crate::feature::data::FeatureData;
-use crate::feature::lifecycle::steps_down;
-use crate::feature::record::{Change, Feature, Metrics, MetricsRecord, Override, PREREQUISITE_DEPTH_MAX, Policy};
+use crate::feature::lifecycle::{count_below, steps_down};
+use crate::feature::record::{
+    Change, Feature, Metrics, MetricsRecord, Override, PREREQUISITE_DEPTH_MAX, PREREQUISITES_BELOW_MAX, Policy,
+};
 use crate::feed::record::{FeedItem, FeedTotals};
 use crate::invariant::promised;
 use crate::key::Key;
@@ -195,6 +197,11 @@ impl Loader {
             return Err(mismatch(Key::Global));
         }
         let depths = self.depths()?;
+        for (name, policy) in &self.policies {
+            if count_below(policy, |name| self.policies.get(name)) > PREREQUISITES_BELOW_MAX {
+                return Err(mismatch(Key::Policy(*name)));
+            }
+        }
         let mut state = State {
             tip,
             global,

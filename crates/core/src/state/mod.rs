@@ -28,6 +28,7 @@ use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginVersion, Registry};
 use crate::plugin::requirements::{LoadRefusal, PlannedLoad, plan_load};
 use crate::plugin::version::Version;
+use crate::rounds::Pool;
 use crate::schedule::Scheduled;
 use crate::state::features::FeatureEntry;
 use crate::state::feed::Feed;
@@ -395,6 +396,14 @@ impl State {
 
     pub(crate) fn scheduled_until(&self, height: Height) -> impl Iterator<Item = (Height, u64, &Scheduled)> {
         self.schedule.range(..=(height, u64::MAX)).map(|((at, id), entry)| (*at, *id, entry))
+    }
+
+    pub(crate) fn rounds_until(&self, height: Height) -> impl Iterator<Item = &(Height, Pool)> {
+        self.trust.rounds.iter().take_while(move |(at, _)| *at <= height)
+    }
+
+    pub(crate) fn first_round(&self) -> Option<Height> {
+        self.trust.rounds.first().map(|(at, _)| *at)
     }
 
     pub(crate) fn steps_until(&self, height: Height) -> impl Iterator<Item = (Height, Name)> {

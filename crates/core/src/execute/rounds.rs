@@ -1,0 +1,120 @@
+//! Rounds: what is reported goes into pools, and acts when they close.
+//!
+//! With rounds off a report acts at once; then nothing here is called but for pools that are still open.
+
+use alloc::vec::Vec;
+
+use crate::event::Event;
+use crate::execute::executor::Executor;
+use crate::reject::Reject;
+use crate::rounds::closing::{Closed, close_reports, close_version_reports, close_votes};
+use crate::rounds::{OpenPool, Pool, PoolEntry, PoolKind};
+use crate::values::{Address, Height, Role};
+
+impl Executor<'_> {
+    /// The height at which the pool of this reporter's report closes; `None` if rounds are off, so that it acts at once.
+    ///
+    /// A guard: a pool takes a limited number of reporters, and closes at a height that there is.
+    pub(super) fn check_round(&self, pool: &Pool, reporter: &Address) -> Result<Option<Height>, Reject> {
+        let Some(round_blocks) = self.overlay.global.params.round_blocks else { return Ok(None) };
+        let Some(open) = self.overlay.pool(pool) else {
+            let elapsed = self.height % round_blocks;
+            let end = self.height.saturating_sub(elapsed).checked_add(round_blocks.get());
+            return end.map(Some).ok_or(Reject::LimitExceeded);
+        };
+        let is_known = open.entries.binary_search_by_key(reporter, |(reporter, _)| *reporter).is_ok();
+        if is_known || open.entries.len() < Pool::REPORTERS_MAX {
+            Ok(Some(open.due))
+        } else {
+            Err(Reject::LimitExceeded)
+        }
+    }
+
+    /// Adds what a reporter says to its pool, which the first one opens.
+    pub(super) fn add_to_pool(&mut self, pool: Pool, due: Height, reporter: Address, entry: PoolEntry) {
+        let mut open = self.overlay.pool(&pool).cloned().unwrap_or(OpenPool { due, entries: Vec::new() });
+        match open.entries.binary_search_by_key(&reporter, |(reporter, _)| *reporter) {
+            Ok(place) => {
+                if let Some((_, so_far)) = open.entries.get_mut(place) {
+                    *so_far = so_far.with(entry);
+                }
+            }
+            Err(place) => open.entries.insert(place, (reporter, entry)),
+        }
+        self.overlay.set_pool(pool, Some(open));
+    }
+
+    /// Deletes a pool whose subject has moved on; what was seen of the past does not judge what follows.
+    pub(super) fn drop_pool(&mut self, pool: Pool) {
+        if self.overlay.pool(&pool).is_some() {
+            self.overlay.set_pool(pool, None);
+        }
+    }
+
+    /// Closes the pool that the index has at `at`, unless this block has removed it. Returns whether it was due.
+    pub(super) fn close_round(&mut self, pool: &Pool, at: Height) -> bool {
+        let Some(open) = self.overlay.pool(pool).filter(|open| open.due == at).cloned() else { return false };
+        let mut entries = open.entries;
+        entries.retain(|(reporter, _)| self.overlay.roles_of(reporter).allows(Role::Reporter));
+        self.overlay.set_pool(pool.clone(), None);
+        self.overlay.keep();
+        let reporters = entries.len();
+        match pool.kind() {
+            PoolKind::Report => {
+                let totals: Vec<_> =
+                    entries.iter().filter_map(|(reporter, entry)| Some((*reporter, entry.totals()?))).collect();
+                let Some(report) = self.closed(pool, close_reports(&totals, self.quorum())) else { return true };
+                let acts = self.accepts_report(pool.subject());
+                self.round_closed(pool, reporters, acts);
+                if acts {
+                    self.apply_report(pool.subject(), &report);
+                }
+            }
+            PoolKind::VersionReport => {
+                let counts: Vec<_> =
+                    entries.iter().filter_map(|(reporter, entry)| Some((*reporter, entry.counts()?))).collect();
+                let Some(report) = self.closed(pool, close_version_reports(&counts, self.quorum())) else {
+                    return true;
+                };
+                let Some(version) = pool.version() else { return true };
+                let acts = self.accepts_version_report(pool.subject(), version, &report);
+                self.round_closed(pool, reporters, acts);
+                if acts {
+                    self.apply_version_report(pool.subject(), version, &report);
+                }
+            }
+            kind @ (PoolKind::Health | PoolKind::Load | PoolKind::Unload) => {
+                let votes: Vec<_> = entries.iter().filter_map(|(_, entry)| entry.vote()).collect();
+                let Some(vote) = self.closed(pool, close_votes(kind, &votes, self.quorum())) else { return true };
+                let Some(version) = pool.version() else { return true };
+                let plugin = pool.subject();
+                let acts = kind == PoolKind::Health && self.accepts_attestation(plugin, version);
+                self.round_closed(pool, reporters, acts);
+                if acts {
+                    self.apply_attestation(plugin, version, vote);
+                }
+            }
+        }
+        true
+    }
+
+    fn quorum(&self) -> usize {
+        self.overlay.global.params.quorum.into()
+    }
+
+    /// What a round says; `None`, and an event, if too few reporters counted.
+    fn closed<T>(&mut self, pool: &Pool, closed: Closed<T>) -> Option<T> {
+        let quorum = self.overlay.global.params.quorum;
+        let short = |reporters| Event::RoundShort { pool: pool.clone(), reporters: count(reporters), quorum };
+        closed.map_err(|reporters| self.out.event(short(reporters))).ok()
+    }
+
+    fn round_closed(&mut self, pool: &Pool, reporters: usize, acted: bool) {
+        self.out.event(Event::RoundClosed { pool: pool.clone(), reporters: count(reporters), acted });
+    }
+}
+
+/// A pool has at most [`Pool::REPORTERS_MAX`] reporters.
+fn count(reporters: usize) -> u8 {
+    u8::try_from(reporters).unwrap_or(u8::MAX)
+}
