@@ -1,11 +1,12 @@
 //! A feature: its settings, its trial, its steps, and the guard that rolls it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine_core::{Address, Cause, Event, Reason, Reject, RollbackRule, Status};
 
 use crate::command::{event_name, event_percent};
 use crate::raw::{Changes, Policy, Report};
+use crate::rounds::{Entry, PoolKey};
 use crate::{Model, Planted, U32_MAX, U64_MAX};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +67,52 @@ pub(crate) struct Change {
     pub(crate) cause: Cause,
     pub(crate) reason: Reason,
     pub(crate) actor: Address,
+    /// Behind a rollback, and only there.
+    pub(crate) evidence: Option<Verdict>,
+}
+
+/// The figures of a report, or of a round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// The successes of a feature, or the requests for a version less its errors.
+    pub(crate) successes: u128,
+    pub(crate) errors: u128,
+    pub(crate) latency_total: u128,
+    pub(crate) latency_peak: u128,
+    pub(crate) invariant_checks: u128,
+    pub(crate) invariant_failures: u128,
+}
+
+impl From<&Report> for Figures {
+    fn from(report: &Report) -> Self {
+        Self {
+            successes: report.successes.into(),
+            errors: report.errors.into(),
+            latency_total: report.latency_total.into(),
+            latency_peak: report.latency_peak.into(),
+            invariant_checks: report.invariant_checks.into(),
+            invariant_failures: report.invariant_failures.into(),
+        }
+    }
+}
+
+impl Figures {
+    /// What a pool of reports keeps of them.
+    pub(crate) fn entry(&self) -> Entry {
+        vec![
+            self.successes,
+            self.errors,
+            self.latency_total,
+            self.latency_peak,
+            self.invariant_checks,
+            self.invariant_failures,
+        ]
+    }
 }
 
 /// Why a feature is rolled back: the fields of the event.
-struct Verdict {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
     pub(crate) rule: RollbackRule,
     pub(crate) reason: Reason,
     pub(crate) errors: u128,
@@ -120,10 +163,10 @@ impl Model {
                 return Err(Reject::PrerequisiteNotFound);
             }
         }
-        if self.longest_path(&f) > 8 {
+        if self.longest_path(&f) > 8 || self.below(&f).len() > 64 {
             return Err(Reject::LimitExceeded);
         }
-        f.record(h, Cause::Created, Reason::Manual, actor);
+        f.record(h, Cause::Created, actor, None);
         self.features.insert(name.to_vec(), f);
         self.events.push(Event::FeatureCreated { name: event_name(name) });
         Ok(())
@@ -132,6 +175,17 @@ impl Model {
     /// The number of edges on the longest path of prerequisites.
     fn longest_path(&self, f: &Feature) -> u128 {
         f.policy.prerequisites.iter().map(|name| 1 + self.longest_path(&self.features[name])).max().unwrap_or(0)
+    }
+
+    /// The features that one rests on, over all paths.
+    fn below(&self, f: &Feature) -> BTreeSet<Vec<u8>> {
+        let mut below = BTreeSet::new();
+        let mut open = f.policy.prerequisites.clone();
+        while let Some(name) = open.pop() {
+            open.extend(self.features[&name].policy.prerequisites.clone());
+            below.insert(name);
+        }
+        below
     }
 
     pub(crate) fn configure(
@@ -166,12 +220,19 @@ impl Model {
     }
 
     pub(crate) fn prerequisites_are_active(&self, name: &[u8]) -> Result<(), Reject> {
-        let active = |name: &Vec<u8>| is_on(self.features[name].status);
-        if self.features[name].policy.prerequisites.iter().all(active) {
-            Ok(())
-        } else {
-            Err(Reject::PrerequisiteNotActive)
-        }
+        if self.dead_prerequisite(name).is_some() { Err(Reject::PrerequisiteNotActive) } else { Ok(()) }
+    }
+
+    /// The first direct prerequisite that is not active.
+    fn dead_prerequisite(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let mut prerequisites = self.features[name].policy.prerequisites.iter();
+        prerequisites.find(|name| !is_on(self.features[*name].status)).cloned()
+    }
+
+    /// Begins a trial: what was reported in the one before judges nothing any more.
+    pub(crate) fn new_trial(&mut self, name: &[u8]) {
+        self.pools.remove(&PoolKey::of_feature(name));
+        self.feature_mut(name).clear_trial();
     }
 
     pub(crate) fn set_status(&mut self, h: u128, name: &[u8], to: Status, percent: u128, cause: Cause, actor: Address) {
@@ -179,7 +240,7 @@ impl Model {
         let from = f.status;
         f.status = to;
         f.rollout_percent = percent;
-        f.record(h, cause, Reason::Manual, actor);
+        f.record(h, cause, actor, None);
         self.events.push(Event::StatusChanged {
             name: event_name(name),
             from,
@@ -190,12 +251,23 @@ impl Model {
         });
     }
 
+    /// Makes the step that is due, unless a prerequisite blocks it.
+    pub(crate) fn automatic_step(&mut self, h: u128, name: &[u8]) {
+        let Some(dead) = self.dead_prerequisite(name) else {
+            self.step(h, name, Address::ZERO);
+            return;
+        };
+        self.feature_mut(name).last_increment_block = h;
+        self.events.push(Event::StepBlocked { name: event_name(name), prerequisite: event_name(&dead) });
+    }
+
     /// Makes the step of a feature in RollingOut, or holds it back for want of operations.
     pub(crate) fn step(&mut self, h: u128, name: &[u8], actor: Address) {
+        let has_rounds = self.has_rounds();
         let f = self.feature_mut(name);
         let (operations, needed) = (f.metrics.step_operations, u128::from(f.policy.step_min_operations));
         f.last_increment_block = h;
-        if operations < needed {
+        if operations < needed || (has_rounds && operations == 0) {
             self.events.push(Event::StepHeld {
                 name: event_name(name),
                 operations: operations as u64,
@@ -209,7 +281,7 @@ impl Model {
         f.rollout_percent = to;
         f.metrics.step_operations = 0;
         if to < target {
-            f.record(h, Cause::Stepped, Reason::Manual, actor);
+            f.record(h, Cause::Stepped, actor, None);
         }
         self.events.push(Event::Stepped {
             name: event_name(name),
@@ -222,8 +294,14 @@ impl Model {
         }
     }
 
+    /// Takes what was reported of a feature that is on, by one reporter or by a round.
+    pub(crate) fn take_report(&mut self, h: u128, name: &[u8], figures: &Figures) {
+        self.feature_mut(name).count(h, figures);
+        self.guard(h, name);
+    }
+
     /// Checks a feature after a report.
-    pub(crate) fn guard(&mut self, h: u128, name: &[u8]) {
+    fn guard(&mut self, h: u128, name: &[u8]) {
         let Some(verdict) = self.features[name].judge(self.off_by(Planted::RateAtThreshold)) else { return };
         let reason = verdict.reason;
         self.roll_back(h, name, Address::ZERO, verdict);
@@ -239,11 +317,12 @@ impl Model {
 
     fn roll_back(&mut self, h: u128, name: &[u8], actor: Address, verdict: Verdict) {
         let Verdict { rule, reason, errors, successes, value, threshold } = verdict;
+        self.pools.remove(&PoolKey::of_feature(name));
         let f = self.feature_mut(name);
         f.status = Status::RolledBack;
         f.rollout_percent = 0;
         f.rollback_reason = reason;
-        f.record(h, Cause::RolledBack, reason, actor);
+        f.record(h, Cause::RolledBack, actor, Some(verdict));
         let wide = |n: u128| n.min(U64_MAX) as u64;
         self.events.push(Event::RolledBack {
             name: event_name(name),
@@ -268,12 +347,13 @@ impl Feature {
     }
 
     /// Appends status and percent as they are now to the history.
-    pub(crate) fn record(&mut self, height: u128, cause: Cause, reason: Reason, actor: Address) {
+    fn record(&mut self, height: u128, cause: Cause, actor: Address, evidence: Option<Verdict>) {
         let (status, percent) = (self.status, self.rollout_percent);
-        self.history.push(Change { height, status, percent, cause, reason, actor });
+        let reason = evidence.map_or(Reason::Manual, |verdict| verdict.reason);
+        self.history.push(Change { height, status, percent, cause, reason, actor, evidence });
     }
 
-    pub(crate) fn new_trial(&mut self) {
+    fn clear_trial(&mut self) {
         self.error_count = 0;
         self.success_count = 0;
         self.metrics = Metrics {
@@ -296,10 +376,8 @@ impl Feature {
         (self.status == Status::RollingOut && self.policy.advance == 0 && due <= U32_MAX).then_some(due)
     }
 
-    pub(crate) fn take_report(&mut self, h: u128, report: &Report) {
-        let (successes, errors) = (u128::from(report.successes), u128::from(report.errors));
-        let failures = u128::from(report.invariant_failures);
-        let latency = u128::from(report.latency_total);
+    fn count(&mut self, h: u128, figures: &Figures) {
+        let Figures { successes, errors, latency_total, latency_peak, invariant_checks, invariant_failures } = *figures;
         let add = |counter: &mut u128, n: u128| *counter = (*counter + n).min(U64_MAX);
         add(&mut self.success_count, successes);
         add(&mut self.error_count, errors);
@@ -307,12 +385,12 @@ impl Feature {
         add(&mut m.total_operations, successes + errors);
         add(&mut m.successful_ops, successes);
         add(&mut m.failed_ops, errors);
-        m.peak_latency = m.peak_latency.max(report.latency_peak.into());
-        add(&mut m.invariant_checks, report.invariant_checks.into());
-        add(&mut m.invariant_failures, failures);
-        add(&mut m.latency_sum, latency);
-        add(&mut m.trial_invariant_failures, failures);
-        add(&mut m.trial_latency_sum, latency);
+        m.peak_latency = m.peak_latency.max(latency_peak);
+        add(&mut m.invariant_checks, invariant_checks);
+        add(&mut m.invariant_failures, invariant_failures);
+        add(&mut m.latency_sum, latency_total);
+        add(&mut m.trial_invariant_failures, invariant_failures);
+        add(&mut m.trial_latency_sum, latency_total);
         add(&mut m.trial_operations, successes + errors);
         add(&mut m.step_operations, successes + errors);
         let window = u128::from(self.policy.window_blocks);

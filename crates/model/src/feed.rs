@@ -13,6 +13,21 @@ use crate::raw::FeedEntry;
 const LIVE: u8 = 0;
 const DELETED: u8 = 1;
 const FORGOTTEN: u8 = 2;
+/// Deleted before it ever was.
+const UNBORN: u8 = 3;
+
+/// The parts of a put; the one besides is more of one that is open.
+const ONLY: u8 = 0;
+const FIRST: u8 = 1;
+const LAST: u8 = 3;
+
+/// The most ids of a put, live items of both kinds, live items while a put is open, unborn ids of a kind, records of a
+/// kind.
+const LISTED_MAX: usize = 4_096;
+const LIVE_MAX: usize = 4_096;
+const LIVE_MAX_OPEN: usize = 8_192;
+const UNBORN_MAX: usize = 4_096;
+const RECORDS_MAX: usize = 65_536;
 
 /// The kind (0 environment, 1 filter) and the id.
 type Key = (u8, Vec<u8>);
@@ -33,7 +48,7 @@ struct Item {
 
 impl Model {
     pub(crate) fn feed_put(&mut self, part: u8, lists: &[Vec<FeedEntry>; 2]) -> Result<(), Reject> {
-        let (only, first, last) = (part == 0, part == 1, part == 3);
+        let (only, first, last) = (part == ONLY, part == FIRST, part == LAST);
         if only || first {
             self.feed.put = Some(BTreeSet::new());
         }
@@ -50,11 +65,17 @@ impl Model {
                 self.feed.put.as_mut().unwrap().insert(key);
             }
         }
-        let listed = self.feed.put.as_ref().unwrap().len();
         if only || last {
             let listed = self.feed.put.take().unwrap();
+            if listed.len() > LISTED_MAX {
+                return Err(Reject::FeedTooManyItems);
+            }
             for (key, item) in self.feed.items.clone() {
                 if listed.contains(&key) || item.tombstone == FORGOTTEN {
+                    continue;
+                }
+                if item.tombstone == UNBORN {
+                    self.feed.items.remove(&key);
                     continue;
                 }
                 if item.tombstone == LIVE {
@@ -64,20 +85,25 @@ impl Model {
             }
             self.events.push(Event::FeedReceivedAll);
         }
-        self.feed_totals(listed)
+        self.feed_totals()
     }
 
     pub(crate) fn feed_patch(&mut self, kind: u8, id: &[u8], version: u64, body: &[u8]) -> Result<(), Reject> {
         let key = (kind, id.to_vec());
         let before = self.feed.items.get(&key).cloned();
         self.feed_upsert(&key, version, body);
-        let stored = self.feed.items.get(&key) != before.as_ref();
+        self.retain_if_stored(key, before);
+        self.feed_totals()
+    }
+
+    /// What a patch or a delete stores while a put is open counts as listed by it.
+    fn retain_if_stored(&mut self, key: Key, before: Option<Item>) {
+        let is_stored = self.feed.items.get(&key) != before.as_ref();
         if let Some(listed) = &mut self.feed.put
-            && stored
+            && is_stored
         {
             listed.insert(key);
         }
-        self.feed_totals(self.feed.put.as_ref().map_or(0, BTreeSet::len))
     }
 
     /// Inserts or updates an item, by the table in RULES.md.
@@ -102,34 +128,41 @@ impl Model {
     pub(crate) fn feed_delete(&mut self, kind: u8, id: &[u8], version: u64) -> Result<(), Reject> {
         let key = (kind, id.to_vec());
         let version = u128::from(version);
-        let stored = self.feed.items.get(&key).cloned();
-        if stored.as_ref().is_some_and(|stored| version <= stored.version) {
+        let before = self.feed.items.get(&key).cloned();
+        if before.as_ref().is_some_and(|stored| version <= stored.version) {
             return Ok(());
         }
-        self.feed.items.insert(key.clone(), Item { version, tombstone: DELETED, body: Vec::new() });
-        if stored.is_some_and(|stored| stored.tombstone == LIVE) {
+        let tombstone = match &before {
+            None | Some(Item { tombstone: UNBORN, .. }) => UNBORN,
+            Some(_) => DELETED,
+        };
+        self.feed.items.insert(key.clone(), Item { version, tombstone, body: Vec::new() });
+        if before.as_ref().is_some_and(|stored| stored.tombstone == LIVE) {
             self.tell_feed(&key, "delete", version);
         }
-        self.feed_totals(0)
+        self.retain_if_stored(key, before);
+        self.feed_totals()
     }
 
-    pub(crate) fn feed_forget(&mut self, kind: u8, ids: &[Vec<u8>]) {
+    pub(crate) fn feed_forget(&mut self, kind: u8, ids: &[Vec<u8>]) -> Result<(), Reject> {
         for id in ids {
             let key = (kind, id.clone());
             if let Some(Item { version, tombstone: LIVE, .. }) = self.feed.items.remove(&key) {
                 self.tell_feed(&key, "delete", version);
             }
         }
+        self.feed_totals()
     }
 
-    /// Checks the limits, with so many ids in the put.
-    fn feed_totals(&self, listed: usize) -> Result<(), Reject> {
-        let items = &self.feed.items;
-        let live = items.values().filter(|item| item.tombstone == LIVE).count();
-        let of_kind = |kind| items.keys().filter(|key| key.0 == kind).count();
-        let too_many =
-            listed > 4_096 || (self.feed.put.is_none() && live > 4_096) || of_kind(0) > 65_536 || of_kind(1) > 65_536;
-        if too_many { Err(Reject::FeedTooManyItems) } else { Ok(()) }
+    fn feed_totals(&self) -> Result<(), Reject> {
+        let feed = &self.feed;
+        let live = feed.count(0, Some(LIVE)) + feed.count(1, Some(LIVE));
+        let is_within = feed.put.as_ref().is_none_or(|listed| listed.len() <= LISTED_MAX)
+            && live <= if feed.is_open() { LIVE_MAX_OPEN } else { LIVE_MAX }
+            && [0, 1]
+                .into_iter()
+                .all(|kind| feed.count(kind, Some(UNBORN)) <= UNBORN_MAX && feed.count(kind, None) <= RECORDS_MAX);
+        if is_within { Ok(()) } else { Err(Reject::FeedTooManyItems) }
     }
 
     fn tell_feed(&mut self, (kind, id): &Key, action: &str, version: u128) {
@@ -152,11 +185,22 @@ impl Model {
 }
 
 impl Feed {
-    /// The number of live ids of a kind, and of all its ids.
-    pub(crate) fn ids(&self, kind: u8) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-        let of_kind = || self.items.iter().filter(|(key, _)| key.0 == kind);
-        let live = of_kind().filter(|(_, item)| item.tombstone == LIVE);
-        (live.map(|(key, _)| key.1.clone()).collect(), of_kind().map(|(key, _)| key.1.clone()).collect())
+    /// How many items of a kind there are, or how many with this tombstone.
+    fn count(&self, kind: u8, tombstone: Option<u8>) -> usize {
+        let of_kind = self.items.iter().filter(|(key, _)| key.0 == kind);
+        of_kind.filter(|(_, item)| tombstone.is_none_or(|tombstone| item.tombstone == tombstone)).count()
+    }
+
+    /// The items that this part of a put makes work with, besides those that it lists.
+    pub(crate) fn items_of_put(&self, part: u8) -> usize {
+        let all = self.count(0, None) + self.count(1, None);
+        let listed = self.put.as_ref().map_or(0, BTreeSet::len);
+        match part {
+            ONLY => all + listed,
+            FIRST => listed,
+            LAST => all,
+            _ => 0,
+        }
     }
 
     pub(crate) const fn is_open(&self) -> bool {
@@ -182,8 +226,10 @@ impl Feed {
         }
         let listed = self.put.as_ref().map_or(0, BTreeSet::len);
         let mut totals = vec![u8::from(self.put.is_some())];
-        let [(live_environments, environments), (live_filters, filters)] = [self.ids(0), self.ids(1)];
-        for total in [live_environments.len(), live_filters.len(), environments.len(), filters.len(), listed] {
+        let of_each = |tombstone| [self.count(0, tombstone), self.count(1, tombstone)];
+        for total in
+            [of_each(Some(LIVE)), of_each(None)].into_iter().flatten().chain([listed]).chain(of_each(Some(UNBORN)))
+        {
             totals.extend((total as u32).to_be_bytes());
         }
         if totals.iter().any(|byte| *byte != 0) {

@@ -10,11 +10,13 @@
 //!
 //! 1. [`Model`], in this file: everything that a ledger keeps;
 //! 2. `block.rs`: what a block does, step by step;
-//! 3. `command.rs`: what each command does, as a list of guards and then the writes;
+//! 3. `command.rs`: what each command does, as a list of guards and then the writes; before it, `authority.rs`,
+//!    `limits.rs` and `work.rs`: who may send it, with which values, and what it pays;
 //! 4. `feature.rs` and `breaker.rs`: trials, steps, the guard; what stops everything;
-//! 5. `plugins/`: versions in `mod.rs`, then `commands.rs`, `deployment.rs` and `engine.rs`;
-//! 6. `loading.rs`, then `feed.rs`;
-//! 7. `answers.rs` and `plugins/answers.rs`: who has a feature on, which version serves whom.
+//! 5. `schedule.rs` and `rounds.rs`: what waits, and what a quorum of reporters says;
+//! 6. `plugins/`: versions in `mod.rs`, then `commands.rs`, `deployment.rs` and `engine.rs`;
+//! 7. `loading.rs`, then `feed.rs`;
+//! 8. `answers.rs` and `plugins/answers.rs`: who has a feature on, which version serves whom.
 //!
 //! The bytes are last and can wait: [`raw`] reads and writes commands, `records/` the keys and values of a state,
 //! `root.rs` its root. [`generate`] makes random worlds to run through model and core, [`support`] runs them.
@@ -33,26 +35,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use coalmine_core::{Address, Encode, Event, Genesis, Reason};
 
 mod answers;
+mod authority;
 mod block;
 mod breaker;
 mod command;
 mod feature;
 mod feed;
 pub mod generate;
+mod limits;
 mod loading;
 mod plugins;
 pub mod raw;
 mod records;
 mod root;
+mod rounds;
+mod schedule;
 pub mod support;
+mod work;
 
-pub use block::WrongHeight;
+pub use block::Refused;
 pub use plugins::{PluginAnswer, PluginChange};
 pub use root::root;
 
-use breaker::{Breaker, Scheduled};
+use breaker::Breaker;
 use feature::Feature;
 use plugins::{Plugin, Registry};
+use rounds::{Pool, PoolKey};
+use schedule::Scheduled;
 
 /// The order of the tags in records and commands.
 const REASONS: [Reason; 6] = [
@@ -69,6 +78,9 @@ const OPERATOR: u8 = 2;
 const REPORTER: u8 = 4;
 const GUARDIAN: u8 = 8;
 const FEEDER: u8 = 16;
+
+/// The newest rule set that this model knows; it knows all before it, too.
+const RULES_KNOWN: u16 = 1;
 
 const U64_MAX: u128 = u64::MAX as u128;
 const U32_MAX: u128 = u32::MAX as u128;
@@ -114,17 +126,21 @@ impl Planted {
 pub struct Model {
     planted: Option<Planted>,
     tip: Option<u128>,
+    rules: u16,
     chain: Vec<u8>,
-    max_due_per_block: u128,
-    breaker_rollbacks: u128,
-    breaker_window: u128,
+    params: raw::Params,
     breaker: Option<Breaker>,
     rollback_window_start: u128,
     rollbacks_in_window: u128,
     next_schedule_id: u128,
     roles: BTreeMap<Address, u8>,
+    /// The last sequence that each signer has used.
+    sequences: BTreeMap<Address, u64>,
     features: BTreeMap<Vec<u8>, Feature>,
+    /// Scheduled entries by height and id.
     schedule: BTreeMap<(u128, u128), Scheduled>,
+    /// What reporters have said in rounds that are not closed yet.
+    pools: BTreeMap<PoolKey, Pool>,
     registry: Registry,
     plugins: BTreeMap<Vec<u8>, Plugin>,
     /// The load queue: heights and plugins, due work of kind 3.
@@ -132,33 +148,42 @@ pub struct Model {
     feed: feed::Feed,
     /// The events of the current block. They are part of the state, so that a failed transaction takes them back.
     events: Vec<Event>,
+    /// What is left of the work of the current block. No failure gives any of it back.
+    work_left: u128,
 }
 
 impl Model {
     /// The state before the first block.
     #[must_use]
     pub fn genesis(genesis: &Genesis) -> Self {
-        let genesis = raw::Genesis::from_bytes(&genesis.to_bytes()).expect("a genesis is encoded as the format says");
-        let [max_due_per_block, breaker_rollbacks, breaker_window] = genesis.params.map(u128::from);
+        Self::of_raw(raw::Genesis::from_bytes(&genesis.to_bytes()).expect("a genesis is encoded as the format says"))
+    }
+
+    /// The state before the first block, of a genesis that is valid.
+    #[must_use]
+    pub fn of_raw(genesis: raw::Genesis) -> Self {
+        let raw::Genesis { rules, chain, roles, params } = genesis;
         Self {
             planted: None,
             tip: None,
-            chain: genesis.chain,
-            max_due_per_block,
-            breaker_rollbacks,
-            breaker_window,
+            rules,
+            chain,
+            params,
             breaker: None,
             rollback_window_start: 0,
             rollbacks_in_window: 0,
             next_schedule_id: 1,
-            roles: genesis.roles,
+            roles,
+            sequences: BTreeMap::new(),
             features: BTreeMap::new(),
             schedule: BTreeMap::new(),
+            pools: BTreeMap::new(),
             registry: Registry::default(),
             plugins: BTreeMap::new(),
             load_queue: BTreeSet::new(),
             feed: feed::Feed::default(),
             events: Vec::new(),
+            work_left: 0,
         }
     }
 

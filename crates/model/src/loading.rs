@@ -9,6 +9,7 @@ use semver::Version;
 
 use crate::command::event_name;
 use crate::plugins::{Plugin, allows, event_version};
+use crate::rounds::{LOAD_VOTES, PoolKey, UNLOAD_VOTES};
 use crate::{Model, Planted, U32_MAX};
 
 const DEPENDENTS_MAX: usize = 256;
@@ -31,16 +32,6 @@ fn is_under_way(state: LoadState) -> bool {
     pins_requirements(state) && state != LoadState::Unloading
 }
 
-/// Whether a plugin in a state may take over a version that requires one in another state.
-fn fits(own: LoadState, required: LoadState) -> bool {
-    match own {
-        LoadState::Pending => is_under_way(required),
-        LoadState::Loading | LoadState::Loaded => required == LoadState::Loaded,
-        LoadState::Unloading => required == LoadState::Loaded || required == LoadState::Unloading,
-        LoadState::Unloaded | LoadState::Failed => true,
-    }
-}
-
 impl Plugin {
     /// The plugins for which this one has rows in the index.
     fn rows(&self) -> &[(Vec<u8>, Vec<u8>)] {
@@ -49,6 +40,13 @@ impl Plugin {
             None if self.waits => &self.version(&self.current).requirements,
             Some(_) | None => &[],
         }
+    }
+
+    /// The versions that a rule or a host must not strand: the one that is loaded or on its way, and the new one of a
+    /// deployment.
+    pub(crate) fn in_use(&self) -> Vec<&Version> {
+        let loaded = self.loaded.iter().filter(|_| pins_requirements(self.load_state));
+        loaded.chain(self.deployment.iter().map(|deployment| &deployment.new)).collect()
     }
 
     fn requires(&self, name: &[u8]) -> bool {
@@ -78,6 +76,11 @@ impl Model {
     fn dependents(&self, name: &[u8]) -> Names {
         let of = self.plugins.iter().filter(|(_, plugin)| !plugin.waits && plugin.requires(name));
         of.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether anything requires a plugin that is neither Unloaded nor Failed itself.
+    pub(crate) fn has_dependents(&self, name: &[u8]) -> bool {
+        !self.dependents(name).is_empty()
     }
 
     fn pending_dependents(&self, name: &[u8]) -> Names {
@@ -120,13 +123,12 @@ impl Model {
     pub(crate) fn may_take_over(&self, name: &[u8], new: &Version) -> Result<(), Reject> {
         let plugin = &self.plugins[name];
         self.may_run(plugin, new)?;
-        if !pins_requirements(plugin.load_state) {
+        if plugin.load_state == LoadState::Unloaded {
             return Ok(());
         }
         for (required, constraint) in &plugin.version(new).requirements {
-            let other = self.plugins.get(required).ok_or(Reject::DependencyBroken)?;
-            let fits = allows(constraint, &other.current) && fits(plugin.load_state, other.load_state);
-            if !fits || self.leads_to(required, name) {
+            let holds = |other: &Plugin| is_under_way(other.load_state) && allows(constraint, &other.current);
+            if required == name || !self.plugins.get(required).is_some_and(holds) {
                 return Err(Reject::DependencyBroken);
             }
         }
@@ -141,32 +143,25 @@ impl Model {
         after.are_within_limits()
     }
 
-    /// Whether a plugin is another one, or depends on it directly or through others.
-    fn leads_to(&self, from: &[u8], to: &[u8]) -> bool {
-        let mut reached = BTreeSet::from([from.to_vec()]);
-        let mut open = vec![from.to_vec()];
-        while let Some(name) = open.pop() {
-            let Some(plugin) = self.plugins.get(&name).filter(|plugin| !plugin.waits) else { continue };
-            for (required, _) in plugin.rows() {
-                if reached.insert(required.clone()) {
-                    open.push(required.clone());
-                }
-            }
-        }
-        reached.contains(to)
-    }
-
-    /// Makes what is loaded follow the version that has just become current.
-    pub(crate) fn load_follows(&mut self, h: u128, name: &[u8]) {
+    /// Makes what is loaded, or waits, follow the version that has just become current.
+    pub(crate) fn load_follows(&mut self, name: &[u8]) {
         let plugin = self.plugin_mut(name);
         if plugin.load_state != LoadState::Unloaded {
             plugin.loaded = Some(plugin.current.clone());
         }
         if plugin.waits {
-            plugin.waits = false;
-            self.queue_load(h, name);
+            self.wait_if_there_is_room(name);
         }
         self.load_if_ready(name);
+    }
+
+    /// Makes a plugin wait on all its requirements, or on none if one of them has too many dependents.
+    fn wait_if_there_is_room(&mut self, name: &[u8]) {
+        let plugin = self.plugin_mut(name);
+        plugin.waits = !plugin.version(&plugin.current).requirements.is_empty();
+        if self.are_within_limits().is_err() {
+            self.plugin_mut(name).waits = false;
+        }
     }
 
     /// Turns a Pending plugin to Loading once all its requirements are Loaded.
@@ -174,19 +169,12 @@ impl Model {
         let plugin = &self.plugins[name];
         let is_loaded = |required: &Vec<u8>| self.plugins[required].load_state == LoadState::Loaded;
         if plugin.load_state == LoadState::Pending && plugin.rows().iter().all(|(required, _)| is_loaded(required)) {
-            self.set_load_state(name, LoadState::Loading);
+            self.plugin_mut(name).load_state = LoadState::Loading;
         }
     }
 
-    fn set_load_state(&mut self, name: &[u8], state: LoadState) {
-        let plugin = self.plugin_mut(name);
-        plugin.load_state = state;
-        let version = event_version(plugin.spelled(plugin.loaded.as_ref().unwrap()));
-        self.events.push(Event::LoadPlanned { plugin: event_name(name), version, state });
-    }
-
-    /// Plans a plugin and its requirements.
-    pub(crate) fn load(&mut self, h: u128, name: &[u8]) -> Result<(), Reject> {
+    /// Plans a plugin and its requirements, which are given back.
+    pub(crate) fn load(&mut self, name: &[u8]) -> Result<Names, Reject> {
         match self.plugin(name)?.load_state {
             LoadState::Unloaded | LoadState::Failed => {}
             LoadState::Pending | LoadState::Loading | LoadState::Loaded => return Err(Reject::AlreadyLoaded),
@@ -204,24 +192,19 @@ impl Model {
             plugin.loaded = Some(plugin.current.clone());
             plugin.load_state = LoadState::Pending;
         }
-        let requires_itself = |name: &Vec<u8>| {
-            let rows = after.plugins[name].rows();
-            rows.iter().any(|(required, _)| after.leads_to(required, name))
-        };
-        if planned.iter().any(requires_itself) {
-            return Err(Reject::DependencyCycle);
-        }
         after.are_within_limits()?;
         *self = after;
-        for name in self.required_first(planned) {
+        let planned = self.required_first(planned);
+        for name in &planned {
             let is_loaded = |(required, _): &(Vec<u8>, Vec<u8>)| self.plugins[required].load_state == LoadState::Loaded;
-            let is_ready = self.plugins[&name].rows().iter().all(is_loaded) || self.has(Planted::LoadEarly);
-            self.set_load_state(&name, if is_ready { LoadState::Loading } else { LoadState::Pending });
-            for waiting in self.waiting_for(&name) {
-                self.queue_load(h, &waiting);
-            }
+            let is_ready = self.plugins[name].rows().iter().all(is_loaded) || self.has(Planted::LoadEarly);
+            let state = if is_ready { LoadState::Loading } else { LoadState::Pending };
+            let plugin = self.plugin_mut(name);
+            plugin.load_state = state;
+            let version = event_version(plugin.spelled(&plugin.current));
+            self.events.push(Event::LoadPlanned { plugin: event_name(name), version, state });
         }
-        Ok(())
+        Ok(planned)
     }
 
     /// Checks a plugin and, depth first, what must be loaded before it.
@@ -261,48 +244,34 @@ impl Model {
     }
 
     /// These plugins, each after its requirements, in name order where that leaves a choice.
-    fn required_first(&self, names: Names) -> Names {
-        self.ordered(names, |left, name| left.iter().any(|other| self.plugins[name].requires(other)))
-    }
-
-    /// These plugins, each before its requirements, in name order where that leaves a choice.
-    fn dependents_first(&self, names: Names) -> Names {
-        self.ordered(names, |left, name| left.iter().any(|other| self.plugins[other].requires(name)))
-    }
-
-    /// Takes the first name that need not come later, again and again, or the first of all in a circle.
-    fn ordered(&self, mut left: Names, is_later: impl Fn(&Names, &[u8]) -> bool) -> Names {
+    fn required_first(&self, mut left: Names) -> Names {
         left.sort();
         let mut ordered = Vec::new();
         while !left.is_empty() {
-            let next = left.iter().position(|name| !is_later(&left, name)).unwrap_or(0);
+            let comes_later = |name: &Vec<u8>| left.iter().any(|other| self.plugins[name].requires(other));
+            let next = left.iter().position(|name| !comes_later(name)).expect("what is planned has no circle");
             ordered.push(left.remove(next));
         }
         ordered
     }
 
-    /// Loads a plugin from the load queue.
+    /// The turn of a plugin in the load queue.
     pub(crate) fn load_by_itself(&mut self, h: u128, name: &[u8]) {
         match self.plugins[name].load_state {
             LoadState::Failed => self.fail_dependents(h, name),
-            LoadState::Unloaded => {
-                self.load_queue.remove(&(h + 1, name.to_vec()));
-                self.plugin_mut(name).waits = false;
-                if !self.registry.auto_load {
-                    return;
+            LoadState::Unloaded if self.registry.auto_load => match self.load(name) {
+                Ok(planned) => {
+                    let waiting: BTreeSet<Vec<u8>> = planned.iter().flat_map(|name| self.waiting_for(name)).collect();
+                    waiting.iter().for_each(|name| self.queue_load(h, name));
                 }
-                let Err(reject) = self.load(h, name) else { return };
-                let plugin = self.plugin_mut(name);
-                let version = event_version(plugin.spelled(&plugin.current));
-                if reject == Reject::DependencyMissing {
-                    plugin.waits = true;
-                    if self.are_within_limits().is_err() {
-                        self.plugin_mut(name).waits = false;
-                    }
-                }
-                self.events.push(Event::LoadFailed { plugin: event_name(name), version, code: reject.code() });
-            }
-            LoadState::Pending | LoadState::Loading | LoadState::Loaded | LoadState::Unloading => {}
+                Err(Reject::DependencyMissing) => self.wait_if_there_is_room(name),
+                Err(_) => self.plugin_mut(name).waits = false,
+            },
+            LoadState::Unloaded
+            | LoadState::Pending
+            | LoadState::Loading
+            | LoadState::Loaded
+            | LoadState::Unloading => {}
         }
     }
 
@@ -323,19 +292,14 @@ impl Model {
 
     /// Fails the direct Pending dependents of a Failed plugin; their own dependents fail in the next block.
     fn fail_dependents(&mut self, h: u128, name: &[u8]) {
-        let failing = self.pending_dependents(name);
-        for dependent in &failing {
-            self.fail_dependent(h, dependent);
-        }
-        for dependent in failing {
-            if !self.pending_dependents(&dependent).is_empty() {
-                self.queue_load(h, &dependent);
-            }
+        for dependent in self.pending_dependents(name) {
+            self.fail_dependent(h, &dependent);
+            self.queue_load(h, &dependent);
         }
     }
 
     /// The plugin and its loaded version, if that is the one that the command names.
-    fn loaded_version(&self, name: &[u8], version: &[u8]) -> Result<(LoadState, Version), Reject> {
+    pub(crate) fn loaded_version(&self, name: &[u8], version: &[u8]) -> Result<(LoadState, Version), Reject> {
         let (plugin, version) = self.plugin_version(name, version)?;
         if plugin.loaded.as_ref() != Some(&version) {
             return Err(Reject::NotLoaded);
@@ -351,14 +315,25 @@ impl Model {
         version: &[u8],
         ok: bool,
     ) -> Result<(), Reject> {
+        if self.has_rounds() {
+            let (_, key) = self.loaded_version(name, version)?;
+            return self.pool(h, actor, PoolKey::of_version(LOAD_VOTES, name, &key), vec![ok.into()]);
+        }
+        self.take_load_report(h, actor, name, version, ok)
+    }
+
+    /// Takes an attestation of loading, by one reporter or by a round.
+    pub(crate) fn take_load_report(
+        &mut self,
+        h: u128,
+        actor: Address,
+        name: &[u8],
+        version: &[u8],
+        ok: bool,
+    ) -> Result<(), Reject> {
         let (state, version) = self.loaded_version(name, version)?;
         match state {
-            LoadState::Loading if ok => {
-                self.attest(h, actor, name, &version, LoadState::Loaded);
-                for dependent in self.pending_dependents(name) {
-                    self.load_if_ready(&dependent);
-                }
-            }
+            LoadState::Loading if ok => self.now_loaded(h, actor, name),
             LoadState::Loading => {
                 self.fail(h, name, actor, PluginReason::LoadError, 0);
                 self.fail_dependents(h, name);
@@ -382,52 +357,112 @@ impl Model {
         version: &[u8],
         ok: bool,
     ) -> Result<(), Reject> {
-        let (state, version) = self.loaded_version(name, version)?;
+        if self.has_rounds() {
+            let (_, key) = self.loaded_version(name, version)?;
+            return self.pool(h, actor, PoolKey::of_version(UNLOAD_VOTES, name, &key), vec![ok.into()]);
+        }
+        self.take_unload_report(h, actor, name, version, ok)
+    }
+
+    /// Takes an attestation of unloading, by one reporter or by a round. What failed to unload is loaded again, and so
+    /// is what it requires, so that nothing loaded loses a requirement.
+    pub(crate) fn take_unload_report(
+        &mut self,
+        h: u128,
+        actor: Address,
+        name: &[u8],
+        version: &[u8],
+        ok: bool,
+    ) -> Result<(), Reject> {
+        let (state, _) = self.loaded_version(name, version)?;
         if state != LoadState::Unloading {
             return Err(Reject::NotLoaded);
         }
-        self.attest(h, actor, name, &version, if ok { LoadState::Unloaded } else { LoadState::Loaded });
-        Ok(())
-    }
-
-    /// Sets a plugin to Loaded or Unloaded.
-    fn attest(&mut self, h: u128, actor: Address, name: &[u8], version: &Version, state: LoadState) {
-        let plugin = self.plugin_mut(name);
-        plugin.load_state = state;
-        let (told, plugin_name) = (event_version(plugin.spelled(version)), event_name(name));
-        let action = if state == LoadState::Loaded {
-            self.events.push(Event::Loaded { plugin: plugin_name, version: told });
-            PluginAction::Loaded
-        } else {
-            plugin.loaded = None;
-            self.events.push(Event::Unloaded { plugin: plugin_name, version: told });
-            PluginAction::Unloaded
-        };
-        self.tell(h, name, action, version, true, PluginReason::None, actor);
-    }
-
-    pub(crate) fn unload(&mut self, h: u128, name: &[u8], force: bool) -> Result<(), Reject> {
-        if self.plugin(name)?.load_state != LoadState::Loaded {
-            return Err(Reject::NotLoaded);
-        }
-        if !force && !self.dependents(name).is_empty() {
+        if self.has_dependents(name) {
             return Err(Reject::HasDependents);
         }
-        let all: Names = self.plugins.keys().filter(|other| self.leads_to(other, name)).cloned().collect();
-        let in_state = |states: &[LoadState]| -> Names {
-            all.iter().filter(|name| states.contains(&self.plugins[*name].load_state)).cloned().collect()
-        };
-        let failing = in_state(&[LoadState::Pending, LoadState::Loading]);
-        let unloading = self.dependents_first(in_state(&[LoadState::Loaded]));
-        if unloading.len() > LOAD_PLUGINS_MAX {
+        if ok {
+            self.now_unloaded(h, actor, name);
+            return Ok(());
+        }
+        let is_unloading = |name: &Vec<u8>| self.plugins[name].load_state == LoadState::Unloading;
+        let mut back = BTreeSet::from([name.to_vec()]);
+        let mut open = vec![name.to_vec()];
+        while let Some(name) = open.pop() {
+            for (required, _) in self.plugins[&name].rows() {
+                if is_unloading(required) && back.insert(required.clone()) {
+                    open.push(required.clone());
+                }
+            }
+        }
+        back.iter().for_each(|name| self.now_loaded(h, actor, name));
+        Ok(())
+    }
+
+    /// Sets a plugin to Loaded, and what waited for it alone to Loading.
+    fn now_loaded(&mut self, h: u128, actor: Address, name: &[u8]) {
+        let plugin = self.plugin_mut(name);
+        plugin.load_state = LoadState::Loaded;
+        let version = plugin.loaded.clone().unwrap();
+        let told = event_version(plugin.spelled(&version));
+        self.events.push(Event::Loaded { plugin: event_name(name), version: told });
+        self.tell(h, name, PluginAction::Loaded, &version, true, PluginReason::None, actor);
+        for dependent in self.pending_dependents(name) {
+            self.load_if_ready(&dependent);
+        }
+    }
+
+    fn now_unloaded(&mut self, h: u128, actor: Address, name: &[u8]) {
+        let plugin = self.plugin_mut(name);
+        plugin.load_state = LoadState::Unloaded;
+        let version = plugin.loaded.take().unwrap();
+        let told = event_version(plugin.spelled(&version));
+        self.events.push(Event::Unloaded { plugin: event_name(name), version: told });
+        self.tell(h, name, PluginAction::Unloaded, &version, true, PluginReason::None, actor);
+    }
+
+    pub(crate) fn unload(&mut self, h: u128, actor: Address, name: &[u8], force: bool) -> Result<(), Reject> {
+        let state = self.plugin(name)?.load_state;
+        match state {
+            LoadState::Loaded | LoadState::Failed => {}
+            LoadState::Unloading if force => {}
+            LoadState::Unloading | LoadState::Unloaded | LoadState::Pending | LoadState::Loading => {
+                return Err(Reject::NotLoaded);
+            }
+        }
+        if !force && self.has_dependents(name) {
+            return Err(Reject::HasDependents);
+        }
+        let visited = if force { self.above(name) } else { BTreeSet::from([name.to_vec()]) };
+        if visited.len() > LOAD_PLUGINS_MAX {
             return Err(Reject::LimitExceeded);
         }
-        for dependent in failing {
-            self.fail_dependent(h, &dependent);
-        }
-        for name in unloading {
-            self.set_load_state(&name, LoadState::Unloading);
+        for other in visited {
+            match self.plugins[&other].load_state {
+                LoadState::Pending | LoadState::Loading | LoadState::Loaded => {
+                    self.plugin_mut(&other).load_state = LoadState::Unloading;
+                }
+                // The way out when hosts have died: nobody is asked any more.
+                LoadState::Unloading if state == LoadState::Unloading => self.now_unloaded(h, actor, &other),
+                // There is nothing for a host to do.
+                LoadState::Failed if other == name => self.now_unloaded(h, actor, &other),
+                LoadState::Unloading | LoadState::Failed | LoadState::Unloaded => {}
+            }
         }
         Ok(())
+    }
+
+    /// A plugin and everything that requires it, directly or through others, in whatever state.
+    fn above(&self, name: &[u8]) -> BTreeSet<Vec<u8>> {
+        let mut above = BTreeSet::from([name.to_vec()]);
+        let mut open = vec![name.to_vec()];
+        while let Some(name) = open.pop() {
+            for (dependent, _) in self.plugins.iter().filter(|(_, plugin)| plugin.requires(&name)) {
+                if above.insert(dependent.clone()) {
+                    open.push(dependent.clone());
+                }
+            }
+        }
+        above
     }
 }

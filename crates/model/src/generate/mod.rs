@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use coalmine_core::{Address, Block, Decode, Encode, Genesis, Payload, Status};
 
-use crate::command::authority;
+use crate::authority::authority;
 use crate::feature::Feature;
-use crate::raw::{self, Changes, Command, FeedEntry, Policy, Report, Transaction};
+use crate::raw::{self, Changes, Command, FeedEntry, Params, Policy, Report, Transaction};
 use crate::support::Random;
 use crate::{ADMIN, FEEDER, GUARDIAN, Model, OPERATOR, REPORTER};
 
@@ -154,12 +154,12 @@ fn smaller_blocks(block: &Block) -> Vec<Block> {
         let mut without = payloads.clone();
         without.remove(index);
         smaller.push(without);
-        if let Some(Transaction { signer, commands }) = raw::Transaction::from_bytes(&payload.to_bytes()) {
+        if let Some(Transaction { signer, sequence, commands }) = raw::Transaction::from_bytes(&payload.to_bytes()) {
             for left_out in (0..commands.len()).filter(|_| commands.len() > 1) {
                 let mut commands = commands.clone();
                 commands.remove(left_out);
                 let mut with = payloads.clone();
-                with[index] = Payload::from_bytes(&Transaction { signer, commands }.to_bytes());
+                with[index] = Payload::from_bytes(&Transaction { signer, sequence, commands }.to_bytes());
                 smaller.push(with);
             }
         }
@@ -249,7 +249,7 @@ impl<'a> Generator<'a> {
                 heights.extend(m.features.values().filter_map(Feature::step_due));
                 heights.extend(m.breaker.map(|breaker| breaker.until));
                 heights.extend(self.plugin_heights());
-                heights.push(m.rollback_window_start + m.breaker_window);
+                heights.push(m.rollback_window_start + u128::from(m.params.breaker_window));
                 heights.sort();
                 heights.retain(|height| *height > h && *height <= h + 9_000);
                 let near = heights.first().copied().unwrap_or(h + 1);
@@ -534,7 +534,7 @@ impl<'a> Generator<'a> {
                     if set.is_empty() || choices.percent(20) { choices.pick(&ADDRESSES) } else { choices.pick(&set) };
                 Command::ClearOverride { name, user }
             }
-            20 => Command::Report { name, report: self.report() },
+            20 => Command::Report { name, report: self.report(), trial: None },
             30 => Command::TripBreaker {
                 reason: choices.pick_or(&[0, 3, 4], &[6]),
                 until: near(choices, h),
@@ -575,6 +575,10 @@ impl<'a> Generator<'a> {
                 max_due_per_block: choices.maybe(50, &[1, 1, 2, 1_000, u32::MAX], &[0]),
                 breaker_rollbacks: choices.maybe(50, &[0, 1, 2, 3, u32::MAX], &[0]),
                 breaker_window: choices.maybe(50, &[1, 2, 5, 30, u32::MAX], &[0]),
+                timelock: None,
+                sequenced: None,
+                round_blocks: None,
+                quorum: None,
             },
         }
     }
@@ -646,7 +650,7 @@ impl<'a> Generator<'a> {
 }
 
 fn encoded(signer: Address, commands: Vec<Command>) -> Payload {
-    Payload::from_bytes(&Transaction { signer, commands }.to_bytes())
+    Payload::from_bytes(&Transaction::unsequenced(signer, commands).to_bytes())
 }
 
 /// A height to come, rarely one that has passed, or 0.
@@ -680,10 +684,10 @@ fn genesis(choices: &mut Choices<'_>) -> Genesis {
         }
     }
     roles.insert(ADDRESSES[1], ADMIN);
-    let genesis = raw::Genesis {
-        chain: choices.pick(&["", "c", "vita:main.2", NAMES[3]]).into(),
-        roles,
-        params: choices.pick(&[[1_000, 0, 0], [1, 1, 5], [1, 2, 30], [2, 3, u32::MAX], [5, 1, 1], [1_000, 2, 30]]),
-    };
+    let [max_due_per_block, breaker_rollbacks, breaker_window] =
+        choices.pick(&[[1_000, 0, 0], [1, 1, 5], [1, 2, 30], [2, 3, u32::MAX], [5, 1, 1], [1_000, 2, 30]]);
+    let params = Params { max_due_per_block, breaker_rollbacks, breaker_window, ..Params::default() };
+    let genesis =
+        raw::Genesis { rules: 1, chain: choices.pick(&["", "c", "vita:main.2", NAMES[3]]).into(), roles, params };
     Genesis::from_bytes(&genesis.to_bytes()).unwrap()
 }

@@ -363,7 +363,7 @@ impl Generator<'_> {
             (requests, errors) = choices.pick(&[(u32::MAX, 0), (u32::MAX, u32::MAX), (1, 2)]);
         }
         let latency_total = if requests == 0 && choices.percent(97) { 0 } else { choices.pick(&[0, 1, 500, u64::MAX]) };
-        PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total }
+        PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total, deployment: None }
     }
 }
 

@@ -8,12 +8,17 @@ use coalmine_core::{
 };
 
 use crate::command::event_name;
+use crate::feature::Figures;
 use crate::plugins::compare::ARM_REQUESTS_MAX;
 use crate::plugins::deployment::plan;
 use crate::plugins::rules::{parse_version, without_build};
 use crate::plugins::{Counts, Deployment, HEALTH, Plugin, PluginVersion, allows, event_version};
 use crate::raw::{Guardrails, PluginCommand, Strategy};
-use crate::{Model, U32_MAX};
+use crate::rounds::{HEALTH_VOTES, PoolKey, VERSION_REPORTS};
+use crate::{Model, U32_MAX, U64_MAX};
+
+/// The most deployments that run at a time.
+const DEPLOYMENTS_MAX: usize = 1_024;
 
 pub(crate) const STRATEGIES: [StrategyKind; 5] =
     [StrategyKind::Canary, StrategyKind::Rolling, StrategyKind::BlueGreen, StrategyKind::AbTest, StrategyKind::Custom];
@@ -46,7 +51,9 @@ impl Model {
                     return Err(Reject::NotWaiting);
                 }
                 self.may_take_over(name, &deployment.new)?;
-                self.promote(h, actor, PluginReason::Manual, name);
+                if !self.ends_at_deadline(h, name) {
+                    self.promote(h, actor, PluginReason::Manual, name);
+                }
                 Ok(())
             }
             PluginCommand::RollbackDeployment { plugin: name } => {
@@ -70,7 +77,7 @@ impl Model {
                 let (from, to) = (event_version(plugin.spelled(&from)), event_version(plugin.spelled(&previous)));
                 self.events.push(Event::Reverted { plugin: event_name(name), from, to });
                 self.tell(h, name, PluginAction::Reverted, &previous, false, PluginReason::Manual, actor);
-                self.load_follows(h, name);
+                self.load_follows(name);
                 Ok(())
             }
             PluginCommand::RetireVersion { plugin: name, version } => {
@@ -90,7 +97,7 @@ impl Model {
             }
             PluginCommand::SetRule { plugin: name, constraint } => {
                 let plugin = self.plugin(name)?;
-                if plugin.load_state != LoadState::Unloaded && !allows(constraint, &plugin.current) {
+                if !plugin.in_use().into_iter().all(|version| allows(constraint, version)) {
                     return Err(Reject::RuleViolated);
                 }
                 self.plugin_mut(name).rule.clone_from(constraint);
@@ -99,7 +106,7 @@ impl Model {
             PluginCommand::SetHostVersion { version } => {
                 let host = parse_version(version).unwrap();
                 let runs = |plugin: &Plugin| {
-                    plugin.loaded.as_ref().is_none_or(|loaded| allows(&plugin.version(loaded).host, &host))
+                    plugin.in_use().into_iter().all(|version| allows(&plugin.version(version).host, &host))
                 };
                 if !self.plugins.values().all(runs) {
                     return Err(Reject::HostTooOld);
@@ -112,13 +119,13 @@ impl Model {
                 self.registry.auto_load = auto_load.unwrap_or(self.registry.auto_load);
                 Ok(())
             }
-            PluginCommand::Load { plugin } => self.load(h, plugin),
-            PluginCommand::Unload { plugin, force } => self.unload(h, plugin, *force),
-            PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total } => {
-                self.report_version(h, plugin, version, (*requests).into(), (*errors).into(), (*latency_total).into())
+            PluginCommand::Load { plugin } => self.load(plugin).map(|_| ()),
+            PluginCommand::Unload { plugin, force } => self.unload(h, actor, plugin, *force),
+            PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total, deployment } => {
+                self.report_version(h, actor, plugin, version, [*requests, *errors], *latency_total, *deployment)
             }
             PluginCommand::AttestHealth { plugin, version, healthy } => {
-                self.attest_health(h, plugin, version, *healthy)
+                self.attest_health(h, actor, plugin, version, *healthy)
             }
             PluginCommand::ReportLoad { plugin, version, ok } => self.report_load(h, actor, plugin, version, *ok),
             PluginCommand::ReportUnload { plugin, version, ok } => self.report_unload(h, actor, plugin, version, *ok),
@@ -215,14 +222,17 @@ impl Model {
             VersionStatus::Failed | VersionStatus::Retired => return Err(Reject::InvalidTransition),
             VersionStatus::Canary => panic!("a canary without a deployment"),
         }
-        if plugin.deployments == U32_MAX {
+        self.may_take_over(name, &new)?;
+        if plugin.deployments == U32_MAX || self.deploying_names().len() >= DEPLOYMENTS_MAX {
             return Err(Reject::LimitExceeded);
         }
+        let old = plugin.current.clone();
+        self.drop_deployment_pools(name, [&old, &new]);
         let plugin = self.plugin_mut(name);
         plugin.deployments += 1;
         let mut deployment = Deployment {
             strategy: STRATEGIES[usize::from(strategy.tag())],
-            old: plugin.current.clone(),
+            old,
             new: new.clone(),
             hold: Hold::Running,
             held: Vec::new(),
@@ -257,65 +267,114 @@ impl Model {
             Hold::Paused | Hold::PausedByRule | Hold::ManualGate | Hold::Dependents => {}
             Hold::Running | Hold::Completed => return Err(Reject::NotWaiting),
         }
+        if self.ends_at_deadline(h, name) {
+            return Ok(());
+        }
         let deployment = self.deployment_mut(name);
         deployment.hold = Hold::Running;
         deployment.look_when_stage_ends(h);
         let new = deployment.new.clone();
         self.events.push(Event::Resumed { plugin: event_name(name) });
         self.tell(h, name, PluginAction::Resumed, &new, true, PluginReason::Manual, actor);
-        if hold == Hold::ManualGate && !self.ends_at_deadline(h, name) {
+        if hold == Hold::ManualGate {
             self.leave_stage(h, actor, PluginReason::Manual, name);
         }
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the fields of the command")]
     fn report_version(
         &mut self,
         h: u128,
+        actor: Address,
         name: &[u8],
         version: &[u8],
-        requests: u128,
-        errors: u128,
-        latency: u128,
+        [requests, errors]: [u32; 2],
+        latency_total: u64,
+        number: Option<u32>,
     ) -> Result<(), Reject> {
-        let (plugin, version) = self.plugin_version(name, version)?;
-        let mut plugin = plugin.clone();
+        let (plugin, key) = self.plugin_version(name, version)?;
+        let is_running = |number: u32| plugin.deployment.is_some() && u128::from(number) == plugin.deployments;
+        if !number.is_none_or(is_running) {
+            return Err(Reject::StaleReport);
+        }
+        if self.has_rounds() {
+            let key = PoolKey::of_version(VERSION_REPORTS, name, &key);
+            return self.pool(h, actor, key, vec![requests.into(), errors.into(), latency_total.into()]);
+        }
+        let figures = Figures {
+            successes: (requests - errors).into(),
+            errors: errors.into(),
+            latency_total: latency_total.into(),
+            ..Figures::default()
+        };
+        self.take_version_report(h, name, version, &figures);
+        Ok(())
+    }
+
+    /// Whether the version is there, and its arm has room for what a round says of it.
+    pub(crate) fn takes_version_report(&self, name: &[u8], version: &[u8], figures: &Figures) -> bool {
+        let Ok((plugin, version)) = self.plugin_version(name, version) else { return false };
+        let arm = plugin.deployment.as_ref().and_then(|deployment| deployment.arm(&version));
+        arm.is_none_or(|arm| {
+            let (mut arm, requests) = (*arm, figures.successes + figures.errors);
+            arm.make_room(requests);
+            arm.requests + requests <= ARM_REQUESTS_MAX
+        })
+    }
+
+    /// Takes what was reported of a version, by one reporter or by a round.
+    pub(crate) fn take_version_report(&mut self, h: u128, name: &[u8], version: &[u8], figures: &Figures) {
+        let version = without_build(version);
+        let (requests, errors, latency) = (figures.successes + figures.errors, figures.errors, figures.latency_total);
+        let plugin = self.plugin_mut(name);
         let v = plugin.versions.get_mut(&version).unwrap();
         v.reported = h;
         v.counts.add(requests, errors, latency);
-        let Some(deployment) = &mut plugin.deployment else {
-            self.plugins.insert(name.to_vec(), plugin);
-            return Ok(());
-        };
-        let (is_canary, is_production) = (version == deployment.new, version == deployment.old);
-        let arm = if is_canary { &mut deployment.canary } else { &mut deployment.production };
-        if is_canary || is_production {
-            if arm.requests + requests > ARM_REQUESTS_MAX {
-                return Err(Reject::LimitExceeded);
-            }
-            arm.add(requests, errors, latency);
-        }
-        if is_canary {
-            deployment.stage_requests += requests;
-            deployment.stage_errors += errors;
+        let Some(deployment) = &mut plugin.deployment else { return };
+        let Some(arm) = deployment.arm_mut(&version) else { return };
+        arm.make_room(requests);
+        arm.add(requests, errors, latency);
+        if version == deployment.new {
+            deployment.stage_requests = (deployment.stage_requests + requests).min(U64_MAX);
+            deployment.stage_errors = (deployment.stage_errors + errors).min(U64_MAX);
             if deployment.hold == Hold::Running && !deployment.held.is_empty() {
                 deployment.set_check(Some(h + 1));
             }
         }
-        let broken = if is_canary || is_production { deployment.broken_rule() } else { None };
-        self.plugins.insert(name.to_vec(), plugin);
-        if let Some((reason, evidence)) = broken {
+        if let Some((reason, evidence)) = deployment.broken_rule() {
             self.break_rule(h, name, reason, evidence);
         }
+    }
+
+    /// Whether the version is the new one of a deployment.
+    pub(crate) fn is_canary(&self, name: &[u8], version: &[u8]) -> bool {
+        let Ok((plugin, version)) = self.plugin_version(name, version) else { return false };
+        plugin.deployment.as_ref().is_some_and(|deployment| deployment.new == version)
+    }
+
+    fn attest_health(
+        &mut self,
+        h: u128,
+        actor: Address,
+        name: &[u8],
+        version: &[u8],
+        healthy: bool,
+    ) -> Result<(), Reject> {
+        let (_, key) = self.plugin_version(name, version)?;
+        if !self.is_canary(name, version) {
+            return Err(Reject::NoDeployment);
+        }
+        if self.has_rounds() {
+            return self.pool(h, actor, PoolKey::of_version(HEALTH_VOTES, name, &key), vec![healthy.into()]);
+        }
+        self.take_attestation(h, name, version, healthy);
         Ok(())
     }
 
-    fn attest_health(&mut self, h: u128, name: &[u8], version: &[u8], healthy: bool) -> Result<(), Reject> {
-        let (plugin, version) = self.plugin_version(name, version)?;
-        if plugin.deployment.as_ref().is_none_or(|deployment| deployment.new != version) {
-            return Err(Reject::NoDeployment);
-        }
-        let told = event_version(plugin.spelled(&version));
+    /// Takes an attestation of the new version of a deployment.
+    pub(crate) fn take_attestation(&mut self, h: u128, name: &[u8], version: &[u8], healthy: bool) {
+        let told = event_version(self.plugins[name].spelled(&without_build(version)));
         self.events.push(Event::HealthAttested { plugin: event_name(name), version: told, healthy });
         let deployment = self.deployment_mut(name);
         if !healthy {
@@ -328,6 +387,5 @@ impl Model {
                 deployment.set_check(Some(h + 1));
             }
         }
-        Ok(())
     }
 }

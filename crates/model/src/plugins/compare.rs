@@ -19,6 +19,15 @@ impl Counts {
         self.latency_sum = (self.latency_sum + latency).min(U64_MAX);
     }
 
+    /// Makes room for these requests, if there are more than an arm can have, by halving the arm once.
+    pub(crate) fn make_room(&mut self, requests: u128) {
+        if self.requests + requests > ARM_REQUESTS_MAX {
+            self.requests /= 2;
+            self.errors /= 2;
+            self.latency_sum /= 2;
+        }
+    }
+
     /// Whether the error rate is above that of the other arm.
     pub(crate) fn is_worse(&self, other: &Self) -> bool {
         self.errors * other.requests > other.errors * self.requests

@@ -94,6 +94,23 @@ impl Deployment {
         &self.plan.stages[self.stage]
     }
 
+    /// The counts of the arm that a version serves, if it serves one.
+    pub(crate) fn arm(&self, version: &Version) -> Option<&Counts> {
+        match version {
+            version if *version == self.new => Some(&self.canary),
+            version if *version == self.old => Some(&self.production),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn arm_mut(&mut self, version: &Version) -> Option<&mut Counts> {
+        match version {
+            version if *version == self.new => Some(&mut self.canary),
+            version if *version == self.old => Some(&mut self.production),
+            _ => None,
+        }
+    }
+
     pub(crate) fn stage_end(&self) -> u128 {
         self.stage_height + u128::from(self.stage().blocks)
     }
@@ -112,15 +129,26 @@ impl Deployment {
         (max_blocks != 0).then_some(self.start + max_blocks)
     }
 
-    /// Sets the next check to this height, or to the deadline if that is earlier.
-    pub(crate) fn set_check(&mut self, height: Option<u128>) {
-        self.due = [height, self.deadline()].into_iter().flatten().filter(|due| *due <= U32_MAX).min();
+    /// The height at which a deadline ends it: that of the whole, or that of a gate which nobody has opened.
+    pub(crate) fn deadline_due(&self) -> Option<u128> {
+        let gate = (self.stage().gate == HEALTH && !self.healthy).then(|| self.stage_end());
+        [self.deadline(), gate].into_iter().flatten().min().filter(|due| *due <= U32_MAX)
     }
 
-    /// Sets the next check of a deployment that runs: at the end of the stage.
+    /// Sets the next check to this height.
+    pub(crate) fn set_check(&mut self, height: Option<u128>) {
+        self.due = height.filter(|due| *due <= U32_MAX);
+    }
+
+    /// Sets the next check of a deployment that runs: at the end of the stage. A gate that nobody has opened is not
+    /// checked.
     pub(crate) fn look_when_stage_ends(&mut self, h: u128) {
-        let height = if self.is_gate_open() { h + 1 } else { self.stage_end().max(h + 1) };
-        self.set_check(Some(height));
+        let height = match (self.stage().gate == HEALTH, self.healthy) {
+            (true, true) => Some(h + 1),
+            (true, false) => None,
+            (false, _) => Some(self.stage_end().max(h + 1)),
+        };
+        self.set_check(height);
     }
 
     pub(crate) fn set_hold(&mut self, hold: Hold) {

@@ -6,7 +6,7 @@ use coalmine_core::{
 
 use crate::command::event_name;
 use crate::plugins::deployment::{MANUAL, wide};
-use crate::plugins::{Deployment, HEALTH, Plugin, event_version};
+use crate::plugins::{Deployment, event_version};
 use crate::{Model, Planted};
 
 impl Model {
@@ -24,31 +24,39 @@ impl Model {
         deploying.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Runs due work of kinds 2 and 3 within the budget of the block. `used` is what of the budget is spent, before and
-    /// after.
-    pub(crate) fn run_due_plugins(&mut self, h: u128, mut used: u128) -> u128 {
-        let due = |plugin: &Plugin| plugin.deployment.as_ref().and_then(|deployment| deployment.due);
-        let mut looks: Vec<(u128, Vec<u8>)> =
-            self.plugins.iter().filter_map(|(name, plugin)| Some((due(plugin)?, name.clone()))).collect();
-        looks.sort();
-        let early = self.off_by(Planted::StageEarly);
-        for (_, name) in looks.into_iter().filter(|(due, _)| *due <= h + early) {
-            if used == self.max_due_per_block || self.breaker.is_some() {
-                return used;
-            }
-            self.look(h, &name);
-            used += 1;
+    /// Rolls back at most so many deployments whose deadline has come.
+    pub(crate) fn run_deadlines(&mut self, h: u128, most: usize) {
+        let h_due = h.saturating_sub(self.off_by(Planted::DeadlineLate));
+        for name in self.due_deployments(h_due, Deployment::deadline_due).into_iter().take(most) {
+            self.ends_at_deadline(h, &name);
         }
-        let queued: Vec<(u128, Vec<u8>)> = self.load_queue.iter().filter(|(due, _)| *due <= h).cloned().collect();
+    }
+
+    /// Checks at most so many deployments that are due.
+    pub(crate) fn run_looks(&mut self, h: u128, most: usize) {
+        let early = self.off_by(Planted::StageEarly);
+        for name in self.due_deployments(h + early, |deployment| deployment.due).into_iter().take(most) {
+            self.look(h, &name);
+        }
+    }
+
+    fn due_deployments(&self, h: u128, due: impl Fn(&Deployment) -> Option<u128>) -> Vec<Vec<u8>> {
+        let deployments = self.plugins.iter().filter_map(|(name, plugin)| Some((name, plugin.deployment.as_ref()?)));
+        let mut dues: Vec<(u128, Vec<u8>)> =
+            deployments.filter_map(|(name, deployment)| Some((due(deployment)?, name.clone()))).collect();
+        dues.retain(|(due, _)| *due <= h);
+        dues.sort();
+        dues.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Takes at most so many turns of the load queue.
+    pub(crate) fn run_load_queue(&mut self, h: u128, most: usize) {
+        let queued: Vec<(u128, Vec<u8>)> =
+            self.load_queue.iter().filter(|(due, _)| *due <= h).take(most).cloned().collect();
         for entry in queued {
-            if used == self.max_due_per_block || self.breaker.is_some() {
-                return used;
-            }
             self.load_queue.remove(&entry);
             self.load_by_itself(h, &entry.1);
-            used += 1;
         }
-        used
     }
 
     /// Rolls a deployment back, or pauses it, as its guardrails say.
@@ -56,7 +64,9 @@ impl Model {
         let deployment = self.deployment_mut(name);
         if deployment.plan.terms.auto_rollback {
             self.roll_back_deployment(h, name, reason, evidence, Address::ZERO);
-        } else if deployment.hold != Hold::PausedByRule {
+            let is_unhealthy = reason == PluginReason::Unhealthy;
+            self.count_rollback(h, if is_unhealthy { Reason::InvariantViolation } else { Reason::ErrorRate });
+        } else if deployment.hold != Hold::Paused && deployment.hold != Hold::PausedByRule {
             deployment.set_hold(Hold::PausedByRule);
             let new = deployment.new.clone();
             self.events.push(Event::Paused { plugin: event_name(name), reason, evidence });
@@ -78,36 +88,33 @@ impl Model {
         actor: Address,
     ) {
         let plugin = self.plugin_mut(name);
-        let new = plugin.deployment.as_ref().unwrap().new.clone();
+        let Deployment { old, new, .. } = plugin.deployment.clone().unwrap();
         plugin.set_status(&new, VersionStatus::Failed);
         let version = event_version(plugin.spelled(&new));
         self.events.push(Event::DeploymentRolledBack { plugin: event_name(name), version, reason, evidence, actor });
         self.tell(h, name, PluginAction::RolledBack, &new, false, reason, actor);
+        self.tell_evidence(name, evidence);
         self.plugin_mut(name).deployment = None;
-        match reason {
-            PluginReason::ErrorRate | PluginReason::Regression => self.count_rollback(h, Reason::ErrorRate),
-            PluginReason::Unhealthy => self.count_rollback(h, Reason::InvariantViolation),
-            PluginReason::Timeout => self.count_rollback(h, Reason::Performance),
-            PluginReason::Manual | PluginReason::CircuitBreaker => {}
-            PluginReason::None
-            | PluginReason::Dependents
-            | PluginReason::Canary
-            | PluginReason::Production
-            | PluginReason::Inconclusive
-            | PluginReason::LoadError => panic!("{reason} rolls nothing back"),
-        }
+        self.drop_deployment_pools(name, [&old, &new]);
     }
 
-    /// Rolls a deployment back whose deadline has passed.
+    /// Rolls a deployment back whose deadline has passed, or that of its gate. Neither is evidence of anything, so the
+    /// breaker does not count it.
     pub(crate) fn ends_at_deadline(&mut self, h: u128, name: &[u8]) -> bool {
         let late = self.off_by(Planted::DeadlineLate);
         let deployment = self.deployment_mut(name);
-        let has_passed = deployment.deadline().is_some_and(|deadline| h >= deadline + late);
-        if has_passed {
-            let evidence = deployment.evidence(Threshold::Blocks(deployment.plan.terms.max_blocks.into()));
-            self.roll_back_deployment(h, name, PluginReason::Timeout, evidence, Address::ZERO);
+        if deployment.deadline_due().is_none_or(|due| h < due + late) {
+            return false;
         }
-        has_passed
+        let is_timeout = deployment.deadline().is_some_and(|deadline| h >= deadline + late);
+        let (reason, threshold) = if is_timeout {
+            (PluginReason::Timeout, Threshold::Blocks(deployment.plan.terms.max_blocks.into()))
+        } else {
+            (PluginReason::Unhealthy, Threshold::None)
+        };
+        let evidence = deployment.evidence(threshold);
+        self.roll_back_deployment(h, name, reason, evidence, Address::ZERO);
+        true
     }
 
     /// Checks a deployment that is due.
@@ -117,21 +124,12 @@ impl Model {
         }
         let early = self.off_by(Planted::StageEarly);
         let deployment = self.deployment_mut(name);
-        if deployment.hold != Hold::Running {
-            deployment.set_check(None);
-            return;
-        }
         if deployment.is_gate_open() {
             self.leave_stage(h, Address::ZERO, PluginReason::None, name);
             return;
         }
         if h + early < deployment.stage_end() {
             deployment.look_when_stage_ends(h);
-            return;
-        }
-        if deployment.stage().gate == HEALTH {
-            let evidence = deployment.evidence(Threshold::None);
-            self.roll_back_deployment(h, name, PluginReason::Unhealthy, evidence, Address::ZERO);
             return;
         }
         let is_end_of_trial = deployment.plan.concludes && deployment.is_last_stage();
@@ -196,12 +194,14 @@ impl Model {
         let version = event_version(self.plugin_mut(name).spelled(&new));
         self.events.push(Event::Concluded { plugin: event_name(name), version, winner, evidence });
         self.tell(h, name, PluginAction::Concluded, &new, winner == PluginReason::Canary, winner, actor);
+        self.tell_evidence(name, evidence);
         if promotes {
             self.promote(h, actor, reason, name);
         } else {
             let plugin = self.plugin_mut(name);
-            plugin.deployment = None;
+            let old = plugin.deployment.take().unwrap().old;
             plugin.set_status(&new, VersionStatus::Loading);
+            self.drop_deployment_pools(name, [&old, &new]);
         }
     }
 
@@ -222,10 +222,11 @@ impl Model {
         plugin.set_status(&new, VersionStatus::Active);
         let (from, to) = (event_version(plugin.spelled(&old)), event_version(plugin.spelled(&new)));
         plugin.current = new.clone();
-        plugin.previous = Some(old);
+        plugin.previous = Some(old.clone());
         self.events.push(Event::Promoted { plugin: event_name(name), from, to });
         self.tell(h, name, PluginAction::Promoted, &new, true, reason, actor);
         self.plugin_mut(name).deployment = None;
-        self.load_follows(h, name);
+        self.drop_deployment_pools(name, [&old, &new]);
+        self.load_follows(name);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use coalmine_core::{Address, LoadState, PluginAction, PluginReason, Reject, VersionStatus};
+use coalmine_core::{Address, Evidence, LoadState, PluginAction, PluginReason, Reject, VersionStatus};
 use semver::Version;
 
 use crate::Model;
@@ -82,6 +82,8 @@ pub struct PluginChange {
     pub duration: u32,
     pub reason: PluginReason,
     pub actor: Address,
+    /// Behind a rollback and a verdict, and only there.
+    pub evidence: Option<Evidence>,
 }
 
 impl Plugin {
@@ -148,7 +150,13 @@ impl Model {
             None => (0, h),
         };
         let version = plugin.spelled(version).to_string();
-        let (height, duration) = (h as u32, (h - start) as u32);
-        plugin.history.push(PluginChange { height, action, version, success, share_bps, duration, reason, actor });
+        let (height, duration, evidence) = (h as u32, (h - start) as u32, None);
+        let change = PluginChange { height, action, version, success, share_bps, duration, reason, actor, evidence };
+        plugin.history.push(change);
+    }
+
+    /// Adds the evidence to the last entry of the history of a plugin.
+    pub(crate) fn tell_evidence(&mut self, name: &[u8], evidence: Evidence) {
+        self.plugin_mut(name).history.last_mut().unwrap().evidence = Some(evidence);
     }
 }

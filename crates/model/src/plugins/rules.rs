@@ -30,27 +30,9 @@ pub(crate) fn authority(command: &PluginCommand) -> u8 {
     }
 }
 
-/// Whether the command may be scheduled.
+/// Whether the command may be scheduled: all may but what reporters say.
 pub(crate) fn is_schedulable(command: &PluginCommand) -> bool {
-    match command {
-        PluginCommand::Deploy { .. }
-        | PluginCommand::Pause { .. }
-        | PluginCommand::Resume { .. }
-        | PluginCommand::Promote { .. }
-        | PluginCommand::RollbackDeployment { .. }
-        | PluginCommand::Revert { .. }
-        | PluginCommand::RetireVersion { .. }
-        | PluginCommand::Load { .. }
-        | PluginCommand::Unload { .. } => true,
-        PluginCommand::RegisterVersion { .. }
-        | PluginCommand::SetRule { .. }
-        | PluginCommand::SetHostVersion { .. }
-        | PluginCommand::SetRegistryParams { .. }
-        | PluginCommand::ReportVersion { .. }
-        | PluginCommand::AttestHealth { .. }
-        | PluginCommand::ReportLoad { .. }
-        | PluginCommand::ReportUnload { .. } => false,
-    }
+    authority(command) != REPORTER
 }
 
 /// Checks the values of a command in this order: names, version, constraints, plan, numbers.
@@ -97,7 +79,7 @@ pub(crate) fn limits(command: &PluginCommand) -> Result<(), Reject> {
         PluginCommand::SetRegistryParams { max_versions, auto_load: _ } => {
             check(max_versions.is_none_or(|n| (3..=64).contains(&n)), Reject::InvalidParameter)
         }
-        PluginCommand::ReportVersion { plugin, version: v, requests, errors, latency_total } => {
+        PluginCommand::ReportVersion { plugin, version: v, requests, errors, latency_total, deployment: _ } => {
             name(plugin)?;
             version(v)?;
             check(errors <= requests && (*requests != 0 || *latency_total == 0), Reject::InvalidParameter)

@@ -124,9 +124,14 @@ pub enum Command {
         name: Vec<u8>,
         user: Address,
     },
+    PauseRollout {
+        name: Vec<u8>,
+    },
     Report {
         name: Vec<u8>,
         report: Report,
+        /// The start_block of the trial that it is about.
+        trial: Option<u32>,
     },
     TripBreaker {
         reason: u8,
@@ -158,6 +163,13 @@ pub enum Command {
         max_due_per_block: Option<u32>,
         breaker_rollbacks: Option<u32>,
         breaker_window: Option<u32>,
+        timelock: Option<u32>,
+        sequenced: Option<bool>,
+        round_blocks: Option<u32>,
+        quorum: Option<u8>,
+    },
+    SetRules {
+        rules: u16,
     },
     Plugin(PluginCommand),
     FeedPut {
@@ -202,32 +214,91 @@ pub struct Report {
     pub invariant_failures: u32,
 }
 
+/// What keeps a signed transaction from running twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// Above that of the signer's last transaction.
+    pub number: u64,
+    /// The last height at which the transaction may run; 0 = no end.
+    pub valid_until: u32,
+}
+
 /// A transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
     /// The address that signed.
     pub signer: Address,
+    /// Its sequence, if it has one.
+    pub sequence: Option<Sequence>,
     /// They all take effect, or none does.
     pub commands: Vec<Command>,
+}
+
+/// The parameters of a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of FORMAT.md")]
+pub struct Params {
+    pub max_due_per_block: u32,
+    /// 0 = off.
+    pub breaker_rollbacks: u32,
+    pub breaker_window: u32,
+    /// 0 = off.
+    pub timelock: u32,
+    pub sequenced: bool,
+    /// 0 = off.
+    pub round_blocks: u32,
+    pub quorum: u8,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            max_due_per_block: 1_000,
+            breaker_rollbacks: 0,
+            breaker_window: 0,
+            timelock: 0,
+            sequenced: false,
+            round_blocks: 0,
+            quorum: 1,
+        }
+    }
 }
 
 /// The state before the first block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Genesis {
+    /// The rule set.
+    pub rules: u16,
     /// The id of the ledger.
     pub chain: Vec<u8>,
     /// The role bits of each address.
     pub roles: BTreeMap<Address, u8>,
-    /// max_due_per_block, breaker_rollbacks, breaker_window.
-    pub params: [u32; 3],
+    /// The parameters.
+    pub params: Params,
 }
 
+/// In the byte that counts the commands of a transaction, this bit says that there is a sequence.
+const SEQUENCED: u8 = 0x80;
+
 impl Transaction {
+    /// A transaction without a sequence.
+    #[must_use]
+    pub fn unsequenced(signer: Address, commands: Vec<Command>) -> Self {
+        Self { signer, sequence: None, commands }
+    }
+
     /// The bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = self.signer.0.to_vec();
-        put_commands(&mut out, &self.commands);
+        let Some(Sequence { number, valid_until }) = self.sequence else {
+            put_commands(&mut out, &self.commands);
+            return out;
+        };
+        out.push(SEQUENCED + self.commands.len() as u8);
+        out.extend(number.to_be_bytes());
+        out.extend(valid_until.to_be_bytes());
+        self.commands.iter().for_each(|command| put_lp16(&mut out, &command.to_bytes()));
         out
     }
 
@@ -235,11 +306,13 @@ impl Transaction {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        let tx = Self {
-            signer: input.address()?,
-            commands: input.list()?.iter().map(|bytes| Command::from_bytes(bytes)).collect::<Option<_>>()?,
-        };
-        input.0.is_empty().then_some(tx)
+        let signer = input.address()?;
+        let count = input.u8()?;
+        let sequence =
+            if count < SEQUENCED { None } else { Some(Sequence { number: input.u64()?, valid_until: input.u32()? }) };
+        let commands = input.list_of(count % SEQUENCED)?;
+        let commands = commands.iter().map(|bytes| Command::from_bytes(bytes)).collect::<Option<_>>()?;
+        input.0.is_empty().then_some(Self { signer, sequence, commands })
     }
 }
 
@@ -247,14 +320,14 @@ impl Genesis {
     /// The bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = self.rules.to_be_bytes().to_vec();
         put_lp8(&mut out, &self.chain);
         out.extend((self.roles.len() as u16).to_be_bytes());
         for (address, mask) in &self.roles {
             out.extend(address.0);
             out.push(*mask);
         }
-        self.params.iter().for_each(|param| out.extend(param.to_be_bytes()));
+        self.params.put(&mut out);
         out
     }
 
@@ -262,10 +335,33 @@ impl Genesis {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
+        let rules = input.u16()?;
         let chain = input.lp8()?;
         let count = input.u16()?;
         let roles = (0..count).map(|_| Some((input.address()?, input.u8()?))).collect::<Option<_>>()?;
-        Some(Self { chain, roles, params: [input.u32()?, input.u32()?, input.u32()?] })
+        let params = Params {
+            max_due_per_block: input.u32()?,
+            breaker_rollbacks: input.u32()?,
+            breaker_window: input.u32()?,
+            timelock: input.u32()?,
+            sequenced: input.bool()?,
+            round_blocks: input.u32()?,
+            quorum: input.u8()?,
+        };
+        Some(Self { rules, chain, roles, params })
+    }
+}
+
+impl Params {
+    /// The bytes, in a genesis and in the record of the ledger.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.extend(self.max_due_per_block.to_be_bytes());
+        out.extend(self.breaker_rollbacks.to_be_bytes());
+        out.extend(self.breaker_window.to_be_bytes());
+        out.extend(self.timelock.to_be_bytes());
+        out.push(u8::from(self.sequenced));
+        out.extend(self.round_blocks.to_be_bytes());
+        out.push(self.quorum);
     }
 }
 
@@ -304,6 +400,7 @@ impl Command {
             Self::SetOverride { .. } => 18,
             Self::ClearOverride { .. } => 19,
             Self::Report { .. } => 20,
+            Self::PauseRollout { .. } => 21,
             Self::TripBreaker { .. } => 30,
             Self::ResetBreaker => 31,
             Self::Schedule { .. } | Self::NestedSchedule { .. } => 32,
@@ -311,6 +408,7 @@ impl Command {
             Self::GrantRole { .. } => 34,
             Self::RevokeRole { .. } => 35,
             Self::SetParams { .. } => 36,
+            Self::SetRules { .. } => 37,
             Self::Plugin(command) => command.tag(),
             Self::FeedPut { .. } => 80,
             Self::FeedPatch { .. } => 81,
@@ -341,7 +439,10 @@ impl Command {
                 put_lp8(&mut out, name);
                 out.push(*percent);
             }
-            Self::AdvanceRollout { name } | Self::Enable { name } | Self::Disable { name } => put_lp8(&mut out, name),
+            Self::AdvanceRollout { name }
+            | Self::Enable { name }
+            | Self::Disable { name }
+            | Self::PauseRollout { name } => put_lp8(&mut out, name),
             Self::Rollback { name, reason } => {
                 put_lp8(&mut out, name);
                 out.push(*reason);
@@ -355,7 +456,7 @@ impl Command {
                 put_lp8(&mut out, name);
                 out.extend(user.0);
             }
-            Self::Report { name, report } => {
+            Self::Report { name, report, trial } => {
                 put_lp8(&mut out, name);
                 out.extend(report.successes.to_be_bytes());
                 out.extend(report.errors.to_be_bytes());
@@ -363,6 +464,7 @@ impl Command {
                 out.extend(report.latency_peak.to_be_bytes());
                 out.extend(report.invariant_checks.to_be_bytes());
                 out.extend(report.invariant_failures.to_be_bytes());
+                put_option(&mut out, trial.map(u32::to_be_bytes));
             }
             Self::TripBreaker { reason, until, drain } => {
                 out.push(*reason);
@@ -383,11 +485,23 @@ impl Command {
                 out.extend(address.0);
                 out.push(*role);
             }
-            Self::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => {
-                for param in [max_due_per_block, breaker_rollbacks, breaker_window] {
+            Self::SetParams {
+                max_due_per_block,
+                breaker_rollbacks,
+                breaker_window,
+                timelock,
+                sequenced,
+                round_blocks,
+                quorum,
+            } => {
+                for param in [max_due_per_block, breaker_rollbacks, breaker_window, timelock] {
                     put_option(&mut out, param.map(u32::to_be_bytes));
                 }
+                put_option(&mut out, sequenced.map(|sequenced| [u8::from(sequenced)]));
+                put_option(&mut out, round_blocks.map(u32::to_be_bytes));
+                put_option(&mut out, quorum.map(u8::to_be_bytes));
             }
+            Self::SetRules { rules } => out.extend(rules.to_be_bytes()),
             Self::Plugin(command) => command.put(&mut out),
             Self::FeedPut { part, lists } => {
                 out.push(*part);

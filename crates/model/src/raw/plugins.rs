@@ -130,6 +130,8 @@ pub enum PluginCommand {
         requests: u32,
         errors: u32,
         latency_total: u64,
+        /// The number of the deployment that it is about.
+        deployment: Option<u32>,
     },
     AttestHealth {
         plugin: Vec<u8>,
@@ -295,12 +297,13 @@ impl PluginCommand {
                 put_lp8(out, plugin);
                 out.push(u8::from(*force));
             }
-            Self::ReportVersion { plugin, version, requests, errors, latency_total } => {
+            Self::ReportVersion { plugin, version, requests, errors, latency_total, deployment } => {
                 put_lp8(out, plugin);
                 put_lp8(out, version);
                 out.extend(requests.to_be_bytes());
                 out.extend(errors.to_be_bytes());
                 out.extend(latency_total.to_be_bytes());
+                put_option(out, deployment.map(u32::to_be_bytes));
             }
             Self::AttestHealth { plugin, version, healthy: flag }
             | Self::ReportLoad { plugin, version, ok: flag }
@@ -416,6 +419,7 @@ impl Input<'_> {
                 requests: self.u32()?,
                 errors: self.u32()?,
                 latency_total: self.u64()?,
+                deployment: self.option(Self::u32)?,
             },
             54 => PluginCommand::AttestHealth { plugin, version: self.lp8()?, healthy: self.bool()? },
             55 => PluginCommand::ReportLoad { plugin, version: self.lp8()?, ok: self.bool()? },

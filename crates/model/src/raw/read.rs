@@ -66,8 +66,13 @@ impl Input<'_> {
 
     /// The commands of a transaction or schedule, not yet read.
     pub(crate) fn list(&mut self) -> Option<Vec<Vec<u8>>> {
-        let count = usize::from(self.u8()?);
-        if count == 0 || count > COMMANDS_MAX {
+        let count = self.u8()?;
+        self.list_of(count)
+    }
+
+    /// So many commands, not yet read.
+    pub(crate) fn list_of(&mut self, count: u8) -> Option<Vec<Vec<u8>>> {
+        if count == 0 || usize::from(count) > COMMANDS_MAX {
             return None;
         }
         (0..count).map(|_| self.lp16()).collect()
@@ -152,7 +157,9 @@ impl Input<'_> {
                     invariant_checks: self.u32()?,
                     invariant_failures: self.u32()?,
                 },
+                trial: self.option(Self::u32)?,
             },
+            21 => Command::PauseRollout { name: self.lp8()? },
             30 => Command::TripBreaker { reason: self.tag(5)?, until: self.u32()?, drain: self.bool()? },
             31 => Command::ResetBreaker,
             32 => {
@@ -166,7 +173,12 @@ impl Input<'_> {
                 max_due_per_block: self.option(Self::u32)?,
                 breaker_rollbacks: self.option(Self::u32)?,
                 breaker_window: self.option(Self::u32)?,
+                timelock: self.option(Self::u32)?,
+                sequenced: self.option(Self::bool)?,
+                round_blocks: self.option(Self::u32)?,
+                quorum: self.option(Self::u8)?,
             },
+            37 => Command::SetRules { rules: self.u16()? },
             80 => Command::FeedPut { part: self.tag(3)?, lists: [self.feed_entries()?, self.feed_entries()?] },
             81 => Command::FeedPatch { kind: self.tag(1)?, id: self.lp8()?, version: self.u64()?, body: self.lp16()? },
             82 => Command::FeedDelete { kind: self.tag(1)?, id: self.lp8()?, version: self.u64()? },

@@ -106,8 +106,11 @@ fn the_other_commands_on_plugins_decode() {
     check_plugin_command(PluginCommand::SetRegistryParams { max_versions: Some(7), auto_load: Some(true) }, true);
     check_plugin_command(PluginCommand::Unload { plugin: plugin.clone(), force: true }, true);
     let (requests, errors, latency_total) = (1, 2, 3);
-    let report = PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total };
-    check_plugin_command(report, true);
+    for deployment in [None, Some(0), Some(u32::MAX)] {
+        let (plugin, version) = (plugin.clone(), version.clone());
+        let report = PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total, deployment };
+        check_plugin_command(report, true);
+    }
     for tag in [54, 55, 56] {
         for (flag, decodes) in [(0, true), (1, true), (2, false)] {
             let bytes = command(tag, &[1, b'1', flag]);
@@ -117,4 +120,49 @@ fn the_other_commands_on_plugins_decode() {
     assert_eq!(Command::from_bytes(&command(52, &[2])), None);
     assert_eq!(Command::from_bytes(&command(57, &[])), None);
     assert_eq!(Command::from_bytes(&[50, 2, 0]), None);
+}
+
+#[track_caller]
+fn check_command(command: Command) {
+    let bytes = command.to_bytes();
+    assert_eq!(Command::from_bytes(&bytes), Some(command));
+    assert_eq!(Command::from_bytes(&bytes[..bytes.len() - 1]), None);
+    assert_eq!(Command::from_bytes(&[&bytes[..], &[0]].concat()), None);
+}
+
+#[test]
+fn the_commands_on_trust_decode() {
+    let name = b"f".to_vec();
+    check_command(Command::PauseRollout { name: name.clone() });
+    check_command(Command::SetRules { rules: u16::MAX });
+    for trial in [None, Some(0), Some(u32::MAX)] {
+        check_command(Command::Report { name: name.clone(), report: Report::default(), trial });
+    }
+    for quorum in [None, Some(0), Some(u8::MAX)] {
+        check_command(Command::SetParams {
+            max_due_per_block: None,
+            breaker_rollbacks: Some(1),
+            breaker_window: None,
+            timelock: Some(2),
+            sequenced: quorum.map(|quorum| quorum > 0),
+            round_blocks: Some(3),
+            quorum,
+        });
+    }
+}
+
+#[test]
+fn the_count_of_a_transaction_says_whether_it_is_sequenced() {
+    let commands = vec![Command::ResetBreaker; COMMANDS_MAX];
+    let sequence = Sequence { number: 1 << 40, valid_until: 7 };
+    for sequence in [None, Some(sequence)] {
+        let tx = Transaction { signer: Address([1; 20]), sequence, commands: commands.clone() };
+        let mut bytes = tx.to_bytes();
+        assert_eq!(bytes[20], if sequence.is_some() { 0x90 } else { 0x10 });
+        assert_eq!(Transaction::from_bytes(&bytes), Some(tx));
+        for (count, decodes) in [(0, false), (1, false), (17, false), (16, true)] {
+            bytes[20] = bytes[20] / 0x80 * 0x80 + count;
+            assert_eq!(Transaction::from_bytes(&bytes).is_some(), decodes, "{count}");
+        }
+    }
 }

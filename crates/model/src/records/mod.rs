@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use coalmine_core::{Address, Cause, Reason, Status};
+use coalmine_core::{Address, Cause, Encode, Reason, Status};
 
 use crate::breaker::Breaker;
-use crate::feature::{Change, Feature, Metrics, is_active};
+use crate::feature::{Change, Feature, Metrics, Verdict, is_active};
 use crate::raw::{Policy, put_commands, put_lp8};
-use crate::{ADMIN, Model, REASONS};
+use crate::{ADMIN, Model, REASONS, U64_MAX};
 
 mod plugins;
+mod trust;
 
 fn position<T: PartialEq>(all: &[T], value: T) -> u8 {
     all.iter().position(|other| *other == value).unwrap() as u8
@@ -24,7 +25,7 @@ fn reason_tag(reason: Reason) -> u8 {
 }
 
 fn cause_tag(cause: Cause) -> u8 {
-    const CAUSES: [Cause; 8] = [
+    const CAUSES: [Cause; 9] = [
         Cause::Created,
         Cause::CanaryStarted,
         Cause::RolloutStarted,
@@ -33,6 +34,7 @@ fn cause_tag(cause: Cause) -> u8 {
         Cause::Enabled,
         Cause::Disabled,
         Cause::RolledBack,
+        Cause::Paused,
     ];
     position(&CAUSES, cause)
 }
@@ -104,15 +106,18 @@ pub(crate) fn entries(model: &Model) -> BTreeMap<Vec<u8>, Vec<u8>> {
             entries.insert([&[0xD8], &name[..]].concat(), Vec::new());
         }
     }
+    trust::entries(model, &mut entries);
     plugins::entries(model, &mut entries);
     entries.extend(model.feed.entries());
     entries
 }
 
 fn global(model: &Model) -> Vec<u8> {
-    let mut out = vec![0, 1, 0, 1];
+    let mut out = vec![0, 1];
+    out.extend(model.rules.to_be_bytes());
     put_lp8(&mut out, &model.chain);
     put_u32(&mut out, model.roles.values().filter(|held| *held & ADMIN != 0).count() as u128);
+    put_u32(&mut out, model.schedule.len() as u128);
     let closed = Breaker { draining: false, since: 0, until: 0, reason: Reason::Manual, actor: Address::ZERO };
     let breaker = model.breaker.unwrap_or(closed);
     out.push(u8::from(model.breaker.is_some()));
@@ -124,9 +129,7 @@ fn global(model: &Model) -> Vec<u8> {
     put_u64(&mut out, model.next_schedule_id);
     put_u32(&mut out, model.rollback_window_start);
     put_u32(&mut out, model.rollbacks_in_window);
-    put_u32(&mut out, model.max_due_per_block);
-    put_u32(&mut out, model.breaker_rollbacks);
-    put_u32(&mut out, model.breaker_window);
+    model.params.put(&mut out);
     out
 }
 
@@ -180,5 +183,11 @@ fn change(change: &Change) -> Vec<u8> {
     out.push(cause_tag(change.cause));
     out.push(reason_tag(change.reason));
     out.extend(change.actor.0);
+    if let Some(Verdict { rule, reason: _, errors, successes, value, threshold }) = change.evidence {
+        out.extend(rule.to_bytes());
+        for n in [errors, successes, value, threshold] {
+            put_u64(&mut out, n.min(U64_MAX));
+        }
+    }
     out
 }

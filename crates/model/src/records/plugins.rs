@@ -1,8 +1,8 @@
-//! The records of plugins: D9 to DD, and D7 of kinds 2 and 3.
+//! The records of plugins: D9 to DD, and D7 of kinds 2, 3 and 5.
 
 use std::collections::BTreeMap;
 
-use coalmine_core::{Hold, LoadState, PluginAction, PluginReason, Shortfall, StrategyKind, VersionStatus};
+use coalmine_core::{Encode, Hold, LoadState, PluginAction, PluginReason, Shortfall, StrategyKind, VersionStatus};
 use semver::Version;
 
 use super::{position, put_u8, put_u32, put_u64};
@@ -97,6 +97,9 @@ pub(super) fn entries(model: &Model, entries: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
             if let Some(due) = d.due {
                 entries.insert(due_key(2, due, name), Vec::new());
             }
+            if let Some(due) = d.deadline_due() {
+                entries.insert(due_key(5, due, name), Vec::new());
+            }
         }
         for (index, change_of_plugin) in p.history.iter().enumerate() {
             let height = change_of_plugin.height;
@@ -185,5 +188,6 @@ fn change(change: &PluginChange) -> Vec<u8> {
     out.extend(change.duration.to_be_bytes());
     out.push(position(&REASONS, change.reason));
     out.extend(change.actor.0);
+    out.extend(change.evidence.iter().flat_map(Encode::to_bytes));
     out
 }

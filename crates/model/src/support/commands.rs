@@ -2,7 +2,7 @@
 
 use coalmine_core::{
     Address, Advance, Command, CommandKind, Encode, FeatureChanges, FeedBody, FeedEntry, FeedId, FeedKind, FeedPart,
-    Height, Name, Payload, Percent, Policy, Reason, Report, Role, Transaction, Valid, Writer,
+    Height, Name, ParamsChanges, Payload, Percent, Policy, Reason, Report, Role, Sequence, Transaction, Valid, Writer,
 };
 use std::num::NonZeroU32;
 
@@ -103,7 +103,13 @@ pub const SILENCE: Report =
     Report { successes: 0, errors: 0, latency_total: 0, latency_peak: 0, invariant_checks: 0, invariant_failures: 0 };
 
 pub fn tell(feature: &str, report: Report) -> Command {
-    Command::Report { name: name(feature), report: Valid::new(report).unwrap() }
+    Command::report(name(feature), report).unwrap()
+}
+
+/// A report about the trial that started at a height.
+pub fn report_of_trial(feature: &str, trial: Height, successes: u32, errors: u32) -> Command {
+    let report = Valid::new(Report { successes, errors, ..SILENCE }).unwrap();
+    Command::Report { name: name(feature), report, trial: Some(trial) }
 }
 
 pub fn report(feature: &str, successes: u32, errors: u32) -> Command {
@@ -136,11 +142,24 @@ pub fn revoke(address: Address, role: Role) -> Command {
 }
 
 pub fn set_params(max_due: Option<u32>, rollbacks: Option<u32>, window: Option<u32>) -> Command {
-    Command::SetParams {
-        max_due_per_block: max_due.map(|n| NonZeroU32::new(n).unwrap()),
+    change_params(ParamsChanges {
+        max_due_per_block: max_due,
         breaker_rollbacks: rollbacks,
         breaker_window: window,
-    }
+        ..ParamsChanges::default()
+    })
+}
+
+pub fn change_params(changes: ParamsChanges) -> Command {
+    Command::SetParams { changes: Valid::new(changes).unwrap() }
+}
+
+pub fn pause_rollout(feature: &str) -> Command {
+    Command::PauseRollout { name: name(feature) }
+}
+
+pub fn set_rules(rules: u16) -> Command {
+    Command::SetRules { rules }
 }
 
 // The feed.
@@ -251,6 +270,7 @@ pub fn tell_bytes(feature: &str, report: Report) -> Vec<u8> {
     out.u64(report.latency_peak);
     out.u32(report.invariant_checks);
     out.u32(report.invariant_failures);
+    out.option(None, Writer::u32);
     out.into_bytes()
 }
 
@@ -286,9 +306,19 @@ pub fn schedule_bytes(at: Height, commands: &[Command]) -> Vec<u8> {
 
 /// A set_params of any numbers.
 pub fn set_params_bytes(max_due: Option<u32>, rollbacks: Option<u32>, window: Option<u32>) -> Vec<u8> {
+    change_params_bytes(&ParamsChanges {
+        max_due_per_block: max_due,
+        breaker_rollbacks: rollbacks,
+        breaker_window: window,
+        ..ParamsChanges::default()
+    })
+}
+
+/// The same with any of the parameters.
+pub fn change_params_bytes(changes: &ParamsChanges) -> Vec<u8> {
     let mut out = Writer::default();
     CommandKind::SetParams.encode(&mut out);
-    [max_due, rollbacks, window].into_iter().for_each(|param| out.option(param, Writer::u32));
+    changes.encode(&mut out);
     out.into_bytes()
 }
 
@@ -303,4 +333,10 @@ pub fn raw_tx(signer: Address, commands: &[Vec<u8>]) -> Payload {
 
 pub fn tx(signer: Address, commands: &[Command]) -> Payload {
     Payload::Transaction(Transaction::new(signer, commands.to_vec()).unwrap())
+}
+
+/// A transaction with a sequence; a `valid_until` of 0 is none.
+pub fn sequenced(signer: Address, number: u64, valid_until: Height, commands: &[Command]) -> Payload {
+    let sequence = Sequence { number, valid_until: NonZeroU32::new(valid_until) };
+    Payload::Transaction(Transaction::new(signer, commands.to_vec()).unwrap().with_sequence(sequence))
 }

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine_core::query;
 use coalmine_core::{
-    Address, Advance, Block, Cause, Command, Decode, Encode, Event, Execution, Feature, FeatureChanges, FeedId,
-    FeedItem, FeedKey, FeedKind, FeedTotals, Genesis, Height, ItemState, Key, KeyPrefix, Name, Outcome, Params,
-    Payload, Policy, Receipt, Reject, Role, Roles, State, Status,
+    Address, Advance, Block, Cause, ChainId, Command, Decode, Encode, Event, Execution, Feature, FeatureChanges,
+    FeedId, FeedItem, FeedKey, FeedKind, FeedTotals, Genesis, Height, ItemState, Key, KeyPrefix, Name, Outcome, Params,
+    Payload, Policy, Receipt, Reject, Role, Roles, RuleSet, State, Status,
 };
 
 use crate::support::Records;
@@ -27,7 +27,8 @@ pub fn genesis(params: Params) -> Genesis {
         (FEEDER, Role::Feeder.into()),
     ]
     .into();
-    Genesis::with_params(coalmine_core::ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
+    let chain = ChainId::new(b"example-1").unwrap();
+    Genesis::with_params(RuleSet::LATEST, chain, roles, params).unwrap()
 }
 
 /// A state, the records that make it, and the events of all its blocks.

@@ -11,5 +11,5 @@
 
 #[cfg(unix)]
 mod core;
-mod plugins;
+mod read;
 mod vectors;

@@ -1,52 +1,46 @@
-//! The model alone against block files on plugins with expectations that others have computed.
-//!
-//! The files are optional: `vectors` beside the workspace, in `../shared`. Without them the test
-//! says so and passes. The reader is for these files only; it knows no more of the format than they use.
+//! The commands on plugins.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use coalmine_core::{Address, Block, Decode, Genesis, Payload};
-use coalmine_model::raw::{self, Command, Guardrails, PluginCommand, Stage, Strategy, Transaction};
-use coalmine_model::{Model, PluginAnswer};
-use serde_json::{Map, Value, json};
+use coalmine_model::raw::{Guardrails, PluginCommand, Stage, Strategy};
+use serde_json::Value;
 
-type Object = Map<String, Value>;
+use super::{Object, unhex};
 
-const ROLES: [&str; 5] = ["admin", "operator", "reporter", "guardian", "feeder"];
 const GATES: [&str; 3] = ["time", "manual", "health"];
-
-/// The block files, none if they are absent.
-fn files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/model/plugins");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        eprintln!("skipped: {} is absent", folder.display());
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
-}
 
 /// The fields of an object, each of which must be taken.
 struct Fields<'a>(BTreeMap<&'a str, &'a Value>);
 
 impl<'a> Fields<'a> {
-    fn of(value: &'a Value) -> Self {
-        Self(value.as_object().unwrap().iter().map(|(key, value)| (key.as_str(), value)).collect())
+    fn of(object: &'a Object) -> Self {
+        Self(object.iter().map(|(key, value)| (key.as_str(), value)).collect())
+    }
+
+    fn take(&mut self, key: &str) -> &'a Value {
+        self.0.remove(key).unwrap_or_else(|| panic!("no {key}"))
     }
 
     fn text(&mut self, key: &str) -> &'a str {
-        self.0.remove(key).unwrap_or_else(|| panic!("no {key}")).as_str().unwrap()
+        self.take(key).as_str().unwrap()
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        self.take(key).as_bool().unwrap()
     }
 
     fn bytes(&mut self, key: &str) -> Vec<u8> {
         self.text(key).into()
     }
 
+    fn number<T: TryFrom<u64>>(&mut self, key: &str) -> Option<T> {
+        let number = self.0.remove(key)?.as_u64().unwrap();
+        Some(T::try_from(number).unwrap_or_else(|_| panic!("{key} is out of range")))
+    }
+
     fn number_or<T: TryFrom<u64>>(&mut self, key: &str, default: u64) -> T {
-        let number = self.0.remove(key).map_or(default, |value| value.as_u64().unwrap());
-        T::try_from(number).unwrap_or_else(|_| panic!("{key} is out of range"))
+        let default = || T::try_from(default).unwrap_or_else(|_| panic!("the default of {key} is out of range"));
+        self.number(key).unwrap_or_else(default)
     }
 
     fn bool_or(&mut self, key: &str, default: bool) -> bool {
@@ -58,11 +52,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).unwrap() as u8;
-    text.as_bytes().chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
-}
-
 fn pairs(value: Option<&Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let text = |value: &Value| value.as_str().unwrap().as_bytes().to_vec();
     let object = value.map(|value| value.as_object().unwrap());
@@ -70,7 +59,7 @@ fn pairs(value: Option<&Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 fn stage(value: &Value) -> Stage {
-    let mut fields = Fields::of(value);
+    let mut fields = Fields::of(value.as_object().unwrap());
     let gate = fields.0.remove("gate").map_or("time", |gate| gate.as_str().unwrap());
     let stage = Stage {
         share_bps: fields.number_or("share_bps", 0),
@@ -155,18 +144,22 @@ fn blocks(strategy: &Strategy) -> u64 {
     }
 }
 
-fn command(value: &Value) -> Command {
-    let mut fields = Fields::of(value);
+pub(super) fn command(object: &Object) -> PluginCommand {
+    let mut fields = Fields::of(object);
     let op = fields.text("op");
-    let plugin = fields.bytes("plugin");
+    // These stand beside the fields of a command that is a transaction of its own.
+    for of_transaction in ["signer", "repeat", "sequence", "valid_until"] {
+        fields.0.remove(of_transaction);
+    }
+    let plugin = fields.0.remove("plugin").map_or(Vec::new(), |name| name.as_str().unwrap().into());
     let command = match op {
         "register_version" => PluginCommand::RegisterVersion {
             plugin,
             version: fields.bytes("version"),
-            code_hash: unhex(fields.text("code_hash")).try_into().unwrap(),
+            code_hash: unhex(fields.take("code_hash")).try_into().unwrap(),
             host: fields.0.remove("host").map_or(Vec::new(), |host| host.as_str().unwrap().into()),
             requirements: pairs(fields.0.remove("requirements")),
-            config: fields.0.remove("config").map_or(Vec::new(), |config| unhex(config.as_str().unwrap())),
+            config: fields.0.remove("config").map_or(Vec::new(), unhex),
             metadata: pairs(fields.0.remove("metadata")),
         },
         "deploy" => deploy(plugin, &mut fields),
@@ -176,110 +169,31 @@ fn command(value: &Value) -> Command {
         "rollback_deployment" => PluginCommand::RollbackDeployment { plugin },
         "revert" => PluginCommand::Revert { plugin },
         "retire_version" => PluginCommand::RetireVersion { plugin, version: fields.bytes("version") },
+        "set_rule" => PluginCommand::SetRule { plugin, constraint: fields.bytes("constraint") },
+        "set_host_version" => PluginCommand::SetHostVersion { version: fields.bytes("version") },
+        "set_registry_params" => PluginCommand::SetRegistryParams {
+            max_versions: fields.number("max_versions"),
+            auto_load: fields.0.remove("auto_load").map(|value| value.as_bool().unwrap()),
+        },
+        "load" => PluginCommand::Load { plugin },
+        "unload" => PluginCommand::Unload { plugin, force: fields.flag("force") },
         "report_version" => PluginCommand::ReportVersion {
             plugin,
             version: fields.bytes("version"),
             requests: fields.number_or("requests", 0),
             errors: fields.number_or("errors", 0),
             latency_total: fields.number_or("latency_total", 0),
+            deployment: fields.number("deployment"),
         },
-        "attest_health" => PluginCommand::AttestHealth {
-            plugin,
-            version: fields.bytes("version"),
-            healthy: fields.0.remove("healthy").unwrap().as_bool().unwrap(),
-        },
+        "attest_health" => {
+            PluginCommand::AttestHealth { plugin, version: fields.bytes("version"), healthy: fields.flag("healthy") }
+        }
+        "report_load" => PluginCommand::ReportLoad { plugin, version: fields.bytes("version"), ok: fields.flag("ok") },
+        "report_unload" => {
+            PluginCommand::ReportUnload { plugin, version: fields.bytes("version"), ok: fields.flag("ok") }
+        }
         other => panic!("unknown op {other}"),
     };
     fields.finish();
-    Command::Plugin(command)
-}
-
-fn genesis(object: &Object) -> raw::Genesis {
-    let mask = |roles: &Value| -> u8 {
-        let bit = |role: &Value| 1 << ROLES.iter().position(|name| role == name).unwrap();
-        roles.as_array().unwrap().iter().map(bit).sum()
-    };
-    let roles = object["roles"].as_object().unwrap();
-    assert!(object.keys().all(|key| key == "chain" || key == "roles"), "{:?}", object.keys());
-    raw::Genesis {
-        chain: object["chain"].as_str().unwrap().into(),
-        roles: roles.iter().map(|(address, roles)| (address.parse().unwrap(), mask(roles))).collect(),
-        params: [1_000, 0, 0],
-    }
-}
-
-/// A plugin in the form of the files.
-fn shown(answer: &PluginAnswer) -> Value {
-    let versions: Object =
-        answer.versions.iter().map(|(version, status)| (version.clone(), status.name().into())).collect();
-    json!({
-        "current": answer.current,
-        "previous": answer.previous,
-        "status": answer.status,
-        "canary": answer.canary,
-        "paused": answer.paused,
-        "waiting": answer.waiting,
-        "share_bps": answer.share_bps,
-        "stage": answer.stage,
-        "load_state": answer.load_state.name(),
-        "versions": versions,
-    })
-}
-
-fn expect(at: &str, model: &Model, receipts: &[&str], want: &Object) {
-    for (key, want) in want {
-        match key.as_str() {
-            "receipts" => assert_eq!(Value::from(receipts), *want, "{at}"),
-            "plugins" => {
-                for (name, want) in want.as_object().unwrap() {
-                    let answer = model.plugin_answer(name.as_bytes()).unwrap_or_else(|| panic!("{at}: no {name}"));
-                    for (field, want) in want.as_object().unwrap() {
-                        assert_eq!(shown(&answer)[field], *want, "{at} plugin {name} {field}");
-                    }
-                }
-            }
-            "routes" => {
-                for want in want.as_array().unwrap() {
-                    let (plugin, unit) = (want["plugin"].as_str().unwrap(), want["unit"].as_str().unwrap());
-                    let got = model.route(plugin.as_bytes(), &unhex(unit.strip_prefix("0x").unwrap()));
-                    assert_eq!(Value::from(got), want["version"], "{at} route of {plugin} for {unit}");
-                }
-            }
-            other => panic!("{at}: unknown expectation {other}"),
-        }
-    }
-}
-
-/// Runs a file to its end.
-fn run(path: &Path) {
-    let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let genesis = genesis(document["genesis"].as_object().unwrap());
-    let mut model = Model::genesis(&Genesis::from_bytes(&genesis.to_bytes()).unwrap());
-    for block in document["blocks"].as_array().unwrap() {
-        let height = u32::try_from(block["height"].as_u64().unwrap()).unwrap();
-        for gap in model.tip().map_or(height, |tip| tip + 1)..height {
-            model.execute(&Block::empty(gap)).unwrap();
-        }
-        let payload = |tx: &Value| {
-            let mut tx = tx.as_object().unwrap().clone();
-            let signer: Address = tx.remove("signer").unwrap().as_str().unwrap().parse().unwrap();
-            let commands = match tx.get("commands") {
-                Some(commands) => commands.as_array().unwrap().iter().map(command).collect(),
-                None => vec![command(&Value::Object(tx))],
-            };
-            Payload::from_bytes(&Transaction { signer, commands }.to_bytes())
-        };
-        let payloads = block["txs"].as_array().unwrap().iter().map(payload).collect();
-        let outcome = model.execute(&Block::from_payloads(height, payloads).unwrap()).unwrap();
-        let receipts: Vec<&str> = outcome.receipts.iter().map(|receipt| receipt.name()).collect();
-        let at = format!("{} height {height}", path.file_name().unwrap().display());
-        expect(&at, &model, &receipts, block["expect"].as_object().unwrap());
-    }
-}
-
-#[test]
-fn files_of_random_plugins() {
-    for path in files() {
-        run(&path);
-    }
+    command
 }
