@@ -224,7 +224,7 @@ impl Model {
     }
 
     /// The first direct prerequisite that is not active.
-    fn dead_prerequisite(&self, name: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn dead_prerequisite(&self, name: &[u8]) -> Option<Vec<u8>> {
         let mut prerequisites = self.features[name].policy.prerequisites.iter();
         prerequisites.find(|name| !is_on(self.features[*name].status)).cloned()
     }

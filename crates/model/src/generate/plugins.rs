@@ -1,9 +1,9 @@
 //! The part of the worlds that is about plugins.
 
-use coalmine_core::{Hold, LoadState, Payload, VersionStatus};
+use coalmine_core::{Hold, LoadState, VersionStatus};
 use semver::Version;
 
-use super::{Choices, Generator, NAMES, encoded};
+use super::{Choices, Generator, NAMES};
 use crate::ADMIN;
 use crate::plugins::deployment::plan;
 use crate::plugins::{Deployment, HEALTH, Plugin};
@@ -46,13 +46,16 @@ fn registration(plugin: &[u8], version: &str, requirements: Pairs) -> PluginComm
 
 impl Generator<'_> {
     /// A world with plugins starts with some versions, at times with more plugins than one load may plan.
-    pub(super) fn first_plugins(&mut self) -> Vec<Payload> {
+    pub(super) fn first_plugins(&mut self) -> Vec<Vec<u8>> {
         let signer = self.signer(ADMIN);
         let mut commands = Vec::new();
         if self.choices.percent(60) {
             let max_versions = self.choices.maybe(60, &[3, 3, 4, 64], &[2]);
             let auto_load = self.choices.maybe(60, &[true, true, false], &[false]);
             commands.push(PluginCommand::SetRegistryParams { max_versions, auto_load });
+        }
+        if self.choices.percent(60) {
+            commands.push(PluginCommand::SetHostVersion { version: b"1.0.0".to_vec() });
         }
         let any = |plugin: Vec<u8>| (plugin, b"*".to_vec());
         match self.choices.below(40) {
@@ -80,13 +83,18 @@ impl Generator<'_> {
                 }
             }
         }
-        commands.into_iter().map(|command| encoded(signer, vec![Command::Plugin(command)])).collect()
+        commands.into_iter().map(|command| self.sealed(signer, vec![Command::Plugin(command)])).collect()
     }
 
     /// Heights at which something is due for a plugin.
     pub(super) fn plugin_heights(&self) -> Vec<u128> {
         let deployments = self.model.plugins.values().filter_map(|plugin| plugin.deployment.as_ref());
-        deployments.filter_map(|d| d.due).chain(self.model.load_queue.iter().map(|(due, _)| *due)).collect()
+        let of_deployments = |d: &Deployment| [d.due, d.deadline_due()];
+        deployments
+            .flat_map(of_deployments)
+            .flatten()
+            .chain(self.model.load_queue.iter().map(|(due, _)| *due))
+            .collect()
     }
 
     /// A command on plugins: mostly one that some plugin is ready for.
@@ -108,7 +116,7 @@ impl Generator<'_> {
     /// A command inside a schedule: mostly one that may be scheduled.
     pub(super) fn nested_plugin_command(&mut self) -> PluginCommand {
         let kind =
-            self.choices.pick_or(&[41, 41, 42, 43, 43, 44, 45, 46, 47, 51, 51, 52], &[40, 48, 49, 50, 53, 54, 55, 56]);
+            self.choices.pick_or(&[40, 41, 41, 42, 43, 43, 44, 45, 46, 47, 48, 49, 50, 51, 51, 52], &[53, 54, 55, 56]);
         self.plugin_command_of(kind)
     }
 
@@ -363,7 +371,9 @@ impl Generator<'_> {
             (requests, errors) = choices.pick(&[(u32::MAX, 0), (u32::MAX, u32::MAX), (1, 2)]);
         }
         let latency_total = if requests == 0 && choices.percent(97) { 0 } else { choices.pick(&[0, 1, 500, u64::MAX]) };
-        PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total, deployment: None }
+        let running = self.model.plugins.get(&plugin).map_or(0, |plugin| plugin.deployments as u32);
+        let deployment = choices.maybe(20, &[running], &[0, running.wrapping_add(1), running.wrapping_sub(1)]);
+        PluginCommand::ReportVersion { plugin, version, requests, errors, latency_total, deployment }
     }
 }
 
@@ -381,7 +391,9 @@ fn suits(kind: u8, plugin: &Plugin) -> bool {
         46 => deployment.is_none() && plugin.previous.is_some(),
         47 => plugin.versions.len() > 2,
         51 => [LoadState::Unloaded, LoadState::Failed].contains(&plugin.load_state),
-        52 => plugin.load_state == LoadState::Loaded,
+        52 => {
+            [LoadState::Loaded, LoadState::Loaded, LoadState::Failed, LoadState::Unloading].contains(&plugin.load_state)
+        }
         54 => deployment.is_some_and(|deployment| deployment.stage().gate == HEALTH && !deployment.healthy),
         55 => plugin.load_state == LoadState::Loading,
         56 => plugin.load_state == LoadState::Unloading,
