@@ -232,6 +232,16 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     outcome.events.iter().map(line).collect()
 }
 
+/// The height at which a deployment ends by itself: its deadline, or that of a gate that was not attested.
+fn deadline(deployment: &Deployment) -> Option<Height> {
+    let after = |from: Height, blocks: u32| u64::from(from) + u64::from(blocks);
+    let stage = deployment.current_stage().unwrap();
+    let gate =
+        (stage.gate == Gate::Health && !deployment.healthy).then(|| after(deployment.stage_height, stage.blocks));
+    let whole = deployment.plan.guardrails().max_blocks.map(|blocks| after(deployment.start, blocks.get()));
+    [gate, whole].into_iter().flatten().min().and_then(|at| Height::try_from(at).ok())
+}
+
 // A world with plugins.
 
 /// One entry of a history: height, action, version, reason, success, share, duration, actor.
@@ -311,7 +321,7 @@ impl World {
         let plugins = query::plugins(records, None, usize::MAX).unwrap();
         assert_eq!(self.state.registry(), &query::registry(records).unwrap());
         assert_eq!(self.state.plugin_count(), plugins.len());
-        let mut looks = BTreeSet::new();
+        let (mut looks, mut deadlines) = (BTreeSet::new(), BTreeSet::new());
         let mut rows = BTreeSet::new();
         let row = |key| {
             let Key::Dependent { dependency, dependent } = key else { panic!("{key:?} is no row") };
@@ -337,6 +347,7 @@ impl World {
             if let Some(deployment) = &deployment {
                 assert_eq!(deployment.old, record.current);
                 assert!(!deployment.new.is_same(&record.current), "{plugin}: the canary is current");
+                deadlines.extend(deadline(deployment).map(|at| (at, *plugin)));
                 if let Some(due) = deployment.due.map(NonZeroU32::get) {
                     looks.insert((due, *plugin));
                     assert!(Some(due) > self.state.tip() || self.has_backlog(), "{plugin} is overdue");
@@ -359,15 +370,17 @@ impl World {
             assert_eq!(usize::from(record.dependents), count, "{plugin}: dependents");
         }
         assert_eq!(stored, rows, "the index of dependents");
-        let mut due = BTreeSet::new();
+        let (mut due, mut due_deadlines) = (BTreeSet::new(), BTreeSet::new());
         for key in records.keys(KeyPrefix::Due) {
             match key {
                 Key::DeploymentDue { at, plugin } => assert!(due.insert((at, plugin))),
+                Key::Deadline { at, plugin } => assert!(due_deadlines.insert((at, plugin))),
                 Key::LoadDue { plugin, .. } => assert!(self.state.plugin(&plugin).is_some()),
                 _ => {}
             }
         }
         assert_eq!(due, looks, "the looks that are due");
+        assert_eq!(due_deadlines, deadlines, "the deadlines");
     }
 
     /// Whether due work may be left over: by the limit of a block, or by a breaker that was open.

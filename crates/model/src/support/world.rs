@@ -10,7 +10,7 @@ use coalmine_core::query;
 use coalmine_core::{
     Address, Advance, Block, Cause, ChainId, Command, Decode, Encode, Event, Execution, Feature, FeatureChanges,
     FeedId, FeedItem, FeedKey, FeedKind, FeedTotals, Genesis, Height, ItemState, Key, KeyPrefix, Name, Outcome, Params,
-    Payload, Policy, Receipt, Reject, Role, Roles, RuleSet, State, Status,
+    Payload, Policy, Pool, Receipt, Reject, Role, Roles, RuleSet, State, Status,
 };
 
 use crate::support::Records;
@@ -214,6 +214,7 @@ impl World {
             .collect();
         assert_eq!(due, steps, "the due steps");
         self.check_feed();
+        self.check_trust();
         let admins = query::roles(records, None, usize::MAX).unwrap();
         let admins = admins.iter().filter(|(_, roles)| roles.contains(Role::Admin)).count();
         assert_eq!(usize::try_from(self.state.global().admins), Ok(admins));
@@ -223,6 +224,29 @@ impl World {
 }
 
 impl World {
+    /// Checks the count of the schedule, that each pool with entries closes once and no other does, and that sequences
+    /// are above 0.
+    fn check_trust(&self) {
+        let scheduled = self.records.keys(KeyPrefix::Due).filter(|key| matches!(key, Key::Schedule { .. })).count();
+        assert_eq!(usize::try_from(self.state.global().scheduled), Ok(scheduled), "the scheduled entries");
+        let mut rounds = BTreeSet::new();
+        for key in self.records.keys(KeyPrefix::Due) {
+            if let Key::Round { pool, .. } = key {
+                assert!(rounds.insert(pool_bytes(&pool)), "{pool:?} closes twice");
+            }
+        }
+        let mut pools: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        for (key, value) in self.records.0.range([0xDF].to_vec()..) {
+            match Key::from_bytes(key).unwrap() {
+                Key::PoolEntry { pool, .. } => *pools.entry(pool_bytes(&pool)).or_default() += 1,
+                Key::Sequence(signer) => assert!(value.iter().any(|byte| *byte != 0), "{signer} has no sequence"),
+                key => panic!("{key:?} is no record of trust"),
+            }
+        }
+        assert!(pools.keys().eq(&rounds), "the pools that are open");
+        assert!(pools.values().all(|reporters| *reporters <= Pool::REPORTERS_MAX));
+    }
+
     /// The items of a kind, as the records have them.
     pub fn feed_items(&self, kind: FeedKind) -> Vec<(FeedId, FeedItem)> {
         query::feed_items(&self.records, kind, None, usize::MAX).unwrap()
@@ -237,11 +261,14 @@ impl World {
         for kind in FeedKind::ALL {
             let of_kind = self.feed_items(*kind);
             let live = count(of_kind.iter().filter(|(_, item)| item.is_live()).count());
-            let (live_total, total) = match kind {
-                FeedKind::Environment => (&mut totals.live_environments, &mut totals.environments),
-                FeedKind::Filter => (&mut totals.live_filters, &mut totals.filters),
+            let unborn = count(of_kind.iter().filter(|(_, item)| item.state == ItemState::Unborn).count());
+            let (live_total, total, unborn_total) = match kind {
+                FeedKind::Environment => {
+                    (&mut totals.live_environments, &mut totals.environments, &mut totals.unborn_environments)
+                }
+                FeedKind::Filter => (&mut totals.live_filters, &mut totals.filters, &mut totals.unborn_filters),
             };
-            (*live_total, *total) = (live, count(of_kind.len()));
+            (*live_total, *total, *unborn_total) = (live, count(of_kind.len()), unborn);
             for (id, item) in of_kind {
                 let key = FeedKey { kind: *kind, id };
                 assert_eq!(self.state.feed_item(*kind, &id), Some(&item));
@@ -260,6 +287,13 @@ impl World {
         assert_eq!((stored, *self.state.feed()), (totals, totals), "the totals of the feed");
         assert_eq!(keys.contains([0xde].as_slice()), totals != FeedTotals::default());
     }
+}
+
+/// What tells a pool from others: its key without the reporter.
+fn pool_bytes(pool: &Pool) -> Vec<u8> {
+    let mut key = Key::PoolEntry { pool: pool.clone(), reporter: Address::ZERO }.to_bytes();
+    key.truncate(key.len() - Address::ZERO.0.len());
+    key
 }
 
 /// A world at height 10 in which `f`, which rests on `base`, has this status.
