@@ -59,7 +59,7 @@ impl Executor<'_> {
         // Nothing serves a unit that could not be promoted now.
         check_current(&self.overlay, data, &record.version)?;
         let number = data.plugin.deployments.checked_add(1).ok_or(Reject::LimitExceeded)?;
-        if self.overlay.deployments >= DEPLOYMENTS_MAX {
+        if self.overlay.deployment_count() >= DEPLOYMENTS_MAX {
             return Err(Reject::LimitExceeded);
         }
         // From here on the command succeeds.
@@ -74,9 +74,9 @@ impl Executor<'_> {
         data.plugin.previous.take_if(|previous| previous.is_same(&new));
         let (strategy, plan) = (strategy.strategy().kind(), Arc::clone(strategy.plan()));
         data.deployment = Some(engine::start(strategy, plan, old.clone(), new.clone(), number, self.height));
-        self.overlay.deployments = self.overlay.deployments.saturating_add(1);
         let (action, reason) = (PluginAction::Deployed, PluginReason::Manual);
         self.out.plugin_change(self.height, touched, action, &new, reason, signer);
+        self.overlay.add_deployment(*plugin);
         self.drop_pools(plugin, [&old, &new]);
         self.out.event(Event::Deployed { plugin: *plugin, version: new, strategy });
         Ok(())
@@ -222,7 +222,7 @@ impl Executor<'_> {
             self.out.broken(NO_DEPLOYMENT);
             return None;
         };
-        self.overlay.deployments = self.overlay.deployments.saturating_sub(1);
+        self.overlay.remove_deployment(plugin);
         self.drop_pools(plugin, [&deployment.old, &deployment.new]);
         Some(deployment)
     }

@@ -6,14 +6,12 @@ use alloc::vec::Vec;
 
 use crate::event::Event;
 use crate::execute::executor::{Executor, Refusal};
-use crate::graph::{Graph, in_order};
 use crate::index::Presence;
 use crate::plugin::data::PluginData;
-use crate::plugin::manifest::Manifest;
-use crate::plugin::record::{DEPENDENTS_MAX, LOAD_PLUGINS_MAX, LoadState, PluginAction, PluginReason};
+use crate::plugin::manifest::{Manifest, Requirement};
+use crate::plugin::record::{LOAD_PLUGINS_MAX, LoadState, PluginAction, PluginReason};
 use crate::plugin::requirements::{
-    LoadRefusal, PlannedLoad, View, are_loaded, has_dependents, pending_dependents, pinning_dependents, plan_load,
-    row_count_of,
+    LoadRefusal, PlannedLoad, View, are_loaded, has_dependents, has_room, pending_dependents, plan_load,
 };
 use crate::plugin::version::Version;
 use crate::reject::Reject;
@@ -33,57 +31,65 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn unload(&mut self, plugin: &Name) -> Result<(), Reject> {
-        self.check_loaded(plugin)?;
+    pub(super) fn unload(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        let state = data.plugin.load_state;
+        match state {
+            LoadState::Loaded | LoadState::Failed => {}
+            LoadState::Unloaded | LoadState::Pending | LoadState::Loading | LoadState::Unloading => {
+                return Err(Reject::NotLoaded);
+            }
+        }
         if has_dependents(&self.overlay, plugin) {
             return Err(Reject::HasDependents);
         }
-        // From here on the command succeeds.
-        self.move_to(*plugin, LoadState::Unloading);
+        // From here on the command succeeds. For one that Failed there is nothing for a host to do.
+        if state == LoadState::Failed {
+            self.finish_unload(signer, plugin);
+        } else {
+            self.set_load_state(plugin, LoadState::Unloading);
+        }
         Ok(())
     }
 
-    /// Unloads the plugin and all Loaded plugins that depend on it, dependents first. Dependents that are still on
-    /// their way to Loaded fail.
-    pub(super) fn unload_forced(&mut self, plugin: &Name) -> Result<(), Reject> {
-        self.check_loaded(plugin)?;
-        let mut loaded = BTreeSet::from([*plugin]);
-        let mut unfinished = BTreeSet::new();
-        let mut leaving = BTreeSet::new();
+    /// Unloads the plugin and everything that depends on it. Forced on one that is Unloading already, it ends the wait for
+    /// hosts: the way out when they have died, or when requirements form a cycle.
+    pub(super) fn unload_forced(&mut self, signer: &Address, plugin: &Name) -> Result<(), Reject> {
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        let state = data.plugin.load_state;
+        match state {
+            LoadState::Loaded | LoadState::Failed | LoadState::Unloading => {}
+            LoadState::Unloaded | LoadState::Pending | LoadState::Loading => return Err(Reject::NotLoaded),
+        }
+        // What waits for one of them is visited, too: the limit bounds the work.
+        let mut visited = BTreeSet::from([*plugin]);
         let mut open = Vec::from([*plugin]);
         while let Some(name) = open.pop() {
-            for (dependent, state) in pinning_dependents(&self.overlay, &name) {
-                let is_new = match state {
-                    LoadState::Loaded => loaded.insert(dependent),
-                    LoadState::Pending | LoadState::Loading => unfinished.insert(dependent),
-                    LoadState::Unloading => leaving.insert(dependent),
-                    LoadState::Unloaded | LoadState::Failed => false,
-                };
-                if is_new {
+            for dependent in self.overlay.dependents(Some(name)) {
+                if visited.insert(dependent) {
                     open.push(dependent);
                 }
+                if visited.len() > LOAD_PLUGINS_MAX {
+                    return Err(Reject::LimitExceeded);
+                }
             }
-            if loaded.len() > LOAD_PLUGINS_MAX {
-                return Err(Reject::LimitExceeded);
+        }
+        // From here on the command succeeds.
+        for name in visited {
+            let Some(data) = self.overlay.plugins.get(&name) else {
+                self.out.broken(NO_PLUGIN);
+                return Ok(());
+            };
+            match data.plugin.load_state {
+                LoadState::Pending | LoadState::Loading | LoadState::Loaded => {
+                    self.set_load_state(&name, LoadState::Unloading);
+                }
+                LoadState::Unloading if state == LoadState::Unloading => self.finish_unload(signer, &name),
+                LoadState::Failed => self.finish_unload(signer, &name),
+                LoadState::Unloading | LoadState::Unloaded => {}
             }
         }
-        // From here on the command succeeds. The graph is reversed, so that dependents come first.
-        let mut graph = Graph::new();
-        for name in &loaded {
-            let dependents = pinning_dependents(&self.overlay, name).map(|(dependent, _)| dependent);
-            graph.insert(*name, dependents.filter(|dependent| loaded.contains(dependent)).collect());
-        }
-        let (order, _) = in_order(&graph);
-        for name in unfinished {
-            self.fail(&name, Reject::DependencyBroken.code(), PluginReason::Dependents, &Address::ZERO);
-        }
-        order.into_iter().for_each(|name| self.move_to(name, LoadState::Unloading));
         Ok(())
-    }
-
-    fn check_loaded(&self, plugin: &Name) -> Result<(), Reject> {
-        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        if data.plugin.load_state == LoadState::Loaded { Ok(()) } else { Err(Reject::NotLoaded) }
     }
 
     pub(super) fn report_load(
@@ -95,18 +101,30 @@ impl Executor<'_> {
     ) -> Result<(), Reject> {
         let (version, state) = self.loaded_version(plugin, version)?;
         match (state, ok) {
-            (LoadState::Loading, true) => self.finish_load(signer, plugin, version),
-            (LoadState::Loading, false) => {
-                self.fail(plugin, 0, PluginReason::LoadError, signer);
-                self.fail_dependents(plugin);
-            }
+            (LoadState::Unloaded | LoadState::Pending | LoadState::Unloading, _) => return Err(Reject::NotLoaded),
+            // From here on the command succeeds. The first report decides, and later ones can only disagree.
+            (LoadState::Loading, _) => self.apply_load_report(signer, plugin, ok),
             (LoadState::Loaded, true) | (LoadState::Failed, false) => {}
             (LoadState::Loaded, false) | (LoadState::Failed, true) => {
                 self.out.event(Event::LoadDisputed { plugin: *plugin, version, ok });
             }
-            (LoadState::Unloaded | LoadState::Pending | LoadState::Unloading, _) => return Err(Reject::NotLoaded),
         }
         Ok(())
+    }
+
+    /// Whether [`Executor::apply_load_report`] may be called: hosts are loading this version.
+    pub(super) fn accepts_load_report(&self, plugin: &Name, version: &Version) -> bool {
+        self.loaded_version(plugin, version).is_ok_and(|(_, state)| state == LoadState::Loading)
+    }
+
+    /// Takes how the load of a plugin has ended, from a reporter or from a round.
+    pub(super) fn apply_load_report(&mut self, actor: &Address, plugin: &Name, ok: bool) {
+        if ok {
+            self.finish_load(actor, plugin);
+        } else {
+            self.fail(plugin, 0, PluginReason::LoadError, actor);
+            self.fail_dependents(plugin);
+        }
     }
 
     pub(super) fn report_unload(
@@ -116,17 +134,48 @@ impl Executor<'_> {
         version: &Version,
         ok: bool,
     ) -> Result<(), Reject> {
-        let (version, state) = self.loaded_version(plugin, version)?;
+        self.check_unload_report(plugin, version)?;
+        // From here on the command succeeds.
+        self.apply_unload_report(signer, plugin, ok);
+        Ok(())
+    }
+
+    /// Whether [`Executor::apply_unload_report`] may be called: hosts are unloading this version, and have unloaded what
+    /// depends on it.
+    pub(super) fn accepts_unload_report(&self, plugin: &Name, version: &Version) -> bool {
+        self.check_unload_report(plugin, version).is_ok()
+    }
+
+    fn check_unload_report(&self, plugin: &Name, version: &Version) -> Result<(), Reject> {
+        let (_, state) = self.loaded_version(plugin, version)?;
         if state != LoadState::Unloading {
             return Err(Reject::NotLoaded);
         }
-        // From here on the command succeeds.
-        if ok {
-            self.finish_unload(signer, plugin, version);
-        } else {
-            self.finish_load(signer, plugin, version);
+        if has_dependents(&self.overlay, plugin) {
+            return Err(Reject::HasDependents);
         }
         Ok(())
+    }
+
+    /// Takes how the unload of a plugin has ended, from a reporter or from a round. If it failed, the plugin is loaded
+    /// again, and so is everything Unloading that it requires: nothing that is loaded loses a requirement.
+    pub(super) fn apply_unload_report(&mut self, actor: &Address, plugin: &Name, ok: bool) {
+        if ok {
+            return self.finish_unload(actor, plugin);
+        }
+        let mut back = BTreeSet::from([*plugin]);
+        let mut open = Vec::from([*plugin]);
+        while let Some(name) = open.pop() {
+            let manifest = self.overlay.plugins.get(&name).and_then(PluginData::pinned_manifest);
+            for Requirement { plugin: required, .. } in manifest.into_iter().flat_map(|manifest| &manifest.requirements)
+            {
+                let state = self.overlay.plugins.get(required).map(|data| data.plugin.load_state);
+                if state == Some(LoadState::Unloading) && back.insert(*required) {
+                    open.push(*required);
+                }
+            }
+        }
+        back.iter().for_each(|name| self.finish_load(actor, name));
     }
 
     /// The guards of attestations: the named version must be the one that is loaded or on its way.
@@ -144,42 +193,34 @@ impl Executor<'_> {
     // Consequences.
 
     fn start_load(&mut self, plan: Vec<PlannedLoad>) {
-        // A planned plugin no longer waits, so the plugins planned before it must not queue it again.
-        for PlannedLoad { plugin, .. } in &plan {
-            match self.overlay.plugins.get_mut(plugin) {
-                Some(touched) => touched.data.is_waiting = false,
-                None => return self.out.broken(NO_PLUGIN),
-            }
-        }
         for PlannedLoad { plugin, version, state } in plan {
             let Some(touched) = self.overlay.plugins.get_mut(&plugin) else {
                 return self.out.broken(NO_PLUGIN);
             };
+            touched.data.is_waiting = false;
             touched.data.plugin.load_state = state;
             touched.data.plugin.loaded = Some(version.clone());
             self.add_host_row(plugin);
             self.add_rows(&plugin);
             self.out.event(Event::LoadPlanned { plugin, version, state });
-            self.queue_waiting(plugin);
         }
     }
 
-    fn move_to(&mut self, plugin: Name, state: LoadState) {
-        let Some(touched) = self.overlay.plugins.get_mut(&plugin) else {
-            return self.out.broken(NO_PLUGIN);
-        };
-        let record = &mut touched.data.plugin;
-        record.load_state = state;
-        let version = record.current.clone();
-        self.out.event(Event::LoadPlanned { plugin, version, state });
+    /// Moves a plugin to a state that hosts work from. No event tells: what is planned has been told.
+    fn set_load_state(&mut self, plugin: &Name, state: LoadState) {
+        match self.overlay.plugins.get_mut(plugin) {
+            Some(touched) => touched.data.plugin.load_state = state,
+            None => self.out.broken(NO_PLUGIN),
+        }
     }
 
     /// Marks a plugin as Loaded; dependents for which it was the last missing requirement start to load.
-    fn finish_load(&mut self, actor: &Address, plugin: &Name, version: Version) {
+    fn finish_load(&mut self, actor: &Address, plugin: &Name) {
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_PLUGIN);
         };
         touched.data.plugin.load_state = LoadState::Loaded;
+        let version = touched.data.plugin.current.clone();
         self.out.plugin_change(self.height, touched, PluginAction::Loaded, &version, PluginReason::None, actor);
         self.out.event(Event::Loaded { plugin: *plugin, version });
         for dependent in pending_dependents(&self.overlay, plugin) {
@@ -187,14 +228,17 @@ impl Executor<'_> {
         }
     }
 
-    fn finish_unload(&mut self, actor: &Address, plugin: &Name, version: Version) {
-        self.remove_rows(plugin);
+    fn finish_unload(&mut self, actor: &Address, plugin: &Name) {
+        if self.overlay.plugins.get(plugin).is_some_and(PluginData::pins_requirements) {
+            self.remove_rows(plugin);
+        }
         self.remove_host_row(*plugin);
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_PLUGIN);
         };
         touched.data.plugin.load_state = LoadState::Unloaded;
         touched.data.plugin.loaded = None;
+        let version = touched.data.plugin.current.clone();
         self.out.plugin_change(self.height, touched, PluginAction::Unloaded, &version, PluginReason::None, actor);
         self.out.event(Event::Unloaded { plugin: *plugin, version });
     }
@@ -205,7 +249,7 @@ impl Executor<'_> {
         let pending = data.filter(|data| data.plugin.load_state == LoadState::Pending);
         let manifest = pending.and_then(PluginData::pinned_manifest);
         if manifest.is_some_and(|manifest| are_loaded(&self.overlay, manifest)) {
-            self.move_to(*plugin, LoadState::Loading);
+            self.set_load_state(plugin, LoadState::Loading);
         }
     }
 
@@ -227,14 +271,10 @@ impl Executor<'_> {
         for dependent in &failed {
             self.fail(dependent, Reject::DependencyBroken.code(), PluginReason::Dependents, &Address::ZERO);
         }
-        for dependent in failed {
-            if !pending_dependents(&self.overlay, &dependent).is_empty() {
-                self.queue_load(dependent);
-            }
-        }
+        failed.into_iter().for_each(|dependent| self.queue_load(dependent));
     }
 
-    /// Queues the plugins that wait for `plugin`: it may have been their last missing requirement.
+    /// Queues the plugins that wait for `plugin`: it may have been the last that they missed.
     pub(super) fn queue_waiting(&mut self, plugin: Name) {
         for dependent in self.overlay.dependents_of(Some(plugin)) {
             if self.overlay.plugins.get(&dependent).is_some_and(|data| data.is_waiting) {
@@ -260,16 +300,16 @@ impl Executor<'_> {
         };
         let data = &mut touched.data;
         let state = data.plugin.load_state;
-        let is_waiting = core::mem::take(&mut data.is_waiting);
+        let was_waiting = core::mem::take(&mut data.is_waiting);
         if state != LoadState::Unloaded {
             data.plugin.loaded = Some(data.plugin.current.clone());
         }
-        if is_waiting || state.pins_requirements() {
+        if was_waiting || state.pins_requirements() {
             let before = data.manifest(from).cloned();
             self.remove_rows_of(plugin, before);
         }
-        if is_waiting {
-            self.queue_load(*plugin);
+        if was_waiting {
+            self.wait(plugin);
         } else if state.pins_requirements() {
             self.add_rows(plugin);
             self.start_if_possible(plugin);
@@ -294,36 +334,36 @@ impl Executor<'_> {
     /// Loads a plugin automatically if `auto_load` is on. With a missing requirement the plugin waits until that is
     /// registered.
     fn load_automatically(&mut self, plugin: &Name) {
-        self.stop_waiting(plugin);
-        // A load earlier in this block may have queued it for the next block; this turn makes that one redundant.
-        if let Some(next) = self.height.checked_add(1)
-            && self.overlay.is_queued(next, plugin)
-        {
-            self.overlay.set_queued(next, *plugin, Presence::Removed);
-        }
         if !self.overlay.registry.auto_load {
             return;
         }
-        let reject = match plan_load(&self.overlay, plugin) {
-            Ok(plan) => return self.start_load(plan),
-            Err(refusal) => refusal.reject,
-        };
+        match plan_load(&self.overlay, plugin) {
+            Ok(plan) => {
+                let planned: Vec<Name> = plan.iter().map(|planned| planned.plugin).collect();
+                self.start_load(plan);
+                planned.into_iter().for_each(|planned| self.queue_waiting(planned));
+            }
+            Err(LoadRefusal { reject: Reject::DependencyMissing, .. }) => self.wait(plugin),
+            Err(_) => self.stop_waiting(plugin),
+        }
+    }
+
+    /// Makes a plugin wait on all its requirements; if one of them has no room for another row, it waits on none.
+    fn wait(&mut self, plugin: &Name) {
         let Some(data) = self.overlay.plugins.get(plugin) else {
             return self.out.broken(NO_PLUGIN);
         };
-        let version = data.plugin.current.clone();
-        let has_room = data.manifest(&version).is_some_and(|manifest| {
-            let mut requirements = manifest.requirements.iter();
-            requirements.all(|required| row_count_of(&self.overlay, &required.plugin) < DEPENDENTS_MAX)
-        });
-        if reject == Reject::DependencyMissing && has_room {
-            match self.overlay.plugins.get_mut(plugin) {
-                Some(touched) => touched.data.is_waiting = true,
-                None => return self.out.broken(NO_PLUGIN),
-            }
-            self.add_rows(plugin);
+        let manifest = data.manifest(&data.plugin.current);
+        let waits = manifest
+            .is_some_and(|manifest| !manifest.requirements.is_empty() && has_room(&self.overlay, manifest, plugin));
+        if !waits {
+            return self.stop_waiting(plugin);
         }
-        self.out.event(Event::LoadFailed { plugin: *plugin, version, code: reject.code() });
+        match self.overlay.plugins.get_mut(plugin) {
+            Some(touched) => touched.data.is_waiting = true,
+            None => return self.out.broken(NO_PLUGIN),
+        }
+        self.add_rows(plugin);
     }
 
     fn stop_waiting(&mut self, plugin: &Name) {

@@ -345,8 +345,8 @@ impl Executor<'_> {
                 Ok(())
             }
             Command::Load { plugin } => return self.load(plugin),
-            Command::Unload { plugin, force: false } => self.unload(plugin),
-            Command::Unload { plugin, force: true } => self.unload_forced(plugin),
+            Command::Unload { plugin, force: false } => self.unload(signer, plugin),
+            Command::Unload { plugin, force: true } => self.unload_forced(signer, plugin),
             Command::ReportVersion { plugin, version, report, deployment } => {
                 self.report_version(signer, plugin, version, report, *deployment)
             }

@@ -48,7 +48,7 @@ impl Executor<'_> {
         let is_first = known.is_none();
         if is_first {
             // Other plugins may already wait for this one.
-            let dependents = u16::try_from(self.overlay.dependents_of(Some(plugin)).len());
+            let dependents = u16::try_from(self.overlay.dependents(Some(plugin)).count());
             debug_assert!(dependents.is_ok(), "at most DEPENDENTS_MAX plugins wait for one that is not there");
             let record = Plugin {
                 current: version.clone(),
@@ -215,22 +215,28 @@ impl Executor<'_> {
     }
 
     pub(super) fn set_rule(&mut self, plugin: &Name, rule: Option<&Constraint>) -> Result<(), Reject> {
-        let record = &mut self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?.data.plugin;
-        let is_unloaded = record.load_state == LoadState::Unloaded;
-        if !is_unloaded && !allows(rule, &record.current) {
+        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
+        if !in_use(data).all(|version| allows(rule, version)) {
             return Err(Reject::RuleViolated);
         }
         // From here on the command succeeds.
-        record.constraint = rule.cloned();
+        match self.overlay.plugins.get_mut(plugin) {
+            Some(touched) => touched.data.plugin.constraint = rule.cloned(),
+            None => self.out.broken("a plugin that was just found is not there"),
+        }
         Ok(())
     }
 
     pub(super) fn set_host_version(&mut self, version: &Version) -> Result<(), Reject> {
-        for plugin in self.overlay.dependents_of(None) {
-            let manifest = self.overlay.plugins.get(&plugin).and_then(|data| data.manifest(&data.plugin.current));
-            if !manifest.is_some_and(|manifest| allows(manifest.host.as_ref(), version)) {
-                return Err(Reject::HostTooOld);
-            }
+        let is_stranded = |data: &PluginData| {
+            let host = |used: &Version| data.manifest(used).and_then(|manifest| manifest.host.as_ref());
+            !in_use(data).all(|used| allows(host(used), version))
+        };
+        let loaded = |plugin: Name| self.overlay.plugins.get(&plugin);
+        if self.overlay.dependents(None).filter_map(loaded).any(is_stranded)
+            || self.overlay.deploying().any(is_stranded)
+        {
+            return Err(Reject::HostTooOld);
         }
         // From here on the command succeeds.
         self.overlay.registry.host_version = version.clone();
@@ -242,6 +248,13 @@ impl Executor<'_> {
         registry.max_versions = max_versions.unwrap_or(registry.max_versions);
         registry.auto_load = auto_load.unwrap_or(registry.auto_load);
     }
+}
+
+/// The versions of a plugin that neither a constraint nor the host may strand: the one that is loaded or on its way, and
+/// the new one of a deployment.
+fn in_use(data: &PluginData) -> impl Iterator<Item = &Version> {
+    let loaded = data.pins_requirements().then_some(&data.plugin.current);
+    loaded.into_iter().chain(data.deployment.as_ref().map(|deployment| &deployment.new))
 }
 
 /// The arm of the plugin's deployment that a version is, if any.

@@ -36,6 +36,7 @@ enum Undo {
     Pool(Pool, Option<Option<OpenPool>>),
     Row(Row, Option<Presence>),
     Queue((Height, Name), Option<Presence>),
+    Started(Name, Presence),
 }
 
 /// The values to restore when a transaction is undone.
@@ -59,7 +60,9 @@ pub(crate) struct Overlay<'a> {
     /// The number of rows that the host has in the dependents index.
     pub(crate) host_rows: usize,
     /// The number of deployments.
-    pub(crate) deployments: usize,
+    deployments: usize,
+    /// The plugins whose deployment started in this block and still runs, unless they had another one before it.
+    started: BTreeSet<Name>,
     pub(crate) feed: FeedOverlay<'a>,
     /// Written only by the methods below, which journal the previous value.
     pub(crate) maps: MapChanges,
@@ -76,6 +79,7 @@ impl<'a> Overlay<'a> {
             registry: base.plugin_states().registry.clone(),
             host_rows: base.plugin_states().row_count(&None),
             deployments: base.plugin_states().deployments.len(),
+            started: BTreeSet::new(),
             feed: FeedOverlay::new(base.committed_feed()),
             maps: MapChanges::default(),
             journal: Vec::new(),
@@ -112,6 +116,7 @@ impl<'a> Overlay<'a> {
                 Undo::Pool(key, before) => put_back(&mut self.maps.pools, key, before),
                 Undo::Row(key, before) => put_back(&mut self.maps.rows, key, before),
                 Undo::Queue(key, before) => put_back(&mut self.maps.queue, key, before),
+                Undo::Started(name, before) => index(&mut self.started, name, before),
             }
         }
         self.feed.undo(mark.feed);
@@ -198,6 +203,33 @@ impl<'a> Overlay<'a> {
         self.journal.push(Undo::Row(row, before));
     }
 
+    /// Counts a deployment that starts.
+    pub(crate) fn add_deployment(&mut self, plugin: Name) {
+        self.deployments = self.deployments.saturating_add(1);
+        if !self.base.plugin_states().deployments.contains(&plugin) && self.started.insert(plugin) {
+            self.journal.push(Undo::Started(plugin, Presence::Removed));
+        }
+    }
+
+    /// Counts a deployment that ends.
+    pub(crate) fn remove_deployment(&mut self, plugin: &Name) {
+        self.deployments = self.deployments.saturating_sub(1);
+        if self.started.remove(plugin) {
+            self.journal.push(Undo::Started(*plugin, Presence::Added));
+        }
+    }
+
+    /// How many deployments there are, as of now in the block.
+    pub(crate) const fn deployment_count(&self) -> usize {
+        self.deployments
+    }
+
+    /// The plugins with a deployment, as of now in the block, in no order.
+    pub(crate) fn deploying(&self) -> impl Iterator<Item = &PluginData> {
+        let names = self.base.plugin_states().deployments.iter().chain(&self.started);
+        names.filter_map(|name| self.plugins.get(name)).filter(|data| data.deployment.is_some())
+    }
+
     /// How many plugins require a plugin, or wait for it; 0 for one that does not exist.
     pub(crate) fn dependent_count(&self, plugin: &Name) -> u32 {
         self.plugins.get(plugin).map_or(0, |data| data.plugin.dependents.into())
@@ -237,11 +269,12 @@ impl View for Overlay<'_> {
         }
     }
 
-    fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name> {
-        let mut dependents = self.base.plugin_states().dependents_of(dependency);
+    fn dependents(&self, dependency: Option<Name>) -> impl Iterator<Item = Name> {
         let rows = &self.maps.rows;
-        let changed = rows.range((dependency, Name::BEFORE_ALL)..).take_while(|((other, _), _)| *other == dependency);
-        changed.for_each(|((_, dependent), presence)| index(&mut dependents, *dependent, *presence));
-        dependents
+        let base = self.base.plugin_states().dependents(dependency);
+        let unchanged = base.filter(move |dependent| !rows.contains_key(&(dependency, *dependent)));
+        let changed = rows.range((dependency, Name::BEFORE_ALL)..).take_while(move |((of, _), _)| *of == dependency);
+        let added = changed.filter(|(_, presence)| **presence == Presence::Added).map(|((_, dependent), _)| *dependent);
+        unchanged.chain(added)
     }
 }

@@ -43,8 +43,12 @@ pub(crate) trait View {
     /// How many rows the host has in the dependents index: the plugins that are not Unloaded.
     fn host_rows(&self) -> usize;
     fn has_row(&self, row: &Row) -> bool;
-    /// The plugins that have a row under this one, in name order; `None` is the host.
-    fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name>;
+    /// The plugins that have a row under this one, in no order; `None` is the host.
+    fn dependents(&self, dependency: Option<Name>) -> impl Iterator<Item = Name>;
+    /// The same, in name order.
+    fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name> {
+        self.dependents(dependency).collect()
+    }
 }
 
 /// Plans the load of a plugin: every plugin it needs, after its own requirements.
@@ -63,7 +67,6 @@ pub(crate) fn plan_load(view: &impl View, plugin: &Name) -> Result<Vec<PlannedLo
     if deepest > LOAD_DEPTH_MAX {
         return Err(refuse(Reject::LimitExceeded));
     }
-    check_cycles(view, graph)?;
     check_room(view, plugin, &order)?;
     Ok(order.into_iter().filter_map(|name| planned(view, name)).collect())
 }
@@ -76,8 +79,9 @@ fn planned(view: &impl View, plugin: Name) -> Option<PlannedLoad> {
     Some(PlannedLoad { plugin, version, state })
 }
 
-/// Adds a plugin and what it requires to the graph, depth first, requirements in name order. The recursion is no
-/// deeper than the path, which is limited by [`LOAD_DEPTH_MAX`].
+/// Adds a plugin and what it requires to the graph, depth first, requirements in name order. What is under way is not
+/// entered, so that a cycle is found among planned plugins only. The recursion is no deeper than the path, which is
+/// limited by [`LOAD_DEPTH_MAX`].
 fn visit(view: &impl View, data: &PluginData, path: &mut Vec<Name>, graph: &mut Graph) -> Result<(), LoadRefusal> {
     let refuse = |reject, plugin| LoadRefusal { reject, plugin };
     let name = data.name;
@@ -113,35 +117,6 @@ fn visit(view: &impl View, data: &PluginData, path: &mut Vec<Name>, graph: &mut 
     Ok(())
 }
 
-/// Checks that the planned plugins, together with those under way, do not require each other in a cycle. A forced
-/// unload can have kept a plugin loaded that requires one which by now requires it. At most [`LOADED_MAX`]
-/// plugins are under way, and they are visited only if one of them requires a planned one.
-fn check_cycles(view: &impl View, planned: Graph) -> Result<(), LoadRefusal> {
-    if !planned.keys().any(|name| has_dependents(view, name)) {
-        return Ok(());
-    }
-    let mut open: Vec<Name> = planned.keys().copied().collect();
-    let mut graph = Graph::new();
-    while let Some(name) = open.pop() {
-        if graph.contains_key(&name) {
-            continue;
-        }
-        let data = view.plugin(&name);
-        let is_known = |data: &&PluginData| planned.contains_key(&name) || data.pins_requirements();
-        let manifest = data.filter(is_known).and_then(|data| data.manifest(&data.plugin.current));
-        let required: Vec<Name> =
-            manifest.into_iter().flat_map(|manifest| &manifest.requirements).map(|required| required.plugin).collect();
-        open.extend(&required);
-        graph.insert(name, required);
-    }
-    let (order, _) = in_order(&graph);
-    let ordered: BTreeSet<Name> = order.into_iter().collect();
-    match planned.into_keys().find(|name| !ordered.contains(name)) {
-        Some(plugin) => Err(LoadRefusal { reject: Reject::DependencyCycle, plugin }),
-        None => Ok(()),
-    }
-}
-
 /// Checks that the dependents index has room for the rows of the planned plugins.
 fn check_room(view: &impl View, plugin: &Name, order: &[Name]) -> Result<(), LoadRefusal> {
     let new_hosted = order.iter().filter(|name| !view.has_row(&(None, **name))).count();
@@ -166,25 +141,21 @@ fn check_room(view: &impl View, plugin: &Name, order: &[Name]) -> Result<(), Loa
     Ok(())
 }
 
-/// Checks that another version of a plugin that is not Unloaded or Failed fits what it requires and what
-/// requires it.
+/// Checks that another version of a plugin that is not Unloaded fits what it requires and what requires it. Cycles are
+/// looked for when loading only.
 fn check_dependencies(
     view: &impl View,
     data: &PluginData,
     version: &Version,
     manifest: &Arc<Manifest>,
 ) -> Result<(), Reject> {
-    let state = data.plugin.load_state;
     for requirement in &manifest.requirements {
         let required = view.plugin(&requirement.plugin).ok_or(Reject::DependencyBroken)?;
-        let allows = requirement.constraint.allows(&required.plugin.current);
-        if !allows || !is_enough_for(state, required.plugin.load_state) {
+        let holds =
+            required.plugin.load_state.is_under_way() && requirement.constraint.allows(&required.plugin.current);
+        if !holds || requirement.plugin == data.name {
             return Err(Reject::DependencyBroken);
         }
-    }
-    let requires_itself = requirement_of(manifest, &data.name).is_some();
-    if requires_itself || (has_dependents(view, &data.name) && leads_to(view, manifest, &data.name)) {
-        return Err(Reject::DependencyBroken);
     }
     for (dependent, _) in pinning_dependents(view, &data.name) {
         let pinned = view.plugin(&dependent).and_then(PluginData::pinned_manifest);
@@ -193,32 +164,17 @@ fn check_dependencies(
             return Err(Reject::DependencyBroken);
         }
     }
-    for requirement in &manifest.requirements {
-        let is_new = !view.has_row(&(Some(requirement.plugin), data.name));
-        if is_new && row_count_of(view, &requirement.plugin) >= DEPENDENTS_MAX {
-            return Err(Reject::LimitExceeded);
-        }
+    if data.pins_requirements() && !has_room(view, manifest, &data.name) {
+        return Err(Reject::LimitExceeded);
     }
     Ok(())
 }
 
-/// Whether the requirements in a manifest lead to `plugin` through plugins whose requirements are pinned. Those
-/// are at most [`LOADED_MAX`].
-fn leads_to(view: &impl View, manifest: &Arc<Manifest>, plugin: &Name) -> bool {
-    let mut open = Vec::from([Arc::clone(manifest)]);
-    let mut seen = BTreeSet::new();
-    while let Some(manifest) = open.pop() {
-        for requirement in &manifest.requirements {
-            if requirement.plugin == *plugin {
-                return true;
-            }
-            if seen.insert(requirement.plugin) {
-                let next = view.plugin(&requirement.plugin).filter(|data| data.pins_requirements());
-                open.extend(next.and_then(PluginData::pinned_manifest).cloned());
-            }
-        }
-    }
-    false
+/// Whether every plugin in a manifest has room for a row of `plugin`, unless it has one already.
+pub(crate) fn has_room(view: &impl View, manifest: &Manifest, plugin: &Name) -> bool {
+    manifest.requirements.iter().all(|Requirement { plugin: required, .. }| {
+        view.has_row(&(Some(*required), *plugin)) || row_count_of(view, required) < DEPENDENTS_MAX
+    })
 }
 
 pub(crate) fn are_loaded(view: &impl View, manifest: &Manifest) -> bool {
@@ -227,10 +183,11 @@ pub(crate) fn are_loaded(view: &impl View, manifest: &Manifest) -> bool {
     })
 }
 
-/// The dependents for which this plugin must stay as it is, with their load states.
-pub(crate) fn pinning_dependents(view: &impl View, plugin: &Name) -> impl Iterator<Item = (Name, LoadState)> {
+/// The dependents for which this plugin must stay as it is, with their load states, in no order: those that wait for it
+/// are not among them.
+fn pinning_dependents(view: &impl View, plugin: &Name) -> impl Iterator<Item = (Name, LoadState)> {
     let state = |name: Name| Some((name, view.plugin(&name)?.plugin.load_state));
-    view.dependents_of(Some(*plugin)).into_iter().filter_map(state).filter(|(_, state)| state.pins_requirements())
+    view.dependents(Some(*plugin)).filter_map(state).filter(|(_, state)| state.pins_requirements())
 }
 
 /// Whether this plugin must stay as it is for any other.
@@ -238,7 +195,8 @@ pub(crate) fn has_dependents(view: &impl View, plugin: &Name) -> bool {
     pinning_dependents(view, plugin).next().is_some()
 }
 
-pub(crate) fn pending_dependents(view: &impl View, plugin: &Name) -> Vec<Name> {
+/// The dependents that cannot load before this plugin, in name order.
+pub(crate) fn pending_dependents(view: &impl View, plugin: &Name) -> BTreeSet<Name> {
     let is_pending = |(name, state)| (state == LoadState::Pending).then_some(name);
     pinning_dependents(view, plugin).filter_map(is_pending).collect()
 }
@@ -247,19 +205,19 @@ pub(crate) fn row_count_of(view: &impl View, plugin: &Name) -> usize {
     match view.plugin(plugin) {
         Some(data) => data.plugin.dependents.into(),
         // Only waiting plugins have rows under one that does not exist.
-        None => view.dependents_of(Some(*plugin)).len(),
+        None => view.dependents(Some(*plugin)).count(),
     }
 }
 
-/// Checks whether a version may become current: the plugin's constraint, the host, and, unless the plugin is
-/// Unloaded or Failed, what it requires and what requires it. The order is consensus.
+/// Checks whether a version may become current: the plugin's constraint, the host, and, unless the plugin is Unloaded,
+/// what it requires and what requires it. The order is consensus.
 pub(crate) fn check_current(view: &impl View, data: &PluginData, version: &Version) -> Result<(), Reject> {
     let Some(manifest) = data.manifest(version) else {
         debug_assert!(false, "the new version of a deployment, and a previous version, are registered");
         return Ok(());
     };
     check_constraint_and_host(view, data, version, manifest)?;
-    if data.plugin.load_state.pins_requirements() {
+    if data.plugin.load_state != LoadState::Unloaded {
         check_dependencies(view, data, version, manifest)?;
     }
     Ok(())
@@ -278,16 +236,6 @@ fn check_constraint_and_host(
         return Err(Reject::HostTooOld);
     }
     Ok(())
-}
-
-/// Whether a plugin in `state` may require one whose load state is `required`.
-const fn is_enough_for(state: LoadState, required: LoadState) -> bool {
-    match state {
-        LoadState::Pending => required.is_under_way(),
-        LoadState::Loading | LoadState::Loaded => matches!(required, LoadState::Loaded),
-        LoadState::Unloading => matches!(required, LoadState::Loaded | LoadState::Unloading),
-        LoadState::Unloaded | LoadState::Failed => true,
-    }
 }
 
 fn requirement_of<'m>(manifest: &'m Manifest, plugin: &Name) -> Option<&'m Requirement> {

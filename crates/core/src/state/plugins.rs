@@ -5,7 +5,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::bucket::BucketPrefix;
-use crate::graph::{Graph, in_order};
 use crate::index::{PluginId, Presence, Row, index, moved};
 use crate::key::Key;
 use crate::plugin::data::{PluginData, Versions};
@@ -153,8 +152,8 @@ impl View for Plugins {
         Self::has_row(self, row)
     }
 
-    fn dependents_of(&self, dependency: Option<Name>) -> BTreeSet<Name> {
-        self.dependents.get(&dependency).cloned().unwrap_or_default()
+    fn dependents(&self, dependency: Option<Name>) -> impl Iterator<Item = Name> {
+        self.dependents.get(&dependency).into_iter().flatten().copied()
     }
 }
 
@@ -251,21 +250,13 @@ impl PluginLoader {
     }
 }
 
-/// Checks that pinned requirements exist and form no cycle.
+/// Checks that pinned requirements exist, and that no plugin is pinned to itself. They may form longer cycles: those are
+/// looked for when loading only.
 fn check_rows(plugins: &Plugins) -> Result<(), Box<Key>> {
-    let mut graph = Graph::new();
     for data in plugins.iter().filter(|data| data.pins_requirements()) {
-        let manifest = data.pinned_manifest().into_iter();
-        let required = manifest.flat_map(|manifest| &manifest.requirements).map(|requirement| requirement.plugin);
-        graph.insert(
-            data.name,
-            required.filter(|name| plugins.get(name).is_some_and(PluginData::pins_requirements)).collect(),
-        );
-    }
-    let (order, _) = in_order(&graph);
-    let ordered: BTreeSet<Name> = order.into_iter().collect();
-    if let Some(name) = graph.into_keys().find(|name| !ordered.contains(name)) {
-        return Err(Box::new(Key::Plugin(name)));
+        if plugins.has_row(&(Some(data.name), data.name)) {
+            return Err(Box::new(Key::Plugin(data.name)));
+        }
     }
     for (dependency, dependents) in &plugins.dependents {
         let Some(missing) = dependency.filter(|name| plugins.id(name).is_none()) else { continue };
