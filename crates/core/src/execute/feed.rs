@@ -7,9 +7,12 @@ use alloc::vec::Vec;
 use crate::event::Event;
 use crate::execute::executor::Executor;
 use crate::feed;
-use crate::feed::record::{FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FeedBody, FeedEntry, FeedId, FeedKey, FeedKind, FeedPart};
+use crate::feed::record::{
+    FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FeedBody, FeedEntry, FeedId, FeedKey, FeedKind, FeedPart, FeedTotals,
+};
 use crate::feed::{FeedAction, Transition};
 use crate::note::Note;
+use crate::overlay::feed::Unlisted;
 use crate::reject::Reject;
 
 const _: () = assert!(FEED_PUT_IDS_MAX <= FEED_LIVE_MAX, "what a put retains may be live");
@@ -31,6 +34,7 @@ impl Executor<'_> {
         if part.is_begin() {
             totals.listed = 0;
         }
+        // In the order of keys, because each list is, and environments come first.
         let mut upserts = Vec::new();
         let lists = [(FeedKind::Environment, environments), (FeedKind::Filter, filters)];
         for (kind, FeedEntry { id, version, body }) in
@@ -44,8 +48,20 @@ impl Executor<'_> {
             totals.listed = totals.listed.saturating_add(u32::from(!is_listed));
             upserts.push((key, transition));
         }
-        // Items that are live when a put ends are among the ids that it retains, and the limit of those is not above
-        // the limit of live items. So the end of a put cannot fail.
+        // Only the totals behind the command count, but for the ids that the put has listed: the end drops that list.
+        if totals.listed > FEED_PUT_IDS_MAX {
+            return Err(Reject::FeedTooManyItems);
+        }
+        let mut unlisted = Vec::new();
+        if part.is_end() {
+            let is_upserted = |key: &FeedKey| upserts.binary_search_by_key(key, |(upserted, _)| *upserted).is_ok();
+            unlisted =
+                self.overlay.feed.unlisted(|feed, key| is_upserted(key) || (!part.is_begin() && feed.is_listed(key)));
+            for Unlisted { key, item, .. } in &unlisted {
+                totals.count(key.kind, self.overlay.feed.item(key), item.as_ref());
+            }
+            totals = FeedTotals { open: false, listed: 0, ..totals };
+        }
         if !totals.is_within_limits() {
             return Err(Reject::FeedTooManyItems);
         }
@@ -59,13 +75,14 @@ impl Executor<'_> {
             self.receive(key, transition);
         }
         if part.is_end() {
-            self.end_put();
+            self.end_put(unlisted);
         }
+        debug_assert_eq!(self.overlay.feed.state, totals, "the limits were checked for the totals that come out");
         Ok(())
     }
 
-    fn end_put(&mut self) {
-        for (key, version, item, action) in self.overlay.feed.unlisted() {
+    fn end_put(&mut self, unlisted: Vec<Unlisted>) {
+        for Unlisted { key, version, item, action } in unlisted {
             self.overlay.feed.set_item(key, item);
             // Forgetting an item that was already deleted changes nothing for consumers, and no message was about it.
             if action != FeedAction::Noop {
@@ -77,7 +94,7 @@ impl Executor<'_> {
         self.out.event(Event::FeedReceivedAll);
     }
 
-    /// Upserts one item. An open put retains it, because the patch may be newer than the list of the put.
+    /// Upserts one item. An open put retains what the message stores, because it may be newer than the list of the put.
     pub(super) fn feed_patch(
         &mut self,
         kind: FeedKind,
@@ -86,24 +103,31 @@ impl Executor<'_> {
         body: &FeedBody,
     ) -> Result<(), Reject> {
         let key = FeedKey { kind, id };
-        let transition = feed::upsert(kind, self.overlay.feed.item(&key), version, body);
-        let is_retained = self.overlay.feed.state.open && transition.item.is_some();
+        self.take_message(key, feed::upsert(kind, self.overlay.feed.item(&key), version, body))
+    }
+
+    /// Deletes one item. An item that was never seen is recorded as unborn, so that an older upsert cannot revive it. An
+    /// open put retains what the message stores, because it may be newer than the list of the put.
+    pub(super) fn feed_delete(&mut self, kind: FeedKind, id: FeedId, version: u64) -> Result<(), Reject> {
+        let key = FeedKey { kind, id };
+        self.take_message(key, feed::delete(self.overlay.feed.item(&key), version))
+    }
+
+    /// Takes a message about one item, unless the totals behind it are over a limit.
+    fn take_message(&mut self, key: FeedKey, transition: Transition) -> Result<(), Reject> {
+        let mut totals = self.overlay.feed.state;
+        let stored = self.overlay.feed.item(&key);
+        totals.count(key.kind, stored, transition.item.as_ref().or(stored));
+        let is_retained = totals.open && transition.item.is_some();
         let is_new = is_retained && !self.overlay.feed.is_listed(&key);
-        self.check_totals(&key, &transition, u32::from(is_new))?;
+        totals.listed = totals.listed.saturating_add(u32::from(is_new));
+        if !totals.is_within_limits() {
+            return Err(Reject::FeedTooManyItems);
+        }
         // From here on the command succeeds.
         if is_retained {
             self.overlay.feed.list(key);
         }
-        self.receive(key, transition);
-        Ok(())
-    }
-
-    /// Deletes one item. An item that was never seen is recorded as deleted, so that an older upsert cannot revive it.
-    pub(super) fn feed_delete(&mut self, kind: FeedKind, id: FeedId, version: u64) -> Result<(), Reject> {
-        let key = FeedKey { kind, id };
-        let transition = feed::delete(self.overlay.feed.item(&key), version);
-        self.check_totals(&key, &transition, 0)?;
-        // From here on the command succeeds.
         self.receive(key, transition);
         Ok(())
     }
@@ -118,15 +142,6 @@ impl Executor<'_> {
             self.tell(key, version, action);
         }
         Ok(())
-    }
-
-    /// Checks the totals as they will be after a transition and `listed` more retained ids.
-    fn check_totals(&self, key: &FeedKey, transition: &Transition, listed: u32) -> Result<(), Reject> {
-        let mut totals = self.overlay.feed.state;
-        let stored = self.overlay.feed.item(key);
-        totals.count(key.kind, stored, transition.item.as_ref().or(stored));
-        totals.listed = totals.listed.saturating_add(listed);
-        if totals.is_within_limits() { Ok(()) } else { Err(Reject::FeedTooManyItems) }
     }
 
     fn receive(&mut self, key: FeedKey, Transition { item, action }: Transition) {

@@ -19,6 +19,16 @@ enum Undo {
     Cleared(Listed),
 }
 
+/// What the end of a put makes of an item that it has not listed.
+#[derive(Debug)]
+pub(crate) struct Unlisted {
+    pub(crate) key: FeedKey,
+    /// The version that the item has, and keeps if a record of it stays.
+    pub(crate) version: u64,
+    pub(crate) item: Option<FeedItem>,
+    pub(crate) action: FeedAction,
+}
+
 /// The feed as the block sees it.
 #[derive(Debug)]
 pub(crate) struct FeedOverlay<'a> {
@@ -98,8 +108,8 @@ impl<'a> FeedOverlay<'a> {
         }
     }
 
-    /// The items that the ending put has not listed.
-    pub(crate) fn unlisted(&mut self) -> Vec<(FeedKey, u64, Option<FeedItem>, FeedAction)> {
+    /// What becomes of the items that a put which ends has not listed.
+    pub(crate) fn unlisted(&mut self, is_listed: impl Fn(&Self, &FeedKey) -> bool) -> Vec<Unlisted> {
         if self.index.is_none() {
             let mut entries = self.base.index.clone();
             for (key, item) in &self.items {
@@ -107,11 +117,11 @@ impl<'a> FeedOverlay<'a> {
             }
             self.index = Some(entries);
         }
-        let unlisted = self.index.iter().flatten().filter(|key| !self.is_listed(key));
+        let unlisted = self.index.iter().flatten().filter(|key| !is_listed(self, key));
         let marked = |key: &FeedKey| {
             let stored = self.item(key)?;
             let (item, action) = feed::mark(stored);
-            Some((*key, stored.version, item, action))
+            Some(Unlisted { key: *key, version: stored.version, item, action })
         };
         unlisted.filter_map(marked).collect()
     }
