@@ -232,10 +232,7 @@ impl Executor<'_> {
     fn drop_pools(&mut self, plugin: &Name, versions: [&Version; 2]) {
         for kind in [PoolKind::VersionReport, PoolKind::Health] {
             for version in versions {
-                let pool = Pool::of_version(kind, *plugin, version);
-                if self.overlay.pool(&pool).is_some() {
-                    self.overlay.set_pool(pool, None);
-                }
+                self.drop_pool(Pool::of_version(kind, *plugin, version));
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::plugin::requirements::{
 };
 use crate::plugin::version::Version;
 use crate::reject::Reject;
+use crate::rounds::{Pool, PoolEntry, PoolKind};
 use crate::values::{Address, Height, Name};
 
 /// Reported when a name that a guard, an index or a plan has found is missing.
@@ -100,6 +101,12 @@ impl Executor<'_> {
         ok: bool,
     ) -> Result<(), Reject> {
         let (version, state) = self.loaded_version(plugin, version)?;
+        let pool = Pool::of_version(PoolKind::Load, *plugin, &version);
+        if let Some(due) = self.check_round(&pool, signer)? {
+            // From here on the command succeeds. The state is looked at when the round closes.
+            self.add_to_pool(pool, due, *signer, PoolEntry::Vote(ok));
+            return Ok(());
+        }
         match (state, ok) {
             (LoadState::Unloaded | LoadState::Pending | LoadState::Unloading, _) => return Err(Reject::NotLoaded),
             // From here on the command succeeds. The first report decides, and later ones can only disagree.
@@ -134,7 +141,14 @@ impl Executor<'_> {
         version: &Version,
         ok: bool,
     ) -> Result<(), Reject> {
-        self.check_unload_report(plugin, version)?;
+        let (version, _) = self.loaded_version(plugin, version)?;
+        let pool = Pool::of_version(PoolKind::Unload, *plugin, &version);
+        if let Some(due) = self.check_round(&pool, signer)? {
+            // From here on the command succeeds. The state is looked at when the round closes.
+            self.add_to_pool(pool, due, *signer, PoolEntry::Vote(ok));
+            return Ok(());
+        }
+        self.check_unload_report(plugin, &version)?;
         // From here on the command succeeds.
         self.apply_unload_report(signer, plugin, ok);
         Ok(())

@@ -88,10 +88,23 @@ impl Executor<'_> {
                 let Some(vote) = self.closed(pool, close_votes(kind, &votes, self.quorum())) else { return true };
                 let Some(version) = pool.version() else { return true };
                 let plugin = pool.subject();
-                let acts = kind == PoolKind::Health && self.accepts_attestation(plugin, version);
+                let acts = match kind {
+                    PoolKind::Load => self.accepts_load_report(plugin, version),
+                    PoolKind::Unload => self.accepts_unload_report(plugin, version),
+                    PoolKind::Health | PoolKind::Report | PoolKind::VersionReport => {
+                        self.accepts_attestation(plugin, version)
+                    }
+                };
                 self.round_closed(pool, reporters, acts);
-                if acts {
-                    self.apply_attestation(plugin, version, vote);
+                if !acts {
+                    return true;
+                }
+                match kind {
+                    PoolKind::Load => self.apply_load_report(&Address::ZERO, plugin, vote),
+                    PoolKind::Unload => self.apply_unload_report(&Address::ZERO, plugin, vote),
+                    PoolKind::Health | PoolKind::Report | PoolKind::VersionReport => {
+                        self.apply_attestation(plugin, version, vote);
+                    }
                 }
             }
         }
