@@ -1,4 +1,4 @@
-//! The model alone against block files with expectations that others have computed.
+//! The model and core against block files with expectations that others have computed.
 //!
 //! The files are optional: `vectors` beside the workspace, in `../shared`. Without them the tests
 //! say so and pass.
@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use coalmine_core::{Block, Decode, Feature, Hash, MetricsRecord, Outcome, Receipt, Status};
+use coalmine_core::{Block, Decode, Feature, Genesis, Hash, MetricsRecord, Outcome, Receipt, Status};
+use coalmine_model::support::Lockstep;
 use coalmine_model::{Model, PluginAnswer, root};
 use serde_json::{Value, json};
 
@@ -176,25 +177,31 @@ fn run(path: &Path) -> (Model, usize) {
     let admins = genesis.roles.iter().filter(|(_, mask)| **mask & 1 != 0);
     let first_admin =
         *admins.map(|(address, _)| address).min_by_key(|address| source.find(&address.to_string())).unwrap();
-    let mut model = Model::of_raw(genesis);
+    let core_genesis = Genesis::from_bytes(&genesis.to_bytes()).unwrap();
+    let mut both = Lockstep::genesis(&core_genesis, None);
     let (mut roots, mut outcome) = (0, Outcome::default());
     for block in document["blocks"].as_array().unwrap().iter().map(|block| block.as_object().unwrap()) {
         let height: u32 = number(block, "height").unwrap();
-        model.advance(height.saturating_sub(1)).unwrap();
+        if both.state.tip().is_some_and(|tip| tip + 1 < height) {
+            both.advance(height - 1);
+        }
         let mut payloads = Vec::new();
         for tx in block.get("txs").and_then(Value::as_array).into_iter().flatten().map(|tx| tx.as_object().unwrap()) {
             let (tx, repeat) = transaction(tx, first_admin);
             payloads.extend(vec![tx.to_bytes(); repeat]);
         }
-        outcome = model.execute(&Block::from_encoded(height, payloads).unwrap()).unwrap();
+        let agreed = both.execute(&Block::from_encoded(height, payloads).unwrap());
+        let agreed = agreed.unwrap_or_else(|difference| panic!("{file}, block {height}: {difference}"));
+        outcome = agreed.outcome().clone();
+        both.commit(agreed);
         if let Some(want) = block.get("expect") {
-            roots += expect(&file, &model, &outcome, want.as_object().unwrap());
+            roots += expect(&file, &both.model, &outcome, want.as_object().unwrap());
         }
     }
     if let Some(want) = document.get("expect") {
-        roots += expect(&file, &model, &outcome, want.as_object().unwrap());
+        roots += expect(&file, &both.model, &outcome, want.as_object().unwrap());
     }
-    (model, roots)
+    (both.model, roots)
 }
 
 #[test]
