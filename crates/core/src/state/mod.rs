@@ -465,7 +465,7 @@ mod tests {
                 state.active = [name].into();
             }),
         ];
-        let genesis = Genesis::new("c", [(Address::ZERO, Role::Admin.into())]).unwrap();
+        let genesis = Genesis::new("c", [(Address([1; 20]), Role::Admin.into())]).unwrap();
         for (index, damage) in rows {
             let (mut state, _) = State::genesis(&genesis).unwrap();
             damage(&mut state, name);
