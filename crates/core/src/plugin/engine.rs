@@ -451,4 +451,89 @@ mod tests {
             assert_eq!(deployment.due, NonZeroU32::new(due), "{hold} {max_blocks} at {height}");
         }
     }
+
+    /// Without a deadline of its own a deployment still has that of its gate, as long as nobody opens it.
+    #[test]
+    fn the_earlier_of_timeout_and_closed_gate_is_the_deadline() {
+        for (gate, healthy, start, max_blocks, expected) in [
+            (Gate::Time, false, 100, 0, None),
+            (Gate::Manual, false, 100, 0, None),
+            (Gate::Time, false, 100, 20, Some(120)),
+            (Gate::Health, false, 100, 0, Some(110)),
+            (Gate::Health, false, 100, 20, Some(110)),
+            (Gate::Health, false, 85, 20, Some(105)),
+            (Gate::Health, true, 100, 0, None),
+            (Gate::Health, true, 100, 20, Some(120)),
+            (Gate::Time, false, u32::MAX - 19, 20, None),
+            (Gate::Time, false, u32::MAX - 20, 20, Some(u32::MAX)),
+        ] {
+            let deployment = Deployment { healthy, start, ..deployment(gate, max_blocks) };
+            assert_eq!(deadline(&deployment), expected, "{gate} {healthy} from {start}, {max_blocks} blocks");
+        }
+    }
+
+    #[test]
+    fn a_gate_that_nobody_opened_is_unhealthy_until_the_whole_has_timed_out() {
+        for (gate, height, expected) in [
+            (Gate::Health, 109, None),
+            (Gate::Health, 110, Some((PluginReason::Unhealthy, Threshold::None))),
+            (Gate::Health, 119, Some((PluginReason::Unhealthy, Threshold::None))),
+            (Gate::Health, 120, Some((PluginReason::Timeout, Threshold::Blocks(20)))),
+            (Gate::Time, 119, None),
+            (Gate::Time, 120, Some((PluginReason::Timeout, Threshold::Blocks(20)))),
+        ] {
+            let found = overdue(&deployment(gate, 20), height);
+            assert_eq!(found.map(|found| (found.reason, found.evidence.threshold)), expected, "{gate} at {height}");
+        }
+    }
+
+    /// What is there counts half, and the report whole: a full arm still hears bad news.
+    #[test]
+    fn a_full_arm_makes_room_once() {
+        let arm = |requests, errors| Counts { requests, errors, latency_sum: 7 };
+        for (before, report, expected) in [
+            (arm(ARM_REQUESTS_MAX - 1, 1), arm(1, 1), Some((ARM_REQUESTS_MAX, 2, 14))),
+            (arm(ARM_REQUESTS_MAX, 5), arm(1, 1), Some((ARM_REQUESTS_MAX / 2 + 1, 3, 10))),
+            (arm(ARM_REQUESTS_MAX, 5), arm(1 << 47, 0), Some((ARM_REQUESTS_MAX, 2, 10))),
+            (arm(ARM_REQUESTS_MAX, 5), arm((1 << 47) + 1, 0), None),
+            (arm(0, 0), arm(ARM_REQUESTS_MAX + 1, 0), None),
+            (arm(1, 0), arm(u64::MAX, u64::MAX), None),
+        ] {
+            for side in [Arm::Canary, Arm::Production] {
+                let mut deployment = Deployment { canary: before, production: before, ..deployment(Gate::Time, 0) };
+                assert_eq!(accepts_report(&deployment, side, &report), expected.is_some(), "{before:?} {report:?}");
+                let Some((requests, errors, latency_sum)) = expected else { continue };
+                add_report(&mut deployment, side, &report, 105);
+                assert_eq!(
+                    *side.counts(&deployment),
+                    Counts { requests, errors, latency_sum },
+                    "{before:?} {report:?}"
+                );
+            }
+        }
+    }
+
+    /// What a store may say of a deployment that has a stage from 100 to 110.
+    #[test]
+    fn only_what_runs_and_is_not_at_a_closed_gate_is_checked() {
+        for (gate, healthy, hold, due, expected) in [
+            (Gate::Time, false, Hold::Running, 110, true),
+            (Gate::Time, false, Hold::Running, 0, true),
+            (Gate::Time, false, Hold::Running, 109, false),
+            (Gate::Manual, false, Hold::Running, 111, true),
+            (Gate::Time, true, Hold::Running, 110, false),
+            (Gate::Health, false, Hold::Running, 0, true),
+            (Gate::Health, false, Hold::Running, 110, false),
+            (Gate::Health, true, Hold::Running, 101, true),
+            (Gate::Health, true, Hold::Running, 100, false),
+            (Gate::Health, true, Hold::Paused, 0, true),
+            (Gate::Health, true, Hold::Paused, 101, false),
+            (Gate::Time, false, Hold::Completed, 0, true),
+            (Gate::Time, false, Hold::Completed, 110, false),
+        ] {
+            let due = NonZeroU32::new(due);
+            let deployment = Deployment { healthy, hold, due, ..deployment(gate, 20) };
+            assert_eq!(is_reachable(&deployment), expected, "{gate} {healthy} {hold} {due:?}");
+        }
+    }
 }
