@@ -89,11 +89,11 @@ tags! {
         VersionRetired = 52, "version_retired";
         /// The health of a version was attested.
         HealthAttested = 53, "health_attested";
-        /// The planned load state of a plugin changed; hosts act on it.
+        /// A plugin is in the plan of a load.
         LoadPlanned = 54, "load_planned";
         /// A plugin was attested as loaded.
         Loaded = 55, "loaded";
-        /// A plugin failed to load, or cannot be loaded automatically.
+        /// A plugin, or one that it requires, failed to load.
         LoadFailed = 56, "load_failed";
         /// A host attested the opposite of the recorded outcome.
         LoadDisputed = 57, "load_disputed";
@@ -410,13 +410,14 @@ pub enum Event {
         /// Whether it is healthy.
         healthy: bool,
     },
-    /// The planned load state of a plugin changed; hosts act on Loading and Unloading.
+    /// A plugin is in the plan of a load. Hosts act on the load state of its record: when that turns Loading or Unloading
+    /// later, no event says so.
     LoadPlanned {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// The new load state.
+        /// Loading, or Pending while a requirement is not Loaded.
         state: LoadState,
     },
     /// A plugin was attested as loaded.
@@ -426,13 +427,13 @@ pub enum Event {
         /// The version.
         version: Version,
     },
-    /// A plugin failed to load, or cannot be loaded automatically.
+    /// A plugin, or one that it requires, failed to load.
     LoadFailed {
         /// The plugin.
         plugin: Name,
         /// The version.
         version: Version,
-        /// 0 if a host attested the failure, else the code of the reject that stopped the load.
+        /// 0 if a host attested the failure, the code of dependency_broken if a requirement failed.
         code: u16,
     },
     /// A host attested the opposite of the recorded outcome.

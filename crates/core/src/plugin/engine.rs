@@ -168,9 +168,7 @@ pub(crate) fn next_stage(deployment: &mut Deployment, height: Height) {
 
 /// The finding of a missed deadline; `None` before it. If the whole deployment and a gate are late, it has timed out.
 pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<DeploymentFinding> {
-    if !deadline(deployment).is_some_and(|deadline| height >= deadline) {
-        return None;
-    }
+    deadline(deployment).filter(|deadline| height >= *deadline)?;
     let has_timed_out = timeout(deployment).is_some_and(|timeout| height >= timeout);
     let max_blocks = deployment.plan.guardrails().max_blocks.filter(|_| has_timed_out);
     let (reason, threshold) = match max_blocks {
