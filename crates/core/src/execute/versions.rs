@@ -9,7 +9,8 @@ use crate::event::Event;
 use crate::execute::executor::Executor;
 use crate::feature::record::Reason;
 use crate::plugin::data::{PluginData, Versions};
-use crate::plugin::engine::{self, Arm};
+use crate::plugin::deployment::Deployment;
+use crate::plugin::engine::{self, DeploymentFinding};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::record::{
     Counts, LoadState, MaxVersions, Plugin, PluginAction, PluginReason, PluginVersion, Threshold, VersionReport,
@@ -20,7 +21,7 @@ use crate::plugin::version::{Constraint, Version};
 use crate::reject::Reject;
 use crate::rounds::{Pool, PoolEntry, PoolKind};
 use crate::valid::Valid;
-use crate::values::{Address, Name};
+use crate::values::{Address, Height, Name};
 
 /// Reported when what was said is applied to a plugin, version or deployment that does not accept it.
 const NOT_ACCEPTED: &str = "what was reported is about a version or deployment that is not there";
@@ -121,20 +122,23 @@ impl Executor<'_> {
         report: &VersionReport,
         number: Option<u32>,
     ) -> Result<(), Reject> {
-        let data = self.overlay.plugins.get(plugin).ok_or(Reject::PluginNotFound)?;
-        if data.versions.get(version).is_none() {
-            return Err(Reject::VersionNotFound);
-        }
+        let data = &mut self.overlay.plugins.get_mut(plugin).ok_or(Reject::PluginNotFound)?.data;
+        let record = data.versions.get_mut(version).ok_or(Reject::VersionNotFound)?;
         if number.is_some_and(|number| data.deployment.is_none() || number != data.plugin.deployments) {
             return Err(Reject::StaleReport);
         }
-        let pool = Pool::of_version(PoolKind::VersionReport, *plugin, version);
-        let due = self.check_round(&pool, signer)?;
-        // From here on the command succeeds: an arm has room for every report.
         let counts = Counts::from(report);
-        match due {
-            None => self.apply_version_report(plugin, version, &counts),
-            Some(due) => self.add_to_pool(pool, due, *signer, PoolEntry::VersionReport(counts)),
+        if self.overlay.global.params.round_blocks.is_some() {
+            let pool = Pool::of_version(PoolKind::VersionReport, *plugin, version);
+            if let Some(due) = self.check_round(&pool, signer)? {
+                // From here on the command succeeds.
+                self.add_to_pool(pool, due, *signer, PoolEntry::VersionReport(counts));
+            }
+            return Ok(());
+        }
+        // From here on the command succeeds: an arm has room for every report.
+        if let Some(finding) = add_version_report(record, data.deployment.as_mut(), &counts, self.height) {
+            self.break_rule(plugin, finding, Reason::ErrorRate);
         }
         Ok(())
     }
@@ -143,7 +147,8 @@ impl Executor<'_> {
     /// of a round can be too large.
     pub(super) fn accepts_version_report(&self, plugin: &Name, version: &Version, report: &Counts) -> bool {
         self.overlay.plugins.get(plugin).is_some_and(|data| {
-            let arm = data.deployment.as_ref().zip(arm_of(data, version));
+            let deployment = data.deployment.as_ref();
+            let arm = deployment.and_then(|deployment| Some((deployment, engine::arm_of(deployment, version)?)));
             data.versions.get(version).is_some()
                 && arm.is_none_or(|(deployment, arm)| engine::accepts_report(deployment, arm, report))
         })
@@ -155,15 +160,10 @@ impl Executor<'_> {
             return self.out.broken(NOT_ACCEPTED);
         };
         let data = &mut touched.data;
-        let arm = arm_of(data, version);
         let Some(record) = data.versions.get_mut(version) else {
             return self.out.broken(NOT_ACCEPTED);
         };
-        record.counts = record.counts.with(report);
-        record.reported = NonZeroU32::new(self.height);
-        let Some((arm, deployment)) = arm.zip(data.deployment.as_mut()) else { return };
-        engine::add_report(deployment, arm, report, self.height);
-        if let Some(finding) = engine::judge(deployment) {
+        if let Some(finding) = add_version_report(record, data.deployment.as_mut(), report, self.height) {
             self.break_rule(plugin, finding, Reason::ErrorRate);
         }
     }
@@ -257,9 +257,20 @@ fn in_use(data: &PluginData) -> impl Iterator<Item = &Version> {
     loaded.into_iter().chain(data.deployment.as_ref().map(|deployment| &deployment.new))
 }
 
-/// The arm of the plugin's deployment that a version is, if any.
-fn arm_of(data: &PluginData, version: &Version) -> Option<Arm> {
-    engine::arm_of(data.deployment.as_ref()?, version)
+/// Adds results to a version, and to the arm of the deployment that it is: the one way in which they get in. Returns what
+/// they break.
+fn add_version_report(
+    record: &mut PluginVersion,
+    deployment: Option<&mut Deployment>,
+    report: &Counts,
+    height: Height,
+) -> Option<DeploymentFinding> {
+    record.counts = record.counts.with(report);
+    record.reported = NonZeroU32::new(height);
+    let deployment = deployment?;
+    let arm = engine::arm_of(deployment, &record.version)?;
+    engine::add_report(deployment, arm, report, height);
+    engine::judge(deployment)
 }
 
 /// The versions to evict for one more: unused ones, those reported least recently first, then those registered
