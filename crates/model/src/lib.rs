@@ -51,6 +51,8 @@ mod root;
 mod rounds;
 mod schedule;
 pub mod support;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use block::Refused;
