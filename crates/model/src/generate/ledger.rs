@@ -9,8 +9,9 @@ use crate::raw::{self, Command, Params, PluginCommand, Sequence, Transaction};
 use crate::schedule::target_rules;
 use crate::{ADMIN, FEEDER, GUARDIAN, OPERATOR, REPORTER};
 
-/// So many transactions of 16 commands at 1 024 each leave 16 such commands of a block's work.
+/// So many transactions of 16 commands at this price leave 16 such commands of a block's work.
 const FILLERS: usize = 63;
+const FILLER_PRICE: usize = 1_024;
 
 impl Generator<'_> {
     pub(super) fn ledger_command(&mut self, kind: u8) -> Command {
@@ -142,19 +143,28 @@ impl Generator<'_> {
     }
 
     /// Transactions that take all the work of a block but very little, and change nothing; at times those that do so in
-    /// a block to come.
+    /// a block to come, and leave somewhat more.
     pub(super) fn fillers(&mut self) -> Vec<Vec<u8>> {
         let version = self.model.registry.host_version.to_string().into_bytes();
         let signer = self.signer(ADMIN);
-        let last = self.choices.pick(&[15, 15, 16]);
         let filler = Command::Plugin(PluginCommand::SetHostVersion { version });
-        let fillers = [vec![16; FILLERS], vec![last]].concat().into_iter().map(|count| vec![filler.clone(); count]);
-        let at = self.choices.percent(40).then(|| self.height_for(std::slice::from_ref(&filler)));
-        let scheduled = |commands| match at {
-            Some(at) => vec![Command::Schedule { at, commands }],
-            None => commands,
-        };
-        fillers.map(|commands| self.sealed(signer, scheduled(commands))).collect()
+        let mut fillers = vec![vec![filler.clone(); 16]; FILLERS];
+        fillers.push(vec![filler.clone(); 15]);
+        if self.choices.percent(40) {
+            let at = self.height_for(&[filler]);
+            let scheduled = fillers.into_iter().map(|commands| vec![Command::Schedule { at, commands }]);
+            return scheduled.map(|commands| self.sealed(signer, commands)).collect();
+        }
+        let mut left = FILLER_PRICE - self.choices.below(60);
+        let mut small = Vec::new();
+        while left > 1 {
+            let price = left.min(33);
+            let ids = (1..price).map(|n| format!("none-{n:02}").into_bytes()).collect();
+            small.push(Command::FeedForget { kind: 1, ids });
+            left -= price;
+        }
+        fillers.extend(small.chunks(16).map(<[Command]>::to_vec));
+        fillers.into_iter().map(|commands| self.sealed(signer, commands)).collect()
     }
 }
 

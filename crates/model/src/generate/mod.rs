@@ -287,7 +287,7 @@ impl<'a> Generator<'a> {
         let mut transactions = Vec::new();
         let mut next = first;
         // Not 0, which is what bytes that are over give: these take long.
-        if self.choices.below(300) == 1 {
+        if self.choices.below(150) == 1 {
             next.extend(self.fillers());
         }
         for _ in 0..self.choices.below(if self.mix == Mix::Features { 7 } else { 10 }) {
