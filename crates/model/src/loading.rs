@@ -49,7 +49,7 @@ impl Plugin {
         loaded.chain(self.deployment.iter().map(|deployment| &deployment.new)).collect()
     }
 
-    fn requires(&self, name: &[u8]) -> bool {
+    pub(crate) fn requires(&self, name: &[u8]) -> bool {
         self.rows().iter().any(|(required, _)| required.as_slice() == name)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use coalmine_core::{EventCode, Outcome, Receipt, Reject};
+use coalmine_core::{EventCode, LoadState, Outcome, Receipt, Reject};
 
 use super::*;
 use crate::{FEEDER, GUARDIAN, OPERATOR};
@@ -209,4 +209,25 @@ fn pools_sequences_and_schedule_are_within_their_limits() {
         assert!(outcome.receipts.len() == block.payloads().count());
     });
     assert!(pools > 100, "{pools}");
+}
+
+/// What is loaded or on its way fits together in every state.
+#[test]
+fn load_states_fit_together() {
+    let mut loaded = 0;
+    run(&[Mix::Plugins, Mix::Both], 600..630, |_, _, after, _| {
+        for (name, plugin) in &after.plugins {
+            let is_unloaded = plugin.load_state == LoadState::Unloaded;
+            assert_eq!(plugin.loaded.as_ref(), (!is_unloaded).then_some(&plugin.current));
+            assert!(is_unloaded || !plugin.waits);
+            assert!(after.dependents_count(name) <= 256);
+            if plugin.load_state == LoadState::Unloading {
+                // What requires it goes first, so it is on its way, too.
+                let dependents = after.plugins.values().filter(|other| !other.waits && other.requires(name));
+                assert!(dependents.into_iter().all(|other| other.load_state == LoadState::Unloading));
+            }
+            loaded += usize::from(plugin.load_state == LoadState::Loaded);
+        }
+    });
+    assert!(loaded > 500, "{loaded}");
 }
