@@ -79,6 +79,7 @@ fn agree(world: &RandomWorld, planted: Option<Planted>) -> Steps {
         both.agree_on_answers(&UNITS);
         refuses_other_heights(&both);
     }
+    both.agree_on_unknown_rules();
     steps
 }
 

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine_core::{
-    Block, DeploymentSummary, Execution, FeedBody, FeedId, FeedItem, FeedKind, Genesis, Height, Name, Outcome, State,
-    Version, query,
+    Block, BlockError, DeploymentSummary, Execution, FeedBody, FeedId, FeedItem, FeedKind, Genesis, Height, Name,
+    Outcome, State, Version, query,
 };
 
 use crate::generate::{ADDRESSES, FEED_IDS, NAMES, PLUGINS};
 use crate::support::Records;
-use crate::{Model, Planted};
+use crate::{Model, Planted, Refused};
+
+/// How far ahead a change of rules is looked for.
+const RULES_SOON: Height = 2_000;
 
 /// A state of core, its records, and a model, after the same blocks.
 #[derive(Debug, Clone)]
@@ -126,6 +129,22 @@ impl Lockstep {
             walked.apply(walk).unwrap();
             self.commit_alike(execution, &empty);
         }
+    }
+
+    /// Advances to the block before a change to rules that neither knows, if one is due soon: both must refuse the one
+    /// in which it is. Gives whether there is one.
+    pub fn agree_on_unknown_rules(&mut self) -> bool {
+        let soon = self.state.tip().unwrap().saturating_add(RULES_SOON);
+        let Err(Refused::UnknownRules { rules, height }) = self.model.clone().advance(soon) else { return false };
+        self.advance(height - 1);
+        let refuses = |refused: &Result<Execution, BlockError>| matches!(refused, Err(BlockError::UnknownRules { rules: r, height: h }) if (*r, *h) == (rules, height));
+        let empty = Block::empty(height);
+        for state in [&self.state, &self.reloaded()] {
+            assert!(refuses(&state.execute(&empty)), "core goes on to rules {rules} at {height}");
+            assert!(refuses(&state.advance(height)), "core advances to rules {rules} at {height}");
+        }
+        assert_eq!(self.model.clone().execute(&empty), Err(Refused::UnknownRules { rules, height }));
+        true
     }
 
     /// The state that its records make.
