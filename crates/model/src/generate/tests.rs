@@ -75,7 +75,7 @@ fn to_advance_is_to_walk() {
 #[test]
 fn what_is_refused_leaves_nothing() {
     let mut refused = 0;
-    run(&Mix::ALL, 200..240, |before, block, after, outcome| {
+    run(&Mix::ALL, 200..220, |before, block, after, outcome| {
         let rejects = |receipt: &Receipt, reject: Reject| receipt.code() == reject.code();
         // What is refused has paid, so others may be refused in turn.
         if outcome.receipts.iter().any(|receipt| rejects(receipt, Reject::BlockFull)) {
@@ -95,7 +95,7 @@ fn what_is_refused_leaves_nothing() {
         assert_eq!(got.events, outcome.events);
         assert_eq!(without, *after);
     });
-    assert!(refused > 1_000, "{refused}");
+    assert!(refused > 500, "{refused}");
 }
 
 /// How far each feature and new version is exposed, and to whom.
@@ -152,11 +152,33 @@ fn a_guardian_never_raises_exposure() {
     assert_eq!(taken.keys().copied().collect::<Vec<_>>(), [17, 21, 30, 33, 45], "{taken:?}");
 }
 
+/// Behind a timelock no transaction raises exposure or gives power at once; what is due may.
+#[test]
+fn behind_a_timelock_nothing_raises_at_once() {
+    let mut taken = 0;
+    run(&Mix::ALL, 700..725, |before, block, after, outcome| {
+        let mut without = before.clone();
+        without.execute(&Block::empty(block.height())).unwrap();
+        if without.params.timelock == 0 {
+            return;
+        }
+        taken += outcome.receipts.iter().filter(|receipt| **receipt == Receipt::Ok).count();
+        let (lower, most) = (exposure(after), exposure(&without));
+        assert!(lower.iter().all(|(of, share)| share <= most.get(of).unwrap_or(&0)));
+        assert_eq!((after.params, after.rules), (without.params, without.rules));
+        assert_eq!(after.registry, without.registry);
+        assert!(after.roles.iter().all(|(address, held)| held & !without.roles.get(address).unwrap_or(&0) == 0));
+        let versions = |model: &Model| model.plugins.values().map(|plugin| plugin.versions.len()).sum::<usize>();
+        assert!(versions(after) <= versions(&without));
+    });
+    assert!(taken > 200, "{taken}");
+}
+
 /// Who is first to report in a block makes no difference, as long as the reporters are others.
 #[test]
 fn rounds_have_no_order() {
     let mut pooled = 0;
-    run(&Mix::ALL, 400..440, |before, block, _, _| {
+    run(&Mix::ALL, 400..425, |before, block, _, _| {
         if !before.has_rounds() {
             return;
         }
@@ -182,7 +204,7 @@ fn rounds_have_no_order() {
 #[test]
 fn pools_sequences_and_schedule_are_within_their_limits() {
     let mut pools = 0;
-    run(&Mix::ALL, 500..540, |before, block, after, outcome| {
+    run(&Mix::ALL, 500..520, |before, block, after, outcome| {
         let h = u128::from(block.height());
         pools += after.pools.len();
         for (key, pool) in &after.pools {
@@ -215,7 +237,7 @@ fn pools_sequences_and_schedule_are_within_their_limits() {
 #[test]
 fn load_states_fit_together() {
     let mut loaded = 0;
-    run(&[Mix::Plugins, Mix::Both], 600..630, |_, _, after, _| {
+    run(&[Mix::Plugins, Mix::Both], 600..620, |_, _, after, _| {
         for (name, plugin) in &after.plugins {
             let is_unloaded = plugin.load_state == LoadState::Unloaded;
             assert_eq!(plugin.loaded.as_ref(), (!is_unloaded).then_some(&plugin.current));
@@ -229,5 +251,5 @@ fn load_states_fit_together() {
             loaded += usize::from(plugin.load_state == LoadState::Loaded);
         }
     });
-    assert!(loaded > 500, "{loaded}");
+    assert!(loaded > 200, "{loaded}");
 }

@@ -1,7 +1,10 @@
 //! What a quorum of reporters says.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::rounds::PoolKey;
+use crate::support::Random;
 
 fn reporter(n: u8) -> Address {
     Address([0x80 + n; 20])
@@ -66,6 +69,52 @@ fn the_median_speaks_for_all() {
     check(2, &[[0, 0, 0, 0, 5, 5], [0, 0, 0, 0, 3, 3], [0, 0, 0, 0, 8, 3]], CLOSED, [0, 0, 0, 0, 3, 3]);
     check(3, &[[0, 0, 0, 0, 5, 5], [0, 0, 0, 0, 9, 0], [0, 0, 0, 0, 8, 3]], CLOSED, [0, 0, 0, 0, 9, 0]);
     check(1, &[[0, 0, 0, 0, 5, 5], [0, 0, 0, 0, 9, 0]], CLOSED, [0, 0, 0, 0, 5, 5]);
+}
+
+/// As many liars as a quorum withstands move the outcome nowhere where no honest reporter is.
+#[test]
+fn a_quorum_withstands_liars() {
+    let mut random = Random(12);
+    for _ in 0..300 {
+        let quorum = random.pick(&[1, 2, 3, 4, 5, 7]);
+        let liars = (quorum - 1) / 2;
+        let honest = quorum - liars + random.below(3) as u8;
+        let said: Vec<[u64; 6]> = (0..honest + liars)
+            .map(|n| {
+                let lies = n < liars;
+                let checks = random.below(4);
+                let operations = if lies { random.pick(&[1, 1 << 31]) } else { 1 + random.below(100) };
+                let errors = if lies { random.pick(&[0, operations]) } else { random.below(operations / 4 + 1) };
+                let latency = if lies { random.pick(&[0, u64::MAX]) } else { random.below(1_000) };
+                let peak = if lies { random.pick(&[0, u64::MAX]) } else { random.below(100) };
+                let failures = if lies { checks } else { random.below(checks / 2 + 1) };
+                [operations - errors, errors, latency, peak, checks, failures]
+            })
+            .collect();
+        let mut model = with_reporters(quorum, honest + liars);
+        let policy = Policy { min_samples: u32::MAX, max_invariant_failures: u64::MAX, ..Policy::default() };
+        model.feature_mut(b"f").policy = policy;
+        // The addresses of the liars are among the others, not all before them.
+        let place = |n: usize| (n * 5 % said.len()) as u8;
+        let places: BTreeSet<u8> = (0..said.len()).map(place).collect();
+        let place = |n: usize| if places.len() == said.len() { place(n) } else { n as u8 };
+        all(&mut model, 11, &said.iter().enumerate().map(|(n, said)| say(place(n), *said)).collect::<Vec<_>>());
+        all(&mut model, 20, &[]);
+        let m = &model.features[&b"f"[..]].metrics;
+        let truth = &said[usize::from(liars)..];
+        let operations = |said: &[u64; 6]| u128::from(said[0] + said[1]);
+        let n = m.successful_ops + m.failed_ops;
+        assert!(truth.iter().any(|one| operations(one) <= n) && truth.iter().any(|one| operations(one) >= n));
+        // Not below the best rate of an honest reporter, and above the worst by less than an error.
+        let rate = |one: &[u64; 6]| (u128::from(one[1]), operations(one));
+        assert!(truth.iter().map(rate).any(|(errors, of)| m.failed_ops * of >= errors * n), "{said:?}");
+        assert!(truth.iter().map(rate).any(|(errors, of)| m.failed_ops * of < errors * n + of), "{said:?}");
+        let latency = |one: &[u64; 6]| (u128::from(one[2]), operations(one));
+        assert!(truth.iter().map(latency).any(|(sum, of)| (m.latency_sum + 1) * of > sum * n), "{said:?}");
+        assert!(truth.iter().map(latency).any(|(sum, of)| m.latency_sum * of <= sum * n), "{said:?}");
+        assert!(truth.iter().any(|one| u128::from(one[3]) >= m.peak_latency), "{said:?}");
+        assert!(m.invariant_failures == 0 || truth.iter().any(|one| u128::from(one[5]) >= m.invariant_failures));
+    }
 }
 
 #[test]
