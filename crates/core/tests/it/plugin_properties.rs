@@ -617,7 +617,12 @@ fn a_transaction_that_fails_undoes_everything() {
     let mut undone = BTreeSet::new();
     for seed in 200..216 {
         let mut random = Random(seed);
-        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(3), breaker_window: 4 };
+        let params = Params {
+            max_due_per_block: 1_000,
+            breaker_rollbacks: NonZeroU32::new(3),
+            breaker_window: 4,
+            ..Params::default()
+        };
         let mut world = World::with_params(params);
         world.block(1, any_beginning(&mut random));
         for height in 2..=40 {
@@ -662,6 +667,7 @@ fn advancing_equals_empty_blocks() {
             max_due_per_block: 2,
             breaker_rollbacks: NonZeroU32::new(3),
             breaker_window: 9,
+            ..Params::default()
         });
         world.block(1, any_beginning(&mut random));
         for _ in 0..12 {

@@ -71,6 +71,8 @@ fn commands(kind: CommandKind, height: Height, [next, after]: [Vec<Command>; 2])
         CommandKind::Report => {
             vec![report("f", 2, 1), report("f", 1, 1), report("f", 0, 2), report("g", 0, 1), report("g", 0, 2)]
         }
+        CommandKind::SetRules => vec![set_rules(2)],
+        CommandKind::PauseRollout => vec![pause_rollout("f"), pause_rollout("g")],
         CommandKind::RegisterVersion => {
             vec![register_on("p", "2.0.0", &[("lib", "^1")]), register_for_host("lib", "2.0.0", "^1")]
         }

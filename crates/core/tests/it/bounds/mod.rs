@@ -117,6 +117,8 @@ fn row_of(key: &[u8]) -> &'static str {
         Key::Step { .. } => "due 1",
         Key::DeploymentDue { .. } => "due 2",
         Key::LoadDue { .. } => "due 3",
+        Key::Round { .. } => "due 4",
+        Key::Deadline { .. } => "due 5",
         Key::Registry => "registry",
         Key::Plugin(_) => "plugin",
         Key::PluginVersion { .. } => "plugin_version",
@@ -127,6 +129,8 @@ fn row_of(key: &[u8]) -> &'static str {
         Key::FeedItem(_) => "feed_item",
         Key::FeedIndex(_) => "feed_index",
         Key::FeedListed(_) => "feed_listed",
+        Key::Sequence(_) => "sequence",
+        Key::PoolEntry { .. } => "pool_entry",
     }
 }
 

@@ -163,7 +163,10 @@ impl Spam {
     fn new(seed: u64) -> Self {
         let chain = ChainId::new(&[b'c'; Name::LEN_MAX]).unwrap();
         let roles = BTreeMap::from([(ADMIN, Role::Admin.into())]);
-        let (state, writes) = State::genesis(&Genesis::with_params(chain, roles, Params::default()).unwrap()).unwrap();
+        let (state, writes) = State::genesis(
+            &Genesis::with_params(coalmine_core::RuleSet::LATEST, chain, roles, Params::default()).unwrap(),
+        )
+        .unwrap();
         let mut scales = Scales::default();
         scales.write(writes.iter());
         // What the tables name and no block may have told.
@@ -294,7 +297,10 @@ impl Spam {
                 until: if on { NonZeroU32::new(at) } else { None },
                 drain: on,
             },
+            CommandKind::PauseRollout => Command::PauseRollout { name: feature },
             CommandKind::ResetBreaker => Command::ResetBreaker,
+            // No newer rules are known, so this never succeeds.
+            CommandKind::SetRules => set_rules(1),
             CommandKind::Schedule => {
                 self.schedule.push((at, self.state.global().next_schedule_id));
                 if on {
@@ -354,6 +360,7 @@ impl Spam {
                     plugin: deploying,
                     version: self.version_in_use(&deploying),
                     report: Valid::new(report).unwrap(),
+                    deployment: None,
                 }
             }
             CommandKind::AttestHealth => {

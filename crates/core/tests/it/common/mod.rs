@@ -79,14 +79,16 @@ pub(crate) fn subject(kind: CommandKind) -> Subject {
         | CommandKind::Rollback
         | CommandKind::SetOverride
         | CommandKind::ClearOverride
-        | CommandKind::Report => Subject::Feature,
+        | CommandKind::Report
+        | CommandKind::PauseRollout => Subject::Feature,
         CommandKind::TripBreaker
         | CommandKind::ResetBreaker
         | CommandKind::Schedule
         | CommandKind::CancelSchedule
         | CommandKind::GrantRole
         | CommandKind::RevokeRole
-        | CommandKind::SetParams => Subject::Ledger,
+        | CommandKind::SetParams
+        | CommandKind::SetRules => Subject::Ledger,
         CommandKind::RegisterVersion
         | CommandKind::Deploy
         | CommandKind::Pause

@@ -19,7 +19,7 @@ use std::num::NonZeroU32;
 use coalmine_core::{
     Address, Block, Bps, BreakerClosedBy, Cause, ChainId, Command, Event, EventCode, FeatureChanges, Genesis,
     Guardrails, Height, Key, KeyPrefix, Name, Params, Payload, Policy, Reason, Receipt, Role, Roles, RollbackRule,
-    Stage, State, Status,
+    RuleSet, Stage, State, Status,
 };
 use coalmine_model::Planted;
 
@@ -177,9 +177,13 @@ impl Setup {
             (_, Bond::Guarded) => (1, 10),
             (_, Bond::Free | Bond::Rests | Bond::Narrow) => (0, 0),
         };
-        let params =
-            Params { max_due_per_block, breaker_rollbacks: NonZeroU32::new(breaker_rollbacks), breaker_window };
-        Genesis::with_params(ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
+        let params = Params {
+            max_due_per_block,
+            breaker_rollbacks: NonZeroU32::new(breaker_rollbacks),
+            breaker_window,
+            ..Params::default()
+        };
+        Genesis::with_params(RuleSet::LATEST, ChainId::new(b"example-1").unwrap(), roles, params).unwrap()
     }
 
     /// What brings a thing to two blocks before the edge.

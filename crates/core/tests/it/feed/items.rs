@@ -34,7 +34,8 @@ fn delete(_kind: FeedKind, stored: Option<&FeedItem>, version: u64) -> Transitio
 }
 
 fn mark(_kind: FeedKind, stored: Option<&FeedItem>, _version: u64) -> Transition {
-    feed::mark(stored.unwrap())
+    let (item, action) = feed::mark(stored.unwrap());
+    Transition { item, action }
 }
 
 #[test]

@@ -21,8 +21,8 @@ use coalmine_core::{
     FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hold, ItemState, Key, KeyPrefix, LOAD_DEPTH_MAX,
     LOAD_PLUGINS_MAX, LOADED_MAX, Lifetime, LoadState, METADATA_MAX, MaxVersions, MetricsRecord, Name, OnComplete,
     Override, PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Params, Plan, Plugin, PluginAction, PluginChange,
-    PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, RULES, Reader, Reason, Receipt, Registry, Reject, Role,
-    Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, Status, Strategy,
+    PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject, Role, Roles,
+    RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, Status, Strategy,
     StrategyKind, TX_COMMANDS_MAX, Transaction, TxCommand, ValueError, Version, VersionStatus, tree,
 };
 use serde_json::{Map, Value, json};

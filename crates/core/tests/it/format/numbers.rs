@@ -145,7 +145,6 @@ fn limits_and_defaults_are_those_of_the_code() {
     };
     let limits = [
         ("FORMAT", FORMAT.into()),
-        ("RULES", RULES.into()),
         ("NAME_LEN_MAX", size(Name::LEN_MAX)),
         ("DESCRIPTION_LEN_MAX", size(Description::LEN_MAX)),
         ("KEY_LEN_MAX", size(Key::LEN_MAX)),

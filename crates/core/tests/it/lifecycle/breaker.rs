@@ -30,6 +30,7 @@ fn enough_rollbacks_in_a_window_open_the_breaker() {
             max_due_per_block: 9,
             breaker_rollbacks: NonZeroU32::new(breaker_rollbacks),
             breaker_window,
+            ..Params::default()
         });
         world.run(1, ADMIN, &[create("f")]);
         let mut trips = Vec::new();
@@ -70,8 +71,12 @@ fn enough_rollbacks_in_a_window_open_the_breaker() {
 
 #[test]
 fn rollbacks_count_while_the_breaker_is_open_and_only_those_of_the_guard() {
-    let mut world =
-        World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: NonZeroU32::new(3), breaker_window: 50 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 9,
+        breaker_rollbacks: NonZeroU32::new(3),
+        breaker_window: 50,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &[create("f"), create("g"), create("h"), create("i")]);
     world.run(2, OPERATOR, &[canary("f", 5), canary("g", 5), canary("h", 5), canary("i", 5)]);
     world.run(3, GUARDIAN, &[rollback("f")]);
@@ -89,8 +94,12 @@ fn rollbacks_count_while_the_breaker_is_open_and_only_those_of_the_guard() {
     world.run(10, REPORTER, &[bad_report("f")]);
     assert!(world.state.global().breaker.unwrap().draining);
     // Drained features do not count.
-    let mut world =
-        World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: NonZeroU32::new(3), breaker_window: 50 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 9,
+        breaker_rollbacks: NonZeroU32::new(3),
+        breaker_window: 50,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &[create("f"), create("g")]);
     world.run(2, OPERATOR, &[canary("f", 5), canary("g", 5)]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
@@ -163,7 +172,8 @@ fn draining_shares_its_budget_with_due_work() {
         (6, 1, vec![5, 1], 5),
         (7, 1, vec![6], 4),
     ] {
-        let params = Params { max_due_per_block: budget, breaker_rollbacks: None, breaker_window: 0 };
+        let params =
+            Params { max_due_per_block: budget, breaker_rollbacks: None, breaker_window: 0, ..Params::default() };
         let mut world = World::with_params(params);
         let names = ["a", "b", "c", "d", "e", "f"];
         world.run(1, ADMIN, &names.map(create));
@@ -199,7 +209,12 @@ fn what_due_work_has_rolled_back_is_not_drained_again() {
 /// nothing to do and no budget left.
 #[test]
 fn draining_ends_when_nothing_is_active() {
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 1,
+        breaker_rollbacks: None,
+        breaker_window: 0,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &[create("a"), create("b"), create("c")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5), schedule(4, vec![enable("c")])]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
@@ -215,7 +230,12 @@ fn draining_ends_when_nothing_is_active() {
     assert_eq!(world.block(2, vec![]).events, [Event::BreakerDrained]);
     assert_eq!(world.block(3, vec![]).events, []);
     // Reset while draining: nothing more is drained.
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 1,
+        breaker_rollbacks: None,
+        breaker_window: 0,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &[create("a"), create("b")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5)]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
@@ -239,7 +259,12 @@ fn the_breaker_expires_at_its_height() {
     assert_eq!(names, ["breaker_closed", "stepped", "status_changed"], "closed before the due work");
     assert_eq!(outcome.events[0], Event::BreakerClosed { by: BreakerClosedBy::Expiry });
     // A breaker that still drains does not expire; it does in the block after the drain has ended.
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 1,
+        breaker_rollbacks: None,
+        breaker_window: 0,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &[create("a"), create("b"), create("c")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5), canary("c", 5)]);
     world.run(3, GUARDIAN, &[trip(4, true)]);

@@ -56,7 +56,12 @@ fn scheduled_commands_run_in_order_as_their_scheduler() {
 
 #[test]
 fn a_backlog_is_worked_off_in_order() {
-    let mut world = World::with_params(Params { max_due_per_block: 3, breaker_rollbacks: None, breaker_window: 0 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 3,
+        breaker_rollbacks: None,
+        breaker_window: 0,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &[create("f"), create_with("g", steps_every(4)), create_with("h", steps_every(5))]);
     world.run(2, OPERATOR, &[canary("g", 5), rollout("g", 90), canary("h", 5), rollout("h", 90)]);
     // Eight entries, ids 1 to 8, due at 6 and 5; steps of g and h due at 6 and 7.
@@ -102,7 +107,12 @@ fn a_backlog_is_worked_off_in_order() {
 
 #[test]
 fn an_entry_of_a_backlog_can_be_cancelled() {
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 1,
+        breaker_rollbacks: None,
+        breaker_window: 0,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &[create("f")]);
     world.run(2, OPERATOR, &vec![schedule(4, vec![enable("f")]); 3]);
     world.advance(4);
@@ -136,7 +146,12 @@ fn a_due_step_that_was_removed_meanwhile_is_skipped_and_not_counted() {
         ("started again", vec![disable("a"), canary("a", 1), rollout("a", 9)], vec!["b"]),
         ("neither", vec![set_override("a", USER, true)], vec!["a"]),
     ] {
-        let mut world = World::with_params(Params { max_due_per_block: 2, breaker_rollbacks: None, breaker_window: 0 });
+        let mut world = World::with_params(Params {
+            max_due_per_block: 2,
+            breaker_rollbacks: None,
+            breaker_window: 0,
+            ..Params::default()
+        });
         world.run(1, ADMIN, &["a", "b", "c"].map(|feature| create_with(feature, steps_every(5))));
         for feature in ["a", "b", "c"] {
             world.run(world.tip() + 1, OPERATOR, &[set_override(feature, USER, false)]);
@@ -157,7 +172,12 @@ fn a_due_step_that_was_removed_meanwhile_is_skipped_and_not_counted() {
 
 #[test]
 fn parked_steps_are_neither_due_nor_counted_while_the_breaker_is_open() {
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 1,
+        breaker_rollbacks: None,
+        breaker_window: 0,
+        ..Params::default()
+    });
     world.run(1, ADMIN, &["a", "b"].map(|feature| create_with(feature, steps_every(3))));
     world.run(2, OPERATOR, &["a", "b"].map(|feature| canary(feature, 5)));
     world.run(3, OPERATOR, &["a", "b"].map(|feature| rollout(feature, 90)));

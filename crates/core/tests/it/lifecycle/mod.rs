@@ -31,6 +31,7 @@ fn busy(max_due: u32) -> World {
         max_due_per_block: max_due,
         breaker_rollbacks: NonZeroU32::new(2),
         breaker_window: 30,
+        ..Params::default()
     });
     let held = Policy { step_min_operations: 5, ..Policy::default() };
     world.run(

@@ -370,7 +370,8 @@ fn authority_and_rules_are_checked_command_by_command() {
 
 #[test]
 fn a_transaction_that_fails_undoes_everything() {
-    let params = Params { max_due_per_block: 5, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 10 };
+    let params =
+        Params { max_due_per_block: 5, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 10, ..Params::default() };
     let mut before = World::with_params(params);
     let guarded = policy(Policy { window_blocks: NonZeroU32::new(7), ..Policy::default() });
     before.run(1, ADMIN, &[create_with("f", FeatureChanges { policy: guarded.policy, ..steps_every(3) }), create("g")]);
@@ -434,7 +435,8 @@ fn a_transaction_that_fails_undoes_everything() {
 /// The same in the middle of a block that has touched the same records before and does after.
 #[test]
 fn an_undone_transaction_leaves_numbers_as_they_were() {
-    let params = Params { max_due_per_block: 5, breaker_rollbacks: NonZeroU32::new(2), breaker_window: 10 };
+    let params =
+        Params { max_due_per_block: 5, breaker_rollbacks: NonZeroU32::new(2), breaker_window: 10, ..Params::default() };
     let mut world = World::with_params(params);
     world.run(1, ADMIN, &[create("f"), create("g")]);
     world.run(2, OPERATOR, &[canary("f", 5), canary("g", 5)]);

@@ -251,7 +251,12 @@ fn a_failure_fails_one_step_of_dependents_in_each_block() {
 
 #[test]
 fn the_load_queue_keeps_to_the_limit_of_a_block() {
-    let mut world = World::with_params(Params { max_due_per_block: 1, breaker_rollbacks: None, breaker_window: 0 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 1,
+        breaker_rollbacks: None,
+        breaker_window: 0,
+        ..Params::default()
+    });
     world.next(&[auto_load(true), register("a", "1.0.0"), register("b", "1.0.0"), register("c", "1.0.0")]);
     world.advance(6);
     let planned = |height, plugin| format!("{height} {plugin} load_planned 1.0.0 loading");

@@ -21,7 +21,12 @@ fn automatic_rollbacks_of_deployments_open_the_breaker() {
         ("paused only", long(), Guardrails { auto_rollback: false, ..strict }, vec![new(1, 1)], 3, None),
     ];
     for (what, strategy, terms, commands, end, reason) in rows {
-        let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 100 };
+        let params = Params {
+            max_due_per_block: 1_000,
+            breaker_rollbacks: NonZeroU32::new(1),
+            breaker_window: 100,
+            ..Params::default()
+        };
         let mut world = World::with_params(params);
         world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
         world.next(&[deploy("p", "2.0.0", strategy, terms)]);
@@ -97,7 +102,12 @@ fn a_deployment_that_due_work_has_rolled_back_is_not_drained_again() {
 
 #[test]
 fn a_breaker_that_due_work_opens_stops_it_and_drains_from_the_next_block_on() {
-    let params = Params { max_due_per_block: 1_000, breaker_rollbacks: NonZeroU32::new(1), breaker_window: 9 };
+    let params = Params {
+        max_due_per_block: 1_000,
+        breaker_rollbacks: NonZeroU32::new(1),
+        breaker_window: 9,
+        ..Params::default()
+    };
     let mut world = World::with_params(params);
     for plugin in ["a", "b", "c"] {
         world.next(&[register(plugin, "1.0.0"), register(plugin, "2.0.0")]);

@@ -55,9 +55,10 @@ fn owner(key: &[u8]) -> Option<Name> {
         Key::Change { name, .. } | Key::Override { name, .. } | Key::Step { name, .. } => Some(name),
         Key::Plugin(name) | Key::Deployment(name) => Some(name),
         Key::PluginVersion { plugin, .. } | Key::PluginChange { plugin, .. } => Some(plugin),
-        Key::DeploymentDue { plugin, .. } | Key::LoadDue { plugin, .. } => Some(plugin),
+        Key::DeploymentDue { plugin, .. } | Key::LoadDue { plugin, .. } | Key::Deadline { plugin, .. } => Some(plugin),
+        Key::Round { pool, .. } | Key::PoolEntry { pool, .. } => Some(*pool.subject()),
         Key::Dependent { dependent, .. } => Some(dependent),
-        Key::Global | Key::Roles(_) | Key::Schedule { .. } | Key::Registry => None,
+        Key::Global | Key::Roles(_) | Key::Schedule { .. } | Key::Registry | Key::Sequence(_) => None,
         Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => None,
     }
 }
@@ -149,9 +150,12 @@ fn damage_each_record(world: &World, bit_step: usize) {
             Key::Roles(address) => address == ADMIN,
             Key::Change { .. } | Key::Override { .. } | Key::Policy(_) | Key::Schedule { .. } => false,
             Key::Plugin(_) | Key::PluginVersion { .. } | Key::Deployment(_) | Key::DeploymentDue { .. } => true,
+            Key::Deadline { .. } | Key::Round { .. } => true,
             // What waits for nothing does not wait.
             Key::Dependent { dependency, .. } => dependency != Some(name("ui")),
-            Key::Registry | Key::PluginChange { .. } | Key::LoadDue { .. } => false,
+            Key::Registry | Key::PluginChange { .. } | Key::LoadDue { .. } | Key::Sequence(_) => false,
+            // Each pool has reporters, and ends once.
+            Key::PoolEntry { .. } => true,
         };
         assert_eq!(fault, needed, "{shown} removed");
     }
@@ -186,7 +190,10 @@ fn double_each_record(world: &World, names: &[&str]) {
                 Key::Dependent { dependency, .. } => Key::Dependent { dependency, dependent: name(other) },
                 Key::DeploymentDue { at, .. } => Key::DeploymentDue { at, plugin: name(other) },
                 Key::LoadDue { at, .. } => Key::LoadDue { at, plugin: name(other) },
-                Key::Global | Key::Roles(_) | Key::Registry => continue,
+                Key::Deadline { at, .. } => Key::Deadline { at, plugin: name(other) },
+                // Those of another address are as good, and a pool has a due entry of its own.
+                Key::Global | Key::Roles(_) | Key::Registry | Key::Sequence(_) => continue,
+                Key::PoolEntry { .. } | Key::Round { .. } => continue,
                 // Counted: one more is never sound, whatever its id.
                 Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => continue,
             };

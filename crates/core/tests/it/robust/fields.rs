@@ -64,6 +64,13 @@ fn every_byte_of_a_small_field_is_tried() {
         cause: Cause::RolledBack,
         reason: Reason::Manual,
         actor: Address::ZERO,
+        evidence: Some(RollbackEvidence {
+            rule: RollbackRule::Command,
+            errors: 0,
+            successes: 0,
+            value: 0,
+            threshold: 0,
+        }),
     }
     .to_bytes();
     let policy_bytes = Policy::default().to_bytes();
@@ -274,10 +281,11 @@ fn every_u16_is_tried() {
     let putting = put(FeedPart::Only, &[], &[]).to_bytes();
     let registering = RawManifest { config: vec![7; 3], ..RawManifest::default() }.command();
     type Field<'a> = (&'static str, Codec, &'a [u8], usize, &'a [u16]);
+    let rules = RuleSet::ALL.iter().map(|rules| rules.number()).collect::<Vec<_>>();
     let rows: Vec<Field<'_>> = vec![
         ("receipt code", codec::<Receipt>, &[0; 3], 0, &receipts),
         ("global format", codec::<Global>, &global, 0, &[coalmine_core::FORMAT]),
-        ("global rules", codec::<Global>, &global, 2, &[coalmine_core::RULES]),
+        ("global rules", codec::<Global>, &global, 2, &rules),
         ("registry max_versions", codec::<Registry>, &registry, 6, &any[3..=64]),
         ("plugin versions", codec::<Plugin>, &plugin, plugin.len() - 8, &any),
         ("plugin dependents", codec::<Plugin>, &plugin, plugin.len() - 2, &any),

@@ -429,10 +429,14 @@ fn a_genesis_obeys_its_rules() {
 fn a_genesis_that_is_built_obeys_them_too() {
     let build = |chain: &str, roles: &[(Address, Roles)], params: [u32; 3]| {
         let [max_due_per_block, breaker_rollbacks, breaker_window] = params;
-        let params =
-            Params { max_due_per_block, breaker_rollbacks: NonZeroU32::new(breaker_rollbacks), breaker_window };
+        let params = Params {
+            max_due_per_block,
+            breaker_rollbacks: NonZeroU32::new(breaker_rollbacks),
+            breaker_window,
+            ..Params::default()
+        };
         let chain = ChainId::new(chain.as_bytes())?;
-        Genesis::with_params(chain, roles.iter().copied().collect(), params).map(|_| ())
+        Genesis::with_params(RuleSet::LATEST, chain, roles.iter().copied().collect(), params).map(|_| ())
     };
     let (admin, operator) = ((ADMIN, Role::Admin.into()), (OPERATOR, Role::Operator.into()));
     let params = [1, 0, 0];

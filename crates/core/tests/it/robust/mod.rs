@@ -25,10 +25,10 @@ use coalmine_core::{
     FeedKey, FeedKind, FeedPart, FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hash, Height, Hold,
     ItemState, Key, KeyPrefix, LOADED_MAX, Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions,
     Metrics, MetricsRecord, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin, PluginAction,
-    PluginChange, PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject,
-    Report, Requirement, Role, Roles, RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled,
-    Shortfall, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX, Threshold, Transaction, TxCommand, Valid,
-    Validate, ValueError, Version, VersionReport, VersionStatus, Writer,
+    PluginChange, PluginReason, PluginVersion, Policy, PoolEntry, PoolKind, REQUIREMENTS_MAX, Reader, Reason, Receipt,
+    Registry, Reject, Report, Requirement, Role, Roles, RollbackEvidence, RollbackRule, RuleSet, SCHEDULE_COMMANDS_MAX,
+    STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX,
+    Threshold, Transaction, TxCommand, Valid, Validate, ValueError, Version, VersionReport, VersionStatus, Writer,
 };
 
 use crate::common::plugins::deploy_bytes;
@@ -109,6 +109,7 @@ fn a_plugin_change() -> PluginChange {
         duration: 0,
         reason: PluginReason::None,
         actor: Address::ZERO,
+        evidence: None,
     }
 }
 
@@ -148,8 +149,12 @@ fn a_deployment() -> Deployment {
 
 /// A small ledger with a record of every kind but those of plugins.
 fn rich() -> World {
-    let mut world =
-        World::with_params(Params { max_due_per_block: 9, breaker_rollbacks: NonZeroU32::new(5), breaker_window: 50 });
+    let mut world = World::with_params(Params {
+        max_due_per_block: 9,
+        breaker_rollbacks: NonZeroU32::new(5),
+        breaker_window: 50,
+        ..Params::default()
+    });
     world.run(10, ADMIN, &[create_with("a", steps_every(100))]);
     world.run(11, ADMIN, &[create_on("ab", &["a"]), grant(USER, Role::Reporter)]);
     world.run(12, OPERATOR, &[canary("a", 5), rollout("a", 50), set_override("a", USER, true), canary("ab", 1)]);

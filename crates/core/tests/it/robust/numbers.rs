@@ -167,8 +167,12 @@ fn rates_are_right_at_the_largest_counts() {
 
 #[test]
 fn the_breaker_counts_to_the_end() {
-    let params =
-        Params { max_due_per_block: u32::MAX, breaker_rollbacks: NonZeroU32::new(u32::MAX), breaker_window: u32::MAX };
+    let params = Params {
+        max_due_per_block: u32::MAX,
+        breaker_rollbacks: NonZeroU32::new(u32::MAX),
+        breaker_window: u32::MAX,
+        ..Params::default()
+    };
     let mut world = World::with_params(params);
     world.run(0, ADMIN, &[create("f")]);
     let mut world = world.edited::<Global>(Key::Global, |global| global.rollbacks_in_window = u32::MAX - 2);

@@ -93,8 +93,12 @@ fn query_each_record_damaged(world: &World) {
             | Key::Dependent { .. }
             | Key::DeploymentDue { .. }
             | Key::LoadDue { .. }
+            | Key::Round { .. }
+            | Key::Deadline { .. }
             | Key::FeedIndex(_)
-            | Key::FeedListed(_) => continue,
+            | Key::FeedListed(_)
+            | Key::Sequence(_)
+            | Key::PoolEntry { .. } => continue,
             Key::Feed => query::feed(&records).map(|_| ()),
             Key::FeedItem(FeedKey { kind, id }) => {
                 assert!(query::feed_items(&records, kind, None, 9).is_err());

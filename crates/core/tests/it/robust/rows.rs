@@ -6,6 +6,20 @@ fn empty_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
     Reader::new(bytes).finish().map(|()| (String::new(), Vec::new()))
 }
 
+/// The last sequence of a signer: a number, never 0, which no type of the crate is read as.
+fn sequence_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    let mut input = Reader::new(bytes);
+    let sequence = input.nonzero_u64()?;
+    input.finish()?;
+    sequence
+        .map(|sequence| (sequence.to_string(), sequence.get().to_be_bytes().into()))
+        .ok_or(DecodeError { remaining: 0, kind: DecodeErrorKind::OutOfRange })
+}
+
+fn pool_entry(kind: PoolKind, bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    PoolEntry::from_bytes(kind, bytes).map(|entry| (format!("{entry:?}"), entry.to_bytes()))
+}
+
 /// How the value under a key is read.
 fn value_codec(key: &Key) -> (&'static str, Codec) {
     match key {
@@ -26,6 +40,15 @@ fn value_codec(key: &Key) -> (&'static str, Codec) {
         Key::FeedItem(_) => ("feed_item", codec::<FeedItem>),
         Key::Step { .. } | Key::Active(_) | Key::FeedIndex(_) | Key::FeedListed(_) => ("empty", empty_codec),
         Key::DeploymentDue { .. } | Key::LoadDue { .. } | Key::Dependent { .. } => ("empty", empty_codec),
+        Key::Sequence(_) => ("sequence", sequence_codec),
+        Key::PoolEntry { pool, .. } => match pool.kind() {
+            PoolKind::Report => ("sums of reports", |bytes| pool_entry(PoolKind::Report, bytes)),
+            PoolKind::VersionReport => ("sums of a version", |bytes| pool_entry(PoolKind::VersionReport, bytes)),
+            PoolKind::Health | PoolKind::Load | PoolKind::Unload => {
+                ("vote", |bytes| pool_entry(PoolKind::Health, bytes))
+            }
+        },
+        Key::Round { .. } | Key::Deadline { .. } => ("empty", empty_codec),
     }
 }
 

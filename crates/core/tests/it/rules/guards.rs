@@ -119,14 +119,16 @@ fn case(kind: CommandKind, broken: Broken<'_>) -> Option<Case> {
         | K::Rollback
         | K::SetOverride
         | K::ClearOverride
-        | K::Report => case_of_feature(kind, broken),
+        | K::Report
+        | K::PauseRollout => case_of_feature(kind, broken),
         K::TripBreaker
         | K::ResetBreaker
         | K::Schedule
         | K::CancelSchedule
         | K::GrantRole
         | K::RevokeRole
-        | K::SetParams => Some(case_of_ledger(kind, broken)),
+        | K::SetParams
+        | K::SetRules => Some(case_of_ledger(kind, broken)),
         K::RegisterVersion => Some(case_of_register(broken)),
         K::Deploy => case_of_deploy(broken),
         K::Pause | K::Resume | K::Promote | K::RollbackDeployment => case_of_deployment(kind, broken),

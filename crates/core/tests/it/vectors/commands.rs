@@ -127,9 +127,10 @@ pub(super) fn command_json(command: &Command) -> Value {
         Command::StartRollout { name, target_percent } => {
             json!({ "op": op, "name": name.as_str(), "target_percent": target_percent.get() })
         }
-        Command::AdvanceRollout { name } | Command::Enable { name } | Command::Disable { name } => {
-            json!({ "op": op, "name": name.as_str() })
-        }
+        Command::AdvanceRollout { name }
+        | Command::Enable { name }
+        | Command::Disable { name }
+        | Command::PauseRollout { name } => json!({ "op": op, "name": name.as_str() }),
         Command::Rollback { name, reason } => json!({ "op": op, "name": name.as_str(), "reason": reason.name() }),
         Command::SetOverride { name, user, enabled } => {
             json!({ "op": op, "name": name.as_str(), "user": user.to_string(), "enabled": enabled })
@@ -137,11 +138,14 @@ pub(super) fn command_json(command: &Command) -> Value {
         Command::ClearOverride { name, user } => {
             json!({ "op": op, "name": name.as_str(), "user": user.to_string() })
         }
-        Command::Report { name, report } => json!({
-            "op": op, "name": name.as_str(), "successes": report.successes, "errors": report.errors,
-            "latency_total": report.latency_total, "latency_peak": report.latency_peak,
-            "invariant_checks": report.invariant_checks, "invariant_failures": report.invariant_failures,
-        }),
+        Command::Report { name, report, trial } => {
+            let fields = json!({
+                "op": op, "name": name.as_str(), "successes": report.successes, "errors": report.errors,
+                "latency_total": report.latency_total, "latency_peak": report.latency_peak,
+                "invariant_checks": report.invariant_checks, "invariant_failures": report.invariant_failures,
+            });
+            merged(fields, given([("trial", trial.map(Value::from))]))
+        }
         Command::TripBreaker { reason, until, drain } => {
             let mut fields = json!({ "op": op, "reason": reason.name(), "drain": drain });
             if until.is_some() {
@@ -173,12 +177,17 @@ pub(super) fn command_json(command: &Command) -> Value {
         Command::GrantRole { address, role } | Command::RevokeRole { address, role } => {
             json!({ "op": op, "address": address.to_string(), "role": role.name() })
         }
-        Command::SetParams { max_due_per_block, breaker_rollbacks, breaker_window } => given([
+        Command::SetParams { changes } => given([
             ("op", Some(op.into())),
-            ("max_due_per_block", max_due_per_block.map(|max| Value::from(max.get()))),
-            ("breaker_rollbacks", breaker_rollbacks.map(Value::from)),
-            ("breaker_window", breaker_window.map(Value::from)),
+            ("max_due_per_block", changes.max_due_per_block.map(Value::from)),
+            ("breaker_rollbacks", changes.breaker_rollbacks.map(Value::from)),
+            ("breaker_window", changes.breaker_window.map(Value::from)),
+            ("timelock", changes.timelock.map(Value::from)),
+            ("sequenced", changes.sequenced.map(Value::from)),
+            ("round_blocks", changes.round_blocks.map(Value::from)),
+            ("quorum", changes.quorum.map(Value::from)),
         ]),
+        Command::SetRules { rules } => json!({ "op": op, "rules": rules }),
         Command::RegisterVersion { plugin, version, manifest } => {
             let fields = json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string() });
             merged(fields, manifest_json(manifest))
@@ -208,10 +217,13 @@ pub(super) fn command_json(command: &Command) -> Value {
             ("auto_load", auto_load.map(Value::from)),
         ]),
         Command::Unload { plugin, force } => json!({ "op": op, "plugin": plugin.as_str(), "force": force }),
-        Command::ReportVersion { plugin, version, report } => json!({
-            "op": op, "plugin": plugin.as_str(), "version": version.to_string(), "requests": report.requests,
-            "errors": report.errors, "latency_total": report.latency_total,
-        }),
+        Command::ReportVersion { plugin, version, report, deployment } => {
+            let fields = json!({
+                "op": op, "plugin": plugin.as_str(), "version": version.to_string(), "requests": report.requests,
+                "errors": report.errors, "latency_total": report.latency_total,
+            });
+            merged(fields, given([("deployment", deployment.map(Value::from))]))
+        }
         Command::AttestHealth { plugin, version, healthy } => {
             json!({ "op": op, "plugin": plugin.as_str(), "version": version.to_string(), "healthy": healthy })
         }
@@ -256,7 +268,10 @@ pub(super) fn transaction_json(tx: &Transaction) -> Value {
             TxCommand::Invalid { .. } => panic!("no row has a transaction that breaks a rule: {command:?}"),
         })
         .collect();
-    json!({ "signer": tx.signer().to_string(), "commands": commands })
+    let sequence = tx.sequence().map(|sequence| sequence.number.into());
+    let valid_until = tx.sequence().and_then(|sequence| sequence.valid_until).map(|last| last.get().into());
+    let fields = json!({ "signer": tx.signer().to_string(), "commands": commands });
+    merged(fields, given([("sequence", sequence), ("valid_until", valid_until)]))
 }
 
 pub(super) fn block_json(block: &Block) -> Value {
@@ -279,13 +294,9 @@ pub(super) fn check_genesis(row: &Row) {
         .iter()
         .map(|(address, roles)| (address.to_string(), roles.iter().map(|role| role.name()).collect()))
         .collect();
-    let params = genesis.params();
     let fields = json!({
-        "chain": genesis.chain().as_str(), "roles": roles,
-        "params": {
-            "max_due_per_block": params.max_due_per_block, "breaker_rollbacks": zero(params.breaker_rollbacks),
-            "breaker_window": params.breaker_window,
-        },
+        "rules": genesis.rules().number(), "chain": genesis.chain().as_str(), "roles": roles,
+        "params": params_json(genesis.params()),
     });
     assert_eq!(fields, row.fields, "{id}");
 

@@ -15,9 +15,10 @@ use coalmine_core::tree::{KeyChange as TreeChange, Tree};
 use coalmine_core::{
     Address, Block, ChainId, Change, Command, Counts, Decode, DecodeError, Deployment, Encode, Event, Evidence, FORMAT,
     Feature, FeatureChanges, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedTotals, Genesis, Global, Guardrails,
-    Key, Manifest, Metrics, MetricsRecord, Name, OpenBreaker, Outcome, Override, Payload, Plan, Plugin, PluginChange,
-    PluginVersion, Policy, RULES, Reader, Receipt, Registry, Reject, Roles, Scheduled, Shortfall, Stage, State,
-    Strategy, Transaction, TxCommand, bucket_first_byte, bucket_of_unit, bucket_sha256,
+    Key, Manifest, Metrics, MetricsRecord, Name, OpenBreaker, Outcome, Override, Params, Payload, Plan, Plugin,
+    PluginChange, PluginVersion, Policy, Pool, PoolEntry, Reader, Receipt, Registry, Reject, Roles, RollbackEvidence,
+    Scheduled, Shortfall, Stage, State, Strategy, Transaction, TxCommand, bucket_first_byte, bucket_of_unit,
+    bucket_sha256,
 };
 use serde_json::{Map, Value, json};
 

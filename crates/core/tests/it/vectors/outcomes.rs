@@ -36,6 +36,16 @@ pub(super) fn event_json(event: &Event) -> Value {
         Event::RoleGranted { address, role } | Event::RoleRevoked { address, role } => {
             json!({ "address": address.to_string(), "role": role.name() })
         }
+        Event::RulesSet { from, to } => json!({ "from": from, "to": to }),
+        Event::RoundClosed { pool, reporters, acted } => {
+            merged(pool_json(pool), json!({ "reporters": reporters, "acted": acted }))
+        }
+        Event::RoundShort { pool, reporters, quorum } => {
+            merged(pool_json(pool), json!({ "reporters": reporters, "quorum": quorum }))
+        }
+        Event::StepBlocked { name, prerequisite } => {
+            json!({ "name": name.as_str(), "prerequisite": prerequisite.as_str() })
+        }
         Event::FeedInsert { kind, id, version }
         | Event::FeedUpdated { kind, id, version }
         | Event::FeedDelete { kind, id, version } => {

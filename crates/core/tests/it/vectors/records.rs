@@ -20,12 +20,12 @@ pub(super) fn check_record(row: &Row) {
             ("metrics", metrics_json(&name, &record.metrics))
         }
         Key::Change { name, height, seq } => {
-            let Change { status, percent, cause, reason, actor } = round_trip(row);
+            let Change { status, percent, cause, reason, actor, evidence } = round_trip(row);
             let fields = json!({
                 "name": name.as_str(), "height": height, "seq": seq, "status": status.name(), "percent": percent.get(),
                 "cause": cause.name(), "reason": reason.name(), "actor": actor.to_string(),
             });
-            ("change", fields)
+            ("change", merged(fields, evidence.as_ref().map_or(json!({}), rollback_evidence_json)))
         }
         Key::Override { name, user } => {
             let Override { enabled, since, actor } = round_trip(row);
@@ -46,10 +46,10 @@ pub(super) fn check_record(row: &Row) {
             ("roles", json!({ "address": address.to_string(), "mask": roles.mask() }))
         }
         Key::Schedule { at, id: entry } => {
-            let Scheduled { actor, commands } = round_trip(row);
-            let commands: Vec<Value> = commands.iter().map(command_json).collect();
+            let scheduled: Scheduled = round_trip(row);
+            let commands: Vec<Value> = scheduled.commands().unwrap().iter().map(command_json).collect();
             let fields = json!({
-                "kind": 0, "due": at, "id": entry, "actor": actor.to_string(), "commands": commands,
+                "kind": 0, "due": at, "id": entry, "actor": scheduled.actor.to_string(), "commands": commands,
             });
             ("due", fields)
         }
@@ -93,13 +93,13 @@ pub(super) fn check_record(row: &Row) {
         }
         Key::Deployment(name) => ("deployment", with(deployment_json(&round_trip(row)), "plugin", name)),
         Key::PluginChange { plugin, height, seq } => {
-            let PluginChange { action, version, success, share, duration, reason, actor } = round_trip(row);
+            let PluginChange { action, version, success, share, duration, reason, actor, evidence } = round_trip(row);
             let fields = json!({
                 "plugin": plugin.as_str(), "height": height, "seq": seq, "action": action.name(),
                 "version": version.to_string(), "success": success, "share_bps": share.get(), "duration": duration,
                 "reason": reason.name(), "actor": actor.to_string(),
             });
-            ("plugin_change", fields)
+            ("plugin_change", merged(fields, evidence.as_ref().map_or(json!({}), evidence_json)))
         }
         Key::Dependent { dependency, dependent } => {
             assert!(value.is_empty(), "{id}");
@@ -114,8 +114,69 @@ pub(super) fn check_record(row: &Row) {
             assert!(value.is_empty(), "{id}");
             ("due", json!({ "kind": 3, "due": at, "plugin": plugin.as_str() }))
         }
+        Key::Round { at, pool } => {
+            assert!(value.is_empty(), "{id}");
+            ("due", merged(json!({ "kind": 4, "due": at }), pool_key_json(&pool)))
+        }
+        Key::Deadline { at, plugin } => {
+            assert!(value.is_empty(), "{id}");
+            ("due", json!({ "kind": 5, "due": at, "plugin": plugin.as_str() }))
+        }
+        Key::Sequence(address) => {
+            let sequence = u64::from_be_bytes(value.as_slice().try_into().unwrap());
+            ("sequence", json!({ "section": 1, "address": address.to_string(), "sequence": sequence }))
+        }
+        Key::PoolEntry { pool, reporter } => {
+            let entry = PoolEntry::from_bytes(pool.kind(), &value).unwrap_or_else(|error| panic!("{id}: {error}"));
+            assert_eq!(entry.to_bytes(), value, "{id}");
+            let fields = with(merged(pool_key_json(&pool), entry_json(&entry)), "reporter", reporter);
+            ("pool_entry", merged(json!({ "section": 2 }), fields))
+        }
     };
     assert_eq!((kind, &fields), (row.kind.as_str(), &row.fields), "{id}");
+}
+
+/// What a pool is of, as keys have it.
+pub(super) fn pool_key_json(pool: &Pool) -> Value {
+    let fields = json!({ "pool_kind": pool.kind().name(), "subject": pool.subject().as_str() });
+    merged(fields, given([("version", shown(pool.version()))]))
+}
+
+/// The same as events have it: a text without a version is empty.
+pub(super) fn pool_json(pool: &Pool) -> Value {
+    let version = pool.version().map_or_else(String::new, ToString::to_string);
+    json!({ "kind": pool.kind().name(), "subject": pool.subject().as_str(), "version": version })
+}
+
+pub(super) fn entry_json(entry: &PoolEntry) -> Value {
+    match entry {
+        PoolEntry::Report(totals) => json!({
+            "successes": totals.successes, "errors": totals.errors, "latency_total": totals.latency_total,
+            "latency_peak": totals.latency_peak, "invariant_checks": totals.invariant_checks,
+            "invariant_failures": totals.invariant_failures,
+        }),
+        PoolEntry::VersionReport(counts) => json!({
+            "requests": counts.requests, "errors": counts.errors, "latency_total": counts.latency_sum,
+        }),
+        PoolEntry::Vote(yes) => json!({ "vote": yes }),
+    }
+}
+
+pub(super) fn rollback_evidence_json(evidence: &RollbackEvidence) -> Value {
+    let RollbackEvidence { rule, errors, successes, value, threshold } = evidence;
+    json!({
+        "rule": rule.tag(), "errors": errors, "successes": successes, "value": value, "threshold": threshold,
+    })
+}
+
+pub(super) fn params_json(params: &Params) -> Value {
+    let Params { max_due_per_block, breaker_rollbacks, breaker_window, timelock, sequenced, round_blocks, quorum } =
+        params;
+    json!({
+        "max_due_per_block": max_due_per_block, "breaker_rollbacks": zero(*breaker_rollbacks),
+        "breaker_window": breaker_window, "timelock": zero(*timelock), "sequenced": sequenced,
+        "round_blocks": zero(*round_blocks), "quorum": quorum,
+    })
 }
 
 pub(super) fn feature_json(feature: &Feature) -> Value {
@@ -177,22 +238,31 @@ pub(super) fn metrics_json(name: &Name, metrics: &Metrics) -> Value {
 }
 
 pub(super) fn global_json(global: &Global) -> Value {
-    let Global { chain, admins, breaker, next_schedule_id, rollback_window_start, rollbacks_in_window, params } =
-        global;
+    let Global {
+        rules,
+        chain,
+        admins,
+        scheduled,
+        breaker,
+        next_schedule_id,
+        rollback_window_start,
+        rollbacks_in_window,
+        params,
+    } = global;
     let (word, draining, since, until, reason, actor) = match breaker {
         None => ("closed", false, 0, 0, "manual", Address::ZERO),
         Some(OpenBreaker { draining, since, until, reason, actor }) => {
             ("open", *draining, *since, zero(*until), reason.name(), *actor)
         }
     };
-    json!({
-        "format": FORMAT, "rules": RULES, "chain": chain.as_str(), "admins": admins, "breaker": word,
+    let fields = json!({
+        "format": FORMAT, "rules": rules.number(), "chain": chain.as_str(), "admins": admins,
+        "scheduled": scheduled, "breaker": word,
         "breaker_draining": draining, "breaker_since": since, "breaker_until": until, "breaker_reason": reason,
         "breaker_actor": actor.to_string(), "next_schedule_id": next_schedule_id,
         "rollback_window_start": rollback_window_start, "rollbacks_in_window": rollbacks_in_window,
-        "max_due_per_block": params.max_due_per_block, "breaker_rollbacks": zero(params.breaker_rollbacks),
-        "breaker_window": params.breaker_window,
-    })
+    });
+    merged(fields, params_json(params))
 }
 
 pub(super) fn policy_json(policy: &Policy) -> Value {
@@ -219,10 +289,20 @@ pub(super) fn policy_json(policy: &Policy) -> Value {
 }
 
 pub(super) fn feed_state_json(state: &FeedTotals) -> Value {
-    let FeedTotals { open, live_environments, live_filters, environments, filters, listed } = state;
+    let FeedTotals {
+        open,
+        live_environments,
+        live_filters,
+        environments,
+        filters,
+        listed,
+        unborn_environments,
+        unborn_filters,
+    } = state;
     json!({
         "open": open, "live_environments": live_environments, "live_filters": live_filters,
         "environments": environments, "filters": filters, "listed": listed,
+        "unborn_environments": unborn_environments, "unborn_filters": unborn_filters,
     })
 }
 
