@@ -20,8 +20,8 @@ fn enough_rollbacks_in_a_window_open_the_breaker() {
         (2, 1, &[100, 101], &[], 101, 1),
         (3, 100, &[50, 149, 150], &[], 150, 1),
         (3, 101, &[50, 149, 150], &[150], 50, 3),
-        // The count stays, and every further rollback in the window opens the breaker again.
-        (2, 100, &[100, 101, 110, 120], &[101, 110, 120], 100, 4),
+        // A reset takes the count with it: the next rollback begins a window of its own.
+        (2, 100, &[100, 101, 110, 120], &[101, 120], 110, 2),
         (2, 100, &[100, 101, 200, 201], &[101, 201], 200, 2),
     ];
     for (breaker_rollbacks, breaker_window, when, opened, start, count) in rows {
@@ -87,12 +87,14 @@ fn rollbacks_count_while_the_breaker_is_open_and_only_those_of_the_guard() {
     world.run(6, REPORTER, &[bad_report("h")]);
     world.run(7, REPORTER, &[bad_report("i")]);
     assert_eq!((world.state.global().rollbacks_in_window, world.state.global().rollback_window_start), (3, 5));
-    assert_eq!(world.state.global().breaker, tripped.breaker, "an open breaker stays as it is");
+    let opened = tripped.breaker.unwrap();
+    let raised = OpenBreaker { draining: true, ..opened };
+    assert_eq!(world.state.global().breaker, Some(raised), "the third makes the open breaker drain, and no more");
     world.run(8, ADMIN, &[Command::ResetBreaker]);
-    assert_eq!(world.state.global().breaker, None, "the count alone opens nothing");
+    assert_eq!((world.state.global().breaker, world.state.global().rollbacks_in_window), (None, 0));
     world.run(9, OPERATOR, &[canary("f", 5)]);
     world.run(10, REPORTER, &[bad_report("f")]);
-    assert!(world.state.global().breaker.unwrap().draining);
+    assert_eq!((world.state.global().breaker, world.state.global().rollbacks_in_window), (None, 1), "counted anew");
     // Drained features do not count.
     let mut world = World::with_params(Params {
         max_due_per_block: 9,
@@ -157,7 +159,7 @@ fn a_policy_is_stored_while_it_differs_from_the_default() {
 }
 
 #[test]
-fn draining_shares_its_budget_with_due_work() {
+fn draining_has_a_budget_of_its_own() {
     // max_due_per_block, scheduled entries due at 4, then how many are drained in 4, 5, 6, … and
     // the height at which draining ends. Six features drain.
     for (budget, due, drained, end) in [
@@ -165,11 +167,12 @@ fn draining_shares_its_budget_with_due_work() {
         (6, 0, vec![6], 4),
         (5, 0, vec![5, 1], 5),
         (3, 0, vec![3, 3], 5),
-        (4, 1, vec![3, 3], 5),
-        (4, 4, vec![0, 4, 2], 6),
-        (4, 6, vec![0, 2, 4], 6),
+        // It comes first, and what else is due takes nothing of it.
+        (4, 1, vec![4, 2], 5),
+        (4, 4, vec![4, 2], 5),
+        (4, 6, vec![4, 2], 5),
         (1, 0, vec![1, 1, 1, 1, 1, 1], 9),
-        (6, 1, vec![5, 1], 5),
+        (6, 1, vec![6], 4),
         (7, 1, vec![6], 4),
     ] {
         let params =
@@ -193,16 +196,18 @@ fn draining_shares_its_budget_with_due_work() {
 }
 
 #[test]
-fn what_due_work_has_rolled_back_is_not_drained_again() {
+fn the_drain_comes_before_scheduled_commands() {
     let mut world = World::new();
     world.run(1, ADMIN, &[create("a"), create("b")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5), schedule(4, vec![rollback("a")])]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
     let events = world.block(4, vec![]).events;
     let names: Vec<&str> = events.iter().map(|event| event.code().name()).collect();
-    assert_eq!(names, ["rolled_back", "schedule_executed", "rolled_back", "breaker_drained"]);
+    assert_eq!(names, ["rolled_back", "rolled_back", "breaker_drained", "schedule_executed"]);
+    let code = Reject::FeatureDisabled.code();
+    assert_eq!(events[3], Event::ScheduleExecuted { id: 1, code, index: 0 });
     let reasons = ["a", "b"].map(|feature| world.feature(feature).rollback_reason);
-    assert_eq!(reasons, [Reason::ConsensusFailure, Reason::CircuitBreaker]);
+    assert_eq!(reasons, [Reason::CircuitBreaker; 2]);
 }
 
 /// A report rolls back what the drain would have; the drain ends when the index is empty, with
@@ -218,10 +223,10 @@ fn draining_ends_when_nothing_is_active() {
     world.run(1, ADMIN, &[create("a"), create("b"), create("c")]);
     world.run(2, OPERATOR, &[canary("a", 5), canary("b", 5), schedule(4, vec![enable("c")])]);
     world.run(3, GUARDIAN, &[trip(0, true)]);
-    // The only due entry takes the whole budget; then a disable and a rollback empty the index.
+    // The whole budget goes to a; then a rollback empties the index.
     let outcome = world.block(4, vec![tx(OPERATOR, &[disable("a")]), tx(REPORTER, &[bad_report("b")])]);
     let names: Vec<&str> = outcome.events.iter().map(|event| event.code().name()).collect();
-    assert_eq!(names, ["schedule_executed", "status_changed", "rolled_back"]);
+    assert_eq!(names, ["rolled_back", "schedule_executed", "status_changed", "rolled_back"]);
     assert!(world.state.global().breaker.unwrap().draining, "looked at before the transactions");
     assert_eq!(world.block(5, vec![]).events, [Event::BreakerDrained]);
     // Nothing active at all: the drain ends at the first look.

@@ -49,6 +49,21 @@ fn paths() -> Vec<Path> {
         path(LastAdmin, vec![], one(ADMIN, revoke(ADMIN, Role::Admin))),
         path(OverrideNotFound, vec![made()], one(OPERATOR, clear_override("f", USER))),
         path(RoleNotFound, vec![], one(ADMIN, revoke(OPERATOR, Role::Reporter))),
+        path(BadSequence, vec![], sequenced(OPERATOR, 0, 0, &[enable("f")])),
+        path(Expired, vec![made()], sequenced(OPERATOR, 1, 1, &[enable("f")])),
+        path(NotScheduled, vec![], one(ADMIN, set_rules(2))),
+        path(
+            TimelockRequired,
+            vec![(ADMIN, vec![change_params(ParamsChanges { timelock: Some(1), ..ParamsChanges::default() })])],
+            one(OPERATOR, enable("f")),
+        ),
+        // 64 entries of 16 commands at 1 024 units each are all the work that a block does.
+        path(
+            BlockFull,
+            vec![(ADMIN, vec![schedule(5, vec![set_host("0.0.0"); 16]); 16]); 4],
+            one(OPERATOR, enable("f")),
+        ),
+        path(StaleReport, vec![made(), canary_at_5()], one(REPORTER, report_of_trial("f", 1, 1, 0))),
         path(FeedItemTooLarge, vec![], raw_tx(FEEDER, &[patch_bytes(b"e", 4_097)])),
         path(FeedTooManyItems, vec![(FEEDER, flood(0, 4_096))], one(FEEDER, put(FeedPart::Last, &[("~~~", 1)], &[]))),
         path(InvalidFeedId, vec![], raw_tx(FEEDER, &[patch_bytes(b"e f", 0)])),

@@ -48,6 +48,9 @@ fn row(kind: CommandKind) -> Option<(Address, Command, [Then; STATUSES])> {
         CommandKind::SetOverride => (OPERATOR, set_override("f", USER, false), [Stays; STATUSES]),
         CommandKind::ClearOverride => (OPERATOR, clear_override("f", USER), [Stays; STATUSES]),
         CommandKind::Report => (REPORTER, report("f", 1, 0), [off, Stays, Stays, Stays, off]),
+        CommandKind::PauseRollout => {
+            (GUARDIAN, pause_rollout("f"), [off, wrong, To(Canary, 5, Cause::Paused), wrong, off])
+        }
         kind => {
             assert_ne!(subject(kind), Subject::Feature, "{kind} has no row");
             return None;
