@@ -16,32 +16,42 @@ const fn forgotten(version: u64) -> Option<FeedItem> {
     Some(FeedItem { version, state: ItemState::Forgotten })
 }
 
+fn unborn(version: u64) -> Option<FeedItem> {
+    Some(FeedItem { version, state: ItemState::Unborn })
+}
+
 /// What an operation makes of an item: the record afterwards, none if it is not there, and the action.
 type Then = (Option<FeedItem>, FeedAction);
 
-type Operation = fn(FeedKind, Option<&FeedItem>, u64) -> Transition;
+type Operation = fn(FeedKind, Option<&FeedItem>, u64) -> Then;
 
-fn upsert(kind: FeedKind, stored: Option<&FeedItem>, version: u64) -> Transition {
-    feed::upsert(kind, stored, version, &body(b"new"))
+/// What is stored behind a transition.
+fn then(stored: Option<&FeedItem>, Transition { item, action }: Transition) -> Then {
+    assert!(item.is_none() || item.as_ref() != stored, "writes what is there");
+    (item.or(stored.cloned()), action)
 }
 
-fn upsert_in_put(kind: FeedKind, stored: Option<&FeedItem>, version: u64) -> Transition {
-    feed::upsert_in_put(kind, stored, version, &body(b"new"))
+fn upsert(kind: FeedKind, stored: Option<&FeedItem>, version: u64) -> Then {
+    then(stored, feed::upsert(kind, stored, version, &body(b"new")))
 }
 
-fn delete(_kind: FeedKind, stored: Option<&FeedItem>, version: u64) -> Transition {
-    feed::delete(stored, version)
+fn upsert_in_put(kind: FeedKind, stored: Option<&FeedItem>, version: u64) -> Then {
+    then(stored, feed::upsert_in_put(kind, stored, version, &body(b"new")))
 }
 
-fn mark(_kind: FeedKind, stored: Option<&FeedItem>, _version: u64) -> Transition {
-    let (item, action) = feed::mark(stored.unwrap());
-    Transition { item, action }
+fn delete(_kind: FeedKind, stored: Option<&FeedItem>, version: u64) -> Then {
+    then(stored, feed::delete(stored, version))
+}
+
+/// It may leave nothing.
+fn mark(_kind: FeedKind, stored: Option<&FeedItem>, _version: u64) -> Then {
+    feed::mark(stored.unwrap())
 }
 
 #[test]
 fn operation_by_state() {
     let old = || live(STORED, b"old");
-    let (gone, marked) = (|| deleted(STORED), || forgotten(STORED));
+    let (gone, marked, never) = (|| deleted(STORED), || forgotten(STORED), || unborn(STORED));
     let new = |version| live(version, b"new");
     // What is stored, and what comes of the versions 4, 5 and 6.
     type Row = (&'static str, Operation, FeedKind, Option<FeedItem>, [Then; 3]);
@@ -54,6 +64,12 @@ fn operation_by_state() {
         ("upsert", upsert, Filter, old(), [(old(), Noop), (old(), Noop), (live(6, b"old"), Noop)]),
         ("upsert", upsert, Filter, gone(), [(gone(), Noop), (gone(), Noop), (new(6), Insert)]),
         ("upsert", upsert, Filter, marked(), [(marked(), Noop), (marked(), Noop), (new(6), Insert)]),
+        // What never was is as what was deleted, but for the end of a put.
+        ("upsert", upsert, Environment, never(), [(never(), Noop), (never(), Noop), (new(6), Insert)]),
+        ("upsert", upsert, Filter, never(), [(never(), Noop), (never(), Noop), (new(6), Insert)]),
+        ("in put", upsert_in_put, Filter, never(), [(never(), Noop), (never(), Noop), (new(6), Insert)]),
+        ("delete", delete, Filter, never(), [(never(), Noop), (never(), Noop), (unborn(6), Noop)]),
+        ("mark", mark, Environment, never(), [(None, Noop), (None, Noop), (None, Noop)]),
         ("in put", upsert_in_put, Environment, None, [(new(4), Insert), (new(5), Insert), (new(6), Insert)]),
         ("in put", upsert_in_put, Environment, old(), [(old(), Noop), (old(), Noop), (new(6), Updated)]),
         ("in put", upsert_in_put, Environment, gone(), [(gone(), Noop), (gone(), Noop), (new(6), Insert)]),
@@ -61,7 +77,7 @@ fn operation_by_state() {
         ("in put", upsert_in_put, Filter, old(), [(old(), Noop), (old(), Noop), (live(6, b"old"), Noop)]),
         ("in put", upsert_in_put, Filter, gone(), [(gone(), Noop), (gone(), Noop), (new(6), Insert)]),
         ("in put", upsert_in_put, Filter, marked(), [(new(4), Insert), (new(5), Insert), (new(6), Insert)]),
-        ("delete", delete, Environment, None, [(deleted(4), Noop), (deleted(5), Noop), (deleted(6), Noop)]),
+        ("delete", delete, Environment, None, [(unborn(4), Noop), (unborn(5), Noop), (unborn(6), Noop)]),
         ("delete", delete, Environment, old(), [(old(), Noop), (old(), Noop), (deleted(6), Delete)]),
         ("delete", delete, Filter, old(), [(old(), Noop), (old(), Noop), (deleted(6), Delete)]),
         ("delete", delete, Environment, gone(), [(gone(), Noop), (gone(), Noop), (deleted(6), Noop)]),
@@ -74,12 +90,10 @@ fn operation_by_state() {
     for (what, operation, kind, stored, expected) in rows {
         for (version, (item, action)) in (4..).zip(expected) {
             let what = format!("{what} {version} of a {kind} that is {stored:?}");
-            let then = operation(kind, stored.as_ref(), version);
-            assert_eq!((then.item.as_ref().or(stored.as_ref()), then.action), (item.as_ref(), action), "{what}");
-            assert!(then.item.is_none() || then.item != stored, "{what} writes what is there");
+            assert_eq!(operation(kind, stored.as_ref(), version), (item, action), "{what}");
         }
     }
-    for (stored, action) in [(None, Noop), (old(), Delete), (gone(), Noop), (marked(), Noop)] {
+    for (stored, action) in [(None, Noop), (old(), Delete), (gone(), Noop), (marked(), Noop), (never(), Noop)] {
         assert_eq!(feed::forget(stored.as_ref()), action, "forget of {stored:?}");
     }
     let (first, last) =
@@ -91,10 +105,11 @@ fn operation_by_state() {
 /// The same table by commands: the record, the event and the note.
 #[test]
 fn commands_do_what_the_receiver_does() {
-    let states: [(&str, Vec<Command>, Option<FeedItem>); 4] = [
+    let states: [(&str, Vec<Command>, Option<FeedItem>); 5] = [
         ("unseen", vec![], None),
         ("live", vec![patch(Filter, "i", STORED, b"old")], live(STORED, b"old")),
-        ("deleted", vec![gone(Filter, "i", STORED)], deleted(STORED)),
+        ("deleted", vec![patch(Filter, "i", 0, b"old"), gone(Filter, "i", STORED)], deleted(STORED)),
+        ("unborn", vec![gone(Filter, "i", STORED)], unborn(STORED)),
         ("forgotten", vec![patch(Filter, "i", STORED, b"old"), put(Only, &[], &[])], forgotten(STORED)),
     ];
     for (what, before, stored) in states {

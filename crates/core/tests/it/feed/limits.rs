@@ -59,7 +59,7 @@ fn of_two_rejects_the_earlier_check_wins() {
         ("filters as well", FEEDER, put_bytes(0, &[], &[entry(b"a", 0), entry(b"b\x7f", 0)]), InvalidFeedId),
         ("items before the open put", FEEDER, put_bytes(not_open, &[entry(b"a", long)], &[]), FeedItemTooLarge),
         ("the open put before totals", FEEDER, put_bytes(not_open, &[entry(b"a", 0)], &[]), FeedPutNotOpen),
-        ("totals last", FEEDER, put_bytes(0, &[entry(b"a", 0)], &[]), FeedTooManyItems),
+        ("totals last", FEEDER, put_bytes(1, &[entry(b"a", 0)], &[]), FeedTooManyItems),
         ("a patch: id before body", FEEDER, patch_bytes(b"", long), InvalidFeedId),
         ("a patch: body before totals", FEEDER, patch_bytes(b"a", long), FeedItemTooLarge),
         ("a patch: totals", FEEDER, patch_bytes(b"a", 0), FeedTooManyItems),
@@ -99,7 +99,7 @@ fn nearly_full() -> &'static World {
 /// The same without room. Its records are not kept up, because it is only probed.
 fn full() -> World {
     let mut world = nearly_full().clone();
-    let block = Block::from_payloads(2, vec![tx(FEEDER, &[gone(Environment, "last", 1)])]).unwrap();
+    let block = Block::from_payloads(2, vec![tx(FEEDER, &[patch(Environment, "last", 1, b"")])]).unwrap();
     let execution = world.state.execute(&block).unwrap();
     world.state.apply(execution).unwrap();
     assert_eq!(world.state.feed().environments, FEED_RECORDS_MAX);
@@ -144,7 +144,8 @@ fn ids_of_a_put_and_live_items_at_their_limits() {
     assert_eq!(more(put(More, &[], &[("x", 1)])), too_many(1), "both kinds count");
     assert_eq!(more(patch(Environment, "y", 1, b"")), too_many(1), "and what a patch adds");
     assert_eq!(more(patch(Environment, "x", 2, b"")), Receipt::Ok, "not what is listed");
-    assert_eq!(more(gone(Environment, "y", 1)), Receipt::Ok, "nor what a delete makes");
+    assert_eq!(more(gone(Environment, "y", 1)), too_many(1), "and what a delete makes");
+    assert_eq!(more(gone(Environment, "x", 2)), Receipt::Ok, "not of what is listed");
     assert_eq!(more(put(First, &[("y", 1)], &[])), Receipt::Ok, "a put that begins has all its ids left");
 
     // The put ends with as many live items as there may be.

@@ -152,7 +152,7 @@ fn a_put_in_parts_ends_with_its_last() {
             "a 2 live",
             "b 1 forgotten",
             "c 1 forgotten",
-            "d 7 forgotten",
+            // The put that it came with retained `d`, which never was; the next one left nothing of it.
             "p 1 forgotten",
             "x 2 forgotten",
             "y 1 forgotten"

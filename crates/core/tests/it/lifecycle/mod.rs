@@ -18,8 +18,8 @@ use std::num::NonZeroU64;
 use coalmine_core::query::{self, Entry, Fault, Visit};
 use coalmine_core::{
     Address, Block, BlockError, BreakerClosedBy, Bucketing, Cause, Command, CommandKind, Encode, Event, EventCode,
-    FeatureChanges, FeedPart, Height, Key, KeyPrefix, Name, OpenBreaker, Outcome, Params, ParamsChanges, Payload, Policy, Read, Reason, Receipt,
-    Reject, Report, Role, RollbackRule, Status, Why,
+    FeatureChanges, FeedPart, Height, Key, KeyPrefix, Name, OpenBreaker, Outcome, Params, ParamsChanges, Payload,
+    Policy, Read, Reason, Receipt, Reject, Report, Role, RollbackRule, Status, Why,
 };
 
 use crate::common::plugins::set_host;
