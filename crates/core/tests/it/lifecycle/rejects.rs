@@ -50,7 +50,7 @@ fn paths() -> Vec<Path> {
         path(OverrideNotFound, vec![made()], one(OPERATOR, clear_override("f", USER))),
         path(RoleNotFound, vec![], one(ADMIN, revoke(OPERATOR, Role::Reporter))),
         path(BadSequence, vec![], sequenced(OPERATOR, 0, 0, &[enable("f")])),
-        path(Expired, vec![made()], sequenced(OPERATOR, 1, 1, &[enable("f")])),
+        path(Expired, vec![(ADMIN, vec![create("g")])], sequenced(ADMIN, 1, 1, &[create("f")])),
         path(NotScheduled, vec![], one(ADMIN, set_rules(2))),
         path(
             TimelockRequired,

@@ -57,8 +57,8 @@ fn a_forced_unload_reaches_over_what_is_unloading_already() {
 }
 
 /// A world in which `p`, which requires `base` and a host below 2, has this load state. It has a
-/// deployment of the version that is given.
-fn bring(state: LoadState, canary: &str) -> World {
+/// deployment of the version that is given, if one is.
+fn bring(state: LoadState, canary: Option<&str>) -> World {
     let mut world = World::new();
     let base = [("base", "^1")];
     let hosted = |requirements: &[(&str, &str)]| Manifest { host: Some(constraint("<2")), ..manifest(requirements) };
@@ -70,8 +70,10 @@ fn bring(state: LoadState, canary: &str) -> World {
         register_on("p", "4.0.0", &[]),
         register_for_host("p", "5.0.0", "^2"),
         register_on("p", "6.0.0", &[("idle", "*")]),
-        deploy_slowly("p", canary),
     ]);
+    if let Some(canary) = canary {
+        world.next(&[deploy_slowly("p", canary)]);
+    }
     world.next(&[if state == LoadState::Pending { load("p") } else { load("base") }]);
     if state != LoadState::Pending {
         world.next(&[loaded("base", "1.0.0", true)]);

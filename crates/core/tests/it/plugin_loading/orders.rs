@@ -22,12 +22,12 @@ fn load_state_by_command() {
     use Then::{No, Stays, To};
     let (off, on, broken) = (No(NotLoaded), No(AlreadyLoaded), No(DependencyBroken));
     let (ruled, hosted) = (No(RuleViolated), No(HostTooOld));
-    let unloading = [off, off, off, To(Unloading), off, off];
     let rows = [
         //                                 Unloaded, Pending, Loading, Loaded, Failed, Unloading
         (load("p"), [To(Loading), on, on, on, To(Loading), No(InvalidTransition)]),
-        (unload("p"), unloading),
-        (unload_force("p"), unloading),
+        // For one that Failed there is nothing for a host to do; force ends the wait for hosts.
+        (unload("p"), [off, off, off, To(Unloading), To(Unloaded), off]),
+        (unload_force("p"), [off, off, off, To(Unloading), To(Unloaded), To(Unloaded)]),
         (loaded("p", "1.0.0", true), [off, off, To(Loaded), Stays, Stays, off]),
         (loaded("p", "1.0.0", false), [off, off, To(Failed), Stays, Stays, off]),
         (loaded("p", "1.0.0+build", true), [off, off, To(Loaded), Stays, Stays, off]),
@@ -35,10 +35,11 @@ fn load_state_by_command() {
         (unloaded("p", "1.0.0", true), [off, off, off, off, off, To(Unloaded)]),
         (unloaded("p", "1.0.0", false), [off, off, off, off, off, To(Loaded)]),
         (unloaded("p", "2.0.0", true), [off; 6]),
-        (set_rule("p", Some("^2")), [Stays, ruled, ruled, ruled, ruled, ruled]),
-        (set_rule("p", Some("^1")), [Stays; 6]),
+        // What is Unloaded or Failed binds nothing; the new version of a deployment does in every state.
+        (set_rule("p", Some("^2")), [Stays, ruled, ruled, ruled, Stays, ruled]),
+        (set_rule("p", Some("^1")), [ruled; 6]),
         (set_rule("p", None), [Stays; 6]),
-        (set_host("2.0.0"), [Stays, hosted, hosted, hosted, hosted, hosted]),
+        (set_host("2.0.0"), [hosted; 6]),
         (set_host("1.9.9"), [Stays; 6]),
         (register("p", "9.0.0"), [Stays; 6]),
         (roll_back("p"), [Stays; 6]),
@@ -46,17 +47,29 @@ fn load_state_by_command() {
     // By the version that is promoted.
     let promotions = [
         ("2.0.0", [Stays; 6]),
-        ("3.0.0", [Stays, broken, broken, broken, Stays, broken]),
+        ("3.0.0", [Stays, broken, broken, broken, broken, broken]),
         ("4.0.0", [Stays, To(Loading), Stays, Stays, Stays, Stays]),
-        ("5.0.0", [hosted; 6]),
         // What is not on its way to be Loaded is not enough for anything.
-        ("6.0.0", [Stays, broken, broken, broken, Stays, broken]),
+        ("6.0.0", [Stays, broken, broken, broken, broken, broken]),
     ];
-    let promotions = promotions.map(|(canary, row)| (canary, promote("p"), row));
-    let rows = rows.into_iter().map(|(command, row)| ("2.0.0", command, row)).chain(promotions);
+    // A deployment serves nothing that could not be promoted at that moment.
+    let deployments = [
+        ("2.0.0", [Stays; 6]),
+        ("3.0.0", [Stays, broken, broken, broken, broken, broken]),
+        ("4.0.0", [Stays; 6]),
+        ("5.0.0", [hosted; 6]),
+        ("6.0.0", [Stays, broken, broken, broken, broken, broken]),
+    ];
+    let without =
+        [(set_rule("p", Some("^1")), [Stays; 6]), (set_host("2.0.0"), [Stays, hosted, hosted, hosted, Stays, hosted])];
+    let promotions = promotions.map(|(canary, row)| (Some(canary), promote("p"), row));
+    let deployments = deployments.map(|(version, row)| (None, deploy_slowly("p", version), row));
+    let without = without.map(|(command, row)| (None, command, row));
+    let rows = rows.into_iter().map(|(command, row)| (Some("2.0.0"), command, row));
+    let rows = rows.chain(promotions).chain(deployments).chain(without);
     for (canary, command, row) in rows {
         for (state, then) in LoadState::ALL.iter().zip(row) {
-            let what = format!("{command:?} of {canary} where it is {state}");
+            let what = format!("{command:?} beside {canary:?} where it is {state}");
             let mut world = bring(*state, canary);
             let (expected, ends) = match then {
                 To(state) => (Receipt::Ok, state),
@@ -85,16 +98,15 @@ fn a_diamond_is_planned_and_loaded_requirements_first() {
     world.next(&diamond());
     assert_eq!(world.next(&[load("a.top")]), DIAMOND_ORDER);
     assert_eq!(world.plugin("z.base").dependents, 2);
-    for (report, told) in [
-        (
-            ("z.base"),
-            vec!["z.base loaded 1.0.0", "b.right load_planned 1.0.0 loading", "c.left load_planned 1.0.0 loading"],
-        ),
-        (("c.left"), vec!["c.left loaded 1.0.0"]),
-        (("b.right"), vec!["b.right loaded 1.0.0", "a.top load_planned 1.0.0 loading"]),
-        (("a.top"), vec!["a.top loaded 1.0.0"]),
+    for (report, turned) in [
+        // What turns Loading was told when it was planned.
+        ("z.base", ["b.right", "c.left"].as_slice()),
+        ("c.left", &[]),
+        ("b.right", &["a.top"]),
+        ("a.top", &[]),
     ] {
-        assert_eq!(world.next(&[loaded(report, "1.0.0", true)]), told);
+        assert_eq!(world.next(&[loaded(report, "1.0.0", true)]), [format!("{report} loaded 1.0.0")]);
+        turned.iter().for_each(|plugin| assert_eq!(world.load_state(plugin), LoadState::Loading, "{plugin}"));
     }
     // What is under way already is not planned again.
     world.next(&[register_on("0.more", "1.0.0", &[("b.right", "*"), ("new", "*")]), register("new", "1.0.0")]);
@@ -194,9 +206,9 @@ fn the_first_attestation_decides_and_the_others_agree_or_dispute() {
         (loaded("p", "1.0.0", true), vec!["p loaded 1.0.0+b"]),
         (loaded("p", "1.0.0", true), vec![]),
         (loaded("p", "1.0.0", false), vec!["p load_disputed 1.0.0+b false"]),
-        (unload("p"), vec!["p load_planned 1.0.0+b unloading"]),
+        (unload("p"), vec![]),
         (unloaded("p", "1.0.0", false), vec!["p loaded 1.0.0+b"]),
-        (unload("p"), vec!["p load_planned 1.0.0+b unloading"]),
+        (unload("p"), vec![]),
         (unloaded("p", "1.0.0", true), vec!["p unloaded 1.0.0+b"]),
         (load("p"), vec!["p load_planned 1.0.0+b loading"]),
         (loaded("p", "1.0.0", false), vec!["p load_failed 1.0.0+b 0"]),

@@ -74,12 +74,12 @@ fn holds_and_the_clock() {
             ],
         ),
         story(
-            "a rule takes the place of another hold",
+            "a rule leaves a pause as it is, and says nothing",
             one(20),
             patient,
             vec![(12, pause("p")), (13, new(100, 2)), (14, pause("p"))],
             20,
-            &["12 p paused manual 0/0 0/0 0", "13 p paused error_rate 2/100 0/0 100", "14 refused invalid_transition"],
+            &["12 p paused manual 0/0 0/0 0", "14 refused invalid_transition"],
         ),
         story(
             "unhealthy pauses where it may not roll back",
@@ -146,9 +146,8 @@ fn holds_and_the_clock() {
                 "12 p paused manual 0/0 0/0 0",
                 "13 p health_attested 2.0.0 true",
                 "14 p health_attested 2.0.0 false",
-                "14 p paused unhealthy 0/0 0/0 0",
-                "20 p resumed",
-                "21 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself",
+                "15 p deployment_rolled_back 2.0.0 unhealthy 0/0 0/0 0 by itself",
+                "20 refused no_deployment",
             ],
         ),
         story(
@@ -209,7 +208,7 @@ fn a_resume_at_the_last_gate_completes() {
             &["13 p waiting manual_gate", "20 p resumed", "20 p waiting completed"],
         ),
         story(
-            "and is too late behind a deadline that an open breaker has hidden",
+            "and comes too late: an open breaker hides no deadline",
             custom(&[gate]),
             Guardrails { max_blocks: NonZeroU32::new(6), ..EASY },
             &[(14, trip(0, false)), (20, Command::ResetBreaker), (20, resume("p"))],
@@ -217,21 +216,32 @@ fn a_resume_at_the_last_gate_completes() {
             &[
                 "13 p waiting manual_gate",
                 "14 breaker_tripped consensus_failure",
+                "16 p deployment_rolled_back 2.0.0 timeout 0/0 0/0 6 by itself",
                 "20 breaker_closed",
-                "20 p resumed",
-                "20 p deployment_rolled_back 2.0.0 timeout 0/0 0/0 6 by itself",
+                "20 refused no_deployment",
             ],
         ),
         story(
-            "and is stopped by a rule until that is gone",
+            "and is stopped by a dependent until that is gone",
             custom(&[gate]),
             EASY,
-            &[(19, set_rule("p", Some("^1"))), (20, resume("p")), (25, set_rule("p", None)), (26, resume("p"))],
+            &[
+                (18, register_on("app", "1.0.0", &[("p", "^1")])),
+                (19, load("app")),
+                (20, resume("p")),
+                (25, loaded("p", "1.0.0", false)),
+                (26, resume("p")),
+            ],
             40,
             &[
                 "13 p waiting manual_gate",
+                "18 app version_registered 1.0.0",
+                "19 p load_planned 1.0.0 loading",
+                "19 app load_planned 1.0.0 pending",
                 "20 p resumed",
-                "20 p paused dependents 0/0 0/0 55",
+                "20 p paused dependents 0/0 0/0 50",
+                "25 p load_failed 1.0.0 0",
+                "25 app load_failed 1.0.0 50",
                 "26 p resumed",
                 // The gate stands where it stood, and asks again.
                 "27 p waiting manual_gate",
@@ -249,11 +259,20 @@ fn a_resume_at_the_last_gate_completes() {
             "with a verdict that promotes, once nothing stops it",
             concluding(&[stage(1_000, 3)]),
             EASY,
-            &[told_better.as_slice(), &[(12, set_rule("p", Some("^1"))), (20, set_rule("p", None)), (20, resume("p"))]]
-                .concat(),
+            &[
+                told_better.as_slice(),
+                &[(11, register_on("app", "1.0.0", &[("p", "^1")])), (12, load("app"))],
+                &[(20, loaded("p", "1.0.0", false)), (20, resume("p"))],
+            ]
+            .concat(),
             30,
             &[
-                "13 p paused dependents 0/0 0/0 55",
+                "11 app version_registered 1.0.0",
+                "12 p load_planned 1.0.0 loading",
+                "12 app load_planned 1.0.0 pending",
+                "13 p paused dependents 0/0 0/0 50",
+                "20 p load_failed 1.0.0 0",
+                "20 app load_failed 1.0.0 50",
                 "20 p resumed",
                 "21 p concluded 2.0.0 canary 0/100 50/100 196",
                 "21 p promoted 1.0.0 2.0.0",
@@ -343,8 +362,9 @@ fn the_history_tells_share_duration_reason_and_actor() {
         ],
     );
 
-    let (world, _) =
-        play(ab(700, 5), EASY, &[(12, new(100, 0)), (12, old(100, 50)), (13, set_rule("p", Some("^1")))], 20);
+    let script =
+        [(11, register_on("app", "1.0.0", &[("p", "^1")])), (12, new(100, 0)), (12, old(100, 50)), (13, load("app"))];
+    let (world, _) = play(ab(700, 5), EASY, &script, 20);
     check(
         "won, but kept back",
         &world,

@@ -40,8 +40,15 @@ impl RawRegister<'_> {
 }
 
 fn raw_report(plugin: &str, version: &str, requests: u32, errors: u32, latency_total: u64) -> Vec<u8> {
-    let rest = [&requests.to_be_bytes()[..], &errors.to_be_bytes(), &latency_total.to_be_bytes()].concat();
+    // It names no deployment.
+    let rest = [&requests.to_be_bytes()[..], &errors.to_be_bytes(), &latency_total.to_be_bytes(), &[0]].concat();
     raw_named(CommandKind::ReportVersion, plugin, version, &rest)
+}
+
+/// A report of the old version of `p` in the deployment of that number.
+fn tell_deployment(number: u32) -> Command {
+    let Command::ReportVersion { plugin, version, report, .. } = old(1, 0) else { unreachable!() };
+    Command::ReportVersion { plugin, version, report, deployment: Some(number) }
 }
 
 struct Refusal {
@@ -107,7 +114,7 @@ fn refusals() -> Vec<Refusal> {
         ),
         row(
             "a promotion from under a dependent",
-            &[register_on("q", "1.0.0", &[("p", "^1")]), p(), load("q"), p2(), deploy_slowly("p", "2.0.0")],
+            &[register_on("q", "1.0.0", &[("p", "^1")]), p(), p2(), deploy_slowly("p", "2.0.0"), load("q")],
             promote("p"),
             DependencyBroken,
         ),
@@ -124,6 +131,32 @@ fn refusals() -> Vec<Refusal> {
         row("a host that strands what is loading", &live_for_host(), set_host("1.0.0"), HostTooOld),
         row("a rule against what loads", &[p(), set_rule("p", Some("^2"))], load("p"), RuleViolated),
         row("a rule that strands what is loading", &under_way(), set_rule("p", Some("^2")), RuleViolated),
+        row(
+            "deploy what a dependent forbids",
+            &[register_on("q", "1.0.0", &[("p", "^1")]), p(), p2(), load("q")],
+            deploy_slowly("p", "2.0.0"),
+            DependencyBroken,
+        ),
+        row(
+            "deploy what the rule forbids",
+            &[p(), p2(), set_rule("p", Some("^1"))],
+            deploy_slowly("p", "2.0.0"),
+            RuleViolated,
+        ),
+        row(
+            "deploy what the host forbids",
+            &[p(), register_for_host("p", "2.0.0", "^1")],
+            deploy_slowly("p", "2.0.0"),
+            HostTooOld,
+        ),
+        row("a rule against what is being deployed", &going(), set_rule("p", Some("^1")), RuleViolated),
+        row(
+            "a host that strands what is being deployed",
+            &[p(), register_for_host("p", "2.0.0", "^0"), deploy_slowly("p", "2.0.0")],
+            set_host("1.0.0"),
+            HostTooOld,
+        ),
+        row("a report of a deployment that there is not", &[p()], tell_deployment(0), StaleReport),
         row("resume what runs", &going(), resume("p"), NotWaiting),
         row("revert to nothing", &[p()], revert("p"), NoPreviousVersion),
         row("deploy the current version", &[p()], deploy_slowly("p", "1.0.0"), VersionInUse),
@@ -397,9 +430,14 @@ fn of_two_rejects_of_plugins_the_earlier_check_wins() {
         let mut world = World::new();
         world.next(&[max_versions(3), set_host("0.5.0")]);
         world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), register("p", "3.0.0")]);
-        // `old` has everything against it but the breaker.
-        world.next(&[register("old", "1.0.0"), register_for_host("old", "2.0.0", "^9"), register("old", "3.0.0")]);
-        world.next(&[set_rule("old", Some("^1")), deploy_slowly("old", "2.0.0"), retire("old", "3.0.0")]);
+        world.next(&[register("old", "1.0.0"), register("old", "2.0.0"), deploy_slowly("old", "2.0.0")]);
+        // `ruled` has everything against it but the breaker.
+        world.next(&[
+            register("ruled", "1.0.0"),
+            register_for_host("ruled", "2.0.0", "^9"),
+            register("ruled", "3.0.0"),
+        ]);
+        world.next(&[set_rule("ruled", Some("^1")), retire("ruled", "3.0.0")]);
         world.next(&[register_on("deep", "1.0.0", &[("gone", "*")]), set_rule("deep", Some("^2"))]);
         world.next(&[register_with(
             "both",
@@ -453,7 +491,8 @@ fn of_two_rejects_of_plugins_the_earlier_check_wins() {
         ("deployment before status", false, OPERATOR, deploy_slowly("old", "1.0.0").to_bytes(), DeploymentInProgress),
         ("deployment before no previous", false, OPERATOR, revert("old").to_bytes(), DeploymentInProgress),
         ("existence before room", false, ADMIN, register("p", "2.0.0").to_bytes(), VersionAlreadyExists),
-        ("rule before host", false, OPERATOR, promote("old").to_bytes(), RuleViolated),
+        ("status before rule", false, OPERATOR, deploy_slowly("ruled", "3.0.0").to_bytes(), InvalidTransition),
+        ("rule before host", false, OPERATOR, deploy_slowly("ruled", "2.0.0").to_bytes(), RuleViolated),
         ("rule before requirements", false, OPERATOR, load("deep").to_bytes(), RuleViolated),
         ("rule before host and requirements", false, OPERATOR, load("both").to_bytes(), RuleViolated),
     ] {

@@ -91,7 +91,8 @@ fn version_status_by_command() {
         (attest("p", "2.0.0", false), [none, none, To(Failed), none, none, none]),
         (loaded("p", "2.0.0", true), unloaded_it),
         (unloaded("p", "2.0.0", true), unloaded_it),
-        (set_rule("p", Some("^9")), [Stays; 6]),
+        // It binds what is being deployed.
+        (set_rule("p", Some("^9")), [Stays, Stays, No(Reject::RuleViolated), Stays, Stays, Stays]),
     ];
     for (column, status) in VersionStatus::ALL.iter().enumerate() {
         let world = bring_version(*status);
@@ -155,7 +156,7 @@ fn bring_hold(hold: Hold, at: At) -> (World, Vec<Command>) {
         Hold::ManualGate => world.advance(10),
         Hold::Completed | Hold::Dependents => {
             if hold == Hold::Dependents {
-                world.next(&[set_rule("p", Some("^1"))]);
+                world.next(&[register_on("app", "1.0.0", &[("p", "^1")]), load("app")]);
             }
             if at == At::Open {
                 world.next(&[open()]);
@@ -172,7 +173,7 @@ fn bring_hold(hold: Hold, at: At) -> (World, Vec<Command>) {
 
 #[test]
 fn hold_and_gate_by_command() {
-    use Reject::{CircuitOpen, DeploymentInProgress, InvalidTransition, NoDeployment, NotWaiting, RuleViolated};
+    use Reject::{CircuitOpen, DependencyBroken, DeploymentInProgress, InvalidTransition, NoDeployment, NotWaiting};
     use Then::{No, Stays, To};
     /// A hold, or how the new version ends.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,9 +228,9 @@ fn hold_and_gate_by_command() {
         (Hold::Completed, At::Time, [paused, idle, live, gone], by_itself),
         (Hold::Completed, At::Manual, [paused, idle, live, gone], by_itself),
         (Hold::Completed, At::Open, [paused, idle, live, gone], by_itself),
-        (Hold::Dependents, At::Time, [paused, runs, No(RuleViolated), gone], by_itself),
-        (Hold::Dependents, At::Manual, [paused, runs, No(RuleViolated), gone], by_itself),
-        (Hold::Dependents, At::Open, [paused, runs, No(RuleViolated), gone], by_itself),
+        (Hold::Dependents, At::Time, [paused, runs, No(DependencyBroken), gone], by_itself),
+        (Hold::Dependents, At::Manual, [paused, runs, No(DependencyBroken), gone], by_itself),
+        (Hold::Dependents, At::Open, [paused, runs, No(DependencyBroken), gone], by_itself),
     ];
     for (hold, at, head, rest) in rows {
         let (closed, behind) = bring_hold(hold, at);
