@@ -116,13 +116,13 @@ pub use event::{BreakerClosedBy, Event, EventCode};
 pub use execute::BlockError;
 pub use execute::price::BLOCK_WORK_MAX;
 pub use feature::decide::{Facts, Lookup, Verdict, Why, decide};
-pub use feature::guard::RollbackRule;
 pub use feature::lifecycle::{Progress, blocks_to_step};
 pub use feature::record::{
     Advance, Bucketing, Cause, Change, Feature, FeatureChanges, Lifetime, Metrics, MetricsRecord, Override,
-    PREREQUISITE_DEPTH_MAX, PREREQUISITES_BELOW_MAX, PREREQUISITES_MAX, Policy, Reason, Report, RollbackEvidence,
+    PREREQUISITE_DEPTH_MAX, PREREQUISITES_BELOW_MAX, PREREQUISITES_MAX, Policy, Reason, RollbackEvidence, RollbackRule,
     Status,
 };
+pub use feature::report::{Report, ReportTotals};
 pub use feed::FeedAction;
 pub use feed::record::{
     FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_LIVE_OPEN_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FEED_UNBORN_MAX,
@@ -148,7 +148,7 @@ pub use plugin::requirements::{LoadRefusal, PlannedLoad};
 pub use plugin::version::{Constraint, Version};
 pub use query::{Fault, Read};
 pub use reject::Reject;
-pub use rounds::{Pool, PoolEntry, PoolKind, ReportTotals};
+pub use rounds::{Pool, PoolEntry, PoolKind};
 pub use rules::{RULES_NOTICE, RuleSet};
 pub use schedule::{SCHEDULED_MAX, SCHEDULED_RESERVED, Scheduled};
 pub use state::{Handle, PluginHandle, StaleExecution, State};

@@ -10,7 +10,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use crate::feature::record::{FeatureChanges, Reason, Report};
+use crate::feature::record::{FeatureChanges, Reason};
+use crate::feature::report::Report;
 use crate::feed::record::{FeedBody, FeedEntry, FeedId, FeedKind, FeedPart};
 use crate::ledger::ParamsChanges;
 use crate::plugin::manifest::Manifest;

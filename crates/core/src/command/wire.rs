@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::command::{Command, CommandKind, SCHEDULE_COMMANDS_MAX};
-use crate::feature::record::{FeatureChanges, Reason, Report};
+use crate::feature::record::{FeatureChanges, Reason};
+use crate::feature::report::Report;
 use crate::feed::record::{FeedEntry, FeedKind, FeedPart, body_field, id_field, id_list};
 use crate::ledger::ParamsChanges;
 use crate::plugin::manifest::RawManifest;

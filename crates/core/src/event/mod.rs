@@ -5,8 +5,7 @@ use core::num::NonZeroU32;
 pub(crate) mod fields;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::feature::guard::RollbackRule;
-use crate::feature::record::{Cause, Reason, Status};
+use crate::feature::record::{Cause, Reason, RollbackRule, Status};
 use crate::feed::record::{FeedId, FeedKind};
 use crate::plugin::deployment::{Hold, Shortfall};
 use crate::plugin::plan::StrategyKind;

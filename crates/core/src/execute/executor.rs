@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::block::Receipt;
 use crate::delta::{TouchedFeature, TouchedPlugin};
 use crate::event::Event;
-use crate::execute::BlockError;
+use crate::execute::error::BlockError;
 use crate::feature::guard::GuardFinding;
 use crate::feature::record::{Cause, Change, Feature, Reason, RollbackEvidence};
 use crate::note::Note;
@@ -183,6 +183,15 @@ impl From<Reject> for Refusal {
     fn from(reject: Reject) -> Self {
         Self { reject, plugin: None }
     }
+}
+
+/// Where a command comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A transaction of the block.
+    Sent,
+    /// The schedule, where it has waited.
+    Schedule,
 }
 
 /// The point to which a failed transaction is undone.

@@ -2,17 +2,17 @@
 
 use crate::delta::{Touched, TouchedFeature};
 use crate::event::Event;
-use crate::execute::Origin;
-use crate::execute::executor::{Budget, Executor, Output};
+use crate::execute::executor::{Budget, Executor, Origin, Output};
 use crate::feature::data::FeatureData;
-use crate::feature::guard::{self, GuardFinding, RollbackRule};
+use crate::feature::guard::{self, GuardFinding};
 use crate::feature::lifecycle::{self, FeatureTransition, Step, count_below, step_due};
 use crate::feature::record::{
     Cause, Feature, FeatureChanges, Metrics, Override, PREREQUISITE_DEPTH_MAX, PREREQUISITES_BELOW_MAX, Policy, Reason,
-    Report, RollbackEvidence, Status,
+    RollbackEvidence, RollbackRule, Status,
 };
+use crate::feature::report::{Report, ReportTotals};
 use crate::reject::Reject;
-use crate::rounds::{Pool, PoolEntry, ReportTotals};
+use crate::rounds::{Pool, PoolEntry};
 use crate::values::{Address, Description, Height, Name, Percent};
 
 /// Reported when a name that a guard or an index has found is missing.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::block::{Outcome, Receipt};
 use crate::codec::Encode;
 use crate::delta::{Delta, Execution, TouchedFeature, TouchedPlugin};
-use crate::execute::BlockError;
+use crate::execute::error::BlockError;
 use crate::execute::executor::{Executor, Output};
 use crate::feature::data::FeatureData;
 use crate::feature::record::MetricsRecord;

@@ -5,6 +5,7 @@
 //! it per command.
 
 mod deployments;
+mod error;
 mod executor;
 mod features;
 mod feed;
@@ -24,7 +25,8 @@ use crate::command::wire::schedule_has;
 use crate::command::{Command, CommandKind};
 use crate::delta::Execution;
 use crate::event::{BreakerClosedBy, Event};
-use crate::execute::executor::{Budget, Executor, Output, Refusal};
+pub use crate::execute::error::BlockError;
+use crate::execute::executor::{Budget, Executor, Origin, Output, Refusal};
 use crate::execute::price::BLOCK_WORK_MAX;
 use crate::ledger::OpenBreaker;
 use crate::note::Note;
@@ -32,44 +34,7 @@ use crate::overlay::Overlay;
 use crate::reject::Reject;
 use crate::schedule::Scheduled;
 use crate::state::State;
-use crate::tree::TreeError;
 use crate::values::{Address, Height, Role};
-
-/// Why a block could not be executed. The state is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BlockError {
-    /// The block does not follow the tip.
-    #[error("block {found} does not follow: the next height is {expected}")]
-    Height {
-        /// The height after the tip.
-        expected: Height,
-        /// The height of the block.
-        found: Height,
-    },
-    /// There is no height after the tip, or the target is not above it.
-    #[error("height {to} is not above the tip {tip}")]
-    NotAbove {
-        /// The tip.
-        tip: Height,
-        /// The height asked for.
-        to: Height,
-    },
-    /// The tree is full or damaged. The node must stop.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// A scheduled change of rules is due, and this build does not know the new ones. The store stays good for a build
-    /// that does.
-    #[error("block {height} changes to rule set {rules}, which this build does not know; go on with a newer build")]
-    UnknownRules {
-        /// The number of the rule set.
-        rules: u16,
-        /// The height of the block that would change to it.
-        height: Height,
-    },
-    /// An invariant of the state does not hold, which only corrupt memory or a bug can cause. The node must stop.
-    #[error("the state in memory is damaged: {0}; load it from the store again")]
-    Broken(&'static str),
-}
 
 impl State {
     /// Executes the block after the tip and changes nothing.
@@ -356,15 +321,6 @@ impl Executor<'_> {
         };
         done.map_err(Refusal::from)
     }
-}
-
-/// Where a command comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// A transaction of the block.
-    Sent,
-    /// The schedule, where it has waited.
-    Schedule,
 }
 
 /// A command that is rejected for what it alone shows, once its signer has the authority.

@@ -4,28 +4,9 @@
 
 use core::num::NonZeroU32;
 
-use crate::feature::record::{Feature, Metrics, Policy, Reason, RollbackEvidence};
-use crate::rounds::ReportTotals;
-use crate::tags::tags;
+use crate::feature::record::{Feature, Metrics, Policy, Reason, RollbackEvidence, RollbackRule};
+use crate::feature::report::ReportTotals;
 use crate::values::{Bps, Height};
-
-tags! {
-    /// What decided a rollback.
-    RollbackRule {
-        /// A rollback command.
-        Command = 0, "command";
-        /// Failed invariant checks of the trial.
-        Invariants = 1, "invariants";
-        /// The error rate of the trial.
-        ErrorRate = 2, "error_rate";
-        /// The error rate of the current and previous window.
-        WindowErrorRate = 3, "window_error_rate";
-        /// The average latency of the trial.
-        Latency = 4, "latency";
-        /// The draining breaker.
-        Breaker = 5, "breaker";
-    }
-}
 
 /// Why a feature must be rolled back: the rule that fired, and the figures for the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,3 +5,4 @@ pub(crate) mod decide;
 pub(crate) mod guard;
 pub(crate) mod lifecycle;
 pub(crate) mod record;
+pub(crate) mod report;

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::num::{NonZeroU32, NonZeroU64};
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::feature::guard::RollbackRule;
 use crate::reject::{Checked, Reject};
 use crate::tags::tags;
 use crate::valid::{Valid, Validate};
@@ -383,6 +382,24 @@ pub struct Change {
     pub evidence: Option<RollbackEvidence>,
 }
 
+tags! {
+    /// What decided a rollback.
+    RollbackRule {
+        /// A rollback command.
+        Command = 0, "command";
+        /// Failed invariant checks of the trial.
+        Invariants = 1, "invariants";
+        /// The error rate of the trial.
+        ErrorRate = 2, "error_rate";
+        /// The error rate of the current and previous window.
+        WindowErrorRate = 3, "window_error_rate";
+        /// The average latency of the trial.
+        Latency = 4, "latency";
+        /// The draining breaker.
+        Breaker = 5, "breaker";
+    }
+}
+
 /// The rule that decided a rollback, the counts that it judged, and what it compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollbackEvidence {
@@ -632,39 +649,5 @@ impl Validate for FeatureChanges {
             return Err(ValueError::Parameter);
         }
         self.policy.as_ref().map_or(Ok(()), Policy::validate)
-    }
-}
-
-/// Results of one feature, aggregated by a reporter.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Operations that succeeded.
-    pub successes: u32,
-    /// Operations that failed.
-    pub errors: u32,
-    /// Sum of the latencies of all these operations, in the unit of `max_latency`.
-    pub latency_total: u64,
-    /// The highest of these latencies.
-    pub latency_peak: u64,
-    /// Invariant checks made.
-    pub invariant_checks: u32,
-    /// Invariant checks that failed, at most `invariant_checks`.
-    pub invariant_failures: u32,
-}
-
-impl Report {
-    /// Successes plus errors.
-    #[must_use]
-    pub fn operations(&self) -> u64 {
-        u64::from(self.successes).saturating_add(u64::from(self.errors))
-    }
-}
-
-impl Validate for Report {
-    /// Checks that no more invariant checks failed than were made, and that only operations have latency.
-    fn validate(&self) -> Result<(), ValueError> {
-        let has_no_latency = self.latency_total == 0 && self.latency_peak == 0;
-        let is_valid = self.invariant_failures <= self.invariant_checks && (has_no_latency || self.operations() > 0);
-        if is_valid { Ok(()) } else { Err(ValueError::Parameter) }
     }
 }

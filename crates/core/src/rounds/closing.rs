@@ -6,8 +6,9 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use crate::feature::report::ReportTotals;
 use crate::plugin::record::Counts;
-use crate::rounds::{PoolKind, ReportTotals};
+use crate::rounds::PoolKind;
 use crate::values::Address;
 
 /// The numbers of one reporter that a median is taken of.

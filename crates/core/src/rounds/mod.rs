@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
-use crate::feature::record::Report;
+use crate::feature::report::ReportTotals;
 use crate::plugin::record::Counts;
 use crate::plugin::version::Version;
 use crate::tags::tags;
@@ -139,57 +139,6 @@ impl Decode for Pool {
             return Err(input.error(DecodeErrorKind::NotCanonical));
         }
         Ok(Self { kind, subject, version })
-    }
-}
-
-/// Sums of the reports about a feature. They saturate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ReportTotals {
-    /// Operations that succeeded.
-    pub successes: u64,
-    /// Operations that failed.
-    pub errors: u64,
-    /// Sum of the latencies of all these operations.
-    pub latency_total: u64,
-    /// The highest of these latencies.
-    pub latency_peak: u64,
-    /// Invariant checks made.
-    pub invariant_checks: u64,
-    /// Invariant checks that failed.
-    pub invariant_failures: u64,
-}
-
-impl ReportTotals {
-    /// Successes plus errors.
-    #[must_use]
-    pub const fn operations(&self) -> u64 {
-        self.successes.saturating_add(self.errors)
-    }
-
-    /// The totals with another report.
-    #[must_use]
-    pub fn with(self, other: &Self) -> Self {
-        Self {
-            successes: self.successes.saturating_add(other.successes),
-            errors: self.errors.saturating_add(other.errors),
-            latency_total: self.latency_total.saturating_add(other.latency_total),
-            latency_peak: self.latency_peak.max(other.latency_peak),
-            invariant_checks: self.invariant_checks.saturating_add(other.invariant_checks),
-            invariant_failures: self.invariant_failures.saturating_add(other.invariant_failures),
-        }
-    }
-}
-
-impl From<&Report> for ReportTotals {
-    fn from(report: &Report) -> Self {
-        Self {
-            successes: report.successes.into(),
-            errors: report.errors.into(),
-            latency_total: report.latency_total,
-            latency_peak: report.latency_peak,
-            invariant_checks: report.invariant_checks.into(),
-            invariant_failures: report.invariant_failures.into(),
-        }
     }
 }
 
