@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use coalmine_core::{
     Bps, BreakerClosedBy, Cause, Event, EventCode, Evidence, FeedId, FeedKind, Hold, LoadState, Name, Percent,
-    PluginReason, Reason, Reject, Report, Role, RollbackRule, Shortfall, Status, StrategyKind, Threshold, Valid,
-    Verdict, Version, VersionReport, Why,
+    PluginReason, Pool, PoolKind, Reason, Reject, Report, Role, RollbackRule, Shortfall, Status, StrategyKind,
+    Threshold, Valid, Verdict, Version, VersionReport, Why,
 };
 
 use crate::common::*;
@@ -121,6 +121,22 @@ fn an_event_is_one_line_and_says_what_it_is_about() {
             format!("role_revoked address={user} role=guardian"),
         ),
         (Event::ParamsSet, Other, "params_set".into()),
+        (Event::RulesSet { from: 1, to: 2 }, Other, "rules_set from=1 to=2".into()),
+        (
+            Event::RoundClosed { pool: Pool::of_feature(feature), reporters: 3, acted: true },
+            Feature,
+            "round_closed kind=report subject=f version= reporters=3 acted=true".into(),
+        ),
+        (
+            Event::RoundShort { pool: pool_of_version(PoolKind::VersionReport, "p", "1.0.0"), reporters: 2, quorum: 3 },
+            Plugin,
+            "round_short kind=report_version subject=p version=1.0.0 reporters=2 quorum=3".into(),
+        ),
+        (
+            Event::StepBlocked { name: feature, prerequisite: plugin },
+            Feature,
+            "step_blocked name=f prerequisite=p".into(),
+        ),
         (
             Event::VersionRegistered { plugin, version: version.clone() },
             Plugin,

@@ -3,7 +3,7 @@
 
 pub(crate) mod document;
 
-use coalmine_core::CommandKind;
+use coalmine_core::{CommandKind, Decode, Encode, Key, Pool, PoolKind, Writer};
 use serde_json::Value;
 
 pub(crate) use coalmine_model::support::commands::*;
@@ -109,6 +109,21 @@ pub(crate) fn subject(kind: CommandKind) -> Subject {
         CommandKind::FeedPut | CommandKind::FeedPatch | CommandKind::FeedDelete | CommandKind::FeedForget => {
             Subject::Feed
         }
+    }
+}
+
+// Rounds.
+
+/// The pool of a kind about a version of a plugin, which only a report makes by itself.
+pub(crate) fn pool_of_version(kind: PoolKind, plugin: &str, version: &str) -> Pool {
+    let mut key = Writer::default();
+    key.raw(&[0xd7, 4, 0, 0, 0, 0]);
+    kind.encode(&mut key);
+    key.lp8(plugin.as_bytes());
+    key.lp8(version.as_bytes());
+    match Key::from_bytes(&key.into_bytes()) {
+        Ok(Key::Round { pool, .. }) => pool,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -134,6 +134,9 @@ fn a_contradiction_among_plugins_is_a_fault() {
     let lib = || Key::Plugin(name("lib"));
     let canary = || Key::Deployment(name("api"));
     let due = query::deployment(&records, &name("api")).unwrap().unwrap().due.unwrap().get();
+    let ends =
+        records.keys(KeyPrefix::Due).find_map(|key| if let Key::Deadline { at, .. } = key { Some(at) } else { None });
+    let deadline = |later: Height| Key::Deadline { at: ends.unwrap() + later, plugin: name("api") };
     let requiring = |plugins: &[&str]| {
         edit(version_key("web", "1.0.0"), |record: &mut PluginVersion| {
             let requirement = |plugin: &&str| Requirement { plugin: name(plugin), constraint: constraint("*") };
@@ -182,11 +185,19 @@ fn a_contradiction_among_plugins_is_a_fault() {
         ("no look", vec![gone(look(due, "api"))], look(due, "api")),
         ("a look too many", vec![added(look(due + 1, "api"))], look(due + 1, "api")),
         ("a look at another height", vec![deployment(&|d| d.due = NonZeroU32::new(due + 1))], look(due, "api")),
-        ("a deadline that is not due", vec![deployment(&|d| d.due = None)], Key::Deployment(name("api"))),
+        ("a look that is not due", vec![deployment(&|d| d.due = None)], look(due, "api")),
+        ("no deadline", vec![gone(deadline(0))], deadline(0)),
+        ("a deadline too many", vec![added(deadline(1))], deadline(1)),
+        ("a deadline at another height", vec![gone(deadline(0)), added(deadline(1))], deadline(0)),
         (
-            "a look beyond the deadline",
+            "the deadline of no deployment",
+            vec![added(Key::Deadline { at: 99, plugin: name("lib") })],
+            Key::Deadline { at: 99, plugin: name("lib") },
+        ),
+        (
+            "a look at the last height",
             vec![deployment(&|d| d.due = NonZeroU32::new(u32::MAX))],
-            Key::Deployment(name("api")),
+            look(due, "api"),
         ),
         ("a look while it is held", vec![deployment(&|d| d.hold = Hold::Paused)], Key::Deployment(name("api"))),
         ("the cohort of another deployment", vec![deployment(&|d| d.salt += 1)], Key::Deployment(name("api"))),
@@ -287,13 +298,18 @@ fn with_plugins(plugins: &[(String, LoadState, u16, Vec<&str>)]) -> Records {
 }
 
 #[test]
-fn the_longest_keys_are_of_an_item_and_of_a_version() {
+fn the_longest_key_is_of_a_report_about_a_version() {
     let item = FeedKey { kind: FeedKind::Filter, id: FeedId::new(&[b'i'; FeedId::LEN_MAX]).unwrap() };
     let longest = version(&format!("1.0.0-{}", "x".repeat(Version::LEN_MAX - 6)));
     let plugin = name(&"p".repeat(Name::LEN_MAX));
-    for key in [Key::FeedItem(item), Key::PluginVersion { plugin, version: longest }] {
-        assert_eq!(key.to_bytes().len(), Key::LEN_MAX, "{key:?}");
-    }
+    let mut pool = Writer::default();
+    pool.raw(&[0xdf, 2, PoolKind::VersionReport.tag()]);
+    pool.name(&plugin);
+    pool.lp8(longest.as_str().as_bytes());
+    pool.address(&REPORTER);
+    let pool = Key::from_bytes(&pool.into_bytes()).unwrap();
+    let keys = [Key::FeedItem(item), Key::PluginVersion { plugin, version: longest }, pool];
+    assert_eq!(keys.map(|key| key.to_bytes().len()), [130, 130, Key::LEN_MAX]);
 }
 
 /// What is scheduled is 1 to 16 commands, each of a kind that can be.
@@ -304,7 +320,9 @@ fn a_schedule_record_holds_what_can_be_scheduled() {
         (vec![enable("a")], Ok(())),
         (vec![enable("a"); 16], Ok(())),
         (vec![enable("a"); 17], Err(DecodeErrorKind::TooLarge)),
-        (vec![create("a")], Err(DecodeErrorKind::OutOfRange)),
+        (vec![create("a"), Command::ResetBreaker, set_rules(2), set_params(Some(1), None, None)], Ok(())),
+        (vec![put(FeedPart::Only, &[], &[])], Err(DecodeErrorKind::OutOfRange)),
+        (vec![cancel(9, 1)], Err(DecodeErrorKind::OutOfRange)),
         (vec![enable("a"), report("a", 1, 0)], Err(DecodeErrorKind::OutOfRange)),
         (vec![schedule(9, vec![enable("a")])], Err(DecodeErrorKind::OutOfRange)),
     ];
@@ -317,7 +335,7 @@ fn a_schedule_record_holds_what_can_be_scheduled() {
     }
 }
 
-/// What is held exists, and leads in no circle; what is waited for need not exist.
+/// What is held exists; what is waited for need not. A promotion may have closed a circle.
 #[test]
 fn what_plugins_hold_on_to_is_sound() {
     use LoadState::{Failed, Loaded, Loading, Pending, Unloading};
@@ -328,11 +346,11 @@ fn what_plugins_hold_on_to_is_sound() {
     let rows: Vec<Row> = vec![
         ("a chain", vec![("a", Loaded, 1, vec![]), ("b", Loaded, 1, vec!["a"]), ("c", Loading, 0, vec!["b"])], None),
         ("itself", vec![("a", Loaded, 1, vec!["a"])], Some(plugin("a"))),
-        ("each other", vec![("a", Loaded, 1, vec!["b"]), ("b", Unloading, 1, vec!["a"])], Some(plugin("a"))),
+        ("each other", vec![("a", Loaded, 1, vec!["b"]), ("b", Unloading, 1, vec!["a"])], None),
         (
             "a circle and what leads to it",
             vec![("a", Pending, 0, vec!["b"]), ("b", Pending, 2, vec!["c"]), ("c", Pending, 1, vec!["b"])],
-            Some(plugin("a")),
+            None,
         ),
         ("a circle that one has left", vec![("a", Loaded, 0, vec!["b"]), ("b", Failed, 1, vec!["a"])], None),
         ("what does not exist", vec![("a", Pending, 0, vec!["z"])], Some(dependent("z", "a"))),

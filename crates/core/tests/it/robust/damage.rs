@@ -107,6 +107,12 @@ fn a_damaged_record_is_a_fault_or_a_state_of_its_own() {
     damage_each_record(&rich_in_plugins(), 3);
 }
 
+/// How many have an entry in a pool.
+fn reporters(records: &Records, of: &Pool) -> usize {
+    let is_entry = |key: &Key| matches!(key, Key::PoolEntry { pool, .. } if pool == of);
+    records.keys(KeyPrefix::Trust).filter(is_entry).count()
+}
+
 fn damage_each_record(world: &World, bit_step: usize) {
     let sound = world.state.root();
     for (key, value) in &world.records.0 {
@@ -148,14 +154,16 @@ fn damage_each_record(world: &World, bit_step: usize) {
             Key::Feature(_) | Key::Metrics(_) | Key::Global | Key::Step { .. } | Key::Active(_) => true,
             Key::Feed | Key::FeedItem(_) | Key::FeedIndex(_) | Key::FeedListed(_) => true,
             Key::Roles(address) => address == ADMIN,
-            Key::Change { .. } | Key::Override { .. } | Key::Policy(_) | Key::Schedule { .. } => false,
+            Key::Change { .. } | Key::Override { .. } | Key::Policy(_) => false,
+            // Counted.
+            Key::Schedule { .. } => true,
             Key::Plugin(_) | Key::PluginVersion { .. } | Key::Deployment(_) | Key::DeploymentDue { .. } => true,
             Key::Deadline { .. } | Key::Round { .. } => true,
             // What waits for nothing does not wait.
             Key::Dependent { dependency, .. } => dependency != Some(name("ui")),
             Key::Registry | Key::PluginChange { .. } | Key::LoadDue { .. } | Key::Sequence(_) => false,
             // Each pool has reporters, and ends once.
-            Key::PoolEntry { .. } => true,
+            Key::PoolEntry { pool, .. } => reporters(&records, &pool) == 0,
         };
         assert_eq!(fault, needed, "{shown} removed");
     }

@@ -76,8 +76,8 @@ fn every_byte_of_a_small_field_is_tried() {
     let policy_bytes = Policy::default().to_bytes();
     let last_of_policy = policy_bytes.len() - 1;
     let global = World::new().records.0[&Key::Global.to_bytes()].clone();
-    // format, rules, lp8 chain, admins.
-    let breaker = 2 + 2 + 1 + 9 + 4;
+    // format, rules, lp8 chain, admins, scheduled.
+    let breaker = 2 + 2 + 1 + 9 + 4 + 4;
     let open = {
         let mut world = World::new();
         world.run(1, OPERATOR, &[trip(0, false)]);
@@ -116,9 +116,11 @@ fn every_byte_of_a_small_field_is_tried() {
         ("feature reserved", codec::<Feature>, feature.clone(), feature.len() - 1, vec![0]),
         ("feature reserved, the first", codec::<Feature>, feature.clone(), feature.len() - 5, vec![0]),
         ("change percent", codec::<Change>, change.clone(), 1, share.clone()),
-        ("change cause", codec::<Change>, change.clone(), 2, (0..=7).collect()),
+        ("change cause", codec::<Change>, change.clone(), 2, vec![7]),
+        ("change cause without evidence", codec::<Change>, change[..24].to_vec(), 2, (0..=6).chain([8]).collect()),
+        ("change rule", codec::<Change>, change.clone(), 24, (0..=5).collect()),
         ("change reason of a rollback", codec::<Change>, change.clone(), 3, (0..=5).collect()),
-        ("change reason without one", codec::<Change>, [&change[..2], &[1], &change[3..]].concat(), 3, vec![0]),
+        ("change reason without one", codec::<Change>, [&change[..2], &[1], &change[3..24]].concat(), 3, vec![0]),
         ("override enabled", codec::<Override>, vec![0; 25], 0, flag.clone()),
         ("policy version", codec::<Policy>, policy_bytes.clone(), 0, vec![1]),
         ("policy bucketing", codec::<Policy>, policy_bytes.clone(), 1, flag.clone()),
@@ -142,12 +144,37 @@ fn every_byte_of_a_small_field_is_tried() {
         ("deployment stages, the width of two", codec::<Deployment>, deployed, hold + 24, vec![2]),
         ("version status", codec::<PluginVersion>, requiring.clone(), of_version, (0..=5).collect()),
         ("version metadata", codec::<PluginVersion>, requiring.clone(), requiring.len() - 1, vec![0]),
-        ("plugin change action", codec::<PluginChange>, plugin_change.clone(), 0, (0..=12).collect()),
+        (
+            "plugin change action",
+            codec::<PluginChange>,
+            plugin_change.clone(),
+            0,
+            (0..=12).filter(|action| ![6, 8].contains(action)).collect(),
+        ),
+        (
+            "plugin change action with evidence",
+            codec::<PluginChange>,
+            [plugin_change.as_slice(), &[0; 40]].concat(),
+            0,
+            vec![6, 8],
+        ),
         ("plugin change success", codec::<PluginChange>, plugin_change.clone(), 7, flag.clone()),
         ("plugin change share, high byte", codec::<PluginChange>, plugin_change.clone(), 8, (0..=0x27).collect()),
         ("plugin change reason", codec::<PluginChange>, plugin_change, 14, (0..=11).collect()),
-        ("due kind", codec::<Key>, one_step, 1, (1..=3).collect()),
-        ("due kind of a look", codec::<Key>, one_look, 1, (1..=3).collect()),
+        ("due kind", codec::<Key>, one_step, 1, vec![1, 2, 3, 5]),
+        ("due kind of a look", codec::<Key>, one_look, 1, vec![1, 2, 3, 5]),
+        ("due kind of a round", codec::<Key>, [&[0xd7, 4, 0, 0, 0, 9, 0, 1][..], b"f"].concat(), 1, vec![4]),
+        ("pool kind of a feature", codec::<Key>, [&[0xd7, 4, 0, 0, 0, 9, 0, 1][..], b"f"].concat(), 6, vec![0]),
+        (
+            "pool kind of a version",
+            codec::<Key>,
+            [&[0xdf, 2, 1, 1][..], b"p", &[5], b"1.0.0", &[7; 20]].concat(),
+            2,
+            (1..=4).collect(),
+        ),
+        ("section of trust", codec::<Key>, [&[0xdf, 1][..], &[7; 20]].concat(), 1, vec![1]),
+        ("sequence", rows::sequence_codec, vec![0; 8], 7, (1..=u8::MAX).collect()),
+        ("vote", rows::vote_codec, vec![0], 0, flag.clone()),
         ("due kind with an id", codec::<Key>, Key::Schedule { at: 0, id: 0 }.to_bytes(), 1, vec![0]),
         ("granted role", codec::<Event>, granted.clone(), granted.len() - 1, one_role.clone()),
         ("stepped from", codec::<Event>, stepped.clone(), 3, share.clone()),
@@ -167,10 +194,16 @@ fn every_byte_of_a_small_field_is_tried() {
         ("receipt index of ok", codec::<Receipt>, vec![0, 0, 0], 2, vec![0]),
         ("feed section", codec::<Key>, vec![0xde, 0, b'e'], 1, (0..=5).collect()),
         ("feed id", codec::<Key>, vec![0xde, 0, b'e'], 2, (0x21..=0x7e).collect()),
-        ("feed open", codec::<FeedTotals>, [&[0; 12], &[1; 9][..]].concat(), 0, vec![1]),
-        ("feed open, nothing listed", codec::<FeedTotals>, [&[0; 16], &[1, 0, 0, 0, 0][..]].concat(), 0, flag.clone()),
-        ("feed open, nothing else", codec::<FeedTotals>, vec![0; 21], 0, vec![1]),
-        ("feed tombstone", codec::<FeedItem>, vec![0; 13], 8, (0..=2).collect()),
+        ("feed open", codec::<FeedTotals>, [&[0; 12], &[1; 9][..], &[0; 8]].concat(), 0, vec![1]),
+        (
+            "feed open, nothing listed",
+            codec::<FeedTotals>,
+            [&[0; 16], &[1, 0, 0, 0, 0][..], &[0; 8]].concat(),
+            0,
+            flag.clone(),
+        ),
+        ("feed open, nothing else", codec::<FeedTotals>, vec![0; 29], 0, vec![1]),
+        ("feed tombstone", codec::<FeedItem>, vec![0; 13], 8, (0..=3).collect()),
         ("feed tombstone with a body", codec::<FeedItem>, [&[0; 12], &[1, 7][..]].concat(), 8, vec![0]),
         ("feed_put part", command_codec, put(FeedPart::Only, &[], &[]).to_bytes(), 1, (0..=3).collect()),
         ("feed_patch kind", command_codec, patch(FeedKind::Filter, "e", 1, b"").to_bytes(), 1, flag.clone()),
@@ -236,7 +269,7 @@ fn every_u16_is_tried() {
         assert_eq!(Bps::new(n).map(Bps::get).ok(), (n <= 10_000).then_some(n));
     }
     let (any, share): (Vec<u16>, Vec<u16>) = ((0..=u16::MAX).collect(), (0..=10_000).collect());
-    let rejects: Vec<u16> = (1..=23).chain(40..=58).chain(80..=83).collect();
+    let rejects: Vec<u16> = (1..=29).chain(40..=58).chain(80..=83).collect();
     for n in &any {
         assert_eq!(Reject::from_code(*n).map(Reject::code), rejects.contains(n).then_some(*n));
     }
@@ -304,7 +337,8 @@ fn every_u16_is_tried() {
         ("deploy success threshold", command_codec, &deploy, in_terms + 2, &any),
         ("deploy z", command_codec, &deploy, deploy.len() - 2, &any),
         // Lengths and counts: what is there, and no other.
-        ("genesis roles", codec::<Genesis>, &genesis, 1, &[1]),
+        ("genesis rules", codec::<Genesis>, &genesis, 0, &rules),
+        ("genesis roles", codec::<Genesis>, &genesis, 3, &[1]),
         ("command length", codec::<Transaction>, &one_tx, 21, &[3]),
         ("description length", command_codec, &creating, 3, &[3]),
         ("manifest config length", command_codec, &registering, registering.len() - 6, &[3]),
@@ -375,7 +409,7 @@ fn every_u8_length_is_tried() {
         ("name of a key", codec::<Key>, &history, 1, 3),
         ("name of an event", codec::<Event>, &created, created.len() - 4, 3),
         ("host version", codec::<Registry>, &registry, 0, 5),
-        ("chain", codec::<Genesis>, &genesis, 0, 3),
+        ("chain", codec::<Genesis>, &genesis, 2, 3),
     ];
     let found = rows.iter().map(|(field, decode, bytes, at, _)| (*field, accepted(*decode, bytes, *at)));
     let expected = rows.iter().map(|(field, .., length)| (*field, vec![*length]));
@@ -439,7 +473,19 @@ fn a_value_that_breaks_its_rule_is_no_valid_one() {
     check("16 commands", vec![enable("f"); 16], None);
     check("17 commands", vec![enable("f"); 17], schedule);
     check("no command", Vec::<Command>::new(), schedule);
-    check("one that may not be scheduled", vec![enable("f"), Command::ResetBreaker], schedule);
+    check("one that may not be scheduled", vec![enable("f"), cancel(9, 1)], schedule);
+
+    let params = ParamsChanges::default;
+    check("no change", params(), None);
+    check("no due work", ParamsChanges { max_due_per_block: Some(0), ..params() }, parameter);
+    check("no quorum", ParamsChanges { quorum: Some(0), ..params() }, parameter);
+    check("a quorum of 64", ParamsChanges { quorum: Some(64), ..params() }, None);
+    check("a quorum of 65", ParamsChanges { quorum: Some(65), ..params() }, parameter);
+    for (blocks, expected) in [(0, None), (1_000_000, None), (1_000_001, parameter), (u32::MAX, parameter)] {
+        check("timelock", ParamsChanges { timelock: Some(blocks), ..params() }, expected);
+        check("round", ParamsChanges { round_blocks: Some(blocks), ..params() }, expected);
+    }
+    check("a window that others may need", ParamsChanges { breaker_window: Some(0), ..params() }, None);
 }
 
 #[test]

@@ -24,14 +24,15 @@ use coalmine_core::{
     EventCode, Evidence, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedEntry, FeedId, FeedItem,
     FeedKey, FeedKind, FeedPart, FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hash, Height, Hold,
     ItemState, Key, KeyPrefix, LOADED_MAX, Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions,
-    Metrics, MetricsRecord, Name, OnComplete, Override, Params, Payload, Percent, Plan, Plugin, PluginAction,
-    PluginChange, PluginReason, PluginVersion, Policy, PoolEntry, PoolKind, REQUIREMENTS_MAX, Reader, Reason, Receipt,
-    Registry, Reject, Report, Requirement, Role, Roles, RollbackEvidence, RollbackRule, RuleSet, SCHEDULE_COMMANDS_MAX,
-    STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status, Strategy, StrategyKind, TX_COMMANDS_MAX,
-    Threshold, Transaction, TxCommand, Valid, Validate, ValueError, Version, VersionReport, VersionStatus, Writer,
+    Metrics, MetricsRecord, Name, OnComplete, Override, Params, ParamsChanges, Payload, Percent, Plan, Plugin,
+    PluginAction, PluginChange, PluginReason, PluginVersion, Policy, Pool, PoolEntry, PoolKind, REQUIREMENTS_MAX, Reader,
+    Reason, Receipt, Registry, Reject, Report, Requirement, Role, Roles, RollbackEvidence, RollbackRule, RuleSet,
+    SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status, Strategy, StrategyKind,
+    TX_COMMANDS_MAX, Threshold, Transaction, TxCommand, Valid, Validate, ValueError, Version, VersionReport,
+    VersionStatus, Writer,
 };
 
-use crate::common::plugins::deploy_bytes;
+use crate::common::plugins::{deploy_bytes, tell_version};
 use crate::common::*;
 
 /// Reads bytes as one type and writes what it read: how it looks, and its bytes.
@@ -169,6 +170,10 @@ fn rich() -> World {
                 &[put(FeedPart::Only, &[("e", 1), ("f", 1)], &[("e", 1)]), put(FeedPart::Only, &[("e", 2)], &[])],
             ),
             tx(FEEDER, &[gone(FeedKind::Filter, "g", 1), put(FeedPart::First, &[("e", 2)], &[])]),
+            // A round of two reporters, and a signer who counts.
+            tx(ADMIN, &[change_params(ParamsChanges { round_blocks: Some(7), ..ParamsChanges::default() })]),
+            tx(REPORTER, &[report("a", 5, 1)]),
+            sequenced(USER, 3, 0, &[report("a", 4, 0)]),
         ],
     );
     world
@@ -193,8 +198,16 @@ fn rich_in_plugins() -> World {
     world.run(11, ADMIN, &[auto, register("web", "1.0.0", &["ui"])]);
     world.run(12, OPERATOR, &[Command::Load { plugin: name("api") }]);
     world.run(13, REPORTER, &[attest]);
-    let outcome = world.at(14, vec![tx(OPERATOR, &[deploy]), tx(ADMIN, &[register("late", "1.0.0", &[])])]);
-    assert_eq!(outcome.receipts, [Receipt::Ok, Receipt::Ok]);
+    let rounds = change_params(ParamsChanges { round_blocks: Some(7), ..ParamsChanges::default() });
+    let outcome = world.at(
+        14,
+        vec![
+            tx(OPERATOR, &[deploy]),
+            tx(ADMIN, &[register("late", "1.0.0", &[]), rounds]),
+            tx(REPORTER, &[tell_version("api", "1.1.0", 5, 1)]),
+        ],
+    );
+    assert_eq!(outcome.receipts, [Receipt::Ok; 3]);
     world
 }
 

@@ -7,13 +7,17 @@ fn empty_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
 }
 
 /// The last sequence of a signer: a number, never 0, which no type of the crate is read as.
-fn sequence_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+pub(super) fn sequence_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
     let mut input = Reader::new(bytes);
     let sequence = input.nonzero_u64()?;
     input.finish()?;
     sequence
         .map(|sequence| (sequence.to_string(), sequence.get().to_be_bytes().into()))
         .ok_or(DecodeError { remaining: 0, kind: DecodeErrorKind::OutOfRange })
+}
+
+pub(super) fn vote_codec(bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
+    pool_entry(PoolKind::Health, bytes)
 }
 
 fn pool_entry(kind: PoolKind, bytes: &[u8]) -> Result<(String, Vec<u8>), DecodeError> {
@@ -44,9 +48,7 @@ fn value_codec(key: &Key) -> (&'static str, Codec) {
         Key::PoolEntry { pool, .. } => match pool.kind() {
             PoolKind::Report => ("sums of reports", |bytes| pool_entry(PoolKind::Report, bytes)),
             PoolKind::VersionReport => ("sums of a version", |bytes| pool_entry(PoolKind::VersionReport, bytes)),
-            PoolKind::Health | PoolKind::Load | PoolKind::Unload => {
-                ("vote", |bytes| pool_entry(PoolKind::Health, bytes))
-            }
+            PoolKind::Health | PoolKind::Load | PoolKind::Unload => ("vote", vote_codec),
         },
         Key::Round { .. } | Key::Deadline { .. } => ("empty", empty_codec),
     }
