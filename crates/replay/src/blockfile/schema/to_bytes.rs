@@ -9,6 +9,10 @@ use super::table::{
 };
 use crate::blockfile::json::{Entry, Object, Problem, Val};
 
+/// The bit of the count of commands that says that the transaction has a sequence.
+pub(super) const SEQUENCED: u8 = 0x80;
+pub(super) const SEQUENCE: &str = "sequence";
+pub(super) const VALID_UNTIL: &str = "valid_until";
 /// Shorthands for a report.
 const SHORTHANDS: [&str; 3] = ["record_success", "record_error", "record_invariant"];
 
@@ -29,32 +33,55 @@ pub(in crate::blockfile) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> 
         Some(signer) => signer.parse().map_err(|problem| problem.in_key(SIGNER))?,
         None => *signer,
     };
-    let mut out = Writer::default();
-    out.address(&signer);
-    if tx.get("op").is_some() {
-        out.u8(1);
-        out.lp16(&command_bytes(&tx, &[SIGNER, REPEAT], 0)?);
+    let (count, commands) = if tx.get("op").is_some() {
+        let mut list = Writer::default();
+        list.lp16(&command_bytes(&tx, &[SIGNER, SEQUENCE, VALID_UNTIL, REPEAT], 0)?);
+        (1, list)
     } else if let Some(commands) = tx.get(COMMANDS) {
-        tx.only("a transaction without \"op\"", [SIGNER, COMMANDS, REPEAT].into_iter())?;
-        commands_bytes(commands, 0, &mut out).map_err(|problem| problem.in_key(COMMANDS))?;
+        let keys = [SIGNER, SEQUENCE, VALID_UNTIL, COMMANDS, REPEAT];
+        tx.only("a transaction without \"op\"", keys.into_iter())?;
+        // The first bit of the count says whether there is a sequence.
+        commands_bytes(commands, !SEQUENCED, 0).map_err(|problem| problem.in_key(COMMANDS))?
     } else {
         return Err(tx.problem("a transaction needs \"op\", \"commands\" or \"raw\""));
+    };
+    let mut out = Writer::default();
+    out.address(&signer);
+    match sequence(&tx)? {
+        None => out.u8(count),
+        Some((sequence, valid_until)) => {
+            out.u8(SEQUENCED | count);
+            out.u64(sequence);
+            out.u32(valid_until);
+        }
     }
+    out.raw(commands.as_bytes());
     Ok((out.into_bytes(), repeat))
 }
 
-/// A count, then each command after its length.
-fn commands_bytes(commands: Val<'_>, depth: usize, out: &mut Writer) -> Result<(), Problem> {
+/// The sequence of a transaction, and the last height at which it is valid; 0 is none.
+fn sequence(tx: &Object<'_>) -> Result<Option<(u64, u32)>, Problem> {
+    let valid_until = tx.get(VALID_UNTIL);
+    let Some(sequence) = tx.get(SEQUENCE) else {
+        let alone = |value: Val<'_>| value.problem(format!("{VALID_UNTIL:?} stands only beside {SEQUENCE:?}"));
+        return valid_until.map_or(Ok(None), |value| Err(alone(value)));
+    };
+    let sequence = sequence.integer(u64::MAX).map_err(|problem| problem.in_key(SEQUENCE))?;
+    let valid_until = valid_until.map_or(Ok(0), |value| value.u32().map_err(|problem| problem.in_key(VALID_UNTIL)))?;
+    Ok(Some((sequence, valid_until)))
+}
+
+/// The number of commands, at most `max`, and each command after its length.
+fn commands_bytes(commands: Val<'_>, max: u8, depth: usize) -> Result<(u8, Writer), Problem> {
     let mut count: u8 = 0;
     let mut list = Writer::default();
     for command in commands.elements()? {
         let command = command?;
-        count = count.checked_add(1).ok_or_else(|| command.problem("the count of commands has room for 255"))?;
+        let next = count.checked_add(1).filter(|count| *count <= max);
+        count = next.ok_or_else(|| command.problem(format!("the count of commands has room for {max}")))?;
         list.lp16(&command_bytes(&command.object()?, &[], depth)?);
     }
-    out.u8(count);
-    out.raw(list.as_bytes());
-    Ok(())
+    Ok((count, list))
 }
 
 /// The bytes of a command. `also` are keys of the transaction that may be in the same object.
@@ -265,7 +292,11 @@ impl Kind {
                 let standard = Policy::default().to_bytes();
                 fields_bytes(&object, what, POLICY, standard.get(1..).unwrap_or_default(), depth, out)?;
             }
-            Self::Commands => commands_bytes(value, depth.saturating_add(1), out)?,
+            Self::Commands => {
+                let (count, list) = commands_bytes(value, u8::MAX, depth.saturating_add(1))?;
+                out.u8(count);
+                out.raw(list.as_bytes());
+            }
             Self::FeedItems => {
                 let mut items = BTreeMap::new();
                 for entry in value.object()?.entries() {

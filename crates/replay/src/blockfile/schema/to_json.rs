@@ -5,6 +5,7 @@ use coalmine_core::{Address, CommandKind, Decode, Policy, Reader, StrategyKind};
 use super::table::{
     Absent, DEPLOY, FEED_ITEM, Field, GUARDRAILS, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, fields, strategy_fields,
 };
+use super::to_bytes::{SEQUENCE, SEQUENCED, VALID_UNTIL};
 use crate::blockfile::json::quoted;
 
 /// Writes the fields of a transaction, without the closing brace.
@@ -16,19 +17,29 @@ pub(super) fn transaction_fields(bytes: &[u8], default: &Address, out: &mut Stri
         push_key(out, "signer");
         out.push_str(&quoted(&signer.to_string()));
     }
-    if bytes.get(Address::LEN) == Some(&1) {
-        input.u8().ok()?;
+    let mut count = input.u8().ok()?;
+    if count & SEQUENCED != 0 {
+        count &= !SEQUENCED;
+        push_key(out, SEQUENCE);
+        out.push_str(&input.u64().ok()?.to_string());
+        let valid_until = input.u32().ok()?;
+        if valid_until != 0 {
+            push_key(out, VALID_UNTIL);
+            out.push_str(&valid_until.to_string());
+        }
+    }
+    if count == 1 {
         command_fields(input.lp16().ok()?, 0, out)?;
     } else {
         push_key(out, "commands");
-        commands_json(&mut input, 0, out)?;
+        commands_json(count, &mut input, 0, out)?;
     }
     input.finish().ok()
 }
 
-fn commands_json(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
+fn commands_json(count: u8, input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
     out.push('[');
-    for index in 0..input.u8().ok()? {
+    for index in 0..count {
         out.push_str(if index == 0 { "{" } else { ",{" });
         command_fields(input.lp16().ok()?, depth, out)?;
         out.push('}');
@@ -135,7 +146,7 @@ impl Kind {
                 object_fields(POLICY, input, depth, out)?;
                 out.push('}');
             }
-            Self::Commands => commands_json(input, depth.saturating_add(1), out)?,
+            Self::Commands => commands_json(input.u8().ok()?, input, depth.saturating_add(1), out)?,
             Self::FeedItems => {
                 out.push('{');
                 for _ in 0..input.u16().ok()? {

@@ -111,10 +111,13 @@ fn errors_of_a_transaction_say_where() {
         (r#"^{"op":"enable"}"#, r#"enable: "name" is missing"#),
         (r#"{"op":"enable","name":^7}"#, "name: expected a string, found a number"),
         (r#"{"op":"enable","name":"a",^"name":"a"}"#, r#"repeated key "name""#),
-        (r#"{"op":"enable",^"nam":"a"}"#, r#"unknown key "nam"; enable takes op, signer, repeat, name"#),
+        (
+            r#"{"op":"enable",^"nam":"a"}"#,
+            r#"unknown key "nam"; enable takes op, signer, sequence, valid_until, repeat, name"#,
+        ),
         (
             r#"{"op":"enable","name":"a",^"commands":[]}"#,
-            r#"unknown key "commands"; enable takes op, signer, repeat, name"#,
+            r#"unknown key "commands"; enable takes op, signer, sequence, valid_until, repeat, name"#,
         ),
         (r#"^{"op":"start_canary","name":"a"}"#, r#"start_canary: "percent" is missing"#),
         (r#"{"op":"start_canary","name":"a","percent":^256}"#, "percent: 256 is out of range; it must be 0 to 255"),
@@ -155,10 +158,25 @@ fn errors_of_a_transaction_say_where() {
         ),
         (
             r#"{"commands":[],^"name":"a"}"#,
-            r#"unknown key "name"; a transaction without "op" takes signer, commands, repeat"#,
+            r#"unknown key "name"; a transaction without "op" takes signer, sequence, valid_until, commands, repeat"#,
         ),
         (r#"{"commands":^{}}"#, "commands: expected an array, found an object"),
         (r#"{"op":"schedule","at":9,"commands":[^{"op":"enable"}]}"#, r#"commands: enable: "name" is missing"#),
+        (
+            r#"{"op":"enable","name":"a","sequence":^18446744073709551616}"#,
+            "sequence: 18446744073709551616 is out of range; it must be 0 to 18446744073709551615",
+        ),
+        (r#"{"op":"enable","name":"a","sequence":^"7"}"#, "sequence: expected an integer, found a string"),
+        (
+            r#"{"op":"enable","name":"a","sequence":7,"valid_until":^4294967296}"#,
+            "valid_until: 4294967296 is out of range; it must be 0 to 4294967295",
+        ),
+        (r#"{"commands":[],"valid_until":^9}"#, r#""valid_until" stands only beside "sequence""#),
+        (r#"{"raw":"00",^"sequence":7}"#, r#"unknown key "sequence"; a raw transaction takes raw, repeat"#),
+        (
+            r#"{"commands":[{"op":"enable","name":"a",^"sequence":7}]}"#,
+            r#"commands: unknown key "sequence"; enable takes op, name"#,
+        ),
         (r#"{"op":"enable","name":"a","repeat":^-2}"#, "repeat: -2 is negative; it must be 0 to 4294967295"),
         (r#"^{"op":"enable","name":"a","repeat":65537}"#, "a block has at most 65536 transactions"),
         (r#"{"raw":^"abc"}"#, "raw: invalid hex: Odd number of digits"),
@@ -166,7 +184,7 @@ fn errors_of_a_transaction_say_where() {
         (r#"{"raw":"00",^"signer":""}"#, r#"unknown key "signer"; a raw transaction takes raw, repeat"#),
         (
             r#"{"op":"record_success","name":"a",^"ok":true}"#,
-            r#"unknown key "ok"; record_success takes op, name, count, latency, signer, repeat"#,
+            r#"unknown key "ok"; record_success takes op, name, count, latency, signer, sequence, valid_until, repeat"#,
         ),
         (
             r#"{"op":"record_success","name":"a","count":2,"latency":^18446744073709551615}"#,
@@ -236,7 +254,15 @@ fn values_too_long_for_their_length_are_errors() {
             format!(r#"{{"op":"create_feature","name":"a","description":"{}"}}"#, "d".repeat(65_530)),
             "65540 bytes; the length of a command has room for 65535",
         ),
-        (format!(r#"{{"commands":[{}]}}"#, [command; 256].join(",")), "the count of commands has room for 255"),
+        (format!(r#"{{"commands":[{}]}}"#, [command; 128].join(",")), "the count of commands has room for 127"),
+        (
+            format!(r#"{{"sequence":1,"commands":[{}]}}"#, [command; 128].join(",")),
+            "the count of commands has room for 127",
+        ),
+        (
+            format!(r#"{{"op":"schedule","at":1,"commands":[{}]}}"#, [command; 256].join(",")),
+            "the count of commands has room for 255",
+        ),
         (
             format!(
                 r#"{{"op":"create_feature","name":"a","description":"","policy":{{"prerequisites":[{}]}}}}"#,
@@ -255,7 +281,8 @@ fn values_too_long_for_their_length_are_errors() {
     }
     // What just fits is a transaction, if only a malformed or rejected one.
     payloads(&format!(r#"{{"op":"enable","name":"{}"}}"#, "n".repeat(255)));
-    payloads(&format!(r#"{{"commands":[{}]}}"#, [command; 255].join(",")));
+    payloads(&format!(r#"{{"commands":[{}]}}"#, [command; 127].join(",")));
+    payloads(&format!(r#"{{"op":"schedule","at":1,"commands":[{}]}}"#, [command; 255].join(",")));
     payloads(&wrap(command, 8));
     assert_eq!(payloads(r#"{"raw":"","repeat":65536}"#).len(), 65_536);
     assert_eq!(payloads(r#"{"raw":"","repeat":0}"#).len(), 0);

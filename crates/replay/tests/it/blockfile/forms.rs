@@ -117,6 +117,40 @@ fn blocks_agree_with_the_vectors() {
     assert!(seen > 10);
 }
 
+/// A transaction with a sequence: its JSON, and its bytes behind the signer.
+#[test]
+fn sequences_have_their_bytes() {
+    let enable = "0003".to_owned() + "0f0161";
+    for (tx, bytes) in [
+        (json!({ "op": "enable", "name": "a" }), format!("01{enable}")),
+        (json!({ "sequence": 0, "op": "enable", "name": "a" }), format!("81{:016x}00000000{enable}", 0)),
+        (json!({ "sequence": 7, "op": "enable", "name": "a" }), format!("81{:016x}00000000{enable}", 7)),
+        (
+            json!({ "sequence": u64::MAX, "valid_until": 1_200, "op": "enable", "name": "a" }),
+            format!("81{:016x}000004b0{enable}", u64::MAX),
+        ),
+        (
+            json!({ "signer": "0x2222222222222222222222222222222222222222", "sequence": 258, "valid_until": u32::MAX,
+                "commands": [{ "op": "enable", "name": "a" }, { "op": "reset_breaker" }] }),
+            format!("82{:016x}ffffffff{enable}00011f", 258),
+        ),
+        (json!({ "sequence": 1, "commands": [] }), format!("80{:016x}00000000", 1)),
+    ] {
+        let signer = if tx.get("signer").is_some() { "22" } else { "11" };
+        let read = payloads(&tx.to_string());
+        assert_eq!(hex::encode(read[0].to_bytes()), format!("{}{bytes}", signer.repeat(20)), "{tx}");
+        assert_eq!(written_txs(read), std::slice::from_ref(&tx));
+    }
+    // What is left out is none, and a repeated transaction repeats its sequence.
+    let given = |more: &str| payloads(&format!(r#"{{"op":"enable","name":"a"{more}}}"#));
+    assert_eq!(given(r#","sequence":7,"valid_until":0"#), given(r#","sequence":7"#));
+    let thrice = given(r#","sequence":7,"valid_until":9,"repeat":3"#);
+    assert_eq!(thrice, [0; 3].map(|_| given(r#","sequence":7,"valid_until":9"#)[0].clone()));
+    // One command is written inline in a list as well; what is cut off is raw.
+    let cut = payloads(&format!(r#"{{"raw":"{}81{:014x}"}}"#, "11".repeat(20), 0));
+    assert!(written_txs(cut)[0].get("raw").is_some());
+}
+
 #[test]
 fn documents_are_written_for_people() {
     let text = r#"{"format":"coalmine-blocks/1","name":"n","description":"a \" b: \\",

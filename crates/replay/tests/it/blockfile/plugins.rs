@@ -93,7 +93,7 @@ fn errors_of_commands_on_plugins_say_where() {
         ),
         (
             format!(r#"{{{register},^"requires":{{}}}}"#),
-            r#"unknown key "requires"; register_version takes op, signer, repeat, plugin, version, code_hash, host, requirements, config, metadata"#.into(),
+            r#"unknown key "requires"; register_version takes op, signer, sequence, valid_until, repeat, plugin, version, code_hash, host, requirements, config, metadata"#.into(),
         ),
         (r#"{"op":"load","plugin":^7}"#.into(), "plugin: expected a string, found a number".into()),
         (r#"{"op":"retire_version","plugin":"a","version":^1.0}"#.into(), "version: expected a string, found a number".into()),
@@ -111,7 +111,7 @@ fn errors_of_commands_on_plugins_say_where() {
         (
             format!(r#"{{{deploy},"strategy":"rolling",^"max_bps":1}}"#),
             format!(
-                r#"unknown key "max_bps"; deploy takes op, signer, repeat, plugin, version, strategy, initial_bps, increment_bps, increment_blocks, {terms}"#
+                r#"unknown key "max_bps"; deploy takes op, signer, sequence, valid_until, repeat, plugin, version, strategy, initial_bps, increment_bps, increment_blocks, {terms}"#
             ),
         ),
         (
