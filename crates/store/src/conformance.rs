@@ -94,7 +94,7 @@ fn name(text: &str) -> Name {
 fn report(name: Name, successes: u32, errors: u32) -> Command {
     let report =
         Report { successes, errors, latency_total: 0, latency_peak: 0, invariant_checks: 0, invariant_failures: 0 };
-    Command::Report { name, report: Valid::new(report).unwrap() }
+    Command::report(name, report).unwrap()
 }
 
 /// Blocks that put, replace and delete records, from [`FIRST`] on. Every command in them succeeds.

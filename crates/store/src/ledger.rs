@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use coalmine_core::query::Entries;
 use coalmine_core::{
-    Block, BlockError, ChainId, DecodeError, Encode, Execution, FORMAT, Fault, Genesis, Hash, Height, Key, RULES,
-    Reader, STATE_KEYS, StaleExecution, State, tree,
+    Block, BlockError, ChainId, DecodeError, Encode, Execution, FORMAT, Fault, Genesis, Hash, Height, Key, Reader,
+    RuleSet, STATE_KEYS, StaleExecution, State, tree,
 };
 
 use crate::error::{Problem, StoreError};
@@ -37,12 +37,13 @@ pub enum OpenError {
     NotEmpty(Tip),
     /// The state has a format or rule set that this build does not know.
     #[error(
-        "the state has format {format} and rules {rules}, this build knows format {FORMAT} and rules {RULES}; open it with a newer build"
+        "the state has format {format} and rules {rules}, this build knows format {FORMAT} and rules up to {}; open it with a newer build",
+        RuleSet::LATEST.number()
     )]
     Rules {
         /// The state's format number.
         format: u16,
-        /// The state's `RULES` number.
+        /// The number of the state's rule set.
         rules: u16,
     },
     /// The root of the records is not that of the tip.
@@ -221,6 +222,10 @@ impl<S: Store> Ledger<S> {
         records: &[(K, V)],
     ) -> Result<Self, OpenError> {
         refuse_used(&store)?;
+        let key = Key::Global.to_bytes();
+        if let Some((_, global)) = records.iter().find(|(found, _)| found.as_ref() == key) {
+            check_rules(global.as_ref())?;
+        }
         let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height)?;
         compare_root(&state, tip)?;
         store.commit(None, &tip, records.iter().map(|(key, value)| (key.as_ref(), Some(value.as_ref()))))?;
@@ -414,7 +419,9 @@ pub fn verify(view: &impl View) -> Result<Verified, OpenError> {
 
 fn load(view: &impl View) -> Result<(State, Verified), OpenError> {
     let tip = view.tip()?.ok_or(OpenError::Empty)?;
-    check_rules(view)?;
+    if let Some(global) = view.get(&Key::Global.to_bytes())? {
+        check_rules(&global)?;
+    }
     let mut verified = Verified { tip, records: 0, bytes: 0 };
     let entries = Entries::new(view, &[STATE_KEYS.start], &[STATE_KEYS.end]).inspect(|entry| {
         if let Ok((key, value)) = entry {
@@ -435,13 +442,16 @@ fn compare_root(state: &State, tip: Tip) -> Result<(), OpenError> {
 
 /// Checks format and rules, the first four bytes of the global record: without this, a state of
 /// other rules would look corrupt.
-fn check_rules(view: &impl View) -> Result<(), OpenError> {
-    let key = Key::Global.to_bytes();
-    let Some(global) = view.get(&key)? else { return Ok(()) };
-    let mut input = Reader::new(&global);
+///
+/// # Errors
+/// [`OpenError::Rules`] if this build does not know them; a fault if there are fewer bytes.
+pub fn check_rules(global: &[u8]) -> Result<(), OpenError> {
+    let mut input = Reader::new(global);
     let mut read = || -> Result<(u16, u16), DecodeError> { Ok((input.u16()?, input.u16()?)) };
-    let (format, rules) = read().map_err(|cause| Fault::Corrupt { key, cause })?;
-    if (format, rules) == (FORMAT, RULES) { Ok(()) } else { Err(OpenError::Rules { format, rules }) }
+    let corrupt = |cause| Fault::Corrupt { key: Key::Global.to_bytes(), cause };
+    let (format, rules) = read().map_err(corrupt)?;
+    let is_known = format == FORMAT && RuleSet::from_number(rules).is_some();
+    if is_known { Ok(()) } else { Err(OpenError::Rules { format, rules }) }
 }
 
 fn refuse_used(store: &impl View) -> Result<(), OpenError> {
