@@ -76,7 +76,7 @@ pub(crate) fn report(feature: u64, successes: u32, errors: u32) -> Payload {
     let latency_total = u64::from(successes + errors) * 120;
     let report =
         Report { successes, errors, latency_total, latency_peak: 120, invariant_checks: 0, invariant_failures: 0 };
-    payload(REPORTER, vec![Command::Report { name: name(feature), report: Valid::new(report).unwrap() }])
+    payload(REPORTER, vec![Command::report(name(feature), report).unwrap()])
 }
 
 fn invariant(feature: u64) -> Payload {
@@ -88,7 +88,7 @@ fn invariant(feature: u64) -> Payload {
         invariant_checks: 1,
         invariant_failures: 0,
     };
-    payload(REPORTER, vec![Command::Report { name: name(feature), report: Valid::new(report).unwrap() }])
+    payload(REPORTER, vec![Command::report(name(feature), report).unwrap()])
 }
 
 fn set_override(feature: u64, user: Address) -> Payload {
@@ -133,10 +133,7 @@ fn versions() -> [Version; 2] {
 pub(crate) fn report_version(number: u64, requests: u32, errors: u32) -> Payload {
     let [_, version] = versions();
     let report = VersionReport { requests, errors, latency_total: u64::from(requests) * 120 };
-    payload(
-        REPORTER,
-        vec![Command::ReportVersion { plugin: plugin(number), version, report: Valid::new(report).unwrap() }],
-    )
+    payload(REPORTER, vec![Command::report_version(plugin(number), version, report).unwrap()])
 }
 
 /// The blocks that fill an empty ledger: every feature ends as a canary, every other one rolling out.

@@ -63,7 +63,8 @@ Example:
   feed --key-file key --salt-file salt https://stream.example | replay run --events -
 
 Exit codes: 0 ended on request, 1 the server refused the key or the ledger a block, 2 bad usage or bad \
-input, 3 the store or the output failed, 141 the reader of standard output went away."
+input, 3 the store or the output failed, 4 the ledger needs rules that this build does not know, 141 the reader of \
+standard output went away."
 )]
 pub struct Cli {
     /// Address of the server: http://HOST or https://HOST, with a path if needed

@@ -24,7 +24,7 @@ SOURCE is a block file (which is run in memory first), rocksdb:PATH, or a dump. 
 for standard input.
 
 Exit codes: 0 success, 1 an expectation, root or comparison failed, 2 bad usage or bad input file, \
-3 the store failed or has a corrupt record, 130 interrupted (committed blocks stay), 141 the \
+3 the store failed or has a corrupt record, 4 rules that this build does not know, 130 interrupted (committed blocks stay), 141 the \
 reader of standard output went away."
 )]
 pub struct Cli {

@@ -1,8 +1,8 @@
 //! The errors of the tool and their exit codes.
 //!
 //! The codes are part of the interface: 0 success, 1 an expectation, root or comparison failed,
-//! 2 bad usage or a bad input file, 3 the store failed or has a corrupt record. As shells have it,
-//! 130 after an interrupt, and 141 when the reader of standard output went away.
+//! 2 bad usage or a bad input file, 3 the store failed or has a corrupt record, 4 rules that this
+//! build does not know. As shells have it, 130 after an interrupt, and 141 when the reader of standard output went away.
 
 use std::io;
 
@@ -95,6 +95,8 @@ impl Error {
             Self::Differs(_) => 1,
             Self::Open(OpenError::Root { .. } | OpenError::Anchor { .. } | OpenError::Chain { .. }) => 1,
             Self::Open(OpenError::NotEmpty(_)) => 2,
+            Self::Open(OpenError::Rules { .. }) | Self::Block(BlockError::UnknownRules { .. }) => 4,
+            Self::File(error) if error.unknown_rules.is_some() => 4,
             Self::Input(_) | Self::File(_) => 2,
             Self::Block(BlockError::Height { .. } | BlockError::NotAbove { .. }) => 2,
             Self::Store(error) | Self::Open(OpenError::Store(error)) => store_code(error),

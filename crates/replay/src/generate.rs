@@ -362,7 +362,7 @@ impl Generator {
     /// A report of ten requests.
     fn report_version(&mut self, plugin: Name, errors: u32) -> Result<Command, ValueError> {
         let report = VersionReport { requests: 10, errors, latency_total: self.random.below(1_000) };
-        Ok(Command::ReportVersion { plugin, version: self.version()?, report: Valid::new(report)? })
+        Command::report_version(plugin, self.version()?, report)
     }
 
     /// A strategy whose stages take a few blocks each.
@@ -406,7 +406,7 @@ impl Generator {
             invariant_failures: 0,
         };
         let latency = self.random.below(100);
-        let report_of = |report| (REPORTER, Command::Report { name, report });
+        let report_of = |report| (REPORTER, Command::Report { name, report, trial: None });
         let (signer, command) = match kind {
             Kind::Success => {
                 report_of(Valid::new(Report { successes: 1, latency_total: latency, latency_peak: latency, ..report })?)

@@ -4,6 +4,8 @@ use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
 use coalmine_core::query::{Entries, Entry, Visit};
+#[cfg(feature = "rocksdb")]
+use coalmine_core::{Encode as _, Key};
 use coalmine_core::{Fault, Height, Read, STATE_KEYS, State};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::RocksStore;
@@ -69,6 +71,10 @@ pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
 #[cfg(feature = "rocksdb")]
 fn open_store(path: &Path) -> Result<Backing, Error> {
     let store = RocksStore::open(path, coalmine_store::Durability::Synced)?;
+    // A store of other rules would look corrupt.
+    if let Some(global) = store.get(&Key::Global.to_bytes())? {
+        coalmine_store::check_rules(&global)?;
+    }
     Ok(Backing::Store(Box::new(store)))
 }
 

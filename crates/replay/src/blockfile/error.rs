@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use coalmine_core::Height;
+use coalmine_core::{Height, RuleSet};
 
 /// A place in a block file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,11 +51,19 @@ pub struct FileError {
     pub tx: Option<usize>,
     /// The problem, and what to do about it.
     pub message: String,
+    /// The rule set that the file needs, if the problem is that this build does not know it.
+    pub unknown_rules: Option<u16>,
+}
+
+/// The message about a rule set that this build does not know.
+pub(crate) fn unknown_rules(rules: u16) -> String {
+    let latest = RuleSet::LATEST.number();
+    format!("rule set {rules} is needed, and this build knows those up to {latest}; use a newer build")
 }
 
 impl FileError {
     pub(super) fn new(file: &str, place: Place, message: impl Into<String>) -> Self {
-        Self { file: file.into(), place, block: None, tx: None, message: message.into() }
+        Self { file: file.into(), place, block: None, tx: None, message: message.into(), unknown_rules: None }
     }
 
     pub(super) fn io(file: &str, error: &io::Error) -> Self {

@@ -26,11 +26,18 @@ pub(super) struct Problem {
     pub(super) block: Option<Height>,
     pub(super) tx: Option<usize>,
     pub(super) message: String,
+    pub(super) unknown_rules: Option<u16>,
 }
 
 impl Problem {
     pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { at, block: None, tx: None, message: message.into() }
+        Self { at, block: None, tx: None, message: message.into(), unknown_rules: None }
+    }
+
+    /// Says that the problem is a rule set that this build does not know.
+    pub(super) const fn of_rules(mut self, number: u16) -> Self {
+        self.unknown_rules = Some(number);
+        self
     }
 
     /// Adds that the problem is in the value of `key`.
@@ -53,7 +60,8 @@ impl Problem {
     pub(super) fn into_error(self, file: &str, text: &str, line: u64) -> FileError {
         let mut locator = Locator::new(line);
         let place = locator.place(text, self.at);
-        FileError { file: file.into(), place, block: self.block, tx: self.tx, message: self.message }
+        let Self { block, tx, message, unknown_rules, .. } = self;
+        FileError { file: file.into(), place, block, tx, message, unknown_rules }
     }
 }
 

@@ -27,4 +27,5 @@ pub use expect::{
 };
 pub use header::{DOCUMENT_SIZE_MAX, FORMAT, Form, Header, LINE_SIZE_MAX, Limits, MAGIC};
 pub use reader::{BlockReader, FileBlock};
+pub(crate) use schema::command_json;
 pub use writer::BlockWriter;

@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::iter;
-use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::Path;
 
 use coalmine_core::{
     Address, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, ChainId, Decode, Genesis, GenesisError, Height, Params, Role, Roles,
+    RuleSet,
 };
 
-use super::error::{FileError, Place};
+use super::error::{FileError, Place, unknown_rules};
 use super::expect::{self, BlockExpect};
 use super::header::{FORMAT, Form, Header, Limits, MAGIC};
 use super::json::{Locator, Object, Problem, Val, push, shown};
-use super::schema::{role_names, transaction_bytes};
+use super::schema::{self, role_names, transaction_bytes};
 
 /// A block of a file.
 #[derive(Debug, Clone)]
@@ -158,8 +158,16 @@ impl BlockReader {
         let mut frames = Frames { input, number: 0, offset: 4 };
         let place = frames.place();
         let bytes = frames.next(file)?.ok_or_else(|| FileError::new(file, place, "the genesis is missing"))?;
-        let genesis = Genesis::from_bytes(&bytes)
-            .map_err(|error| FileError::new(file, place, format!("the genesis does not decode: {error}")))?;
+        let genesis = Genesis::from_bytes(&bytes).map_err(|error| {
+            let rules = bytes.first_chunk().map(|number| u16::from_be_bytes(*number));
+            match rules.filter(|number| RuleSet::from_number(*number).is_none()) {
+                Some(number) => {
+                    let error = FileError::new(file, place, unknown_rules(number));
+                    FileError { unknown_rules: Some(number), ..error }
+                }
+                None => FileError::new(file, place, format!("the genesis does not decode: {error}")),
+            }
+        })?;
         Ok(Self { file: file.into(), header: Header::new(genesis), body: Body::Blocks(frames), last: None })
     }
 
@@ -407,8 +415,15 @@ fn header(object: &Object<'_>, also: &[&str], document: &str) -> Result<Header, 
 /// A genesis, and its first admin in the order of the file.
 fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
     let object = value.object().map_err(|problem| problem.in_key("genesis"))?;
-    object.only("genesis", ["chain", "roles", "params"].into_iter())?;
+    object.only("genesis", ["rules", "chain", "roles", "params"].into_iter())?;
 
+    let rules = match object.get("rules") {
+        Some(rules) => {
+            let number = rules.u16().map_err(|problem| problem.in_key("rules"))?;
+            RuleSet::from_number(number).ok_or_else(|| rules.problem(unknown_rules(number)).of_rules(number))?
+        }
+        None => RuleSet::One,
+    };
     let chain = match object.get("chain") {
         Some(chain) => {
             let text = chain.string().map_err(|problem| problem.in_key("chain"))?;
@@ -444,22 +459,9 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
     let mut params = Params::default();
     let params_value = object.get("params");
     if let Some(value) = params_value {
-        let object = value.object().map_err(|problem| problem.in_key("params"))?;
-        let mut breaker_rollbacks = 0;
-        let fields = [
-            ("max_due_per_block", &mut params.max_due_per_block),
-            ("breaker_rollbacks", &mut breaker_rollbacks),
-            ("breaker_window", &mut params.breaker_window),
-        ];
-        object.only("params", fields.iter().map(|(key, _)| *key))?;
-        for (key, field) in fields {
-            if let Some(value) = object.get(key) {
-                *field = value.u32().map_err(|problem| problem.in_key(key))?;
-            }
-        }
-        params.breaker_rollbacks = NonZeroU32::new(breaker_rollbacks);
+        params = schema::params(value)?;
     }
-    Genesis::with_params(chain, roles, params).map(|genesis| (genesis, admin)).map_err(|error| {
+    Genesis::with_params(rules, chain, roles, params).map(|genesis| (genesis, admin)).map_err(|error| {
         let value = if error == GenesisError::Params { params_value.unwrap_or(roles_value) } else { roles_value };
         value.problem(error.to_string())
     })

@@ -5,13 +5,12 @@
 
 use std::io::{self, Write};
 use std::iter;
-use std::num::NonZeroU32;
 
-use coalmine_core::{Address, Block, Encode, Genesis, Params, Role};
+use coalmine_core::{Address, Block, Encode, Genesis, Params, Role, RuleSet};
 
 use super::header::{FORMAT, Form, Header, MAGIC, first_admin};
 use super::json::{one_line, quoted};
-use super::schema::transaction_json;
+use super::schema::{params_json, transaction_json};
 
 /// Writes a block file.
 ///
@@ -150,6 +149,9 @@ fn entries(header: &Header) -> Vec<(&'static str, String)> {
 /// Compact JSON of a genesis. Roles are in the order of their addresses; defaults are left out.
 fn genesis(genesis: &Genesis) -> String {
     let mut entries = Vec::new();
+    if genesis.rules() != RuleSet::One {
+        entries.push(format!("\"rules\":{}", genesis.rules().number()));
+    }
     if !genesis.chain().as_str().is_empty() {
         entries.push(format!("\"chain\":{}", quoted(genesis.chain().as_str())));
     }
@@ -158,14 +160,8 @@ fn genesis(genesis: &Genesis) -> String {
         format!("\"{address}\":[{}]", names.join(","))
     });
     entries.push(format!("\"roles\":{{{}}}", roles.collect::<Vec<_>>().join(",")));
-    let params = genesis.params();
-    if *params != Params::default() {
-        entries.push(format!(
-            "\"params\":{{\"max_due_per_block\":{},\"breaker_rollbacks\":{},\"breaker_window\":{}}}",
-            params.max_due_per_block,
-            params.breaker_rollbacks.map_or(0, NonZeroU32::get),
-            params.breaker_window
-        ));
+    if *genesis.params() != Params::default() {
+        entries.push(format!("\"params\":{}", params_json(genesis.params())));
     }
     format!("{{{}}}", entries.join(","))
 }

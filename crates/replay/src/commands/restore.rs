@@ -35,8 +35,8 @@ pub(crate) fn restore(args: &RestoreArgs, target: &Target) -> Result<(), Error> 
 fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), Error> {
     use std::io::BufReader;
 
-    use coalmine_core::State;
-    use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError};
+    use coalmine_core::{Encode as _, Key, State};
+    use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError, check_rules};
 
     use crate::dump as dumps;
     use crate::input::{Input, open_file};
@@ -50,6 +50,9 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     let (name, input) = open_file(&args.dump)?;
     let (tip, records) = dumps::read(&name, BufReader::new(input))?;
     // Before a folder is made, so that a bad dump leaves nothing behind.
+    if let Some((_, global)) = records.iter().find(|(key, _)| *key == Key::Global.to_bytes()) {
+        check_rules(global)?;
+    }
     let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height);
     let computed = state.map_err(|fault| Error::from(fault).in_source(&args.dump))?.root();
     if computed != tip.root {

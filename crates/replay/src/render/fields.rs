@@ -1,8 +1,10 @@
 //! Named values, as text and as JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use coalmine_core::EventValue;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::blockfile::FieldValue;
@@ -26,7 +28,7 @@ pub(crate) enum Value {
 
 /// Named values in the order in which they are printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fields(Vec<(&'static str, Value)>);
+pub(crate) struct Fields(Vec<(Cow<'static, str>, Value)>);
 
 impl Fields {
     /// No fields yet.
@@ -35,8 +37,8 @@ impl Fields {
     }
 
     /// With one more field.
-    pub(crate) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
-        self.0.push((key, value.into()));
+    pub(crate) fn with(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        self.0.push((key.into(), value.into()));
         self
     }
 
@@ -67,7 +69,7 @@ impl Fields {
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (key, value) in &self.0 {
-            value.add_lines((*key).into(), &mut lines);
+            value.add_lines(key.to_string(), &mut lines);
         }
         lines
     }
@@ -76,7 +78,7 @@ impl Fields {
     pub(crate) fn flat(&self) -> Vec<(String, String)> {
         let mut flat = Vec::new();
         for (key, value) in &self.0 {
-            value.flatten((*key).into(), &mut flat);
+            value.flatten(key.to_string(), &mut flat);
         }
         flat
     }
@@ -156,6 +158,55 @@ impl Serialize for Fields {
             map.serialize_entry(key, value)?;
         }
         map.end()
+    }
+}
+
+/// From JSON without fractions and negative numbers, in the order of the text.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value without fractions")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(Value::Number(number))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(text.into()))
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::None)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Value::List(values))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut fields = Fields::new();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    fields = fields.with(key, value);
+                }
+                Ok(Value::Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }
 

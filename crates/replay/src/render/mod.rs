@@ -12,5 +12,6 @@ mod record;
 pub(crate) use event::{event, note, receipt, verdict};
 pub(crate) use fields::{Fields, Value};
 pub(crate) use record::{
-    change, entry, feature, feed, feed_item, feed_key, global, metrics, policy, roles, scheduled, user_switch,
+    change, entry, feature, feed, feed_item, feed_key, global, metrics, policy, pool, pool_entry, roles, scheduled,
+    user_switch,
 };

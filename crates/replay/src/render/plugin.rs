@@ -3,8 +3,8 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use coalmine_core::{
-    Counts, Deployment, DeploymentSummary, Guardrails, Name, Plan, Plugin, PluginChange, PluginVersion, Registry,
-    Shortfall, Stage, Strategy, Version,
+    Counts, Deployment, DeploymentSummary, Evidence, Guardrails, Name, Plan, Plugin, PluginChange, PluginVersion,
+    Registry, Shortfall, Stage, Version,
 };
 
 use super::fields::{Fields, Value};
@@ -61,7 +61,8 @@ pub(crate) fn summary(name: &Name, facts: &PluginFacts) -> Fields {
     PLUGIN_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, facts)))
 }
 
-fn counts(counts: &Counts) -> Fields {
+/// Sums of reports about a version.
+pub(super) fn counts(counts: &Counts) -> Fields {
     Fields::new()
         .with("requests", counts.requests)
         .with("errors", counts.errors)
@@ -135,7 +136,7 @@ fn stages(stages: &[Stage]) -> Vec<Value> {
     stages.iter().map(stage).collect()
 }
 
-pub(super) fn guardrails(guardrails: &Guardrails) -> Fields {
+fn guardrails(guardrails: &Guardrails) -> Fields {
     Fields::new()
         .with("error_threshold_bps", guardrails.error_threshold_bps.get())
         .with("success_threshold_bps", guardrails.success_threshold_bps.get())
@@ -144,31 +145,6 @@ pub(super) fn guardrails(guardrails: &Guardrails) -> Fields {
         .with("auto_promote", guardrails.auto_promote)
         .with("auto_rollback", guardrails.auto_rollback)
         .with("regression_z_centi", guardrails.regression_z_centi.map_or(0, NonZeroU16::get))
-}
-
-pub(super) fn strategy(strategy: &Strategy) -> Fields {
-    let fields = Fields::new().text("strategy", strategy.kind());
-    match strategy {
-        Strategy::Canary { initial_bps, increment_bps, increment_blocks, max_bps, observation_blocks } => fields
-            .with("initial_bps", initial_bps.get())
-            .with("increment_bps", *increment_bps)
-            .with("increment_blocks", *increment_blocks)
-            .with("max_bps", max_bps.get())
-            .with("observation_blocks", *observation_blocks),
-        Strategy::Rolling { initial_bps, increment_bps, increment_blocks } => fields
-            .with("initial_bps", initial_bps.get())
-            .with("increment_bps", *increment_bps)
-            .with("increment_blocks", *increment_blocks),
-        Strategy::BlueGreen { health_blocks, bake_blocks } => {
-            fields.with("health_blocks", *health_blocks).with("bake_blocks", *bake_blocks)
-        }
-        Strategy::AbTest { share_bps, duration_blocks } => {
-            fields.with("share_bps", share_bps.get()).with("duration_blocks", *duration_blocks)
-        }
-        Strategy::Custom { on_complete, stages: list } => {
-            fields.text("on_complete", on_complete).with("stages", stages(list))
-        }
-    }
 }
 
 /// An entry of a history.
@@ -181,4 +157,15 @@ pub(crate) fn change(record: &PluginChange) -> Fields {
         .with("duration", record.duration)
         .text("reason", record.reason)
         .text("actor", record.actor)
+        .and(record.evidence.map_or_else(Fields::new, |evidence| self::evidence(&evidence)))
+}
+
+/// The figures that decided, named as in the events.
+fn evidence(evidence: &Evidence) -> Fields {
+    Fields::new()
+        .with("requests", evidence.requests)
+        .with("errors", evidence.errors)
+        .with("production_requests", evidence.production_requests)
+        .with("production_errors", evidence.production_errors)
+        .with("threshold", evidence.threshold.number())
 }

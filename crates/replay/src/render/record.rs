@@ -3,9 +3,9 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use coalmine_core::{
-    Change, Decode, DecodeError, Deployment, Feature, FeedBody, FeedItem, FeedKey, FeedTotals, Global, Key, Metrics,
-    MetricsRecord, Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Reader, Registry, Roles,
-    Scheduled,
+    Change, Decode, DecodeError, Deployment, Encode, Feature, FeedBody, FeedItem, FeedKey, FeedTotals, Global, Key,
+    Metrics, MetricsRecord, Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Pool, PoolEntry,
+    Reader, Registry, Roles, RollbackEvidence, Scheduled,
 };
 
 use super::command::command;
@@ -44,10 +44,14 @@ pub(crate) fn key(key: &Key) -> Fields {
         }
         Key::DeploymentDue { at, plugin } => record("deployment_due").with("at", *at).text("plugin", plugin),
         Key::LoadDue { at, plugin } => record("load_due").with("at", *at).text("plugin", plugin),
+        Key::Round { at, pool: of } => record("round").with("at", *at).and(pool(of)),
+        Key::Deadline { at, plugin } => record("deadline").with("at", *at).text("plugin", plugin),
         Key::Feed => record("feed"),
         Key::FeedItem(key) => record("feed_item").and(feed_key(key)),
         Key::FeedIndex(key) => record("feed_index").and(feed_key(key)),
         Key::FeedListed(key) => record("feed_listed").and(feed_key(key)),
+        Key::Sequence(address) => record("sequence").text("address", address),
+        Key::PoolEntry { pool: of, reporter } => record("pool_entry").and(pool(of)).text("reporter", reporter),
     }
 }
 
@@ -75,11 +79,20 @@ pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
         Key::PluginChange { .. } => plugin::change(&PluginChange::from_bytes(value)?),
         Key::Feed => feed(&FeedTotals::from_bytes(value)?),
         Key::FeedItem(_) => feed_item(&FeedItem::from_bytes(value)?),
+        Key::Sequence(_) => {
+            let mut input = Reader::new(value);
+            let sequence = input.u64()?;
+            input.finish()?;
+            Fields::new().with("sequence", sequence)
+        }
+        Key::PoolEntry { pool, .. } => pool_entry(&PoolEntry::from_bytes(pool.kind(), value)?),
         Key::Step { .. }
         | Key::Active(_)
         | Key::Dependent { .. }
         | Key::DeploymentDue { .. }
         | Key::LoadDue { .. }
+        | Key::Round { .. }
+        | Key::Deadline { .. }
         | Key::FeedIndex(_)
         | Key::FeedListed(_) => {
             Reader::new(value).finish()?;
@@ -123,6 +136,39 @@ pub(crate) fn change(record: &Change) -> Fields {
         .text("cause", record.cause)
         .text("reason", record.reason)
         .text("actor", record.actor)
+        .and(record.evidence.map_or_else(Fields::new, |evidence| rollback_evidence(&evidence)))
+}
+
+fn rollback_evidence(evidence: &RollbackEvidence) -> Fields {
+    Fields::new()
+        .text("rule", evidence.rule)
+        .with("errors", evidence.errors)
+        .with("successes", evidence.successes)
+        .with("value", evidence.value)
+        .with("threshold", evidence.threshold)
+}
+
+/// The pool of a round: what is reported, and of what.
+pub(crate) fn pool(pool: &Pool) -> Fields {
+    Fields::new()
+        .text("kind", pool.kind())
+        .text("subject", pool.subject())
+        .with("version", pool.version().map(ToString::to_string))
+}
+
+/// What a reporter has said in a round.
+pub(crate) fn pool_entry(entry: &PoolEntry) -> Fields {
+    match entry {
+        PoolEntry::Report(totals) => Fields::new()
+            .with("successes", totals.successes)
+            .with("errors", totals.errors)
+            .with("latency_total", totals.latency_total)
+            .with("latency_peak", totals.latency_peak)
+            .with("invariant_checks", totals.invariant_checks)
+            .with("invariant_failures", totals.invariant_failures),
+        PoolEntry::VersionReport(counts) => plugin::counts(counts),
+        PoolEntry::Vote(vote) => Fields::new().with("vote", *vote),
+    }
 }
 
 /// An override for a user.
@@ -150,6 +196,8 @@ pub(crate) fn feed(record: &FeedTotals) -> Fields {
         .with("environments", record.environments)
         .with("filters", record.filters)
         .with("listed", record.listed)
+        .with("unborn_environments", record.unborn_environments)
+        .with("unborn_filters", record.unborn_filters)
 }
 
 /// A set of roles.
@@ -160,7 +208,9 @@ pub(crate) fn roles(roles: Roles) -> Fields {
 
 /// The global record.
 pub(crate) fn global(record: &Global) -> Fields {
-    let Params { max_due_per_block, breaker_rollbacks, breaker_window } = record.params;
+    let Params { max_due_per_block, breaker_rollbacks, breaker_window, timelock, sequenced, round_blocks, quorum } =
+        record.params;
+    let blocks = |blocks: Option<NonZeroU32>| blocks.map_or(0, NonZeroU32::get);
     let breaker = record.breaker.map(|breaker| {
         Fields::new()
             .with("draining", breaker.draining)
@@ -170,21 +220,33 @@ pub(crate) fn global(record: &Global) -> Fields {
             .text("actor", breaker.actor)
     });
     Fields::new()
+        .with("rules", record.rules.number())
         .with("chain", record.chain.as_str())
         .with("admins", record.admins)
+        .with("scheduled", record.scheduled)
         .with("breaker", breaker)
         .with("next_schedule_id", record.next_schedule_id)
         .with("rollback_window_start", record.rollback_window_start)
         .with("rollbacks_in_window", record.rollbacks_in_window)
         .with("max_due_per_block", max_due_per_block)
-        .with("breaker_rollbacks", breaker_rollbacks.map_or(0, NonZeroU32::get))
+        .with("breaker_rollbacks", blocks(breaker_rollbacks))
         .with("breaker_window", breaker_window)
+        .with("timelock", blocks(timelock))
+        .with("sequenced", sequenced)
+        .with("round_blocks", blocks(round_blocks))
+        .with("quorum", quorum)
 }
 
 /// An entry of the schedule.
 pub(crate) fn scheduled(record: &Scheduled) -> Fields {
-    let commands: Vec<Value> = record.commands.iter().map(|of| command(of).into()).collect();
-    Fields::new().text("actor", record.actor).with("commands", commands)
+    Fields::new().text("actor", record.actor).with("commands", commands(&record.to_bytes()).unwrap_or_default())
+}
+
+/// The commands of a scheduled entry. They stay encoded, as a build may not know all of them.
+fn commands(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
+    let mut input = Reader::new(bytes);
+    input.address()?;
+    (0..input.u8()?).map(|_| input.lp16().map(command)).collect()
 }
 
 /// A key and its value, decoded, or as hex where they do not decode.

@@ -7,12 +7,54 @@ mod table;
 mod to_bytes;
 mod to_json;
 
-use coalmine_core::{Address, Encode, Payload};
+use std::num::NonZeroU32;
+
+use coalmine_core::{Address, CommandKind, Decode, Encode, Params, ParamsChanges, Payload, Reader, Writer};
 
 pub(super) use table::role_names;
 pub(super) use to_bytes::transaction_bytes;
 
-use super::json::Val;
+use super::json::{Problem, Val};
+
+/// The parameters of a genesis: an object with the keys of set_params, in which those left out have their defaults.
+pub(super) fn params(value: Val<'_>) -> Result<Params, Problem> {
+    let object = value.object().map_err(|problem| problem.in_key("params"))?;
+    let mut changes = Writer::default();
+    to_bytes::object_bytes(&object, "params", table::fields(CommandKind::SetParams), &[], 0, &mut changes)?;
+    let changes = ParamsChanges::from_bytes(changes.as_bytes()).map_err(|error| value.problem(error.to_string()))?;
+    Ok(changes.apply_to(&Params::default()))
+}
+
+/// All parameters as a compact object.
+pub(super) fn params_json(params: &Params) -> String {
+    let Params { max_due_per_block, breaker_rollbacks, breaker_window, timelock, sequenced, round_blocks, quorum } =
+        *params;
+    let blocks = |blocks: Option<NonZeroU32>| Some(blocks.map_or(0, NonZeroU32::get));
+    let all = ParamsChanges {
+        max_due_per_block: Some(max_due_per_block),
+        breaker_rollbacks: blocks(breaker_rollbacks),
+        breaker_window: Some(breaker_window),
+        timelock: blocks(timelock),
+        sequenced: Some(sequenced),
+        round_blocks: blocks(round_blocks),
+        quorum: Some(quorum),
+    };
+    let mut out = String::from("{");
+    let bytes = all.to_bytes();
+    let is_written =
+        to_json::object_fields(table::fields(CommandKind::SetParams), &mut Reader::new(&bytes), 0, &mut out);
+    debug_assert!(is_written.is_some(), "the table and the encoding of core have the same fields");
+    out.push('}');
+    out
+}
+
+/// A command as a compact object; `None` if the JSON form cannot express it.
+pub(crate) fn command_json(bytes: &[u8]) -> Option<String> {
+    let mut out = String::from("{");
+    to_json::command_fields(bytes, 0, &mut out)?;
+    out.push('}');
+    Some(out)
+}
 
 /// A payload as a compact entry of `txs`, without its closing brace. It is `raw` if the JSON form would not give the
 /// same bytes again.

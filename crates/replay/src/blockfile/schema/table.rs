@@ -243,7 +243,9 @@ pub(super) const fn fields(kind: CommandKind) -> &'static [Field] {
         }
         CommandKind::StartCanary => const { &[NAME, required("percent", Kind::U8)] },
         CommandKind::StartRollout => const { &[NAME, required("target_percent", Kind::U8)] },
-        CommandKind::AdvanceRollout | CommandKind::Enable | CommandKind::Disable => const { &[NAME] },
+        CommandKind::AdvanceRollout | CommandKind::Enable | CommandKind::Disable | CommandKind::PauseRollout => {
+            const { &[NAME] }
+        }
         CommandKind::Rollback => const { &[NAME, required("reason", Kind::Tag(REASON))] },
         CommandKind::SetOverride => const { &[NAME, required("user", Kind::Address), required("enabled", Kind::Bool)] },
         CommandKind::ClearOverride => const { &[NAME, required("user", Kind::Address)] },
@@ -257,6 +259,7 @@ pub(super) const fn fields(kind: CommandKind) -> &'static [Field] {
                     required("latency_peak", Kind::U64),
                     required("invariant_checks", Kind::U32),
                     required("invariant_failures", Kind::U32),
+                    optional("trial", Kind::U32),
                 ]
             }
         }
@@ -275,9 +278,14 @@ pub(super) const fn fields(kind: CommandKind) -> &'static [Field] {
                     optional("max_due_per_block", Kind::U32),
                     optional("breaker_rollbacks", Kind::U32),
                     optional("breaker_window", Kind::U32),
+                    optional("timelock", Kind::U32),
+                    optional("sequenced", Kind::Bool),
+                    optional("round_blocks", Kind::U32),
+                    optional("quorum", Kind::U8),
                 ]
             }
         }
+        CommandKind::SetRules => const { &[required("rules", Kind::U16)] },
         CommandKind::RegisterVersion => {
             const {
                 &[
@@ -314,6 +322,7 @@ pub(super) const fn fields(kind: CommandKind) -> &'static [Field] {
                     required("requests", Kind::U32),
                     default("errors", Kind::U32, "0"),
                     default("latency_total", Kind::U64, "0"),
+                    optional("deployment", Kind::U32),
                 ]
             }
         }

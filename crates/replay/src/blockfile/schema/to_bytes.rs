@@ -110,7 +110,7 @@ fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Ve
 }
 
 /// The bytes of an object whose fields are all in one list, none with a default of core. `what` names it in errors.
-fn object_bytes(
+pub(super) fn object_bytes(
     object: &Object<'_>,
     what: &str,
     fields: &[Field],
@@ -217,6 +217,8 @@ fn shorthand_bytes(name: &str, command: &Object<'_>, also: &[&str], out: &mut Wr
     out.u64(latencies.1);
     out.u32(of(is_invariant));
     out.u32(of(is_invariant && !ok));
+    // About whichever trial is current.
+    out.bool(false);
     Ok(())
 }
 

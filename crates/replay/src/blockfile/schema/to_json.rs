@@ -48,7 +48,8 @@ fn commands_json(count: u8, input: &mut Reader<'_>, depth: usize, out: &mut Stri
     Some(())
 }
 
-fn command_fields(bytes: &[u8], depth: usize, out: &mut String) -> Option<()> {
+/// Writes the fields of a command, without the closing brace.
+pub(super) fn command_fields(bytes: &[u8], depth: usize, out: &mut String) -> Option<()> {
     if depth > SCHEDULE_DEPTH_MAX {
         return None;
     }
@@ -72,7 +73,8 @@ fn deploy_fields(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Opti
     [DEPLOY, own, GUARDRAILS].into_iter().try_for_each(|fields| object_fields(fields, input, depth, out))
 }
 
-fn object_fields(fields: &[Field], input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
+/// Writes the fields of a list.
+pub(super) fn object_fields(fields: &[Field], input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
     for Field { key, kind, absent } in fields {
         if matches!(absent, Absent::Flag) && !input.bool().ok()? {
             continue;

@@ -66,6 +66,10 @@ pub(crate) enum What {
     Schedule,
     /// The ledger: id, parameters, circuit breaker
     Global,
+    /// The rules in force, those that this build knows, and scheduled changes
+    Rules,
+    /// What reporters have said in rounds that have not ended
+    Pools,
     /// The config feed: its totals and its items
     Feed,
     /// Features that are past their expires_at
@@ -102,6 +106,8 @@ fn show_what(what: &What, source: &Source, out: &mut Output) -> Result<(), Error
         What::Roles => ledger::roles(source, out),
         What::Schedule => ledger::schedule(source, out),
         What::Global => ledger::global(source, out),
+        What::Rules => ledger::rules(source, out),
+        What::Pools => ledger::pools(source, out),
         What::Feed => feed::feed(source, out),
         What::Stale => feature::stale(source, out),
         What::Plugins => plugin::plugins(source, out),

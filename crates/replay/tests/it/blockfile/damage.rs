@@ -70,11 +70,16 @@ fn damaged_frames_say_which() {
         (bytes[..20].into(), 0, format!("f.blocks: frame 0 at byte 4: {torn}")),
         (with(8, b"\xff"), 0, "f.blocks: frame 0 at byte 4: the frame is damaged: its checksum does not match its bytes".into()),
         (
-            [b"CMB1".to_vec(), frame(b"\0")].concat(),
+            [b"CMB1".to_vec(), frame(b"\0\x02")].concat(),
+            0,
+            "f.blocks: frame 0 at byte 4: rule set 2 is needed, and this build knows those up to 1; use a newer build".into(),
+        ),
+        (
+            [b"CMB1".to_vec(), frame(b"")].concat(),
             0,
             "f.blocks: frame 0 at byte 4: the genesis does not decode: the input ends too early (0 bytes before the end)".into(),
         ),
-        (with(48, b"\x01"), 0, "f.blocks: frame 1 at byte 48: the frame claims 16777259 bytes; it has at most 16777216".into()),
+        (with(60, b"\x01"), 0, "f.blocks: frame 1 at byte 60: the frame claims 16777259 bytes; it has at most 16777216".into()),
         (bytes[..bytes.len() - 1].into(), 2, format!("f.blocks: frame 3 at byte {}: {torn}", bytes.len() - 44)),
         (more, 3, format!("f.blocks: frame 4 at byte {}: {torn}", bytes.len())),
         (

@@ -29,13 +29,16 @@ fn errors_of_the_document_say_where() {
     }
 }
 
+/// What is wrong with parameters.
+const PARAMS: &str = "max_due_per_block is at least 1, breaker_window is not 0 while breaker_rollbacks is on, timelock and round_blocks are at most 1000000, and quorum is 1 to 64";
+
 #[test]
 fn errors_of_the_genesis_say_where() {
     let a = "0x1111111111111111111111111111111111111111";
     let rows: &[(&str, &str)] = &[
         ("^3", "genesis: expected an object, found a number"),
         ("^{}", r#"genesis: "roles" is missing"#),
-        (r#"{^"role":1}"#, r#"unknown key "role"; genesis takes chain, roles, params"#),
+        (r#"{^"role":1}"#, r#"unknown key "role"; genesis takes rules, chain, roles, params"#),
         (r#"{"roles":^{}}"#, "a genesis names at least one admin"),
         (r#"{"roles":^{"A":["operator"]}}"#, "a genesis names at least one admin"),
         (r#"{"roles":{"A":^[]}}"#, "every address of a genesis has at least one role"),
@@ -51,17 +54,31 @@ fn errors_of_the_genesis_say_where() {
             r#"{"chain":^"a/b","roles":{"A":["admin"]}}"#,
             r#""a/b": a chain id is 0 to 64 of the characters A-Z a-z 0-9 _ . : -"#,
         ),
+        (r#"{"roles":{"A":["admin"]},"params":^{"breaker_rollbacks":1}}"#, PARAMS),
+        (r#"{"roles":{"A":["admin"]},"params":^{"max_due_per_block":0}}"#, PARAMS),
+        (r#"{"roles":{"A":["admin"]},"params":^{"timelock":1000001}}"#, PARAMS),
+        (r#"{"roles":{"A":["admin"]},"params":^{"round_blocks":1000001}}"#, PARAMS),
+        (r#"{"roles":{"A":["admin"]},"params":^{"quorum":0}}"#, PARAMS),
+        (r#"{"roles":{"A":["admin"]},"params":^{"quorum":65}}"#, PARAMS),
+        (r#"{"roles":{"A":["admin"]},"params":^7}"#, "params: expected an object, found a number"),
+        (r#"{"roles":{"A":["admin"]},"params":{"quorum":^256}}"#, "quorum: 256 is out of range; it must be 0 to 255"),
+        (r#"{"roles":{"A":["admin"]},"params":{"sequenced":^1}}"#, "sequenced: expected true or false, found a number"),
         (
-            r#"{"roles":{"A":["admin"]},"params":^{"breaker_rollbacks":1}}"#,
-            "max_due_per_block is at least 1, and breaker_window is not 0 while breaker_rollbacks is on",
+            r#"{"roles":^{"A":["admin"],"0x0000000000000000000000000000000000000000":["reporter"]}}"#,
+            "the zero address has no roles",
         ),
+        (
+            r#"{"rules":^2,"roles":{"A":["admin"]}}"#,
+            "rule set 2 is needed, and this build knows those up to 1; use a newer build",
+        ),
+        (r#"{"rules":^65536,"roles":{"A":["admin"]}}"#, "rules: 65536 is out of range; it must be 0 to 65535"),
         (
             r#"{"roles":{"A":["admin"]},"params":{"breaker_window":^4294967296}}"#,
             "breaker_window: 4294967296 is out of range; it must be 0 to 4294967295",
         ),
         (
             r#"{"roles":{"A":["admin"]},"params":{^"window":1}}"#,
-            r#"unknown key "window"; params takes max_due_per_block, breaker_rollbacks, breaker_window"#,
+            r#"unknown key "window"; params takes max_due_per_block, breaker_rollbacks, breaker_window, timelock, sequenced, round_blocks, quorum"#,
         ),
     ];
     for (genesis, expected) in rows {
@@ -370,7 +387,7 @@ fn errors_of_expectations_say_where() {
         ),
         (
             r#"{"feed":{"environments":{"a":{"state":^"gone"}}}}"#,
-            r#"block 1: expect: feed: environments: a: state: unknown state "gone"; there are live, deleted, forgotten"#,
+            r#"block 1: expect: feed: environments: a: state: unknown state "gone"; there are live, deleted, forgotten, unborn"#,
         ),
     ];
     for (expect, expected) in rows {

@@ -54,6 +54,13 @@ fn dumps_are_sources_and_are_checked() {
             3,
             "corrupt record under key d062617365",
         ),
+        // The global record begins with the numbers of format and rules.
+        (
+            "rules.dump",
+            dump.replace("{\"key\":\"d4\",\"value\":\"00010001", "{\"key\":\"d4\",\"value\":\"00010002"),
+            4,
+            "rules.dump: the state has format 1 and rules 2, this build knows format 1 and rules up to 1",
+        ),
         ("torn.dump", dump[..dump.len() - 9].into(), 2, "torn.dump"),
     ] {
         world.write(name, content);

@@ -39,10 +39,10 @@ fn the_feed_is_shown() {
     assert_eq!(json.lines().nth(3), Some(note));
     assert_eq!(json.lines().next(), Some(r#"{"height":1,"type":"receipt","tx":0,"result":"ok"}"#));
     let open = "\
-open=true live_environments=2 live_filters=1 environments=3 filters=1 listed=1
+open=true live_environments=2 live_filters=1 environments=3 filters=1 listed=1 unborn_environments=1 unborn_filters=0
 environment a version=1 state=live body=ff00
 environment b version=2 state=live body=\"\"
-environment gone version=7 state=deleted body=\"\"
+environment gone version=7 state=unborn body=\"\"
 filter f version=2 state=live body=aa
 ";
     world.golden("show feed.json feed --at 1", 0, open, "");
@@ -56,10 +56,10 @@ filter f version=2 state=live body=aa
         FEED.replace("\"filters\": { \"f\": { \"version\": 2, \"body\": \"\" } }", "\"part\": \"more\""),
     );
     let differences = "\
-~ feed open: true -> false, live_environments: 2 -> 0, listed: 1 -> 0
+~ feed open: true -> false, live_environments: 2 -> 0, environments: 3 -> 2, listed: 1 -> 0, unborn_environments: 1 -> 0
 ~ feed_item environment a state: live -> forgotten, body: ff00 -> \"\"
 ~ feed_item environment b state: live -> forgotten
-~ feed_item environment gone state: deleted -> forgotten
+- feed_item environment gone version=7 state=unborn body=\"\"
 - feed_index environment a
 - feed_index environment b
 - feed_index environment gone

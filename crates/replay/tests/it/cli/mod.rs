@@ -10,6 +10,7 @@ mod prove;
 mod rocksdb;
 mod run;
 mod show;
+mod trust;
 
 use std::fs;
 use std::io::Write;

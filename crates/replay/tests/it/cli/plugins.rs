@@ -45,7 +45,7 @@ deployment.stage 0
 deployment.share_bps 5000
 deployment.stage_height 11
 deployment.start 11
-deployment.due 91
+deployment.due 0
 deployment.salt 47244640257
 deployment.canary.requests 100
 deployment.canary.errors 5
@@ -221,12 +221,13 @@ fn records_of_plugins_are_compared_and_proven() {
     assert_eq!(
         lines,
         [
-            "- deployment_due 91 app",
+            "- deadline 91 app",
             "~ plugin_version app 2.0.0 status: canary -> failed, errors: 5 -> 6",
             "- deployment app",
             &format!(
                 "+ plugin_change app 11 2 action=rolled_back version=2.0.0 success=false share_bps=5000 duration=0 \
-                 reason=error_rate actor=0x{}",
+                 reason=error_rate actor=0x{} requests=100 errors=6 production_requests=0 production_errors=0 \
+                 threshold=500",
                 "0".repeat(40)
             ),
         ]

@@ -92,8 +92,10 @@ previous_errors 0
         (
             "global",
             "\
+rules 1
 chain example-1
 admins 1
+scheduled 1
 breaker none
 next_schedule_id 2
 rollback_window_start 0
@@ -101,6 +103,10 @@ rollbacks_in_window 0
 max_due_per_block 1000
 breaker_rollbacks 0
 breaker_window 0
+timelock 0
+sequenced false
+round_blocks 0
+quorum 1
 "
             .into(),
         ),
