@@ -40,8 +40,6 @@ pub(super) fn suite() -> Suite {
 }
 
 fn write(file: &PathBuf, form: Form) {
-    let header = Header::new(Generator::genesis().unwrap());
-    let mut writer = BlockWriter::new(BufWriter::new(File::create(file).unwrap()), form, &header).unwrap();
     let workload = Workload {
         features: 1_000,
         users: 10_000,
@@ -50,7 +48,10 @@ fn write(file: &PathBuf, form: Form) {
         seed: 1,
         mix: Default::default(),
     };
-    for block in Generator::new(workload) {
+    let generator = Generator::new(workload);
+    let header = Header::new(generator.genesis().unwrap());
+    let mut writer = BlockWriter::new(BufWriter::new(File::create(file).unwrap()), form, &header).unwrap();
+    for block in generator {
         writer.block(&block.unwrap(), None).unwrap();
     }
     writer.finish().unwrap();

@@ -6,19 +6,20 @@
 
 use std::fmt;
 use std::iter;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use coalmine_core::{
-    Address, Block, Bps, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Guardrails, Hash, Height,
-    LimitError, Manifest, Name, Payload, Percent, Reason, Report, Role, Strategy, TX_COMMANDS_MAX, Transaction, Valid,
-    ValueError, Version, VersionReport, standard,
+    Address, Block, Bps, ChainId, Command, FeatureChanges, FeedBody, FeedKind, Genesis, GenesisError, Guardrails, Hash,
+    Height, LimitError, Manifest, Name, Params, Payload, Percent, Reason, Report, Role, Roles, RuleSet, Sequence,
+    Strategy, TX_COMMANDS_MAX, Transaction, Valid, ValueError, Version, VersionReport, standard,
 };
 
 /// Grants roles, creates the features and registers the versions of plugins.
 pub const ADMIN: Address = Address([0x11; Address::LEN]);
 /// Starts, advances, overrides and deploys.
 pub const OPERATOR: Address = Address([0x22; Address::LEN]);
-/// Reports.
+/// Reports; the first of several if reports are collected in rounds.
 pub const REPORTER: Address = Address([0x33; Address::LEN]);
 /// Rolls back.
 pub const GUARDIAN: Address = Address([0x44; Address::LEN]);
@@ -29,6 +30,8 @@ const FEATURES_PER_BLOCK: u32 = 8_192;
 const PLUGINS_PER_BLOCK: u32 = 8_192;
 /// The versions of every plugin.
 const VERSIONS: [&str; 2] = ["1.0.0", "2.0.0"];
+/// For how many blocks a transaction with a sequence is valid.
+const VALID_BLOCKS: u32 = 100;
 /// Features are created at a percent of 1 to this.
 const CANARY_PERCENT_MAX: u64 = 50;
 
@@ -207,6 +210,31 @@ pub struct Workload {
     pub mix: Mix,
 }
 
+/// Rounds of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounds {
+    /// The length of a round.
+    pub blocks: NonZeroU32,
+    /// How many reporters it takes for a round to act.
+    pub quorum: u8,
+}
+
+impl Rounds {
+    /// So many that a round reaches its quorum even if almost half of them are silent, as far as a round takes them.
+    fn reporters(self) -> u8 {
+        self.quorum.saturating_mul(2).saturating_sub(1).clamp(1, Params::QUORUM_MAX)
+    }
+}
+
+/// The reporter with this number, from 0.
+fn reporter(number: u8) -> Address {
+    let mut address = REPORTER;
+    if let ([first, .., last], 1..) = (&mut address.0, number) {
+        (*first, *last) = (0x34, number);
+    }
+    address
+}
+
 /// Why a workload cannot be generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateError {
@@ -234,6 +262,9 @@ pub struct Generator {
     workload: Workload,
     random: Random,
     has_standard_names: bool,
+    rounds: Option<Rounds>,
+    /// The last sequence; `None` if transactions have none.
+    sequence: Option<u64>,
     height: Height,
     created: u32,
     registered: u32,
@@ -244,7 +275,16 @@ impl Generator {
     #[must_use]
     pub fn new(workload: Workload) -> Self {
         let random = Random(workload.seed);
-        Self { workload, random, has_standard_names: false, height: 0, created: 0, registered: 0 }
+        Self {
+            workload,
+            random,
+            has_standard_names: false,
+            rounds: None,
+            sequence: None,
+            height: 0,
+            created: 0,
+            registered: 0,
+        }
     }
 
     /// The same workload, but its first features have the names of [`standard::ALL`].
@@ -254,18 +294,47 @@ impl Generator {
         self
     }
 
-    /// The genesis of every workload.
+    /// The same workload, but its reports are collected in rounds and come from several reporters.
+    #[must_use]
+    pub const fn with_rounds(mut self, rounds: Rounds) -> Self {
+        self.rounds = Some(rounds);
+        self
+    }
+
+    /// The same workload, but every transaction has a sequence, which the ledger requires.
+    #[must_use]
+    pub const fn with_sequences(mut self) -> Self {
+        self.sequence = Some(0);
+        self
+    }
+
+    /// The genesis of the workload.
     ///
     /// # Errors
-    /// None that is known.
-    pub fn genesis() -> Result<Genesis, GenerateError> {
-        let roles = [
-            (ADMIN, Role::Admin.into()),
-            (OPERATOR, Role::Operator.into()),
-            (REPORTER, Role::Reporter.into()),
-            (GUARDIAN, Role::Guardian.into()),
-        ];
-        Ok(Genesis::new("generated", roles)?)
+    /// A quorum that is out of range, or rounds that are too long.
+    pub fn genesis(&self) -> Result<Genesis, GenerateError> {
+        let roles: [(Address, Roles); 3] =
+            [(ADMIN, Role::Admin.into()), (OPERATOR, Role::Operator.into()), (GUARDIAN, Role::Guardian.into())];
+        let reporters = (0..self.rounds.map_or(1, Rounds::reporters)).map(|n| (reporter(n), Role::Reporter.into()));
+        let params = Params {
+            sequenced: self.sequence.is_some(),
+            round_blocks: self.rounds.map(|rounds| rounds.blocks),
+            quorum: self.rounds.map_or(1, |rounds| rounds.quorum),
+            ..Params::default()
+        };
+        let roles = roles.into_iter().chain(reporters).collect();
+        Ok(Genesis::with_params(RuleSet::LATEST, ChainId::new(b"generated")?, roles, params)?)
+    }
+
+    /// A transaction of the next block.
+    fn sign(&mut self, signer: Address, commands: Vec<Command>) -> Result<Transaction, LimitError> {
+        let transaction = Transaction::new(signer, commands)?;
+        let Some(last) = self.sequence else { return Ok(transaction) };
+        // One count for all signers: it rises for each of them, with gaps.
+        let number = last.saturating_add(1);
+        self.sequence = Some(number);
+        let valid_until = NonZeroU32::new(self.height.saturating_add(VALID_BLOCKS));
+        Ok(transaction.with_sequence(Sequence { number, valid_until }))
     }
 
     /// The feature with this number, from 0.
@@ -335,7 +404,7 @@ impl Generator {
             }
             commands.extend([create, Command::StartCanary { name, percent: self.random.percent(CANARY_PERCENT_MAX) }]);
             if commands.len() >= TX_COMMANDS_MAX || number.saturating_add(1) == end {
-                txs.push(Transaction::new(ADMIN, std::mem::take(&mut commands))?);
+                txs.push(self.sign(ADMIN, std::mem::take(&mut commands))?);
             }
         }
         self.created = end;
@@ -344,12 +413,13 @@ impl Generator {
 
     fn register_plugins(&mut self) -> Result<Block, GenerateError> {
         let end = self.registered.saturating_add(PLUGINS_PER_BLOCK).min(self.workload.features);
+        let numbers = self.registered..end;
         let transaction = |number| {
             let plugin = Self::plugin(number)?;
             let versions = VERSIONS.iter().map(|version| register(plugin, version.parse()?));
-            Ok(Transaction::new(ADMIN, versions.collect::<Result<_, ValueError>>()?)?)
+            Ok(self.sign(ADMIN, versions.collect::<Result<_, ValueError>>()?)?)
         };
-        let txs = (self.registered..end).map(transaction).collect::<Result<_, GenerateError>>()?;
+        let txs = numbers.map(transaction).collect::<Result<_, GenerateError>>()?;
         self.registered = end;
         Ok(Block::new(self.height, txs)?)
     }
@@ -441,7 +511,14 @@ impl Generator {
                 (REPORTER, Command::AttestHealth { plugin: Self::plugin(number)?, version, healthy: true })
             }
         };
-        Ok(Payload::Transaction(Transaction::new(signer, vec![command])?))
+        let signer = match self.rounds {
+            Some(rounds) if signer == REPORTER => {
+                let number = self.random.below(rounds.reporters().into());
+                reporter(u8::try_from(number).unwrap_or_default())
+            }
+            Some(_) | None => signer,
+        };
+        Ok(Payload::Transaction(self.sign(signer, vec![command])?))
     }
 }
 

@@ -180,8 +180,9 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 fn generated(form: Form) -> Vec<u8> {
     let workload = Workload { features: 3, users: 3, blocks: 3, txs_per_block: 12, seed: 4, mix: Default::default() };
-    let mut writer = BlockWriter::new(Vec::new(), form, &Header::new(Generator::genesis().unwrap())).unwrap();
-    for block in Generator::new(workload) {
+    let generator = Generator::new(workload);
+    let mut writer = BlockWriter::new(Vec::new(), form, &Header::new(generator.genesis().unwrap())).unwrap();
+    for block in generator {
         writer.block(&block.unwrap(), None).unwrap();
     }
     writer.finish().unwrap()

@@ -1,11 +1,13 @@
 //! `generate`: a seeded synthetic workload as a block file.
 
+use std::num::NonZeroU32;
+
 use clap::Args;
 
 use crate::blockfile::{FileBlock, Form, Header, Place};
 use crate::commands::write_blocks::write_blocks;
 use crate::error::Error;
-use crate::generate::{GenerateError, Generator, Mix, Workload};
+use crate::generate::{GenerateError, Generator, Mix, Rounds, Workload};
 use crate::output::{Output, Target};
 
 /// Arguments of `generate`.
@@ -13,11 +15,13 @@ use crate::output::{Output, Target};
 #[command(after_help = "\
 The same arguments give the same bytes. Blocks that create features come first; blocks that register \
 plugins follow if the mix has any of version_success, version_error, deploy, register or health, \
-which the default mix does not. The form of the file follows from its name; standard output gets .jsonl.
+which the default mix does not. With --rounds the reports come from several reporters, twice the quorum \
+less one. The form of the file follows from its name; standard output gets .jsonl.
 
 Example:
   replay generate --features 1000 --blocks 500 --txs-per-block 2000 -o load.blocks
   replay generate --mix success=95,error=5 | replay run -
+  replay generate --rounds 5 --quorum 3 --sequences | replay run -
   replay generate --mix version_success=80,version_error=1,deploy=2,register=1,health=5 | replay run -")]
 pub(crate) struct GenerateArgs {
     /// Number of features, and of plugins if the mix has them
@@ -41,11 +45,21 @@ pub(crate) struct GenerateArgs {
     /// Give the first six features the standard names, such as vita_recovery_v2
     #[arg(long)]
     standard_names: bool,
+    /// Collect reports in rounds of N blocks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rounds: Option<u32>,
+    /// Number of reporters that it takes for a round to act
+    #[arg(long, default_value_t = 3, value_name = "N", requires = "rounds", value_parser = clap::value_parser!(u8).range(1..=64))]
+    quorum: u8,
+    /// Give every transaction a sequence, which the ledger then requires
+    #[arg(long)]
+    sequences: bool,
 }
 
 /// Writes a synthetic workload.
 pub(crate) fn generate(args: &GenerateArgs, target: &Target) -> Result<(), Error> {
-    let GenerateArgs { features, users, blocks, txs_per_block, seed, mix, standard_names } = args.clone();
+    let GenerateArgs { features, users, blocks, txs_per_block, seed, mix, standard_names, rounds, quorum, sequences } =
+        args.clone();
     let form = target.file.as_deref().map_or(Some(Form::Jsonl), |path| match path.to_str() {
         Some("-") => Some(Form::Jsonl),
         Some(_) | None => Form::of(path),
@@ -53,15 +67,25 @@ pub(crate) fn generate(args: &GenerateArgs, target: &Target) -> Result<(), Error
     let form =
         form.ok_or_else(|| Error::Input("-o: the name of a block file ends in .json, .jsonl or .blocks".into()))?;
     let wrong = |error: GenerateError| Error::Input(error.to_string());
-    let mut header = Header::new(Generator::genesis().map_err(wrong)?);
+    let mut description = format!(
+        "{features} features, {users} users, {blocks} blocks of {txs_per_block} transactions, seed {seed}, mix {mix}"
+    );
+    let mut generator = Generator::new(Workload { features, users, blocks, txs_per_block, seed, mix });
+    if standard_names {
+        description.push_str(", standard names");
+        generator = generator.with_standard_names();
+    }
+    if let Some(blocks) = rounds.and_then(NonZeroU32::new) {
+        description.push_str(&format!(", rounds of {blocks} blocks with a quorum of {quorum}"));
+        generator = generator.with_rounds(Rounds { blocks, quorum });
+    }
+    if sequences {
+        description.push_str(", sequences");
+        generator = generator.with_sequences();
+    }
+    let mut header = Header::new(generator.genesis().map_err(wrong)?);
     header.name = Some("generated".into());
-    let names = if standard_names { ", standard names" } else { "" };
-    header.description = Some(format!(
-        "{features} features, {users} users, {blocks} blocks of {txs_per_block} transactions, seed {seed}, mix {mix}{names}"
-    ));
-    let workload = Workload { features, users, blocks, txs_per_block, seed, mix };
-    let generator = Generator::new(workload);
-    let generator = if standard_names { generator.with_standard_names() } else { generator };
+    header.description = Some(description);
     let blocks = generator.map(|block| match block {
         Ok(block) => Ok(FileBlock { place: Place::File, block, expect: None }),
         Err(error) => Err(wrong(error)),

@@ -62,6 +62,26 @@ fn generated_workloads_are_reproducible_and_run() {
         assert!(events.contains(&format!(" event {event} ")), "{event}");
     }
     world.check("verify plugins.blocks", 0);
+    // Rounds of several reporters, and sequences that are all accepted.
+    let args = "generate --features 5 --blocks 60 --txs-per-block 40 --seed 3 --rounds 5 --quorum 2 --sequences \
+                --mix success=60,error=2,version_success=40,health=5,deploy=5,canary=1,override=1";
+    for form in ["json", "jsonl", "blocks"] {
+        world.check(&format!("{args} -o rounds.{form}"), 0);
+    }
+    let (out, _) = world.check("run rounds.blocks --events --receipts --quiet", 0);
+    for form in ["json", "jsonl"] {
+        assert_eq!(out, world.check(&format!("run rounds.{form} --events --receipts --quiet"), 0).0, "{form}");
+    }
+    let header: serde_json::Value = serde_json::from_str(world.read("rounds.jsonl").lines().next().unwrap()).unwrap();
+    assert_eq!(header["genesis"]["params"]["round_blocks"], 5);
+    assert_eq!(header["genesis"]["roles"].as_object().unwrap().len(), 6, "three reporters reach a quorum of two");
+    assert!(header["description"].as_str().unwrap().ends_with(", rounds of 5 blocks with a quorum of 2, sequences"));
+    for words in [" event round_closed kind=report ", " event round_closed kind=report_version ", "acted=true"] {
+        assert!(out.contains(words), "{words}");
+    }
+    for words in ["bad_sequence", "expired"] {
+        assert!(!out.contains(words), "{words}");
+    }
     for (mix, words) in [
         ("succes=1", "unknown kind \"succes\"; there are success, error"),
         ("success", "is not KIND=WEIGHT"),
@@ -72,6 +92,9 @@ fn generated_workloads_are_reproducible_and_run() {
     }
     world.fails("generate --features 0", 2, "0 is not in 1..=1000000");
     world.fails("generate --txs-per-block 65537", 2, "65537 is not in 0..=65536");
+    world.fails("generate --quorum 2", 2, "--rounds");
+    world.fails("generate --rounds 0", 2, "0 is not in 1..=1000000");
+    world.fails("generate --rounds 1 --quorum 65", 2, "65 is not in 1..=64");
     world.fails("generate -o load.txt", 2, "ends in .json, .jsonl or .blocks");
 }
 
@@ -86,4 +109,4 @@ fn generated_features_have_standard_names_on_request() {
 }
 
 /// The checksum of a generated file.
-const GENERATED: u32 = 3_123_770_554;
+const GENERATED: u32 = 4_179_680_329;
