@@ -393,7 +393,7 @@ impl Fed {
     fn action(&self, event: &Event) -> Option<String> {
         let body = |kind, id| match &self.ledger.state().feed_item(kind, id).unwrap().state {
             ItemState::Live(body) => body.as_bytes().to_vec(),
-            state @ (ItemState::Deleted | ItemState::Forgotten) => panic!("{state:?}"),
+            state @ (ItemState::Deleted | ItemState::Forgotten | ItemState::Unborn) => panic!("{state:?}"),
         };
         Some(match event {
             Event::FeedInsert { kind: kind @ FeedKind::Environment, id, .. } => {
