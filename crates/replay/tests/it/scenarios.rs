@@ -1,4 +1,5 @@
-//! Every story of `fixtures/scenarios` holds, and the reference model arrives at the same end.
+//! Every story of `fixtures/scenarios` and every attack of `fixtures/attacks` holds, and the reference model arrives at
+//! the same end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,13 +18,16 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-/// The stories in the order of their names.
+/// The stories, then the attacks, in the order of their names.
 fn stories() -> Vec<PathBuf> {
-    let entries = fs::read_dir(fixtures().join("scenarios")).unwrap();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() > 20);
-    files
+    let files = |folder: &str| {
+        let entries = fs::read_dir(fixtures().join(folder)).unwrap();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        assert!(files.len() > 20, "{folder}");
+        files
+    };
+    [files("scenarios"), files("attacks")].concat()
 }
 
 fn records(ledger: &Ledger<MemoryStore>) -> BTreeMap<Vec<u8>, Vec<u8>> {
