@@ -10,7 +10,7 @@
 //!
 //! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/proofs/is-enabled.json");
 //! # let bytes = std::fs::read(file)?;
-//! let root: Hash = "674a69d74f5f363617aade760be9f911591d5082da5fd9fcb13e6917bdad18b0".parse()?;
+//! let root: Hash = "f4fd3617def9d83b817028164111f61bd5c72d54c80444961a3310a9316e58c6".parse()?;
 //! let feature: Name = "checkout_v2".parse()?;
 //! let user: Address = "0x000000000000000000000000000000000000000a".parse()?;
 //! let bundle = Bundle::from_json(&bytes)?;
