@@ -121,6 +121,42 @@ fn blocks_agree_with_the_vectors() {
     assert!(seen > 10);
 }
 
+/// What has come with rounds, rule sets and the timelock, in full, and its bytes.
+#[test]
+fn commands_of_trust_have_their_bytes() {
+    let report = json!({
+        "op": "report", "name": "a", "successes": 1, "errors": 2, "latency_total": 3, "latency_peak": 4,
+        "invariant_checks": 5, "invariant_failures": 6,
+    });
+    let with_trial = |trial: u32| {
+        let mut report = report.clone();
+        report["trial"] = json!(trial);
+        report
+    };
+    let numbers = format!("{:08x}{:08x}{:016x}{:016x}{:08x}{:08x}", 1, 2, 3, 4, 5, 6);
+    for (command, bytes) in [
+        (report.clone(), format!("140161{numbers}00")),
+        (with_trial(0), format!("140161{numbers}0100000000")),
+        (with_trial(258), format!("140161{numbers}0100000102")),
+        (json!({ "op": "pause_rollout", "name": "a" }), "150161".into()),
+        (json!({ "op": "set_params" }), "2400000000000000".into()),
+        (
+            json!({
+                "op": "set_params", "max_due_per_block": 1, "breaker_rollbacks": 2, "breaker_window": 3, "timelock": 4,
+                "sequenced": true, "round_blocks": 5, "quorum": 6,
+            }),
+            "240100000001010000000201000000030100000004010101000000050106".into(),
+        ),
+        (json!({ "op": "set_params", "sequenced": false, "quorum": 255 }), "240000000001000001ff".into()),
+        (json!({ "op": "set_rules", "rules": 258 }), "250102".into()),
+    ] {
+        let read = payloads(&command.to_string());
+        let expected = format!("{}01{:04x}{bytes}", "11".repeat(20), bytes.len() / 2);
+        assert_eq!(hex::encode(read[0].to_bytes()), expected, "{command}");
+        assert_eq!(written_txs(read), std::slice::from_ref(&command));
+    }
+}
+
 /// A transaction with a sequence: its JSON, and its bytes behind the signer.
 #[test]
 fn sequences_have_their_bytes() {
