@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use coalmine_core::{Block, Decode, Feature, Genesis, Hash, MetricsRecord, Outcome, Receipt, Status};
-use coalmine_model::support::Lockstep;
+use coalmine_core::{Block, Decode, Feature, Genesis, Hash, MetricsRecord, Outcome, Receipt, State, Status};
+use coalmine_model::support::Records;
 use coalmine_model::{Model, PluginAnswer, root};
 use serde_json::{Value, json};
 
@@ -178,30 +178,40 @@ fn run(path: &Path) -> (Model, usize) {
     let first_admin =
         *admins.map(|(address, _)| address).min_by_key(|address| source.find(&address.to_string())).unwrap();
     let core_genesis = Genesis::from_bytes(&genesis.to_bytes()).unwrap();
-    let mut both = Lockstep::genesis(&core_genesis, None);
+    let (mut state, writes) = State::genesis(&core_genesis).unwrap();
+    let mut model = Model::of_raw(genesis);
+    let mut records = Records::default();
+    records.write(&writes);
     let (mut roots, mut outcome) = (0, Outcome::default());
     for block in document["blocks"].as_array().unwrap().iter().map(|block| block.as_object().unwrap()) {
         let height: u32 = number(block, "height").unwrap();
-        if both.state.tip().is_some_and(|tip| tip + 1 < height) {
-            both.advance(height - 1);
+        model.advance(height.saturating_sub(1)).unwrap();
+        while state.tip().is_some_and(|tip| tip + 1 < height) {
+            let execution = state.advance(height - 1).unwrap();
+            records.write(execution.writes());
+            state.apply(execution).unwrap();
         }
         let mut payloads = Vec::new();
         for tx in block.get("txs").and_then(Value::as_array).into_iter().flatten().map(|tx| tx.as_object().unwrap()) {
             let (tx, repeat) = transaction(tx, first_admin);
             payloads.extend(vec![tx.to_bytes(); repeat]);
         }
-        let agreed = both.execute(&Block::from_encoded(height, payloads).unwrap());
-        let agreed = agreed.unwrap_or_else(|difference| panic!("{file}, block {height}: {difference}"));
-        outcome = agreed.outcome().clone();
-        both.commit(agreed);
+        let block_of_txs = Block::from_encoded(height, payloads).unwrap();
+        outcome = model.execute(&block_of_txs).unwrap();
+        let execution = state.execute(&block_of_txs).unwrap();
+        assert_eq!(*execution.outcome(), outcome, "{file}, block {height}: core beside the model");
+        records.write(execution.writes());
+        state.apply(execution).unwrap();
         if let Some(want) = block.get("expect") {
-            roots += expect(&file, &both.model, &outcome, want.as_object().unwrap());
+            roots += expect(&file, &model, &outcome, want.as_object().unwrap());
         }
     }
     if let Some(want) = document.get("expect") {
-        roots += expect(&file, &both.model, &outcome, want.as_object().unwrap());
+        roots += expect(&file, &model, &outcome, want.as_object().unwrap());
     }
-    (both.model, roots)
+    assert_eq!(records.0, model.entries(), "{file}: core beside the model");
+    assert_eq!(state.root(), model.root(), "{file}: core beside the model");
+    (model, roots)
 }
 
 #[test]
