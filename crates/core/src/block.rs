@@ -10,6 +10,7 @@ use crate::command::{COMMAND_SIZE_MAX, Command};
 use crate::event::Event;
 use crate::invariant::promised;
 use crate::reject::Reject;
+use crate::rules::RuleSet;
 use crate::values::{Address, Height};
 
 /// Maximum number of commands in a transaction; the minimum is 1.
@@ -138,7 +139,7 @@ impl Decode for Transaction {
         };
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
-            commands.push(TxCommand::from_bytes(input.lp16()?)?);
+            commands.push(TxCommand::under(input.rules(), input.lp16()?)?);
         }
         Ok(Self { signer, sequence, commands })
     }
@@ -157,7 +158,12 @@ impl Payload {
     /// Decodes a transaction; keeps the bytes when they do not decode.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Transaction::from_bytes(bytes).map_or_else(|_| Self::Malformed(bytes.into()), Self::Transaction)
+        Self::under(RuleSet::LATEST, bytes)
+    }
+
+    fn under(rules: RuleSet, bytes: &[u8]) -> Self {
+        let tx = Transaction::decode_whole(Reader::under(rules, bytes));
+        tx.map_or_else(|_| Self::Malformed(bytes.into()), Self::Transaction)
     }
 }
 
@@ -242,9 +248,14 @@ impl Block {
 
     /// Decodes the transactions lazily, in order.
     pub fn payloads(&self) -> impl Iterator<Item = Payload> {
+        self.payloads_under(RuleSet::LATEST)
+    }
+
+    /// The same, under the rules of the block.
+    pub(crate) fn payloads_under(&self, rules: RuleSet) -> impl Iterator<Item = Payload> {
         let mut input = Reader::new(&self.payloads);
         // The lengths were checked or written here, so reading stops at the end and nowhere else.
-        core::iter::from_fn(move || input.lp32().ok().map(Payload::from_bytes))
+        core::iter::from_fn(move || input.lp32().ok().map(|bytes| Payload::under(rules, bytes)))
     }
 }
 

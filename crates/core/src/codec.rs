@@ -8,6 +8,7 @@ use core::fmt;
 use core::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use core::ops::RangeInclusive;
 
+use crate::rules::RuleSet;
 use crate::values::{Address, Bps, Hash, Name, Percent};
 
 use byteorder::{BigEndian, ByteOrder};
@@ -102,7 +103,14 @@ pub trait Decode: Sized {
     /// # Errors
     /// Any [`DecodeErrorKind`].
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(bytes);
+        Self::decode_whole(Reader::new(bytes))
+    }
+
+    /// Decodes what is left of `input`, all of which must belong to the value.
+    ///
+    /// # Errors
+    /// Any [`DecodeErrorKind`].
+    fn decode_whole(mut input: Reader<'_>) -> Result<Self, DecodeError> {
         let value = Self::decode(&mut input)?;
         input.finish()?;
         Ok(value)
@@ -251,25 +259,38 @@ impl Writer {
 
 /// Reads values from the front of a slice.
 #[derive(Debug, Clone)]
-pub struct Reader<'a>(&'a [u8]);
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    rules: RuleSet,
+}
 
 impl<'a> Reader<'a> {
-    /// Starts at the front of `bytes`.
+    /// Starts at the front of `bytes`, under the rules of a new ledger.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self::under(RuleSet::LATEST, bytes)
+    }
+
+    /// Starts at the front of `bytes`, which were written under these rules.
+    pub(crate) const fn under(rules: RuleSet, bytes: &'a [u8]) -> Self {
+        Self { bytes, rules }
+    }
+
+    /// The rules under which the bytes are read: a tag or field may exist under one rule set only.
+    pub(crate) const fn rules(&self) -> RuleSet {
+        self.rules
     }
 
     /// How many bytes are still unread.
     #[must_use]
     pub const fn remaining(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// Makes an error that points to the current position.
     #[must_use]
     pub const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { kind, remaining: self.0.len() }
+        DecodeError { kind, remaining: self.bytes.len() }
     }
 
     /// Checks that the whole input has been read.
@@ -277,7 +298,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeErrorKind::Leftover`] if bytes remain.
     pub const fn finish(&self) -> Result<(), DecodeError> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::Leftover)) }
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::Leftover)) }
     }
 
     /// Reads the next `len` bytes.
@@ -285,19 +306,19 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeErrorKind::Short`] if fewer remain.
     pub fn raw(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let (head, tail) = self.0.split_at_checked(len).ok_or(self.error(DecodeErrorKind::Short))?;
-        self.0 = tail;
+        let (head, tail) = self.bytes.split_at_checked(len).ok_or(self.error(DecodeErrorKind::Short))?;
+        self.bytes = tail;
         Ok(head)
     }
 
     /// Reads all remaining bytes: the variable part at the end of a key.
     pub fn rest(&mut self) -> &'a [u8] {
-        core::mem::take(&mut self.0)
+        core::mem::take(&mut self.bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, tail) = self.0.split_first_chunk().ok_or(self.error(DecodeErrorKind::Short))?;
-        self.0 = tail;
+        let (head, tail) = self.bytes.split_first_chunk().ok_or(self.error(DecodeErrorKind::Short))?;
+        self.bytes = tail;
         Ok(*head)
     }
 

@@ -25,6 +25,9 @@ pub enum GenesisError {
     /// The zero address stands for what happens without a signer, so it never has a role.
     #[error("the zero address has no roles")]
     ZeroAddress,
+    /// The rule set is later than that of a new ledger: it is one for tests.
+    #[error("a genesis has the rules of a release")]
+    Rules,
     /// Parameters that contradict each other or are out of range.
     #[error(
         "max_due_per_block is at least 1, breaker_window is not 0 while breaker_rollbacks is on, \
@@ -68,6 +71,9 @@ impl Genesis {
         roles: BTreeMap<Address, Roles>,
         params: Params,
     ) -> Result<Self, GenesisError> {
+        if rules > RuleSet::LATEST {
+            return Err(GenesisError::Rules);
+        }
         if roles.len() > usize::from(u16::MAX) {
             return Err(GenesisError::TooManyAddresses);
         }

@@ -205,7 +205,11 @@ impl Encode for Global {
         self.rules.encode(out);
         out.lp8(self.chain.as_bytes());
         out.u32(self.admins);
-        out.u32(self.scheduled);
+        match self.rules {
+            RuleSet::One => out.u32(self.scheduled),
+            #[cfg(feature = "test-rules")]
+            RuleSet::Test => out.u64(self.scheduled.into()),
+        }
         out.bool(self.breaker.is_some());
         let breaker = self.breaker.unwrap_or(OpenBreaker::CLOSED);
         out.bool(breaker.draining);
@@ -228,7 +232,12 @@ impl Decode for Global {
         let rules = RuleSet::decode(input)?;
         let chain = input.lp8()?;
         let chain = ChainId::new(chain).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?;
-        let (admins, scheduled) = (input.u32()?, input.u32()?);
+        let admins = input.u32()?;
+        let scheduled = match rules {
+            RuleSet::One => input.u32()?,
+            #[cfg(feature = "test-rules")]
+            RuleSet::Test => u32::try_from(input.u64()?).map_err(|_| input.error(DecodeErrorKind::OutOfRange))?,
+        };
         let open = input.bool()?;
         let breaker = OpenBreaker {
             draining: input.bool()?,

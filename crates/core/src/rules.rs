@@ -4,6 +4,8 @@
 //! for ever. What differs is one `match` on the rule set, at the place where it differs.
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::feature::record::Feature;
+use crate::values::Percent;
 
 /// The number of blocks between the schedule of a change of rules and the block that makes it, at least.
 pub const RULES_NOTICE: u32 = 600;
@@ -13,11 +15,18 @@ pub const RULES_NOTICE: u32 = 600;
 pub enum RuleSet {
     /// The first one.
     One,
+    /// Only for tests of the way from one rule set to the next: it differs in a tag, a default and a field.
+    #[cfg(feature = "test-rules")]
+    Test,
 }
 
 impl RuleSet {
     /// Every rule set of this build, ascending.
-    pub const ALL: &'static [Self] = &[Self::One];
+    pub const ALL: &'static [Self] = &[
+        Self::One,
+        #[cfg(feature = "test-rules")]
+        Self::Test,
+    ];
     /// The rule set of a new ledger.
     pub const LATEST: Self = Self::One;
 
@@ -26,6 +35,21 @@ impl RuleSet {
     pub const fn number(self) -> u16 {
         match self {
             Self::One => 1,
+            #[cfg(feature = "test-rules")]
+            Self::Test => u16::MAX,
+        }
+    }
+
+    /// A second tag of disable, under the rules for tests.
+    #[cfg(feature = "test-rules")]
+    pub const TEST_TAG: u8 = 0x7F;
+
+    /// How many percentage points a step of a new feature adds.
+    pub(crate) const fn increment_percent(self) -> Percent {
+        match self {
+            Self::One => Feature::INCREMENT_PERCENT,
+            #[cfg(feature = "test-rules")]
+            Self::Test => Percent::FULL,
         }
     }
 

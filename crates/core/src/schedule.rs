@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
 use crate::command::tx::TxCommand;
 use crate::command::{Command, SCHEDULE_COMMANDS_MAX};
+use crate::rules::RuleSet;
 use crate::valid::Valid;
 use crate::values::Address;
 
@@ -38,11 +39,16 @@ impl Scheduled {
     /// # Errors
     /// Any [`DecodeErrorKind`].
     pub fn commands(&self) -> Result<Valid<Vec<Command>>, DecodeError> {
-        let mut input = Reader::new(&self.commands);
+        self.commands_under(RuleSet::LATEST)
+    }
+
+    /// The same, under the rules of a block, which may be others than those under which they were scheduled.
+    pub(crate) fn commands_under(&self, rules: RuleSet) -> Result<Valid<Vec<Command>>, DecodeError> {
+        let mut input = Reader::under(rules, &self.commands);
         let count = input.count_u8(1..=SCHEDULE_COMMANDS_MAX)?;
         let mut commands = Vec::with_capacity(count);
         for _ in 0..count {
-            match TxCommand::from_bytes(input.lp16()?)? {
+            match TxCommand::under(rules, input.lp16()?)? {
                 TxCommand::Valid(command) => commands.push(command),
                 TxCommand::Invalid { .. } => return Err(input.error(DecodeErrorKind::OutOfRange)),
             }
@@ -62,6 +68,12 @@ impl Encode for Scheduled {
 impl Decode for Scheduled {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let scheduled = Self { actor: input.address()?, commands: input.rest().into() };
-        scheduled.commands().map(|_| scheduled)
+        // It was written under the current rules or earlier ones.
+        let mut decoded = RuleSet::ALL.iter().map(|rules| scheduled.commands_under(*rules).map(|_| ()));
+        let first = decoded.next().unwrap_or(Ok(()));
+        if first.is_err() && !decoded.any(|decoded| decoded.is_ok()) {
+            return first.map(|()| scheduled);
+        }
+        Ok(scheduled)
     }
 }

@@ -26,9 +26,11 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coalmine_core::{
-    Address, Block, Command, Genesis, Hash, Height, Name, Percent, Read, Reason, Receipt, Report, Role, State,
-    Transaction, Valid, query,
+    Address, Block, BlockError, Command, Genesis, Hash, Height, Name, Percent, RULES_NOTICE, Read, Reason, Receipt,
+    Report, Role, State, Transaction, Valid, query,
 };
+#[cfg(feature = "test-rules")]
+use coalmine_core::{Encode, Feature, Key, Reject, RuleSet};
 
 use crate::{
     CommitError, Ledger, OpenError, Problem, Snapshots as _, Staged, Staging, Store, StoreError, TIP_KEY, Tip, View,
@@ -56,6 +58,9 @@ pub fn check<S: Store + Send>(fresh: impl Fn() -> S, between: impl Fn(S) -> S) {
     advancing_equals_empty_blocks(&fresh, &between);
     a_ledger_is_created_once_and_opened_from_then_on(&fresh, &between);
     a_dump_is_restored(&fresh, &between);
+    unknown_rules_stop_before_their_block(&fresh, &between);
+    #[cfg(feature = "test-rules")]
+    rules_change_at_the_next_block(&fresh, &between);
     queries_on_another_thread_see_whole_blocks(fresh());
 }
 
@@ -376,6 +381,70 @@ fn a_dump_is_restored<S: Store>(fresh: &impl Fn() -> S, between: &impl Fn(S) -> 
 }
 
 /// Every snapshot taken while blocks are committed is the state of exactly one of them.
+/// A ledger in which an admin has scheduled a change of rules for the first height that is far enough ahead.
+fn with_scheduled_rules<S: Store>(store: S, between: &impl Fn(S) -> S, rules: u16) -> (Ledger<S>, Height) {
+    let at = FIRST + RULES_NOTICE;
+    let commands = Valid::new(vec![Command::SetRules { rules }]).unwrap();
+    let schedule = Transaction::new(ADMIN, vec![Command::Schedule { at, commands }]).unwrap();
+    let mut ledger = follow(store, between, &[Block::new(FIRST, vec![schedule]).unwrap()]);
+    ledger.advance_to(at - 1, |_| ()).unwrap();
+    (reopened(ledger, between), at)
+}
+
+fn reopened<S: Store>(ledger: Ledger<S>, between: &impl Fn(S) -> S) -> Ledger<S> {
+    let tip = ledger.last_committed();
+    Ledger::open_at(between(ledger.into_store()), tip).unwrap()
+}
+
+/// A build that does not know the rules stops, and leaves the store to one that does.
+fn unknown_rules_stop_before_their_block<S: Store>(fresh: &impl Fn() -> S, between: &impl Fn(S) -> S) {
+    let (mut ledger, at) = with_scheduled_rules(fresh(), between, 2);
+    let (before, records) = (ledger.last_committed(), all(ledger.store()));
+    let expected = BlockError::UnknownRules { rules: 2, height: at };
+    assert_eq!(ledger.execute(&Block::empty(at)).map(|_| ()).unwrap_err(), expected);
+    assert!(ledger.advance_to(at, |_| ()).is_err());
+    ledger = reopened(ledger, between);
+    assert_eq!((ledger.last_committed(), all(ledger.store())), (before, records));
+    assert_eq!(ledger.execute(&Block::empty(at)).map(|_| ()).unwrap_err(), expected);
+    verify(ledger.store()).unwrap();
+}
+
+/// The way from one rule set to the next: a tag, a default and a field of the global record differ from the next block on.
+#[cfg(feature = "test-rules")]
+fn rules_change_at_the_next_block<S: Store>(fresh: &impl Fn() -> S, between: &impl Fn(S) -> S) {
+    let (mut ledger, at) = with_scheduled_rules(fresh(), between, RuleSet::Test.number());
+    let payload = |commands: Vec<Command>| Transaction::new(ADMIN, commands).unwrap().to_bytes();
+    let create = |text: &str| payload(vec![Command::create_feature(name(text), "made by hand").unwrap()]);
+    let start =
+        |text: &str| payload(vec![Command::StartCanary { name: name(text), percent: Feature::INCREMENT_PERCENT }]);
+    // The second tag of disable, which exists under the later rules alone.
+    let retagged = |text: &str| {
+        let mut bytes = payload(vec![Command::Disable { name: name(text) }]);
+        let tag = bytes.len() - 1 - 1 - text.len();
+        bytes[tag] = RuleSet::TEST_TAG;
+        bytes
+    };
+    let global_len = |ledger: &Ledger<S>| ledger.store().get(&Key::Global.to_bytes()).unwrap().unwrap().len();
+    let run = |ledger: &mut Ledger<S>, height, payloads: Vec<Vec<u8>>| {
+        let execution = ledger.execute(&Block::from_encoded(height, payloads).unwrap()).unwrap();
+        let codes: Vec<u16> = execution.outcome().receipts.iter().map(Receipt::code).collect();
+        ledger.commit(execution).unwrap();
+        codes
+    };
+    let len = global_len(&ledger);
+    // The block that changes the rules still has the earlier ones.
+    let codes = run(&mut ledger, at, vec![create("early"), start("early"), retagged("early")]);
+    assert_eq!(codes, [0, 0, Reject::Malformed.code()]);
+    ledger = reopened(ledger, between);
+    assert_eq!((ledger.state().global().rules, global_len(&ledger)), (RuleSet::Test, len + 4));
+    let codes = run(&mut ledger, at + 1, vec![create("late"), retagged("early")]);
+    assert_eq!(codes, [0, 0]);
+    ledger = reopened(ledger, between);
+    let increment = |text: &str| ledger.state().feature(&name(text)).unwrap().increment_percent;
+    assert_eq!((increment("early"), increment("late")), (Feature::INCREMENT_PERCENT, Percent::FULL));
+    verify(ledger.store()).unwrap();
+}
+
 fn queries_on_another_thread_see_whole_blocks<S: Store + Send>(store: S) {
     let ledger = Ledger::create(store, &genesis()).unwrap();
     let (reader, done) = (ledger.store().reader(), AtomicBool::new(false));

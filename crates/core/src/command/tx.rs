@@ -2,9 +2,11 @@
 
 use alloc::vec::Vec;
 
-use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::codec::{DecodeError, DecodeErrorKind, Encode, Reader, Writer};
+use crate::command::wire::kind_field;
 use crate::command::{COMMAND_SIZE_MAX, Command, CommandKind};
 use crate::reject::Reject;
+use crate::rules::RuleSet;
 
 /// A command as a transaction carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +30,16 @@ impl TxCommand {
     /// # Errors
     /// [`DecodeError`] for bytes that do not decode; the transaction is then malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(bytes);
+        Self::under(RuleSet::LATEST, bytes)
+    }
+
+    /// The same, under the rules of a block.
+    pub(crate) fn under(rules: RuleSet, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::under(rules, bytes);
         if bytes.len() > COMMAND_SIZE_MAX {
             return Err(input.error(DecodeErrorKind::TooLarge));
         }
-        let kind = CommandKind::decode(&mut input)?;
+        let kind = kind_field(&mut input)?;
         let command = Command::decode(kind, &mut input)?;
         input.finish()?;
         Ok(match command {

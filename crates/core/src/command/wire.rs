@@ -14,6 +14,7 @@ use crate::plugin::plan::CompiledStrategy;
 use crate::plugin::record::{MaxVersions, VersionReport};
 use crate::plugin::version::{Constraint, Version};
 use crate::reject::{Checked, Reject};
+use crate::rules::RuleSet;
 use crate::valid::Valid;
 use crate::values::{Address, Description, Hash, Name, Percent, Role};
 
@@ -320,6 +321,18 @@ impl Encode for Command {
     }
 }
 
+/// Reads the tag of a command.
+pub(crate) fn kind_field(input: &mut Reader<'_>) -> Result<CommandKind, DecodeError> {
+    match input.rules() {
+        RuleSet::One => CommandKind::decode(input),
+        #[cfg(feature = "test-rules")]
+        RuleSet::Test => match input.clone().u8()? {
+            RuleSet::TEST_TAG => input.u8().map(|_| CommandKind::Disable),
+            _ => CommandKind::decode(input),
+        },
+    }
+}
+
 fn create(
     name: Checked<Name>,
     description: Checked<Description>,
@@ -366,28 +379,32 @@ fn role_field(input: &mut Reader<'_>) -> Result<Role, DecodeError> {
 
 /// Every nested command must decode; the first one that may not be scheduled or breaks a rule decides the reject.
 fn decode_schedule(input: &mut Reader<'_>) -> Result<Checked<Valid<Vec<Command>>>, DecodeError> {
-    let mut commands = Ok(Vec::new());
+    let (rules, mut commands) = (input.rules(), Ok(Vec::new()));
     // A schedule inside a schedule is rejected, but its commands must still decode, to any
     // depth. A list of pending commands replaces recursion, so input cannot exhaust the stack.
     let mut refused = Vec::new();
     for bytes in schedule_frame(input)? {
-        match (&mut commands, decode_nested(bytes, &mut refused)?) {
+        match (&mut commands, decode_nested(rules, bytes, &mut refused)?) {
             (Ok(commands), Ok(command)) => commands.push(command),
             (Ok(_), Err(reject)) => commands = Err(reject),
             (Err(_), _) => {}
         }
     }
     while let Some(bytes) = refused.pop() {
-        let _refused_already = decode_nested(bytes, &mut refused)?;
+        let _refused_already = decode_nested(rules, bytes, &mut refused)?;
     }
     // Kinds are checked as each command is decoded, so that the first wrong one decides.
     Ok(commands.map(Valid::trusted))
 }
 
 /// Decodes one command of a schedule, and adds the commands of a nested schedule to the list.
-fn decode_nested<'a>(bytes: &'a [u8], refused: &mut Vec<&'a [u8]>) -> Result<Checked<Command>, DecodeError> {
-    let mut input = Reader::new(bytes);
-    let kind = CommandKind::decode(&mut input)?;
+fn decode_nested<'a>(
+    rules: RuleSet,
+    bytes: &'a [u8],
+    refused: &mut Vec<&'a [u8]>,
+) -> Result<Checked<Command>, DecodeError> {
+    let mut input = Reader::under(rules, bytes);
+    let kind = kind_field(&mut input)?;
     let command = if kind == CommandKind::Schedule {
         input.u32()?;
         refused.extend(schedule_frame(&mut input)?);

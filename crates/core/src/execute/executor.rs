@@ -19,6 +19,7 @@ use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Evidence, PluginAction, PluginChange, PluginReason};
 use crate::plugin::version::Version;
 use crate::reject::Reject;
+use crate::rules::RuleSet;
 use crate::values::{Address, Height, Name};
 
 /// Executes the transactions and the due work of one block.
@@ -205,6 +206,11 @@ pub(super) struct Checkpoint {
 }
 
 impl Executor<'_> {
+    /// The rules of the block: those that the block before it has left.
+    pub(super) const fn rules(&self) -> RuleSet {
+        self.overlay.base.global().rules
+    }
+
     /// Begins a transaction that may fail after a change.
     pub(super) fn begin(&mut self) -> Checkpoint {
         Checkpoint {

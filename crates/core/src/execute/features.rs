@@ -32,7 +32,7 @@ impl Executor<'_> {
         let policy = changes.policy.clone().unwrap_or_default();
         let depth = self.depth_above(&name, &policy)?;
         // From here on the command succeeds.
-        let mut feature = lifecycle::create(name, description.clone(), *signer);
+        let mut feature = lifecycle::create(self.rules(), name, description.clone(), *signer);
         lifecycle::configure(&mut feature, changes);
         let data = FeatureData { feature, metrics: Metrics::default(), policy, depth };
         let mut touched = Touched { id: None, data, seq: 0 };

@@ -119,8 +119,11 @@ impl Executor<'_> {
         let entry = self.overlay.scheduled(at, id).ok_or(Reject::ScheduleNotFound)?;
         // A guardian only ever lowers exposure: it may take back what would raise it.
         let is_operator = self.overlay.roles_of(signer).allows(Role::Operator);
-        let is_raising =
-            || entry.commands().is_ok_and(|commands| commands.iter().any(|command| self.is_raising(command)));
+        let is_raising = || {
+            entry
+                .commands_under(self.rules())
+                .is_ok_and(|commands| commands.iter().any(|command| self.is_raising(command)))
+        };
         if !is_operator && !is_raising() {
             return Err(Reject::Unauthorized);
         }

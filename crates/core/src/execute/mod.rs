@@ -97,7 +97,7 @@ impl State {
             executor.drain();
         }
         executor.run_due();
-        let payloads = block.payloads().enumerate();
+        let payloads = block.payloads_under(executor.rules()).enumerate();
         let receipts = payloads.map(|(tx, payload)| executor.run_payload(tx, &payload)).collect();
         executor.finish(receipts)
     }
@@ -164,7 +164,7 @@ impl Executor<'_> {
         if self.out.stopped.is_some() {
             return;
         }
-        let Ok(commands) = entry.commands() else {
+        let Ok(commands) = entry.commands_under(self.rules()) else {
             let (reject, index) = (Reject::Malformed, 0);
             self.overlay.set_scheduled(at, id, None);
             return self.out.schedule_executed(id, Receipt::Rejected { reject, index });
@@ -344,8 +344,6 @@ fn checked(command: &TxCommand) -> Result<&Command, Refused> {
 
 /// Whether the command schedules a change of rules.
 fn schedules_rules(command: &Command) -> bool {
-    match command {
-        Command::Schedule { commands, .. } => commands.iter().any(|command| command.kind() == CommandKind::SetRules),
-        _ => false,
-    }
+    let Command::Schedule { commands, .. } = command else { return false };
+    commands.iter().any(|command| command.kind() == CommandKind::SetRules)
 }

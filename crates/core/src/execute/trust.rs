@@ -3,7 +3,7 @@
 use core::num::NonZeroU64;
 
 use crate::block::Sequence;
-use crate::command::Command;
+use crate::command::{Command, CommandKind};
 use crate::event::Event;
 use crate::execute::executor::Executor;
 use crate::reject::Reject;
@@ -38,13 +38,11 @@ impl Executor<'_> {
             return Err(Reject::NotScheduled);
         }
         let Some(earliest) = self.timelock_end() else { return Ok(()) };
-        let must_wait = match command {
-            Command::Schedule { at, commands } => {
-                u64::from(*at) < earliest && commands.iter().any(|command| self.is_raising(command))
-            }
-            // Whether it raises exposure depends on the record, which is looked up later.
-            Command::ClearOverride { .. } => false,
-            _ => self.is_raising(command),
+        let must_wait = if let Command::Schedule { at, commands } = command {
+            u64::from(*at) < earliest && commands.iter().any(|command| self.is_raising(command))
+        } else {
+            // Whether an override may be cleared depends on its record, which is looked up later.
+            command.kind() != CommandKind::ClearOverride && self.is_raising(command)
         };
         if must_wait { Err(Reject::TimelockRequired) } else { Ok(()) }
     }
@@ -126,10 +124,8 @@ impl Executor<'_> {
 
     /// The rule set that the entry would change to, if this build does not know it and the entry has the authority.
     pub(super) fn unknown_rules(&self, actor: &Address, commands: &[Command]) -> Option<u16> {
-        let mut targets = commands.iter().filter_map(|command| match command {
-            Command::SetRules { rules } => Some(*rules),
-            _ => None,
-        });
+        let target = |command: &Command| if let Command::SetRules { rules } = command { Some(*rules) } else { None };
+        let mut targets = commands.iter().filter_map(target);
         let unknown = targets
             .find(|rules| *rules > self.overlay.global.rules.number() && RuleSet::from_number(*rules).is_none())?;
         self.overlay.roles_of(actor).allows(Role::Admin).then_some(unknown)

@@ -10,6 +10,7 @@ use crate::feature::record::{
     Advance, Cause, Feature, FeatureChanges, Metrics, PREREQUISITES_BELOW_MAX, Policy, Reason, Status,
 };
 use crate::reject::Reject;
+use crate::rules::RuleSet;
 use crate::values::{Address, Description, Height, Name, Percent};
 
 /// A transition that a command asks for.
@@ -70,14 +71,14 @@ pub(crate) fn count_below<'p>(policy: &'p Policy, policy_of: impl Fn(&Name) -> O
 }
 
 /// Makes a feature with the default settings, off.
-pub(crate) fn create(name: Name, description: Description, signer: Address) -> Feature {
+pub(crate) fn create(rules: RuleSet, name: Name, description: Description, signer: Address) -> Feature {
     Feature {
         name,
         description,
         status: Status::Disabled,
         rollout_percent: Percent::ZERO,
         target_percent: Percent::FULL,
-        increment_percent: Feature::INCREMENT_PERCENT,
+        increment_percent: rules.increment_percent(),
         increment_blocks: Feature::INCREMENT_BLOCKS,
         start_block: 0,
         last_increment_block: 0,

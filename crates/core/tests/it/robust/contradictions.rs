@@ -194,11 +194,7 @@ fn a_contradiction_among_plugins_is_a_fault() {
             vec![added(Key::Deadline { at: 99, plugin: name("lib") })],
             Key::Deadline { at: 99, plugin: name("lib") },
         ),
-        (
-            "a look at the last height",
-            vec![deployment(&|d| d.due = NonZeroU32::new(u32::MAX))],
-            look(due, "api"),
-        ),
+        ("a look at the last height", vec![deployment(&|d| d.due = NonZeroU32::new(u32::MAX))], look(due, "api")),
         ("a look while it is held", vec![deployment(&|d| d.hold = Hold::Paused)], Key::Deployment(name("api"))),
         ("the cohort of another deployment", vec![deployment(&|d| d.salt += 1)], Key::Deployment(name("api"))),
         ("a gate that is none", vec![deployment(&|d| d.healthy = true)], Key::Deployment(name("api"))),

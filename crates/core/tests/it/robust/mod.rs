@@ -25,11 +25,11 @@ use coalmine_core::{
     FeedKey, FeedKind, FeedPart, FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hash, Height, Hold,
     ItemState, Key, KeyPrefix, LOADED_MAX, Lifetime, LimitError, LoadState, METADATA_MAX, Manifest, MaxVersions,
     Metrics, MetricsRecord, Name, OnComplete, Override, Params, ParamsChanges, Payload, Percent, Plan, Plugin,
-    PluginAction, PluginChange, PluginReason, PluginVersion, Policy, Pool, PoolEntry, PoolKind, REQUIREMENTS_MAX, Reader,
-    Reason, Receipt, Registry, Reject, Report, Requirement, Role, Roles, RollbackEvidence, RollbackRule, RuleSet,
-    SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status, Strategy, StrategyKind,
-    TX_COMMANDS_MAX, Threshold, Transaction, TxCommand, Valid, Validate, ValueError, Version, VersionReport,
-    VersionStatus, Writer,
+    PluginAction, PluginChange, PluginReason, PluginVersion, Policy, Pool, PoolEntry, PoolKind, REQUIREMENTS_MAX,
+    Reader, Reason, Receipt, Registry, Reject, Report, Requirement, Role, Roles, RollbackEvidence, RollbackRule,
+    RuleSet, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, State, Status, Strategy,
+    StrategyKind, TX_COMMANDS_MAX, Threshold, Transaction, TxCommand, Valid, Validate, ValueError, Version,
+    VersionReport, VersionStatus, Writer,
 };
 
 use crate::common::plugins::{deploy_bytes, tell_version};
