@@ -144,7 +144,7 @@ pub(super) fn read_outcome(input: &mut Reader<'_>) -> Result<Outcome, DecodeErro
 // Roots and buckets.
 
 /// Rows of roots.json whose pairs are a whole state.
-pub(super) const STATES: [&str; 4] = ["genesis", "rollout", "feed", "plugins"];
+pub(super) const STATES: [&str; 5] = ["genesis", "rollout", "feed", "plugins", "trust"];
 
 /// Built at once, put one by one, deleted and put again, in every order: one root.
 pub(super) fn check_root(row: &Row) {

@@ -138,7 +138,7 @@ pub(super) fn check_record(row: &Row) {
 
 /// What a pool is of, as keys have it.
 pub(super) fn pool_key_json(pool: &Pool) -> Value {
-    let fields = json!({ "pool_kind": pool.kind().name(), "subject": pool.subject().as_str() });
+    let fields = json!({ "pool_kind": pool.kind().tag(), "subject": pool.subject().as_str() });
     merged(fields, given([("version", shown(pool.version()))]))
 }
 
