@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use coalmine_core::query;
 use coalmine_core::{
     Bps, Command, Constraint, Counts, Guardrails, LoadState, Name, Payload, Receipt, Reject, Stage, State, Version,
     VersionStatus,
@@ -438,22 +439,25 @@ fn run_loader_op(world: &mut World, hosts: &mut Hosts, op: &Value) -> bool {
     }
 }
 
-/// The hosts do what is asked of them, until nothing is.
+/// The hosts do what is asked of them, until nothing is. What depends on a plugin is unloaded before it.
 fn attest_all(world: &mut World, hosts: &Hosts) {
     loop {
-        let asked = world.state.plugins().filter_map(|(plugin, record)| {
-            let (plugin, version) = (plugin.to_string(), record.loaded.as_ref()?.to_string());
+        let is_needed = |plugin: &Name| {
+            let dependents = query::dependents(&world.records, plugin).unwrap();
+            let state = |dependent: &Name| world.state.plugin(dependent).map(|record| record.load_state);
+            dependents.iter().any(|one| !matches!(state(one), Some(LoadState::Unloaded | LoadState::Failed)))
+        };
+        let mut asked = world.state.plugins().filter_map(|(name, record)| {
+            let (plugin, version) = (name.to_string(), record.loaded.as_ref()?.to_string());
             match record.load_state {
                 LoadState::Loading => Some(loaded(&plugin, &version, !hosts.cannot_load.contains(&plugin))),
+                LoadState::Unloading if is_needed(name) => None,
                 LoadState::Unloading => Some(unloaded(&plugin, &version, !hosts.cannot_unload.contains(&plugin))),
                 _ => None,
             }
         });
-        let asked: Vec<Command> = asked.collect();
-        if asked.is_empty() {
-            return;
-        }
-        world.next(&asked);
+        let Some(command) = asked.next() else { return };
+        world.next(&[command]);
     }
 }
 

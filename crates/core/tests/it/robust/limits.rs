@@ -315,7 +315,7 @@ fn what_contradicts_itself_is_refused() {
         (PluginReason::CircuitBreaker, 1, Err(DecodeErrorKind::NotCanonical)),
         (PluginReason::Dependents, 0, Ok(Threshold::None)),
         (PluginReason::Dependents, 51, Ok(Threshold::Reject(Reject::HasDependents))),
-        (PluginReason::Dependents, 24, Err(DecodeErrorKind::UnknownTag)),
+        (PluginReason::Dependents, 30, Err(DecodeErrorKind::UnknownTag)),
         (PluginReason::Dependents, 0x1_0033, Err(DecodeErrorKind::UnknownTag)),
         (PluginReason::Canary, 196, Ok(Threshold::Z(196))),
         (PluginReason::Production, 196, Ok(Threshold::Z(196))),
