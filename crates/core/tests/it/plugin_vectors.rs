@@ -447,7 +447,7 @@ fn attest_all(world: &mut World, hosts: &Hosts) {
             let state = |dependent: &Name| world.state.plugin(dependent).map(|record| record.load_state);
             dependents.iter().any(|one| !matches!(state(one), Some(LoadState::Unloaded | LoadState::Failed)))
         };
-        let mut asked = world.state.plugins().filter_map(|(name, record)| {
+        let asked = world.state.plugins().find_map(|(name, record)| {
             let (plugin, version) = (name.to_string(), record.loaded.as_ref()?.to_string());
             match record.load_state {
                 LoadState::Loading => Some(loaded(&plugin, &version, !hosts.cannot_load.contains(&plugin))),
@@ -456,7 +456,7 @@ fn attest_all(world: &mut World, hosts: &Hosts) {
                 _ => None,
             }
         });
-        let Some(command) = asked.next() else { return };
+        let Some(command) = asked else { return };
         world.next(&[command]);
     }
 }
