@@ -9,6 +9,9 @@ fn by_the_code(of: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
     fn codec<T: Decode + Encode>(bytes: &[u8]) -> Result<Vec<u8>, String> {
         T::from_bytes(bytes).map(|value| value.to_bytes()).map_err(|error| error.to_string())
     }
+    fn entry(kind: PoolKind, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        PoolEntry::from_bytes(kind, bytes).map(|entry| entry.to_bytes()).map_err(|error| error.to_string())
+    }
     Some(match of {
         "feature" => codec::<Feature>(bytes),
         "metrics" => codec::<MetricsRecord>(bytes),
@@ -18,6 +21,10 @@ fn by_the_code(of: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
         "params" => codec::<Params>(bytes),
         "policy" => codec::<Policy>(bytes),
         "roles" => codec::<Roles>(bytes),
+        "rollback_evidence" => codec::<RollbackEvidence>(bytes),
+        "pool_report" => entry(PoolKind::Report, bytes),
+        "pool_report_version" => entry(PoolKind::VersionReport, bytes),
+        "pool_vote" => entry(PoolKind::Health, bytes),
         "scheduled" => codec::<Scheduled>(bytes),
         "registry" => codec::<Registry>(bytes),
         "plugin" => codec::<Plugin>(bytes),
@@ -44,7 +51,7 @@ fn by_the_code(of: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
             evidence.map(|evidence| evidence.to_bytes()).map_err(|error| error.to_string())
         }
         // Parts of others, what is written only, and what is no value of the core.
-        "settings" | "feed_entry" | "grant" | "manifest" | "requirement" | "metadatum" => return None,
+        "sequence" | "settings" | "feed_entry" | "grant" | "manifest" | "requirement" | "metadatum" => return None,
         "outcome" | "blocks_file" | "frame" | "bucket" | "route" => return None,
         other => panic!("an example of {other}"),
     })

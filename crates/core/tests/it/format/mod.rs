@@ -14,16 +14,18 @@ use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 
 use coalmine_core::{
-    ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, BUCKETS, Block, BreakerClosedBy, Bucketing,
-    COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, Change, Command, CommandKind, Constraint, Counts, DEPENDENTS_MAX, Decode,
-    DecodeErrorKind, Deployment, Description, DueKind, Encode, Event, EventCode, Evidence, FEED_FORGET_IDS_MAX,
-    FEED_LIVE_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FORMAT, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart,
-    FeedTotals, Gate, Genesis, GenesisError, Global, Guardrails, Hold, ItemState, Key, KeyPrefix, LOAD_DEPTH_MAX,
-    LOAD_PLUGINS_MAX, LOADED_MAX, Lifetime, LoadState, METADATA_MAX, MaxVersions, MetricsRecord, Name, OnComplete,
-    Override, PREREQUISITE_DEPTH_MAX, PREREQUISITES_MAX, Params, Plan, Plugin, PluginAction, PluginChange,
-    PluginReason, PluginVersion, Policy, REQUIREMENTS_MAX, Reader, Reason, Receipt, Registry, Reject, Role, Roles,
-    RollbackRule, SCHEDULE_COMMANDS_MAX, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, Status, Strategy,
-    StrategyKind, TX_COMMANDS_MAX, Transaction, TxCommand, ValueError, Version, VersionStatus, tree,
+    ARM_REQUESTS_MAX, Address, Advance, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, BLOCK_WORK_MAX, BUCKETS, Block, BreakerClosedBy,
+    Bucketing, COMMAND_SIZE_MAX, CONFIG_SIZE_MAX, Cause, Change, Command, CommandKind, Constraint, Counts,
+    DEPENDENTS_MAX, DEPLOYMENTS_MAX, Decode, DecodeErrorKind, Deployment, Description, DueKind, Encode, Event,
+    EventCode, Evidence, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_LIVE_OPEN_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX,
+    FEED_UNBORN_MAX, FORMAT, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart, FeedTotals, Gate, Genesis,
+    GenesisError, Global, Guardrails, Hold, ItemState, Key, KeyPrefix, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX,
+    Lifetime, LoadState, METADATA_MAX, MaxVersions, MetricsRecord, Name, OnComplete, Override, PREREQUISITE_DEPTH_MAX,
+    PREREQUISITES_BELOW_MAX, PREREQUISITES_MAX, Params, Plan, Plugin, PluginAction, PluginChange, PluginReason,
+    PluginVersion, Policy, Pool, PoolEntry, PoolKind, REQUIREMENTS_MAX, RULES_NOTICE, Reader, Reason, Receipt,
+    Registry, Reject, Role, Roles, RollbackEvidence, RollbackRule, SCHEDULE_COMMANDS_MAX, SCHEDULED_MAX,
+    SCHEDULED_RESERVED, STAGES_MAX, STATE_KEYS, Scheduled, Shortfall, Stage, Status, Strategy, StrategyKind,
+    TX_COMMANDS_MAX, Transaction, TxCommand, ValueError, Version, VersionStatus, tree,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -69,6 +71,10 @@ enum Type {
     Number(String),
     /// The same, and the fields of its row.
     Tagged(String),
+    /// A list behind a count that may announce a sequence.
+    Sequenced(Box<Type>),
+    /// A value that is there if another field has one of these numbers.
+    If(String, Vec<u64>, Box<Type>),
     /// A layout, a text of the root's table, `command`, `event`.
     Named(String),
 }
@@ -116,6 +122,7 @@ impl Layouts {
             ("command", ["tag", "command", "fields"]),
             ("event", ["code", "event", "fields"]),
             ("strategy", ["number", "name", "fields"]),
+            ("pool_kind", ["number", "name", "fields"]),
         ] {
             let table = document.table(Some(kind), &columns);
             let rows = table.rows.iter().map(|row| (row[0].parse().unwrap(), (row[1].clone(), layouts.list(&row[2]))));
@@ -132,6 +139,7 @@ impl Layouts {
     /// `name type, name type, layout`.
     fn list(&self, text: &str) -> Fields {
         let field = |text: &str| match text.split_once(' ') {
+            Some(("tag", table)) => (table.to_owned(), Type::Tagged(table.to_owned())),
             Some((name, of)) => (name.to_owned(), self.parse(of)),
             None => (String::new(), self.parse(text)),
         };
@@ -154,6 +162,14 @@ impl Layouts {
             ("rest", None) => Type::Rest,
             ("tag", Some(table)) => Type::Tagged(table.to_owned()),
             ("opt", Some(rest)) => Type::Optional(self.parse(rest).into()),
+            ("seq8", Some(rest)) => Type::Sequenced(self.parse(rest).into()),
+            ("if", Some(rest)) => {
+                let [field, numbers, of] = rest.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+                    panic!("no type: {text}")
+                };
+                let numbers = numbers.split(',').map(|number| number.parse().unwrap()).collect();
+                Type::If(field.to_owned(), numbers, self.parse(of).into())
+            }
             (word, Some(rest)) if width(word, "n").is_some() => {
                 Type::List(width(word, "n").unwrap(), self.parse(rest).into())
             }
@@ -209,6 +225,19 @@ impl Layouts {
                     (found, _) => found?,
                 }
             }
+            Type::Sequenced(of) => {
+                let counted = unsigned(1, bytes)?;
+                let mut found = Map::new();
+                if counted >= 0x80 {
+                    found.insert("sequence".into(), unsigned(8, bytes)?.into());
+                    found.insert("valid_until".into(), unsigned(4, bytes)?.into());
+                }
+                let commands = (0..counted & 0x7f).map(|_| self.read(of, bytes)).collect::<Option<Vec<Value>>>()?;
+                found.insert("commands".into(), commands.into());
+                found.into()
+            }
+            // Alone, as in an example, it is there.
+            Type::If(_, _, of) => self.read(of, bytes)?,
             Type::Number(table) => {
                 let number = unsigned(1, bytes)?;
                 json!([number, self.numbers[table].get(&number)?])
@@ -253,6 +282,17 @@ impl Layouts {
     fn read_fields(&self, fields: &[(String, Type)], bytes: &mut &[u8]) -> Option<Map<String, Value>> {
         let mut found = Map::new();
         for (name, of) in fields {
+            let of = match of {
+                Type::If(field, numbers, of) => {
+                    // A number of a table, and its name.
+                    let is_there = found[field][0].as_u64().is_some_and(|number| numbers.contains(&number));
+                    if !is_there {
+                        continue;
+                    }
+                    of
+                }
+                of => of,
+            };
             match self.read(of, bytes)? {
                 Value::Object(inside) if name.is_empty() || matches!(of, Type::Tagged(_)) => found.extend(inside),
                 value => {
