@@ -324,13 +324,14 @@ fn load_orders_are_the_canonical_ones() {
 }
 
 /// Where the other loader does something else, or has something that the ledger has not.
-const LOADER: [(&str, &str); 15] = [
+const LOADER: [(&str, &str); 16] = [
     (
         "a dependent that only FAILED to load still blocks unload (graph edge exists)",
         "a Failed plugin holds on to nothing",
     ),
     ("auto loading enable/disable idempotence", "setting a parameter to what it is succeeds"),
     ("dependency failing transport makes dependent fail without a state entry", "the dependent is Failed, too"),
+    ("failed plugin cannot be unloaded", "it is unloaded at once: a host has nothing to do"),
     (
         "forced unload leaves dependent loaded with dangling dep; reload of dep works; dependents list lost",
         "force unloads the dependents first",
