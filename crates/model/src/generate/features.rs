@@ -2,7 +2,7 @@
 
 use coalmine_core::Address;
 
-use super::{ADDRESSES, CHAIN, Choices, Generator, NAMES};
+use super::{ADDRESSES, CHAIN, CROWD, CROWD_GROUP, Choices, Generator, NAMES};
 use crate::ADMIN;
 use crate::raw::{self, Changes, Command, Policy, Report};
 
@@ -21,7 +21,33 @@ impl Generator<'_> {
             }
             creations.push(Command::CreateFeature { name, description: b"first".to_vec(), changes });
         }
+        // Not 0, which is what bytes that are over give.
+        if self.choices.below(40) == 1 {
+            creations.extend(self.crowd());
+        }
         creations.into_iter().map(|command| self.sealed(signer, vec![command])).collect()
+    }
+
+    /// Features of which some rest on as many as may lie below one, or on one more.
+    fn crowd(&mut self) -> Vec<Command> {
+        let names: Vec<Vec<u8>> = (0..CROWD).map(|n| format!("w{n:02}").into_bytes()).collect();
+        let create = |name: &[u8], prerequisites: Vec<Vec<u8>>| {
+            let changes = Changes { policy: Some(Policy { prerequisites, ..Policy::default() }), ..Changes::default() };
+            Command::CreateFeature { name: name.to_vec(), description: Vec::new(), changes }
+        };
+        let mut creations = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let is_top = index % CROWD_GROUP == CROWD_GROUP - 1;
+            let below = if is_top { names[index + 1 - CROWD_GROUP..index].to_vec() } else { Vec::new() };
+            creations.push(create(name, below));
+        }
+        let (groups, rest) = names.split_at(CROWD - CROWD_GROUP);
+        let tops = groups.iter().skip(CROWD_GROUP - 1).step_by(CROWD_GROUP);
+        let count = CROWD_GROUP - self.choices.pick(&[1, 1, 2]);
+        creations.push(create(b"wx", tops.chain(&rest[..count]).cloned().collect()));
+        let tops = names.iter().skip(CROWD_GROUP - 1).step_by(CROWD_GROUP).cloned();
+        creations.push(create(b"wy", tops.collect()));
+        creations
     }
 
     pub(super) fn command_of(&mut self, kind: u8, name: Vec<u8>) -> Command {
@@ -57,6 +83,10 @@ impl Generator<'_> {
             17 => Command::Rollback { name, reason: choices.pick_or(&[0, 1, 2, 3, 4, 5], &[6]) },
             18 => Command::SetOverride { name, user: choices.pick(&ADDRESSES), enabled: choices.percent(50) },
             19 => {
+                let with_overrides: Vec<Vec<u8>> =
+                    self.model.features.values().filter(|f| !f.overrides.is_empty()).map(|f| f.name.clone()).collect();
+                let is_set = !with_overrides.is_empty() && choices.percent(60);
+                let name = if is_set { choices.pick(&with_overrides) } else { name };
                 let set: Vec<Address> =
                     self.model.features.get(&name).map_or(Vec::new(), |f| f.overrides.keys().copied().collect());
                 let user =

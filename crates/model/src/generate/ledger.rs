@@ -20,7 +20,7 @@ impl Generator<'_> {
         match kind {
             30 => Command::TripBreaker {
                 reason: choices.pick_or(&[0, 3, 4], &[6]),
-                until: near(choices, h),
+                until: if choices.percent(30) { 0 } else { near(choices, h) },
                 drain: choices.percent(60),
             },
             31 => Command::ResetBreaker,

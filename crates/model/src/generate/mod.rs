@@ -47,6 +47,9 @@ pub const NAMES: [&str; 16] = [
 ];
 /// The names from this index on form a chain of prerequisites.
 const CHAIN: usize = 6;
+/// More features than may lie below one, in groups: the last of each group rests on the others.
+const CROWD: usize = 65;
+const CROWD_GROUP: usize = 13;
 
 /// The addresses that sign, hold roles and are users.
 pub const ADDRESSES: [Address; 9] = [
@@ -439,6 +442,9 @@ impl<'a> Generator<'a> {
             })
         {
             return Command::ResetBreaker;
+        }
+        if !self.model.schedule.is_empty() && self.choices.percent(5) {
+            return self.ledger_command(33);
         }
         if self.is_about_plugins() {
             return Command::Plugin(self.plugin_command());
