@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
 
-use coalmine_core::{Block, BlockError, Execution, Genesis, Height, State};
+use coalmine_core::{Block, BlockError, Event, Execution, Genesis, Height, RuleSet, State};
 use coalmine_store::{Ledger, Store};
 
 use crate::blockfile::{BlockReader, FileBlock, FinalExpect, Limits, Place};
@@ -43,14 +43,23 @@ impl Goal<'_> {
 /// The node must stop.
 pub fn next(state: &State, goal: Goal<'_>) -> Result<Option<Execution>, BlockError> {
     let to = goal.height();
-    match (goal, state.tip()) {
-        (_, Some(tip)) if tip >= to => Ok(None),
-        (Goal::Block(block), tip) if tip.is_none_or(|tip| tip.checked_add(1) == Some(to)) => {
-            state.execute(block).map(Some)
-        }
-        (Goal::Block(_), _) => state.advance(to.saturating_sub(1)).map(Some),
-        (Goal::Height(_), _) => state.advance(to).map(Some),
-    }
+    let execution = match (goal, state.tip()) {
+        (_, Some(tip)) if tip >= to => return Ok(None),
+        (Goal::Block(block), tip) if tip.is_none_or(|tip| tip.checked_add(1) == Some(to)) => state.execute(block)?,
+        (Goal::Block(_), _) => state.advance(to.saturating_sub(1))?,
+        (Goal::Height(_), _) => state.advance(to)?,
+    };
+    refuse_test_rules(&execution).map(|()| Some(execution))
+}
+
+/// Core may be built with rules for its own tests. A tool does not know them, however it is built.
+fn refuse_test_rules(execution: &Execution) -> Result<(), BlockError> {
+    let height = execution.height();
+    let unknown = execution.outcome().events.iter().find_map(|event| match event {
+        Event::RulesSet { to, .. } if *to > RuleSet::LATEST.number() => Some(*to),
+        _ => None,
+    });
+    unknown.map_or(Ok(()), |rules| Err(BlockError::UnknownRules { rules, height }))
 }
 
 /// Watches a run.

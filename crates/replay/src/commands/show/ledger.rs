@@ -40,7 +40,8 @@ pub(super) fn global(source: &Source, out: &mut Output) -> Result<(), Error> {
 pub(super) fn rules(source: &Source, out: &mut Output) -> Result<(), Error> {
     source.present("the rules")?;
     let global = query::global(source)?.ok_or_else(|| source.cannot("the store is empty"))?;
-    let known = RuleSet::ALL.iter().map(|rules| Value::from(rules.number()));
+    let known = RuleSet::ALL.iter().filter(|rules| **rules <= RuleSet::LATEST);
+    let known = known.map(|rules| Value::from(rules.number()));
     let mut scheduled: Vec<Value> = Vec::new();
     pages(
         |after| query::schedule(source, after, PAGE),
@@ -48,7 +49,7 @@ pub(super) fn rules(source: &Source, out: &mut Output) -> Result<(), Error> {
         |(at, id, entry)| {
             for command in entry.commands().map(Valid::into_inner).unwrap_or_default() {
                 let Command::SetRules { rules } = command else { continue };
-                let is_known = RuleSet::from_number(rules).is_some();
+                let is_known = RuleSet::from_number(rules).is_some_and(|rules| rules <= RuleSet::LATEST);
                 if !is_known {
                     note(format!(
                         "from block {at} on rule set {rules} is needed, which this build does not know: get a newer \
