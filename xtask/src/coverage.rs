@@ -18,10 +18,23 @@ use crate::{core_tests, host};
 /// Of the lines of core, in percent.
 const LINES_MIN: u64 = 95;
 /// Bytes in and out: every line and every region.
-const CODEC: [&str; 11] =
-    ["block", "codec", "command", "event", "feature/record", "genesis", "key", "ledger", "reject", "schedule", "tags"];
-/// Rollback, breaker and pause: every branch.
-const GUARDS: [&str; 10] = [
+const CODEC: [&str; 13] = [
+    "block",
+    "codec",
+    "command",
+    "event",
+    "feature/record",
+    "genesis",
+    "key",
+    "ledger",
+    "reject",
+    "rounds",
+    "rules",
+    "schedule",
+    "tags",
+];
+/// Rollback, breaker, pause, price, rounds and timelock: every branch.
+const GUARDS: [&str; 13] = [
     "feature/guard",
     "feature/lifecycle",
     "plugin/engine",
@@ -31,6 +44,9 @@ const GUARDS: [&str; 10] = [
     "execute/finish",
     "execute/ledger",
     "execute/mod",
+    "execute/price",
+    "execute/rounds",
+    "execute/trust",
     "execute/versions",
 ];
 
