@@ -138,3 +138,81 @@ fn invariants(entries: &[(Address, ReportTotals)], quorum: usize) -> Option<(u64
     let (_, totals) = seen.get(quorum.checked_sub(1)?)?;
     Some((totals.invariant_checks, totals.invariant_failures))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries of reporters 1, 2, 3 … in this order.
+    fn by_reporter<T: Copy>(values: &[T]) -> Vec<(Address, T)> {
+        (1..).zip(values).map(|(reporter, value)| (Address([reporter; Address::LEN]), *value)).collect()
+    }
+
+    /// One liar among three moves neither rate nor volume beyond what the others saw.
+    #[test]
+    fn a_report_is_the_upper_median_of_rate_volume_and_latency() {
+        for (quorum, requests_errors_latency, expected) in [
+            (1, [(100, 1, 500)].as_slice(), Ok((100, 1, 500))),
+            (2, &[(100, 1, 500)], Err(1)),
+            (2, &[(100, 1, 500), (0, 0, 0)], Err(1)),
+            (2, &[(100, 0, 100), (100, 10, 300)], Ok((100, 10, 300))),
+            (3, &[(100, 1, 500), (100, 1, 500), (4_000_000_000, 4_000_000_000, 0)], Ok((100, 1, 500))),
+            (3, &[(100, 1, 500), (100, 1, 500), (1, 0, u64::MAX)], Ok((100, 1, 500))),
+            (3, &[(10, 0, 0), (1_000, 10, 1_000), (100, 100, 100)], Ok((100, 1, 100))),
+            (3, &[(10, 0, 0), (3, 1, 1), (7, 7, 7)], Ok((7, 3, 2))),
+            (1, &[(u64::MAX, u64::MAX, u64::MAX)], Ok((u64::MAX, u64::MAX, u64::MAX))),
+            (2, &[(u64::MAX, 0, 0), (1, 0, u64::MAX)], Ok((u64::MAX, 0, u64::MAX))),
+        ] {
+            let counts: Vec<Counts> = requests_errors_latency
+                .iter()
+                .map(|(requests, errors, latency_sum)| Counts {
+                    requests: *requests,
+                    errors: *errors,
+                    latency_sum: *latency_sum,
+                })
+                .collect();
+            let found = close_version_reports(&by_reporter(&counts), quorum);
+            let found = found.map(|counts| (counts.requests, counts.errors, counts.latency_sum));
+            assert_eq!(found, expected, "{quorum} of {requests_errors_latency:?}");
+        }
+    }
+
+    /// Of invariants it is what at least a quorum has seen; each part that lacks its quorum is zero.
+    #[test]
+    fn failures_of_invariants_need_a_quorum_and_no_majority() {
+        let operations = ReportTotals { successes: 9, errors: 1, ..ReportTotals::default() };
+        let checks = |invariant_checks, invariant_failures| ReportTotals {
+            invariant_checks,
+            invariant_failures,
+            ..ReportTotals::default()
+        };
+        for (quorum, totals, expected) in [
+            (2, [operations, operations].as_slice(), Ok((9, 1, 0, 0))),
+            (2, &[operations, checks(5, 5)], Err(1)),
+            (2, &[checks(5, 1), checks(7, 3)], Ok((0, 0, 5, 1))),
+            (2, &[checks(5, 0), checks(7, 3), checks(9, 2)], Ok((0, 0, 9, 2))),
+            (2, &[operations, operations, checks(7, 7)], Ok((9, 1, 0, 0))),
+            (2, &[operations, checks(7, 7), checks(3, 0)], Ok((0, 0, 3, 0))),
+            (3, &[operations, operations, checks(7, 7)], Err(2)),
+        ] {
+            let found = close_reports(&by_reporter(totals), quorum);
+            let found = found
+                .map(|totals| (totals.successes, totals.errors, totals.invariant_checks, totals.invariant_failures));
+            assert_eq!(found, expected, "{quorum} of {totals:?}");
+        }
+    }
+
+    #[test]
+    fn a_vote_needs_a_quorum_and_bad_news_about_health_comes_first() {
+        for (kind, votes, quorum, expected) in [
+            (PoolKind::Health, [true, true].as_slice(), 2, Ok(true)),
+            (PoolKind::Health, &[true, true, false, false], 2, Ok(false)),
+            (PoolKind::Load, &[true, true, false, false], 2, Ok(true)),
+            (PoolKind::Unload, &[false, false, true], 2, Ok(false)),
+            (PoolKind::Load, &[true, false], 2, Err(2)),
+            (PoolKind::Health, &[], 1, Err(0)),
+        ] {
+            assert_eq!(close_votes(kind, votes, quorum), expected, "{kind}: {quorum} of {votes:?}");
+        }
+    }
+}
