@@ -206,7 +206,21 @@ impl PoolEntry {
             PoolKind::Health | PoolKind::Load | PoolKind::Unload => Self::Vote(input.bool()?),
         };
         input.finish()?;
-        Ok(entry)
+        if entry.is_consistent() { Ok(entry) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
+    }
+
+    /// Whether reports could have added up to the entry: their rules survive sums that saturate.
+    const fn is_consistent(&self) -> bool {
+        match self {
+            Self::Report(totals) => {
+                let has_no_latency = totals.latency_total == 0 && totals.latency_peak == 0;
+                totals.invariant_failures <= totals.invariant_checks && (has_no_latency || totals.operations() > 0)
+            }
+            Self::VersionReport(counts) => {
+                counts.errors <= counts.requests && (counts.latency_sum == 0 || counts.requests > 0)
+            }
+            Self::Vote(_) => true,
+        }
     }
 }
 
@@ -238,4 +252,55 @@ pub(crate) struct OpenPool {
     pub(crate) due: Height,
     /// By reporter; never empty, and at most [`Pool::REPORTERS_MAX`].
     pub(crate) entries: Vec<(Address, PoolEntry)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round closes on what is stored, so what could not have been reported must not be read.
+    #[test]
+    fn an_entry_is_what_reports_add_up_to() {
+        let numbers = |numbers: &[u64]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_be_bytes()).collect() };
+        for (kind, bytes, is_read) in [
+            (PoolKind::Report, numbers(&[1, 1, 5, 5, 1, 1]), true),
+            (PoolKind::Report, numbers(&[0, 0, 0, 0, 0, 0]), true),
+            (PoolKind::Report, numbers(&[u64::MAX; 6]), true),
+            (PoolKind::Report, numbers(&[0, 0, 1, 0, 0, 0]), false),
+            (PoolKind::Report, numbers(&[0, 0, 0, 1, 0, 0]), false),
+            (PoolKind::Report, numbers(&[1, 1, 5, 5, 0, 1]), false),
+            (PoolKind::Report, numbers(&[1, 1, 5, 5, 1]), false),
+            (PoolKind::VersionReport, numbers(&[2, 2, 9]), true),
+            (PoolKind::VersionReport, numbers(&[2, 3, 9]), false),
+            (PoolKind::VersionReport, numbers(&[0, 0, 9]), false),
+            (PoolKind::VersionReport, numbers(&[2, 2, 9, 9]), false),
+            (PoolKind::Health, [1].into(), true),
+            (PoolKind::Load, [2].into(), false),
+            (PoolKind::Unload, [].into(), false),
+        ] {
+            let entry = PoolEntry::from_bytes(kind, &bytes);
+            assert_eq!(entry.is_ok(), is_read, "{kind} {bytes:02x?}");
+            if let Ok(entry) = entry {
+                assert_eq!(entry.to_bytes(), bytes, "{kind} {bytes:02x?}");
+            }
+        }
+    }
+
+    /// Rounds of one height close in the order of their keys.
+    #[test]
+    fn pools_are_in_the_order_of_their_bytes() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let pool = |kind, plugin: &str, text| Pool::of_version(kind, plugin.parse().unwrap(), &version(text));
+        let mut pools: Vec<Pool> = ["b", "aa", "a", "Z"].map(|name| Pool::of_feature(name.parse().unwrap())).into();
+        for kind in [PoolKind::Unload, PoolKind::VersionReport] {
+            for plugin in ["b", "aa"] {
+                pools.extend(["10.0.0", "2.0.0", "2.0.0-rc", "9.0.0+build"].map(|text| pool(kind, plugin, text)));
+            }
+        }
+        pools.sort();
+        assert!(pools.is_sorted_by_key(Encode::to_bytes));
+        for pool in pools {
+            assert_eq!(Pool::from_bytes(&pool.to_bytes()), Ok(pool));
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::ledger::Global;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginChange, PluginVersion, Registry};
 use crate::rounds::PoolEntry;
-use crate::schedule::Scheduled;
+use crate::schedule::{SCHEDULED_MAX, Scheduled};
 use crate::state::State;
 use crate::state::features::FeatureEntry;
 use crate::state::feed::Feed;
@@ -107,6 +107,8 @@ impl Loader {
                 }
                 self.policies.insert(name, policy);
             }
+            // What happens without a signer has no roles.
+            Key::Roles(Address::ZERO) => return Err(mismatch),
             Key::Roles(address) => {
                 self.roles.insert(address, Roles::from_bytes(value)?);
             }
@@ -188,11 +190,11 @@ impl Loader {
     fn finish(mut self, tip: Option<Height>) -> Result<State, Fault> {
         let global = self.global.ok_or_else(|| mismatch(Key::Global))?;
         let admins = self.roles.values().filter(|roles| roles.contains(Role::Admin)).count();
-        let last_id = self.schedule.keys().map(|(_, id)| *id).max().unwrap_or_default();
         let is_sound = admins != 0
             && usize::try_from(global.admins) == Ok(admins)
             && usize::try_from(global.scheduled) == Ok(self.schedule.len())
-            && last_id < global.next_schedule_id;
+            && global.scheduled <= SCHEDULED_MAX
+            && self.schedule.keys().all(|(_, id)| (1..global.next_schedule_id).contains(id));
         if !is_sound {
             return Err(mismatch(Key::Global));
         }
