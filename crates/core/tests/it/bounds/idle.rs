@@ -27,14 +27,27 @@ fn template() -> World {
     world.next(&[register("deploying", "1.0.0"), register("deploying", "2.0.0"), register("loaded", "1.0.0")]);
     world.next(&[deploy("deploying", "2.0.0", custom(&[stage(1_000, FAR)]), EASY), load("loaded")]);
     world.next(&[loaded("loaded", "1.0.0", true)]);
-    world.run(8, ADMIN, &[patch(FeedKind::Environment, "live", 1, b"body"), gone(FeedKind::Filter, "deleted", 1)]);
+    let filter = FeedKind::Filter;
+    world.run(
+        8,
+        ADMIN,
+        &[
+            patch(FeedKind::Environment, "live", 1, b"body"),
+            patch(filter, "deleted", 0, b""),
+            gone(filter, "deleted", 1),
+            change_params(ParamsChanges { round_blocks: Some(Params::BLOCKS_MAX), ..ParamsChanges::default() }),
+        ],
+    );
+    // A round that ends late, and a signer who counts.
+    world.block(9, vec![sequenced(REPORTER, 1, 0, &[report("canary", 1, 0)])]);
     world
 }
 
 /// The same record about something else; none of what there is one of, and where a limit is reached.
 fn copy(key: &Key, value: &[u8], number: u64) -> Option<(Key, Vec<u8>)> {
     let other = |name: &Name| self::name(&format!("{name}-{number}"));
-    let limit_of = |name: &Name| if name.as_str() == "loaded" { LOADED_MAX } else { usize::MAX };
+    let limit_of = |name: &Name| if name.as_str() == "loaded" { LOADED_MAX } else { DEPLOYMENTS_MAX };
+    let pool = |pool: &Pool| Pool::of_feature(other(pool.subject()));
     // Nobody has as many plugins as features.
     let plugin = |name: &Name| {
         (number.is_multiple_of(10) && usize::try_from(number).unwrap() < limit_of(name)).then(|| other(name))
@@ -63,7 +76,12 @@ fn copy(key: &Key, value: &[u8], number: u64) -> Option<(Key, Vec<u8>)> {
         Key::Step { at, name } => Key::Step { at: *at, name: other(name) },
         Key::Override { name, user } => Key::Override { name: other(name), user: *user },
         Key::Roles(address) if *address == REPORTER => Key::Roles(long_address(number)),
-        Key::Schedule { at, id } => Key::Schedule { at: *at, id: id + number },
+        Key::Schedule { at, id } => {
+            Key::Schedule { at: *at, id: (number < SCHEDULED_MAX.into()).then(|| id + number)? }
+        }
+        Key::Round { at, pool: of } => Key::Round { at: *at, pool: pool(of) },
+        Key::PoolEntry { pool: of, reporter } => Key::PoolEntry { pool: pool(of), reporter: *reporter },
+        Key::Sequence(_) => Key::Sequence(long_address(number)),
         Key::Plugin(name) => Key::Plugin(plugin(name)?),
         Key::PluginVersion { plugin: name, version } => {
             Key::PluginVersion { plugin: plugin(name)?, version: version.clone() }
@@ -88,7 +106,10 @@ fn idle_state(features: u64) -> State {
         let key = Key::from_bytes(bytes).unwrap();
         let more = |limit: u32| u32::try_from(copies).unwrap().min(limit);
         let value = match &key {
-            Key::Global => Global { next_schedule_id: u64::MAX, ..*template.state.global() }.to_bytes(),
+            Key::Global => {
+                let scheduled = more(SCHEDULED_MAX);
+                Global { next_schedule_id: u64::MAX, scheduled, ..*template.state.global() }.to_bytes()
+            }
             Key::Feed => {
                 let (live, deleted) = (more(FEED_LIVE_MAX), more(FEED_RECORDS_MAX));
                 FeedTotals { live_environments: live, environments: live, filters: deleted, ..FeedTotals::default() }

@@ -22,11 +22,12 @@ use std::process::Command as Process;
 use std::sync::Arc;
 
 use coalmine_core::{
-    Address, Advance, Block, Bps, COMMAND_SIZE_MAX, ChainId, Command, CommandKind, Constraint, Decode, Description,
-    Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges, FeedBody, FeedEntry,
-    FeedId, FeedKey, FeedKind, FeedPart, FeedTotals, Genesis, Global, Guardrails, Hash, Height, Key, LOADED_MAX,
-    Manifest, MaxVersions, MetricsRecord, Name, PREREQUISITES_MAX, Params, Payload, Policy, REQUIREMENTS_MAX, Reason,
-    Receipt, Requirement, Role, STAGES_MAX, State, Valid, Version,
+    Address, Advance, Block, Bps, COMMAND_SIZE_MAX, ChainId, Command, CommandKind, Constraint, DEPLOYMENTS_MAX, Decode,
+    Description, Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges,
+    FeedBody, FeedEntry, FeedId, FeedKey, FeedKind, FeedPart, FeedTotals, Genesis, Global, Guardrails, Hash, Height,
+    Key, LOADED_MAX, Manifest, MaxVersions, MetricsRecord, Name, PREREQUISITES_MAX, Params, ParamsChanges, Payload,
+    Policy, Pool, REQUIREMENTS_MAX, Reason, Receipt, Requirement, Role, SCHEDULED_MAX, STAGES_MAX, State, Valid,
+    Version, VersionReport,
 };
 
 use crate::common::document::{Document, document};

@@ -206,8 +206,9 @@ impl Setup {
                 });
             }
             Thing::Plugin(p) => {
-                // What rests on another one is loaded after it.
-                let height = if self.ground(thing).is_some() { 4 } else { 2 };
+                // What rests on another one is loaded when that is being deployed: once it is, no deployment of what
+                // it forbids would begin.
+                let height = if self.ground(thing).is_some() { EDGE - 3 } else { 2 };
                 way.extend([(height, load(p)), (height + 1, loaded(p, "1.0.0", true))]);
                 way.extend(match self.edge {
                     Edge::Activation => vec![],
@@ -241,7 +242,8 @@ impl Setup {
                 vec![create_with(f, changes)]
             }
             Thing::Plugin(p) => {
-                let requirements: Vec<(&str, &str)> = ground.into_iter().map(|ground| (ground, "^1")).collect();
+                let range = if self.edge == Edge::Activation { "*" } else { "^1" };
+                let requirements: Vec<(&str, &str)> = ground.into_iter().map(|ground| (ground, range)).collect();
                 vec![register_on(p, "1.0.0", &requirements), register_on(p, "2.0.0", &requirements)]
             }
         }
