@@ -235,7 +235,7 @@ fn rise_in_story(
         }
         seen.falls += u64::from(rise(&[&with], &without).is_some());
         // A rollback may let a command pass that others have scheduled: theirs is what rises.
-        if with.global().scheduled > 0 {
+        if without.global().scheduled > 0 {
             continue;
         }
         let mut next = with.clone();

@@ -14,13 +14,13 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use coalmine_core::{Block, BlockError, EventCode, Outcome, Receipt, Reject};
+use coalmine_core::{Block, BlockError, EventCode, FeatureChanges, Outcome, Params, Policy, Receipt, Reject};
 use coalmine_model::generate::{Mix, RandomWorld};
 use coalmine_model::support::{Lockstep, assert_same};
 use coalmine_model::{Model, Planted};
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
-use crate::common::variable;
+use crate::common::*;
 
 /// Seeds that are run when nothing else is said.
 const WORLDS: u64 = 300;
@@ -213,6 +213,19 @@ fn worlds_reach_every_reject_and_event() {
             rejects.extend(outcome.receipts.iter().map(Receipt::code).filter(|code| *code != 0));
             events.extend(outcome.events.iter().map(|event| event.code().tag()));
         }
+    }
+    // Rarer than any of the seeds: a rollout whose prerequisite goes off.
+    let above = Policy { prerequisites: vec![name("base")], ..Policy::default() };
+    let story = [
+        vec![create("base"), create_with("f", FeatureChanges { policy: Some(above), ..steps_every(1) })],
+        vec![enable("base"), canary("f", 5), rollout("f", 100), disable("base")],
+        vec![],
+    ];
+    let mut model = Model::genesis(&coalmine_model::support::genesis(Params::default()));
+    for (height, commands) in (1..).zip(story) {
+        let payloads = commands.iter().map(|command| tx(ADMIN, std::slice::from_ref(command))).collect();
+        let outcome = model.execute(&Block::from_payloads(height, payloads).unwrap()).unwrap();
+        events.extend(outcome.events.iter().map(|event| event.code().tag()));
     }
     let missing: Vec<_> = Reject::ALL.iter().filter(|reject| !rejects.contains(&reject.code())).collect();
     assert!(missing.is_empty(), "no world has {missing:?}");

@@ -316,7 +316,9 @@ impl Spam {
                 if on {
                     return schedule_largest(at);
                 }
-                let kinds = CommandKind::ALL.iter().copied().filter(|kind| kind.is_schedulable()).collect::<Vec<_>>();
+                // A registration fills a command by itself.
+                let fits = |kind: &CommandKind| kind.is_schedulable() && *kind != CommandKind::RegisterVersion;
+                let kinds = CommandKind::ALL.iter().copied().filter(fits).collect::<Vec<_>>();
                 let kind = self.random.pick(&kinds);
                 schedule(at, vec![self.command(kind)])
             }
