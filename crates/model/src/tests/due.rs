@@ -101,6 +101,19 @@ fn resume_and_promote_look_at_the_deadline() {
     }
 }
 
+/// A look that comes before its turn among the deadlines sees that the deadline has passed.
+#[test]
+fn no_look_promotes_past_the_deadline() {
+    let mut model = ledger(max_due(1));
+    let names = ["p", "q", "r"];
+    let plugins =
+        names.into_iter().flat_map(|name| ["1.0.0", "2.0.0"].map(|version| (A, register(name, version, &[]))));
+    all(&mut model, 10, &plugins.collect::<Vec<_>>());
+    all(&mut model, 11, &names.map(|name| (O, deploy(name, "2.0.0", 0, 5, 6, true))));
+    assert_eq!(all(&mut model, 16, &[]), ["promoted"]);
+    assert_eq!(all(&mut model, 17, &[]), ["deployment_rolled_back"; 2]);
+}
+
 #[test]
 fn a_step_is_blocked_by_its_first_dead_prerequisite() {
     let mut model = plain();
