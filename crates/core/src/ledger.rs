@@ -276,3 +276,16 @@ impl Decode for Roles {
         if roles.is_empty() { Err(input.error(DecodeErrorKind::OutOfRange)) } else { Ok(roles) }
     }
 }
+
+impl Encode for RuleSet {
+    fn encode(&self, out: &mut Writer) {
+        out.u16(self.number());
+    }
+}
+
+impl Decode for RuleSet {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let number = input.u16()?;
+        Self::from_number(number).ok_or(input.error(DecodeErrorKind::UnknownTag))
+    }
+}

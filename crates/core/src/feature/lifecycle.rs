@@ -72,13 +72,18 @@ pub(crate) fn count_below<'p>(policy: &'p Policy, policy_of: impl Fn(&Name) -> O
 
 /// Makes a feature with the default settings, off.
 pub(crate) fn create(rules: RuleSet, name: Name, description: Description, signer: Address) -> Feature {
+    let increment_percent = match rules {
+        RuleSet::One => Feature::INCREMENT_PERCENT,
+        #[cfg(feature = "test-rules")]
+        RuleSet::Test => Percent::FULL,
+    };
     Feature {
         name,
         description,
         status: Status::Disabled,
         rollout_percent: Percent::ZERO,
         target_percent: Percent::FULL,
-        increment_percent: rules.increment_percent(),
+        increment_percent,
         increment_blocks: Feature::INCREMENT_BLOCKS,
         start_block: 0,
         last_increment_block: 0,
