@@ -285,7 +285,7 @@ fn breaks_a_rule(deployment: &Deployment) -> bool {
 fn whatever_is_done_to_plugins() {
     let (mut seen, mut rolled_back, mut held) = (BTreeSet::new(), BTreeSet::new(), 0);
     let mut requirements = [0, 0];
-    for seed in 0..36 {
+    for seed in 0..60 {
         let mut random = Random(seed);
         let with_force = seed % 3 == 0;
         let mut world = World::new();
@@ -343,8 +343,8 @@ fn whatever_is_done_to_plugins() {
     use PluginReason::{ErrorRate, Manual, Regression, Timeout, Unhealthy};
     assert_eq!(rolled_back, BTreeSet::from([Manual, ErrorRate, Regression, Timeout, Unhealthy]));
     assert!(held > 10, "{held} held by a rule");
-    // Force, and nothing but force, leaves some out of order: the check can fail.
-    assert!(requirements[0] > 500 && requirements[1] > 10, "{requirements:?} in order and out of it");
+    // Forced or not, nothing is left out of order.
+    assert!(requirements[0] > 500 && requirements[1] == 0, "{requirements:?} in order and out of it");
 }
 
 /// Every unit stays once it is served, at every block of a rollout to everybody.
