@@ -4,7 +4,7 @@ use super::*;
 
 const BLOCKS: u64 = 2_000;
 
-const SEED: u64 = 1;
+const SEED: u64 = 5;
 
 /// A name as long as names can be.
 fn long(kind: &str, number: u64) -> Name {

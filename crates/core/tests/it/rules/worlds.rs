@@ -161,7 +161,7 @@ impl Seen {
 }
 
 /// Worlds of each mix, and blocks of a world.
-const WORLDS: u64 = 60;
+const WORLDS: u64 = 160;
 
 const BLOCKS: usize = 30;
 
