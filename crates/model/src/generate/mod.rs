@@ -290,7 +290,7 @@ impl<'a> Generator<'a> {
         let mut transactions = Vec::new();
         let mut next = first;
         // Not 0, which is what bytes that are over give: these take long.
-        if self.choices.below(150) == 1 {
+        if self.choices.below(100) == 1 {
             next.extend(self.fillers());
         }
         for _ in 0..self.choices.below(if self.mix == Mix::Features { 7 } else { 10 }) {
@@ -308,7 +308,10 @@ impl<'a> Generator<'a> {
     /// A transaction of commands, and what other reporters have to say if it is a report.
     fn some_commands(&mut self) -> Vec<Vec<u8>> {
         let count = self.choices.pick_or(&[1, 1, 1, 1, 1, 1, 2, 3], &[0, 16, 17]);
-        let commands: Vec<Command> = (0..count).map(|_| self.command()).collect();
+        let mut commands: Vec<Command> = (0..count).map(|_| self.command()).collect();
+        if self.mix != Mix::Features && self.choices.percent(4) {
+            commands.extend(self.deployments_at_once());
+        }
         let commands = self.scheduled_if_it_must_wait(commands);
         let signer = match commands.first() {
             Some(command) if self.choices.percent(85) => self.signer(authority(command)),

@@ -120,8 +120,39 @@ impl Generator<'_> {
         self.plugin_command_of(kind)
     }
 
+    /// Deployments that wait at a gate and have the same deadline, of all plugins that can be deployed.
+    pub(super) fn deployments_at_once(&mut self) -> Vec<Command> {
+        let ready: Vec<Vec<u8>> =
+            self.model.plugins.keys().filter(|name| suits(41, &self.model.plugins[*name])).cloned().collect();
+        let gate = self.choices.pick(&[0, 1, 1, 2]);
+        let stages = vec![Stage { share_bps: 5_000, blocks: 2, min_requests: 0, gate }];
+        let strategy = Strategy::Custom { on_complete: self.choices.pick(&[0, 0, 1]), stages };
+        let (_, terms) = self.strategy();
+        let terms = Guardrails { max_blocks: self.choices.pick(&[3, 3, 4, 6]), ..terms };
+        let deploy = |plugin: &Vec<u8>| {
+            let may_deploy = [VersionStatus::Loading, VersionStatus::Deprecated];
+            let version = self.versions_in(plugin, &may_deploy).remove(0);
+            let (plugin, strategy) = (plugin.clone(), strategy.clone());
+            Command::Plugin(PluginCommand::Deploy { plugin, version, strategy, terms })
+        };
+        ready.iter().take(16).map(deploy).collect()
+    }
+
+    /// The plugin whose deployment has the earliest deadline.
+    fn first_to_end(&self) -> Option<Vec<u8>> {
+        let deadline = |plugin: &Plugin| plugin.deployment.as_ref().and_then(Deployment::deadline_due);
+        let deadlines = self.model.plugins.iter().filter_map(|(name, plugin)| Some((deadline(plugin)?, name)));
+        deadlines.min().map(|(_, name)| name.clone())
+    }
+
     fn plugin_command_of(&mut self, kind: u8) -> PluginCommand {
-        let plugin = self.plugin_for(kind);
+        let mut plugin = self.plugin_for(kind);
+        if (kind == 43 || kind == 44)
+            && let Some(first) = self.first_to_end()
+            && self.choices.percent(30)
+        {
+            plugin = first;
+        }
         let known = self.model.plugins.get(&plugin);
         let spelled = |version: &Version| version.to_string().into_bytes();
         match kind {

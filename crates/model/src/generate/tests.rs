@@ -40,7 +40,7 @@ fn decoded(block: &Block) -> Vec<Option<Transaction>> {
 #[test]
 fn worlds_reach_everything_but_other_rules() {
     let mut seen: BTreeSet<&str> = BTreeSet::new();
-    run(&Mix::ALL, 0..60, |_, _, _, outcome| {
+    run(&Mix::ALL, 0..90, |_, _, _, outcome| {
         seen.extend(outcome.receipts.iter().map(Receipt::name));
         seen.extend(outcome.events.iter().map(|event| event.code().name()));
     });
