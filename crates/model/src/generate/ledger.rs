@@ -151,6 +151,8 @@ impl Generator<'_> {
         let mut fillers = vec![vec![filler.clone(); 16]; FILLERS];
         fillers.push(vec![filler.clone(); 15]);
         if self.choices.percent(40) {
+            // More than one block can do.
+            fillers.extend(vec![vec![filler.clone(); 16]; 2]);
             let at = self.height_for(&[filler]);
             let scheduled = fillers.into_iter().map(|commands| vec![Command::Schedule { at, commands }]);
             return scheduled.map(|commands| self.sealed(signer, commands)).collect();

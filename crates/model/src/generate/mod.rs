@@ -446,6 +446,10 @@ impl<'a> Generator<'a> {
         {
             return Command::ResetBreaker;
         }
+        if self.model.params.timelock > 0 && self.choices.percent(5) {
+            let kind = self.choices.pick(&[18, 19, 19]);
+            return self.command_of(kind, name);
+        }
         if !self.model.schedule.is_empty() && self.choices.percent(5) {
             return self.ledger_command(33);
         }
