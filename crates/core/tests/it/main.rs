@@ -36,5 +36,7 @@ mod rules;
 mod search;
 mod texts;
 mod tree;
+mod trust;
 mod vectors;
 mod versions;
+mod work;

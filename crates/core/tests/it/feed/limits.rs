@@ -253,3 +253,43 @@ fn pages_put_together_are_the_whole() {
     assert_eq!(query::feed(&world.records).unwrap(), *world.state.feed());
     assert_eq!(query::feed(&World::new().records).unwrap(), FeedTotals::default());
 }
+
+/// Deletes of what never was, at the highest version there is, lock nothing: the next put clears them away.
+#[test]
+fn one_block_of_deletes_does_not_close_the_feed() {
+    let mut world = World::new();
+    let ids: Vec<String> = (0..=FEED_UNBORN_MAX).map(|n| format!("{n:05}")).collect();
+    let deletes = ids.iter().map(|id| tx(FEEDER, &[gone(Environment, id, u64::MAX)]));
+    let receipts = world.block(1, deletes.collect()).receipts;
+    let (last, others) = receipts.split_last().unwrap();
+    assert!(others.iter().all(|receipt| *receipt == Receipt::Ok));
+    assert_eq!(*last, refused(Reject::FeedTooManyItems), "so many unborn of a kind, and no more");
+    assert_eq!(world.probe(&tx(FEEDER, &[gone(Filter, "one", 1)])), Receipt::Ok, "each kind has its own");
+    assert_eq!(world.state.feed().unborn_environments, FEED_UNBORN_MAX);
+    // One put is as good as ever, and leaves of the deletes what it lists.
+    world.run(2, FEEDER, &[put(Only, &[("00000", 1), ("new", 1)], &[])]);
+    let left: Vec<String> =
+        world.feed_items(Environment).iter().map(|(id, item)| format!("{id} {}", item.state.name())).collect();
+    assert_eq!(left, ["00000 unborn", "new live"]);
+    world.run(3, FEEDER, &[put(Only, &[("new", 1)], &[])]);
+    world.run(4, FEEDER, &[patch(Environment, "00000", 1, b"at last")]);
+    assert!(world.feed_items(Environment)[0].1.is_live());
+}
+
+/// While a put is open there may be twice as many live items, and no more; to begin anew costs what was listed.
+#[test]
+fn live_items_while_a_put_is_open() {
+    let mut world = World::new();
+    let (max, open) = (FEED_LIVE_MAX, FEED_LIVE_OPEN_MAX);
+    world.run(1, FEEDER, &flood(0, max));
+    world.run(2, FEEDER, &[put(Last, &[], &[])]);
+    world.run(3, FEEDER, &flood(10_000, open - max - 1));
+    let live = |world: &World| world.state.feed().live_environments + world.state.feed().live_filters;
+    assert_eq!(live(&world), open - 1);
+    world.run(4, FEEDER, &[patch(Filter, "last", 1, b"")]);
+    let too_many = refused(Reject::FeedTooManyItems);
+    for command in [patch(Filter, "more", 1, b""), put(More, &[], &[("more", 1)]), put(First, &[("more", 1)], &[])] {
+        assert_eq!(world.probe(&tx(FEEDER, std::slice::from_ref(&command))), too_many, "{command:?}");
+    }
+    assert_eq!(world.probe(&tx(FEEDER, &[put(Only, &[("more", 1)], &[])])), Receipt::Ok, "its end counts");
+}

@@ -14,8 +14,9 @@ use std::sync::OnceLock;
 use coalmine_core::feed::{self, FeedAction, Receiver, Transition};
 use coalmine_core::{
     Address, Block, Command, CommandKind, Decode, DecodeErrorKind, Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX,
-    FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FeedBody, FeedEntry, FeedId, FeedItem, FeedKey, FeedKind, FeedPart, FeedTotals,
-    ItemState, Key, Note, Payload, Receipt, Reject, TxCommand, Valid, Writer, query,
+    FEED_LIVE_OPEN_MAX, FEED_PUT_IDS_MAX, FEED_RECORDS_MAX, FEED_UNBORN_MAX, FeedBody, FeedEntry, FeedId, FeedItem,
+    FeedKey, FeedKind, FeedPart, FeedTotals, ItemState, Key, Note, Payload, Receipt, Reject, TxCommand, Valid, Writer,
+    query,
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::subsequence;

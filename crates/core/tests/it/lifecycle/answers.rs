@@ -366,3 +366,28 @@ fn a_block_outcome_has_a_receipt_for_each_transaction() {
     assert_eq!(created, [name("f"), name("g")]);
     assert_eq!(outcome.events.len(), 2);
 }
+
+/// 64 features may lie below one at most, whatever the paths.
+#[test]
+fn at_most_64_prerequisites_lie_below() {
+    // Four layers of 16, each of which rests on the whole layer below: 16 ^ 4 paths.
+    let of = |layer: usize, n: usize| format!("{layer}-{n:02}");
+    let layer = |layer: usize| (0..16).map(|n| of(layer, n)).collect::<Vec<_>>();
+    let mut world = World::new();
+    for number in 0..4 {
+        let below = if number == 0 { Vec::new() } else { layer(number - 1) };
+        let below: Vec<&str> = below.iter().map(String::as_str).collect();
+        let creates: Vec<Command> = layer(number).iter().map(|feature| create_on(feature, &below)).collect();
+        world.run(world.state.tip().map_or(1, |tip| tip + 1), ADMIN, &creates);
+        let enables: Vec<Command> = layer(number).iter().map(|feature| enable(feature)).collect();
+        world.run(world.tip() + 1, OPERATOR, &enables);
+    }
+    let fourth = layer(3);
+    let fourth: Vec<&str> = fourth.iter().map(String::as_str).collect();
+    world.run(world.tip() + 1, ADMIN, &[create_on("top", &fourth), enable("top"), create("more")]);
+    assert!(world.state.is_enabled(&name("top"), &USER));
+    // One more below, whatever the paths.
+    let fifteen = [&fourth[..15], &["more"]].concat();
+    assert_eq!(world.probe(&tx(ADMIN, &[create_on("other", &fifteen)])), Receipt::Ok, "64 again: 48, 15 and one");
+    assert_eq!(world.probe(&tx(ADMIN, &[create_on("other", &["top"])])), refused(Reject::LimitExceeded));
+}

@@ -288,3 +288,43 @@ fn the_breaker_expires_at_its_height() {
     assert_eq!(world.events.last(), Some(&(10, Event::BreakerClosed { by: BreakerClosedBy::Expiry })));
     assert_eq!(world.state.global().breaker, None);
 }
+
+/// What an open breaker is, what a trip asks for, and what it is then.
+#[test]
+fn an_open_breaker_can_only_be_made_stricter() {
+    let until = |height| NonZeroU32::new(height);
+    let (wrong, past) = (Err(Reject::InvalidTransition), Err(Reject::HeightInPast));
+    // Until and draining: of the open one, of the trip, and afterwards. The trip comes at 5.
+    type Of = (Height, bool);
+    let rows: [(Of, Of, Result<Of, Reject>); 13] = [
+        ((20, false), (20, false), wrong),
+        ((20, false), (9, false), wrong),
+        ((20, false), (3, false), wrong),
+        ((20, false), (21, false), Ok((21, false))),
+        ((20, false), (0, false), Ok((0, false))),
+        ((20, false), (9, true), Ok((20, true))),
+        ((20, false), (30, true), Ok((30, true))),
+        ((20, false), (3, true), past),
+        ((0, false), (0, false), wrong),
+        ((0, false), (30, false), wrong),
+        ((0, false), (0, true), Ok((0, true))),
+        ((0, false), (9, true), Ok((0, true))),
+        ((0, false), (5, true), past),
+    ];
+    for (open, ask, expected) in rows {
+        let what = format!("{open:?}, then {ask:?}");
+        let mut world = World::new();
+        world.run(4, OPERATOR, &[trip(open.0, open.1)]);
+        let before = world.state.global().breaker.unwrap();
+        let command = Command::TripBreaker { reason: Reason::Performance, until: until(ask.0), drain: ask.1 };
+        let receipt = world.try_run(5, GUARDIAN, &[command]);
+        assert_eq!(receipt, expected.map_or_else(refused, |_| Receipt::Ok), "{what}");
+        let raised = OpenBreaker { reason: Reason::Performance, actor: GUARDIAN, ..before };
+        let after = expected.map_or(before, |(last, draining)| OpenBreaker { until: until(last), draining, ..raised });
+        assert_eq!(world.state.global().breaker, Some(after), "{what}");
+        if expected.is_ok() {
+            let OpenBreaker { draining, until, reason, actor, .. } = after;
+            assert_eq!(world.events_at(5), [Event::BreakerTripped { reason, until, draining, actor }], "{what}");
+        }
+    }
+}

@@ -288,3 +288,78 @@ fn a_block_that_changes_nothing_leaves_the_root() {
     world.run(403, ADMIN, &[grant(OPERATOR, Role::Operator), configure("e", FeatureChanges::default())]);
     assert_eq!((world.state.root(), &world.records), (root, &record));
 }
+
+// Steps and what they wait for.
+
+/// A rollout stays where it is while a direct prerequisite is off, and goes on when that is back.
+#[test]
+fn a_step_waits_for_its_prerequisites() {
+    let above = |names: &[&str]| {
+        let prerequisites = names.iter().map(|text| name(text)).collect();
+        FeatureChanges { policy: Some(Policy { prerequisites, ..Policy::default() }), ..steps_every(3) }
+    };
+    let mut world = World::new();
+    world.run(1, ADMIN, &["a", "b", "low"].map(create));
+    world.run(2, ADMIN, &[create_with("f", above(&["a", "b"])), create_with("top", above(&["f"]))]);
+    world.run(3, OPERATOR, &["a", "b", "f"].map(|feature| canary(feature, 5)));
+    world.run(4, OPERATOR, &[rollout("f", 90), canary("top", 5), rollout("top", 90)]);
+    world.run(5, OPERATOR, &[disable("b"), rollback("a")]);
+    let blocked = |prerequisite| Event::StepBlocked { name: name("f"), prerequisite: name(prerequisite) };
+    let stepped = |feature| Event::Stepped { name: name(feature), from_percent: percent(5), to_percent: percent(15) };
+    // The first of them by name; what rests on `f` looks at `f` alone, which is on.
+    assert_eq!(world.at(7, vec![]).events, [blocked("a"), stepped("top")]);
+    assert_eq!((world.stands("f"), world.feature("f").last_increment_block), ((Status::RollingOut, 5), 7));
+    assert_eq!(world.history("f").last().unwrap().0, 4, "no entry");
+    world.run(8, OPERATOR, &[enable("a")]);
+    assert_eq!(world.at(10, vec![]).events[0], blocked("b"));
+    world.run(11, OPERATOR, &[canary("b", 0)]);
+    assert_eq!(world.at(13, vec![]).events[0], stepped("f"), "a canary of 0 % is on");
+    // By hand it is refused.
+    world.run(14, OPERATOR, &[disable("a")]);
+    assert_eq!(world.probe(&tx(OPERATOR, &[advance("f")])), refused(Reject::PrerequisiteNotActive));
+}
+
+/// Steps that are held in every block keep no deadline and no check waiting.
+#[test]
+fn held_steps_keep_nothing_else_waiting() {
+    use crate::common::plugins::{EASY, custom, deploy, register, stage};
+    let mut world = World::with_params(Params { max_due_per_block: 1, ..Params::default() });
+    let held = Policy { step_min_operations: 9, ..Policy::default() };
+    let changes = || FeatureChanges { policy: Some(held.clone()), ..steps_every(1) };
+    world.run(1, ADMIN, &[create_with("a", changes()), create_with("b", changes())]);
+    world.run(
+        2,
+        ADMIN,
+        &[register("p", "1.0.0"), register("p", "2.0.0"), register("q", "1.0.0"), register("q", "2.0.0")],
+    );
+    world.run(3, OPERATOR, &["a", "b"].map(|feature| canary(feature, 5)));
+    world.run(4, OPERATOR, &["a", "b"].map(|feature| rollout(feature, 90)));
+    let brief = coalmine_core::Guardrails { max_blocks: NonZeroU32::new(6), auto_promote: false, ..EASY };
+    let plan = || custom(&[stage(1_000, 5)]);
+    world.run(5, OPERATOR, &[deploy("p", "2.0.0", plan(), brief), deploy("q", "2.0.0", plan(), EASY)]);
+    world.advance(11);
+    let at =
+        |code| world.events.iter().filter(|(_, event)| event.code() == code).map(|(at, _)| *at).collect::<Vec<_>>();
+    assert_eq!(at(EventCode::StepHeld), (5..=11).collect::<Vec<_>>(), "one in each block");
+    assert_eq!((at(EventCode::Waiting), at(EventCode::Promoted)), (vec![10], vec![11]));
+    assert_eq!(at(EventCode::DeploymentRolledBack), [11]);
+}
+
+/// 4 096 entries wait, and the last 64 of them are for admins.
+#[test]
+fn the_schedule_has_an_end_and_keeps_room_for_admins() {
+    let mut world = World::new();
+    let entries = |count: usize| vec![schedule(999, vec![enable("f")]); count];
+    let height = 1;
+    let payloads = vec![tx(OPERATOR, &entries(16)); 252];
+    assert!(world.block(height, payloads).receipts.iter().all(|receipt| *receipt == Receipt::Ok));
+    let full = Receipt::Rejected { reject: Reject::LimitExceeded, index: 0 };
+    assert_eq!(world.probe(&tx(OPERATOR, &entries(1))), full);
+    assert!(world.block(2, vec![tx(ADMIN, &entries(16)); 4]).receipts.iter().all(|receipt| *receipt == Receipt::Ok));
+    assert_eq!(world.state.global().scheduled, 4_096);
+    assert_eq!(world.probe(&tx(ADMIN, &entries(1))), full);
+    // A place that is left is taken again.
+    world.run(3, OPERATOR, &[cancel(999, 1)]);
+    assert_eq!(world.probe(&tx(ADMIN, &entries(1))), Receipt::Ok);
+    assert_eq!(world.probe(&tx(OPERATOR, &entries(1))), full);
+}

@@ -276,3 +276,85 @@ fn errors_left_is_exact() {
     let cases = ["any report", "error_rate", "latency", "many", "none", "window_error_rate"];
     assert!(seen.keys().eq(&cases) && seen.values().all(|count| *count >= 5), "{seen:?}");
 }
+
+/// What was seen of an earlier trial judges no other, if it says so.
+#[test]
+fn a_report_may_name_its_trial() {
+    let mut world = World::new();
+    world.run(3, ADMIN, &[create("f")]);
+    world.run(4, OPERATOR, &[enable("f")]);
+    let named = |trial| tx(REPORTER, &[report_of_trial("f", trial, 1, 0)]);
+    assert_eq!(world.probe(&named(0)), Receipt::Ok, "a trial that enable began has no start of its own");
+    assert_eq!(world.probe(&named(4)), refused(Reject::StaleReport));
+    world.run(5, OPERATOR, &[disable("f"), canary("f", 5)]);
+    world.run(7, OPERATOR, &[canary("f", 9)]);
+    for (trial, receipt) in
+        [(0, Some(Reject::StaleReport)), (5, Some(Reject::StaleReport)), (7, None), (8, Some(Reject::StaleReport))]
+    {
+        assert_eq!(world.probe(&named(trial)), receipt.map_or(Receipt::Ok, refused), "{trial}");
+    }
+    world.run(8, OPERATOR, &[disable("f")]);
+    assert_eq!(world.probe(&named(1)), refused(Reject::FeatureDisabled), "the status comes first");
+}
+
+/// The history keeps why a feature went off: the figures of the event, the deciding report included.
+#[test]
+fn the_history_tells_the_figures_of_a_rollback() {
+    let with = |policy: Policy| FeatureChanges { policy: Some(policy), ..FeatureChanges::default() };
+    let windowed = Policy { window_blocks: NonZeroU32::new(2), min_samples: 4, ..Policy::default() };
+    let slow = Policy { max_latency: NonZeroU64::new(10), min_samples: 1, ..Policy::default() };
+    let told = |successes, errors, latency_total, invariant_failures| {
+        let (latency_peak, invariant_checks) = (latency_total, 9);
+        tell("f", Report { successes, errors, latency_total, latency_peak, invariant_checks, invariant_failures })
+    };
+    type Row = (&'static str, FeatureChanges, Vec<(Height, Address, Command)>, [u64; 5]);
+    let rows: Vec<Row> = vec![
+        (
+            "by command",
+            with(Policy::default()),
+            vec![(5, REPORTER, told(20, 0, 0, 0)), (6, GUARDIAN, rollback("f"))],
+            [0, 0, 20, 0, 0],
+        ),
+        ("invariants", with(Policy::default()), vec![(5, REPORTER, told(3, 1, 0, 2))], [1, 1, 3, 2, 0]),
+        (
+            "error rate",
+            with(Policy::default()),
+            vec![(5, REPORTER, told(90, 0, 0, 0)), (6, REPORTER, told(7, 3, 0, 0))],
+            [2, 3, 97, 300, 100],
+        ),
+        ("latency", with(slow), vec![(5, REPORTER, told(3, 0, 35, 0))], [4, 0, 3, 11, 10]),
+        // 3 of 503 in all are too few, 3 of 5 in the window are not.
+        (
+            "window",
+            with(windowed),
+            vec![(5, REPORTER, told(500, 0, 0, 0)), (9, REPORTER, told(2, 3, 0, 0))],
+            [3, 3, 2, 6_000, 100],
+        ),
+        (
+            "breaker",
+            with(Policy::default()),
+            vec![(5, REPORTER, told(9, 0, 0, 0)), (6, GUARDIAN, trip(0, true))],
+            [5, 0, 9, 0, 0],
+        ),
+    ];
+    for (what, changes, steps, [rule, errors, successes, value, threshold]) in rows {
+        let mut world = World::new();
+        world.run(3, ADMIN, &[create_with("f", changes)]);
+        world.run(4, OPERATOR, &[canary("f", 5)]);
+        for (height, signer, command) in steps {
+            world.run(height, signer, &[command]);
+        }
+        world.advance(world.tip() + 1);
+        let last = query::history(&world.records, &name("f"), None, 9).unwrap().pop().unwrap().change;
+        let rule = *RollbackRule::ALL.iter().find(|one| u64::from(one.tag()) == rule).unwrap();
+        let expected = coalmine_core::RollbackEvidence { rule, errors, successes, value, threshold };
+        assert_eq!((last.cause, last.evidence), (Cause::RolledBack, Some(expected)), "{what}");
+        let event = world.events.iter().find_map(|(_, event)| match event {
+            Event::RolledBack { rule, errors, successes, value, threshold, .. } => {
+                Some((*rule, *errors, *successes, *value, *threshold))
+            }
+            _ => None,
+        });
+        assert_eq!(event, Some((rule, errors, successes, value, threshold)), "{what}");
+    }
+}

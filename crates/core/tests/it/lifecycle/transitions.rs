@@ -381,3 +381,59 @@ fn after_a_gap_there_is_one_step() {
     let steps: Vec<_> = world.history("f")[3..].iter().map(|entry| (entry.0, entry.3)).collect();
     assert_eq!(steps, [(50, 15), (55, 25), (60, 35)]);
 }
+
+/// A rollout that is paused keeps its percent and its trial, steps no more, and goes on from there; the breaker, the
+/// prerequisites and an open round do not matter.
+#[test]
+fn a_paused_rollout_goes_on_from_where_it_was() {
+    let mut world = World::new();
+    world.run(
+        1,
+        ADMIN,
+        &[
+            create("base"),
+            create_with("f", {
+                let policy = Policy { prerequisites: vec![name("base")], ..Policy::default() };
+                FeatureChanges { policy: Some(policy), ..steps_every(2) }
+            }),
+        ],
+    );
+    world.run(2, OPERATOR, &[enable("base"), canary("f", 5), rollout("f", 90)]);
+    world.run(4, REPORTER, &[report("f", 30, 0)]);
+    let before = world.feature("f").clone();
+    world.run(5, OPERATOR, &[disable("base"), trip(0, false)]);
+    world.run(6, GUARDIAN, &[pause_rollout("f")]);
+    let changed = Event::StatusChanged {
+        name: name("f"),
+        from: Status::RollingOut,
+        to: Status::Canary,
+        percent: percent(15),
+        cause: Cause::Paused,
+        actor: GUARDIAN,
+    };
+    assert_eq!(world.events_at(6), [changed]);
+    assert_eq!(*world.feature("f"), coalmine_core::Feature { status: Status::Canary, ..before });
+    world.run(7, ADMIN, &[Command::ResetBreaker]);
+    world.advance(20);
+    assert_eq!(world.stands("f"), (Status::Canary, 15), "nothing steps");
+    world.run(21, OPERATOR, &[enable("base"), rollout("f", 90)]);
+    assert_eq!(world.at(23, vec![]).events.len(), 1);
+    assert_eq!((world.stands("f"), world.feature("f").success_count), ((Status::RollingOut, 25), 30));
+}
+
+/// The zero address stands for what happens by itself; nobody can give it a role, sent or scheduled.
+#[test]
+fn the_zero_address_never_holds_a_role() {
+    let mut world = World::new();
+    world.run(1, ADMIN, &[create("f")]);
+    for role in Role::ALL {
+        let command = with_byte(&grant(USER, role), 0, role.mask());
+        let zero = [&command[..1], &[0; 20], &command[21..]].concat();
+        assert_eq!(world.probe(&raw_tx(ADMIN, std::slice::from_ref(&zero))), refused(Reject::InvalidParameter));
+        assert_eq!(world.probe(&raw_tx(ADMIN, &[nested(9, &zero)])), refused(Reject::InvalidParameter));
+        assert_eq!(world.probe(&raw_tx(OPERATOR, &[zero])), refused(Reject::Unauthorized));
+    }
+    assert_eq!(world.probe(&tx(Address::ZERO, &[create("g")])), refused(Reject::Unauthorized));
+    assert_eq!(world.probe(&tx(ADMIN, &[revoke(Address::ZERO, Role::Reporter)])), refused(Reject::RoleNotFound));
+    world.run(2, OPERATOR, &[set_override("f", Address::ZERO, true)]);
+}

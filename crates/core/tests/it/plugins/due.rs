@@ -299,3 +299,83 @@ fn a_lack_is_told_once() {
     assert_eq!([Shortfall::Requests, Shortfall::SuccessRate].map(|lack| told.contains(lack)), [true, false]);
     assert_eq!((told.is_empty(), ReportedShortfalls::default().is_empty()), (false, true));
 }
+
+/// Behind the budget of deadlines the turn may come late; no promote and no resume brings a deployment past its own.
+#[test]
+fn nothing_gets_past_a_deadline() {
+    for command in [promote("b"), resume("b")] {
+        let mut world = World::with_params(Params { max_due_per_block: 1, ..Params::default() });
+        let brief = Guardrails { max_blocks: NonZeroU32::new(10), ..EASY };
+        for plugin in ["a", "b"] {
+            world.next(&[register(plugin, "1.0.0"), register(plugin, "2.0.0")]);
+        }
+        let plan = || custom(&[stage(1_000, 9)]);
+        world.all_at(10, &[deploy("a", "2.0.0", plan(), brief), deploy("b", "2.0.0", plan(), brief)]);
+        world.all_at(11, &[pause("a"), pause("b")]);
+        let told = world.all_at(20, std::slice::from_ref(&command));
+        let late = |plugin| format!("{plugin} deployment_rolled_back 2.0.0 timeout 0/0 0/0 10 by itself");
+        assert_eq!(told, ["a", "b"].map(late), "{command:?}");
+        assert_eq!(world.version_status("b", "2.0.0"), Some(VersionStatus::Failed));
+    }
+}
+
+/// 1 024 deployments run at a time.
+#[test]
+fn deployments_that_run_have_a_limit() {
+    let of = |n: u32| format!("p{n:04}");
+    let mut state = World::new().state;
+    for (height, numbers) in (1..).zip([0..700_u32, 700..1_025]) {
+        let commands = numbers
+            .flat_map(|n| [register(&of(n), "1.0.0"), register(&of(n), "2.0.0"), deploy_slowly(&of(n), "2.0.0")]);
+        let block = Block::from_payloads(height, commands.map(give).collect()).unwrap();
+        let execution = state.execute(&block).unwrap();
+        let refusals = execution.outcome().receipts.iter().filter(|receipt| **receipt != Receipt::Ok);
+        let expected: &[Receipt] = if height == 1 { &[] } else { &[refused(Reject::LimitExceeded)] };
+        assert!(refusals.eq(expected));
+        state.apply(execution).unwrap();
+    }
+    let block = Block::from_payloads(3, vec![give(roll_back("p0000")), give(deploy_slowly("p1024", "2.0.0"))]).unwrap();
+    assert_eq!(
+        state.execute(&block).unwrap().outcome().receipts,
+        [Receipt::Ok; 2],
+        "a place that is left is taken again"
+    );
+}
+
+/// The history keeps the figures of a verdict, as the event has them.
+#[test]
+fn the_history_tells_the_figures_of_a_verdict() {
+    let strict = Guardrails { error_threshold_bps: Bps::new(100).unwrap(), ..EASY };
+    let of = |strategy: Strategy, terms: Guardrails, commands: &[Command]| {
+        let mut world = World::new();
+        world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
+        world.next(&[deploy("p", "2.0.0", strategy, terms)]);
+        world.next(commands);
+        world.advance(20);
+        let told = world.events.iter().rev().find_map(|(_, event)| match event {
+            Event::DeploymentRolledBack { evidence, .. } | Event::Concluded { evidence, .. } => Some(*evidence),
+            _ => None,
+        });
+        let entries = coalmine_core::query::plugin_history(&world.records, &name("p"), None, 99).unwrap();
+        let kept: Vec<_> = entries.iter().filter_map(|entry| entry.change.evidence).collect();
+        (kept, told)
+    };
+    let long = || custom(&[stage(1_000, 99)]);
+    let figures = |kept: &[coalmine_core::Evidence]| {
+        kept.iter()
+            .map(|one| {
+                [one.requests, one.errors, one.production_requests, one.production_errors, one.threshold.number()]
+            })
+            .collect::<Vec<_>>()
+    };
+    for (what, strategy, terms, commands, expected) in [
+        ("error rate", long(), strict, vec![new(50, 3)], [50, 3, 0, 0, 100]),
+        ("by command", long(), EASY, vec![new(9, 2), roll_back("p")], [9, 2, 0, 0, 0]),
+        ("unhealthy", long(), EASY, vec![new(9, 1), attest("p", "2.0.0", false)], [9, 1, 0, 0, 0]),
+        ("a verdict", concluding(&[stage(1_000, 5)]), EASY, vec![new(100, 0), old(100, 50)], [100, 0, 100, 50, 196]),
+    ] {
+        let (kept, told) = of(strategy, terms, &commands);
+        assert_eq!(figures(&kept), [expected], "{what}");
+        assert_eq!(told, Some(kept[0]), "{what}");
+    }
+}

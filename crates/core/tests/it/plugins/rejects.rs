@@ -501,3 +501,24 @@ fn of_two_rejects_of_plugins_the_earlier_check_wins() {
     }
     assert_eq!(open.try_next(&load("p")), Receipt::Ok, "a load heeds no breaker");
 }
+
+/// What was seen of an earlier deployment judges no other, if it says so; and nothing is said of one that there is not.
+#[test]
+fn a_report_may_name_its_deployment() {
+    let mut world = World::new();
+    world.next(&[register("p", "1.0.0"), register("p", "2.0.0"), register("p", "3.0.0")]);
+    let probe = |world: &World, number| world.probe(&tx(REPORTER, &[tell_deployment(number)]));
+    let stale = refused(Reject::StaleReport);
+    assert_eq!([0, 1].map(|number| probe(&world, number)), [stale; 2], "none runs");
+    world.next(&[deploy_slowly("p", "2.0.0")]);
+    assert_eq!([0, 1, 2].map(|number| probe(&world, number)), [stale, Receipt::Ok, stale]);
+    world.next(&[roll_back("p"), deploy_slowly("p", "3.0.0")]);
+    assert_eq!([1, 2].map(|number| probe(&world, number)), [stale, Receipt::Ok]);
+    // Whichever version is named, behind the version itself.
+    let other = |text: &str| {
+        let Command::ReportVersion { plugin, report, .. } = old(1, 0) else { unreachable!() };
+        let version = version(text);
+        world.probe(&tx(REPORTER, &[Command::ReportVersion { plugin, version, report, deployment: Some(1) }]))
+    };
+    assert_eq!([other("3.0.0"), other("9.0.0")], [stale, refused(Reject::VersionNotFound)]);
+}

@@ -267,7 +267,7 @@ fn a_wrong_document_is_found() {
         (is_off, "", &other_rejects),
         ("**Events** `override_set`", "**Events** none", &wrong_events),
         ("**Events** `override_set`", "**Events** `override_set`, `override_cleared`", &wrong_events),
-        ("| `load_planned`, `load_failed` |", "| `load_planned` |", &wrong_events),
+        ("| `step_blocked`, `step_held`", "| `step_held`", &wrong_events),
     ];
     for (right, wrong, check) in rows {
         assert!(rules().text.contains(right), "{right}");
