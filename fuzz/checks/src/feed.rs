@@ -12,6 +12,7 @@ use coalmine_feed::secret::Salt;
 
 const EVENTS: [&str; 5] = ["put", "patch", "delete", "reconnect", "other"];
 const EVENTS_MAX: usize = 8;
+const ADMIN: Address = Address([0x11; Address::LEN]);
 const FEEDER: Address = Address([0x55; Address::LEN]);
 
 /// Handles events that end with a zero byte each. The first byte of an event is its name, the rest its data.
@@ -36,7 +37,7 @@ pub fn feed(bytes: &[u8]) {
 fn ledger() -> &'static State {
     static LEDGER: OnceLock<State> = OnceLock::new();
     LEDGER.get_or_init(|| {
-        let genesis = Genesis::new("feed", [(FEEDER, Role::Feeder.into()), (Address::ZERO, Role::Admin.into())]);
+        let genesis = Genesis::new("feed", [(FEEDER, Role::Feeder.into()), (ADMIN, Role::Admin.into())]);
         State::genesis(&genesis.unwrap()).unwrap().0
     })
 }

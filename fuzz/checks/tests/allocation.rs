@@ -128,7 +128,7 @@ fn hostile() -> Vec<(String, Vec<u8>)> {
     add("a block of such puts", block_of(&tx_of(&claim, 16)));
     add("a manifest of comparators", many_comparators());
     add("a block of such manifests", block_of(&tx_of(&many_comparators(), 16)));
-    let roles = (0..65_535_u32).map(|number| {
+    let roles = (1..=65_535_u32).map(|number| {
         let mut address = [0; 20];
         address[..4].copy_from_slice(&number.to_be_bytes());
         (coalmine_core::Address(address), Roles::from(Role::Admin))

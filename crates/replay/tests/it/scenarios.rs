@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use coalmine_core::{Block, Read};
+use coalmine_core::{Block, Read, STATE_KEYS};
 use coalmine_model::Model;
 use coalmine_replay::blockfile::{BlockReader, FileBlock, Limits};
 use coalmine_store::{Ledger, MemoryStore};
@@ -36,7 +36,7 @@ fn records(ledger: &Ledger<MemoryStore>) -> BTreeMap<Vec<u8>, Vec<u8>> {
         records.insert(key.into(), value.into());
         ControlFlow::Continue(())
     };
-    ledger.store().scan(&[0xd0], &[0xdf], collect).unwrap();
+    ledger.store().scan(&[STATE_KEYS.start], &[STATE_KEYS.end], collect).unwrap();
     records
 }
 

@@ -63,14 +63,17 @@ fn blocks_agree_with_the_vectors() {
         }
         let signer = tx["signer"].take();
         let signer = if signer.is_null() { json!(ADMIN.to_string()) } else { signer };
-        let commands = match tx.get("commands").filter(|_| tx.get("op").is_none()) {
-            Some(commands) => commands.clone(),
-            None => {
-                tx.as_object_mut().unwrap().remove("signer");
-                json!([tx])
+        let mut whole = json!({ "signer": signer });
+        let fields = tx.as_object_mut().unwrap();
+        fields.remove("signer");
+        for key in ["sequence", "valid_until"] {
+            if let Some(value) = fields.remove(key) {
+                whole[key] = value;
             }
-        };
-        json!({ "signer": signer, "commands": commands })
+        }
+        let commands = tx.get("commands").filter(|_| tx.get("op").is_none()).cloned();
+        whole["commands"] = commands.unwrap_or_else(|| json!([tx]));
+        whole
     };
     let unfold = |txs: Vec<Value>| {
         txs.into_iter().flat_map(|mut tx| {
