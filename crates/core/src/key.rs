@@ -470,6 +470,15 @@ impl KeyRange {
         Self::of_prefix(lp8_prefix(KeyPrefix::Dependent, plugin))
     }
 
+    /// What all reporters have said in a pool, by address.
+    pub(crate) fn pool(pool: &Pool) -> Self {
+        let mut out = Writer::default();
+        out.u8(KeyPrefix::Trust.byte());
+        out.u8(TRUST_POOLS);
+        pool.encode(&mut out);
+        Self::of_prefix(out.into_bytes())
+    }
+
     /// All overrides of a feature, by address.
     pub(crate) fn overrides(name: &Name) -> Self {
         Self::of_prefix(lp8_prefix(KeyPrefix::Override, name))

@@ -150,7 +150,7 @@ pub use query::{Fault, Read};
 pub use reject::Reject;
 pub use rounds::{Pool, PoolEntry, PoolKind};
 pub use rules::{RULES_NOTICE, RuleSet};
-pub use schedule::{SCHEDULED_MAX, SCHEDULED_RESERVED, Scheduled};
+pub use schedule::{SCHEDULED_MAX, SCHEDULED_RESERVED, Scheduled, ScheduledRules};
 pub use state::{Handle, PluginHandle, StaleExecution, State};
 pub use valid::{Valid, Validate};
 pub use values::{Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, Role, Roles, ValueError};

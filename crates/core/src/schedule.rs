@@ -8,7 +8,7 @@ use crate::command::tx::TxCommand;
 use crate::command::{Command, SCHEDULE_COMMANDS_MAX};
 use crate::rules::RuleSet;
 use crate::valid::Valid;
-use crate::values::Address;
+use crate::values::{Address, Height};
 
 /// The most entries that wait at the same time.
 pub const SCHEDULED_MAX: u32 = 4_096;
@@ -56,6 +56,35 @@ impl Scheduled {
         input.finish()?;
         Valid::new(commands).map_err(|_| input.error(DecodeErrorKind::OutOfRange))
     }
+}
+
+/// A change of the rules that is scheduled.
+///
+/// It takes effect if its scheduler is an admin then, and is undone with its entry otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScheduledRules {
+    /// The height of the block that makes the change; the block after it is the first under the new rules.
+    pub at: Height,
+    /// The id of the entry, by which it can be cancelled.
+    pub id: u64,
+    /// Who has scheduled it.
+    pub actor: Address,
+    /// The number of the rule set.
+    pub number: u16,
+    /// The rule set; `None` if this build does not know it, and so stops before the block.
+    pub rules: Option<RuleSet>,
+}
+
+/// The changes of the rules in an entry of the schedule, under the rules in force.
+pub(crate) fn changes_of_rules(rules: RuleSet, at: Height, id: u64, entry: &Scheduled) -> Vec<ScheduledRules> {
+    // What does not decode is consumed when its turn comes, and changes nothing.
+    let commands = entry.commands_under(rules).map(Valid::into_inner).unwrap_or_default();
+    let numbers = commands.iter().filter_map(|command| {
+        let Command::SetRules { rules } = command else { return None };
+        Some(*rules)
+    });
+    let change = |number| ScheduledRules { at, id, actor: entry.actor, number, rules: RuleSet::from_number(number) };
+    numbers.map(change).collect()
 }
 
 impl Encode for Scheduled {

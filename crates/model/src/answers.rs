@@ -6,7 +6,12 @@ use coalmine_core::{Address, Hash, Status};
 
 use crate::feature::{Feature, is_on};
 use crate::root::{root, sha256};
+use crate::rounds::{Pool, PoolKey};
+use crate::schedule::target_rules;
 use crate::{Model, raw, records};
+
+/// An open round: height, kind, subject, version and reporters.
+pub type OpenRound = (u32, u8, String, String, Vec<Address>);
 
 impl Model {
     /// The height of the last block.
@@ -66,6 +71,34 @@ impl Model {
         let history = &self.features.get(name)?.history;
         let last = history.iter().rfind(|change| change.height <= u128::from(height))?;
         Some((last.status, last.percent as u8))
+    }
+
+    /// The last sequence of a signer, if it has used any.
+    #[must_use]
+    pub fn sequence_of(&self, address: &Address) -> Option<u64> {
+        self.sequences.get(address).copied()
+    }
+
+    /// The changes of the rules that wait: height, id, who has scheduled it, and the rules.
+    #[must_use]
+    pub fn scheduled_rules(&self) -> Vec<(u32, u64, Address, u16)> {
+        let mut changes = Vec::new();
+        for ((at, id), entry) in &self.schedule {
+            let rules = entry.commands.iter().filter_map(target_rules);
+            changes.extend(rules.map(|rules| (*at as u32, *id as u64, entry.actor, rules)));
+        }
+        changes
+    }
+
+    /// The rounds that have not ended, as they close: height, kind, subject, version and reporters.
+    #[must_use]
+    pub fn open_rounds(&self) -> Vec<OpenRound> {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let round = |key: PoolKey| {
+            let Pool { due, entries } = &self.pools[&key];
+            (*due as u32, key.kind, text(key.subject), text(key.version), entries.keys().copied().collect())
+        };
+        self.pools_in_order().into_iter().map(round).collect()
     }
 
     /// All entries of the history of a feature: height, status and percent.

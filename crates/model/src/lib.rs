@@ -55,6 +55,7 @@ pub mod support;
 mod tests;
 mod work;
 
+pub use answers::OpenRound;
 pub use block::Refused;
 pub use plugins::{PluginAnswer, PluginChange};
 pub use root::root;

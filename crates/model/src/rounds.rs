@@ -100,16 +100,20 @@ impl Model {
         }
     }
 
+    /// The open pools in the order of the keys of due work, in which lengths come before names.
+    pub(crate) fn pools_in_order(&self) -> Vec<PoolKey> {
+        let mut keys: Vec<PoolKey> = self.pools.keys().cloned().collect();
+        keys.sort_by_cached_key(|key| {
+            let PoolKey { kind, subject, version } = key.clone();
+            (self.pools[key].due, kind, subject.len(), subject, version.len(), version)
+        });
+        keys
+    }
+
     /// Closes at most so many pools that are due.
     pub(crate) fn close_rounds(&mut self, h: u128, most: usize) {
-        let mut due: Vec<(u128, PoolKey)> = self.pools.iter().map(|(key, pool)| (pool.due, key.clone())).collect();
-        due.retain(|(due, _)| *due <= h);
-        // In the order of the keys of due work, in which lengths come before names.
-        due.sort_by_key(|(due, key)| {
-            (*due, key.kind, key.subject.len(), key.subject.clone(), key.version.len(), key.version.clone())
-        });
         let mut used = 0;
-        for (_, key) in due {
+        for key in self.pools_in_order().into_iter().filter(|key| self.pools[key].due <= h).collect::<Vec<_>>() {
             if used < most
                 && let Some(pool) = self.pools.remove(&key)
             {

@@ -6,6 +6,7 @@ mod features;
 mod feed;
 mod plugins;
 mod source;
+pub(crate) mod trust;
 
 pub use crate::fault::Fault;
 pub use features::{
@@ -18,3 +19,4 @@ pub use plugins::{
     route, routing,
 };
 pub use source::{Entries, Entry, Read, Visit};
+pub use trust::{OpenRound, pools, scheduled_rules, sequence_of};

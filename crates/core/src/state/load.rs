@@ -16,6 +16,7 @@ use crate::key::Key;
 use crate::ledger::Global;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginChange, PluginVersion, Registry};
+use crate::query::trust::sequence;
 use crate::rounds::PoolEntry;
 use crate::schedule::{SCHEDULED_MAX, Scheduled};
 use crate::state::State;
@@ -162,10 +163,7 @@ impl Loader {
                 self.plugins.deadlines.insert((at, plugin));
             }
             Key::Sequence(address) => {
-                let mut input = Reader::new(value);
-                let sequence = input.nonzero_u64()?.ok_or(input.error(DecodeErrorKind::OutOfRange))?;
-                input.finish()?;
-                self.trust.sequences.insert(address, sequence);
+                self.trust.sequences.insert(address, sequence(value)?);
             }
             Key::PoolEntry { pool, reporter } => {
                 let entry = PoolEntry::from_bytes(pool.kind(), value)?;

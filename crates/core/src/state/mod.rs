@@ -13,6 +13,7 @@ pub(crate) mod trust;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::convert::Infallible;
+use core::num::NonZeroU64;
 
 use crate::codec::Encode;
 use crate::delta::{Delta, Execution, MapChanges, Touched};
@@ -29,7 +30,7 @@ use crate::plugin::record::{Plugin, PluginVersion, Registry};
 use crate::plugin::requirements::{LoadRefusal, PlannedLoad, plan_load};
 use crate::plugin::version::Version;
 use crate::rounds::Pool;
-use crate::schedule::Scheduled;
+use crate::schedule::{Scheduled, ScheduledRules, changes_of_rules};
 use crate::state::features::FeatureEntry;
 use crate::state::feed::Feed;
 use crate::state::plugins::Plugins;
@@ -190,6 +191,20 @@ impl State {
     #[must_use]
     pub fn roles_of(&self, address: &Address) -> Roles {
         self.roles.get(address).copied().unwrap_or_default()
+    }
+
+    /// The last sequence that a signer has used up; `None` before its first sequenced transaction.
+    #[must_use]
+    pub fn sequence_of(&self, address: &Address) -> Option<NonZeroU64> {
+        self.trust.sequences.get(address).copied()
+    }
+
+    /// The changes of the rules that are scheduled, in the order of their blocks: for a host's log and metrics, as early
+    /// warning of rules that this build does not know. Reads the whole schedule.
+    #[must_use]
+    pub fn scheduled_rules(&self) -> Vec<ScheduledRules> {
+        let entries = self.schedule.iter();
+        entries.flat_map(|((at, id), entry)| changes_of_rules(self.global.rules, *at, *id, entry)).collect()
     }
 
     /// How many features there are: for a host's metrics. The records have no count, a query would scan them.

@@ -1,7 +1,9 @@
 //! Core and the model side by side: every block must have the same effect on both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
+use coalmine_core::query::OpenRound;
 use coalmine_core::{
     Block, BlockError, DeploymentSummary, Execution, FeedBody, FeedId, FeedItem, FeedKind, Genesis, Height, Name,
     Outcome, State, Version, query,
@@ -173,6 +175,7 @@ impl Lockstep {
             self.agree_on_history(text, &name);
         }
         self.agree_on_plugins(&reloaded, units);
+        self.agree_on_trust(&reloaded);
         for (kind, id) in FeedKind::ALL.iter().flat_map(|kind| FEED_IDS.iter().map(move |id| (*kind, *id))) {
             let want = self.model.feed_item(kind.tag(), id);
             let id = FeedId::new(id).unwrap();
@@ -215,6 +218,40 @@ impl Lockstep {
                 assert_eq!(Some(version.counts.health_score().get()), want, "{text} {}", version.version);
             }
         }
+    }
+
+    /// Sequences, open rounds and scheduled changes of the rules.
+    fn agree_on_trust(&self, reloaded: &State) {
+        for address in &ADDRESSES {
+            let want = self.model.sequence_of(address);
+            let stored = query::sequence_of(&self.records, address).unwrap();
+            for got in [self.state.sequence_of(address), reloaded.sequence_of(address), stored] {
+                assert_eq!(got.map(NonZeroU64::get), want, "the last sequence of {address}");
+            }
+        }
+        let want = self.model.scheduled_rules();
+        let stored = query::scheduled_rules(&self.records).unwrap();
+        for got in [self.state.scheduled_rules(), reloaded.scheduled_rules(), stored] {
+            let got: Vec<_> = got.iter().map(|change| (change.at, change.id, change.actor, change.number)).collect();
+            assert_eq!(got, want, "scheduled changes of the rules");
+        }
+        let mut rounds: Vec<OpenRound> = Vec::new();
+        // A page at a time, so that each begins behind the one before.
+        loop {
+            let after = rounds.last().map(|round| (round.due, &round.pool));
+            let page = query::pools(&self.records, after, 2).unwrap();
+            if page.is_empty() {
+                break;
+            }
+            rounds.extend(page);
+        }
+        let row = |OpenRound { due, pool, entries }: OpenRound| {
+            let version = pool.version().map(Version::to_string).unwrap_or_default();
+            let reporters = entries.into_iter().map(|(reporter, _)| reporter).collect();
+            (due, pool.kind().tag(), pool.subject().to_string(), version, reporters)
+        };
+        let got: Vec<_> = rounds.into_iter().map(row).collect();
+        assert_eq!(got, self.model.open_rounds(), "open rounds");
     }
 
     fn agree_on_history(&self, text: &str, name: &Name) {

@@ -1,9 +1,6 @@
 //! `show` for the ledger as a whole: roles, the schedule, the global record, rules and rounds.
 
-use std::collections::BTreeMap;
-
-use coalmine_core::query::{self, Entries};
-use coalmine_core::{Command, Decode, DueKind, Fault, Key, KeyPrefix, Pool, PoolEntry, RuleSet, Valid};
+use coalmine_core::{Height, Pool, RuleSet, ScheduledRules, query};
 
 use super::pages::{PAGE, pages};
 use crate::error::Error;
@@ -17,7 +14,11 @@ pub(super) fn roles(source: &Source, out: &mut Output) -> Result<(), Error> {
     pages(
         |after: Option<_>| query::roles(source, after.as_ref(), PAGE),
         |(address, _)| *address,
-        |(address, roles)| out.row(Fields::new().text("address", address), render::roles(*roles)),
+        |(address, roles)| {
+            let sequence = query::sequence_of(source, address)?;
+            let sequence = sequence.map_or_else(Fields::new, |sequence| Fields::new().with("sequence", sequence.get()));
+            out.row(Fields::new().text("address", address), render::roles(*roles).and(sequence))
+        },
     )
 }
 
@@ -43,25 +44,17 @@ pub(super) fn rules(source: &Source, out: &mut Output) -> Result<(), Error> {
     let known = RuleSet::ALL.iter().filter(|rules| **rules <= RuleSet::LATEST);
     let known = known.map(|rules| Value::from(rules.number()));
     let mut scheduled: Vec<Value> = Vec::new();
-    pages(
-        |after| query::schedule(source, after, PAGE),
-        |(at, id, _)| (*at, *id),
-        |(at, id, entry)| {
-            for command in entry.commands().map(Valid::into_inner).unwrap_or_default() {
-                let Command::SetRules { rules } = command else { continue };
-                let is_known = RuleSet::from_number(rules).is_some_and(|rules| rules <= RuleSet::LATEST);
-                if !is_known {
-                    note(format!(
-                        "from block {at} on rule set {rules} is needed, which this build does not know: get a newer \
-                         build in time, or cancel entry {id} of the schedule"
-                    ));
-                }
-                let change = Fields::new().with("at", *at).with("id", *id).with("rules", rules);
-                scheduled.push(change.with("is_known", is_known).text("actor", entry.actor).into());
-            }
-            Ok(())
-        },
-    )?;
+    for ScheduledRules { at, id, actor, number, rules } in query::scheduled_rules(source)? {
+        let is_known = rules.is_some_and(|rules| rules <= RuleSet::LATEST);
+        if !is_known {
+            note(format!(
+                "from block {at} on rule set {number} is needed, which this build does not know: get a newer build in \
+                 time, or cancel entry {id} of the schedule"
+            ));
+        }
+        let change = Fields::new().with("at", at).with("id", id).with("rules", number);
+        scheduled.push(change.with("is_known", is_known).text("actor", actor).into());
+    }
     let fields = Fields::new().with("rules", global.rules.number()).with("known", known.collect::<Vec<_>>());
     out.card(&fields.with("scheduled", scheduled))
 }
@@ -69,24 +62,14 @@ pub(super) fn rules(source: &Source, out: &mut Output) -> Result<(), Error> {
 /// The rounds that have not ended, in the order in which they close, each with what its reporters have said.
 pub(super) fn pools(source: &Source, out: &mut Output) -> Result<(), Error> {
     source.present("the rounds")?;
-    let mut reported: BTreeMap<Pool, Vec<Fields>> = BTreeMap::new();
-    let trust = KeyPrefix::Trust.byte();
-    for entry in Entries::new(source, &[trust], &[trust.saturating_add(1)]) {
-        let (bytes, value) = entry?;
-        let corrupt = |cause| Fault::Corrupt { key: bytes.clone(), cause };
-        let Key::PoolEntry { pool, reporter } = Key::from_bytes(&bytes).map_err(corrupt)? else { continue };
-        let said = PoolEntry::from_bytes(pool.kind(), &value).map_err(corrupt)?;
-        let said = Fields::new().text("reporter", reporter).and(render::pool_entry(&said));
-        reported.entry(pool).or_default().push(said);
-    }
-    let (due, kind) = (KeyPrefix::Due.byte(), DueKind::Round.byte());
-    for entry in Entries::new(source, &[due, kind], &[due, kind.saturating_add(1)]) {
-        let (bytes, _) = entry?;
-        let key = Key::from_bytes(&bytes).map_err(|cause| Fault::Corrupt { key: bytes, cause })?;
-        let Key::Round { at, pool } = key else { continue };
-        for said in reported.remove(&pool).unwrap_or_default() {
-            out.row(Fields::new().with("due", at).and(render::pool(&pool)), said)?;
-        }
-    }
-    Ok(())
+    pages(
+        |after: Option<(Height, Pool)>| query::pools(source, after.as_ref().map(|(due, pool)| (*due, pool)), PAGE),
+        |round| (round.due, round.pool.clone()),
+        |round| {
+            round.entries.iter().try_for_each(|(reporter, said)| {
+                let head = Fields::new().with("due", round.due).and(render::pool(&round.pool));
+                out.row(head, Fields::new().text("reporter", reporter).and(render::pool_entry(said)))
+            })
+        },
+    )
 }

@@ -60,7 +60,7 @@ pub(crate) enum What {
         /// The feature
         name: Name,
     },
-    /// Addresses and their roles
+    /// Addresses with their roles and the last sequence that each has used
     Roles,
     /// Commands scheduled for a later height
     Schedule,

@@ -68,6 +68,17 @@ fn rounds_and_sequences_are_shown() {
         json.lines().next().unwrap(),
         r#"{"due":40,"kind":"report","subject":"f","version":null,"reporter":"0x3333333333333333333333333333333333333333","successes":5,"errors":1,"latency_total":60,"latency_peak":20,"invariant_checks":2,"invariant_failures":1}"#
     );
+    world.golden(
+        "show trust.json roles --at 40",
+        0,
+        "\
+0x1111111111111111111111111111111111111111 roles=admin
+0x2222222222222222222222222222222222222222 roles=guardian
+0x3333333333333333333333333333333333333333 roles=reporter sequence=9
+0x4444444444444444444444444444444444444444 roles=reporter sequence=1
+",
+        "",
+    );
     let (global, _) = world.check("show trust.json global", 0);
     assert!(global.ends_with("timelock 5\nsequenced false\nround_blocks 10\nquorum 2\n"), "{global}");
     assert!(global.starts_with("rules 1\nchain \"\"\nadmins 1\nscheduled 1\n"), "{global}");
