@@ -22,7 +22,7 @@ use serde_json::Value;
 /// Rows of one type that become seeds.
 const ROWS_OF_A_TYPE: usize = 2;
 /// Longer scenarios are no seeds.
-const SCENARIO_SIZE_MAX: u64 = 9_000;
+const SCENARIO_SIZE_MAX: u64 = 10_400;
 /// Nor are longer blocks.
 const BLOCK_SIZE_MAX: usize = 2_000;
 
@@ -141,13 +141,20 @@ fn streams() -> Vec<Vec<u8>> {
     rows.iter().map(|events| events.join("\0").into_bytes()).collect()
 }
 
-/// A world, then one edit: its kind, a record, and what the kind asks for. The records at the end of
-/// the second world are those of the feed, those of the third those of plugins.
+/// A world, then one edit: its kind, a record, and what the kind asks for. Every kind of edit of every kind of
+/// record that the first world with such a record has.
 fn edits() -> Vec<Vec<u8>> {
-    let of_world = |world, first: u8| {
-        (0..6).flat_map(move |kind| (0..6).map(move |record| vec![world, kind, 0, first + record * 5, 0, 1, 3]))
-    };
-    of_world(7, 0).chain(of_world(33, 20)).chain(of_world(231, 29)).chain(of_world(231, 31)).collect()
+    let mut records: BTreeMap<&[u8], (u8, u16)> = BTreeMap::new();
+    for world in 0..=u8::MAX {
+        for (record, key) in (0..).zip(coalmine_fuzz_checks::lived_keys(world)) {
+            records.entry(coalmine_fuzz_checks::kind_of_record(key)).or_insert((world, record));
+        }
+    }
+    let edits = records.into_values().flat_map(|(world, record)| {
+        let [high, low] = u16::to_be_bytes(record);
+        (0..6).map(move |kind| vec![world, kind, high, low, 0, 1, 3])
+    });
+    edits.collect()
 }
 
 /// The bytes of the first rows of every type, by id; of records the key, too.

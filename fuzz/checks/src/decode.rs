@@ -9,8 +9,8 @@ use coalmine_core::{
     Decode, Deployment, Description, Encode, Event, EventCode, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart,
     FeedTotals, Gate, Genesis, Global, Guardrails, Hash, Hold, Key, Lifetime, LoadState, MetricsRecord, Name,
     OnComplete, Override, Params, Payload, Plan, Plugin, PluginAction, PluginChange, PluginReason, PluginVersion,
-    Policy, Reader, Reason, Receipt, Registry, Roles, RollbackRule, Scheduled, Shortfall, Stage, Status, Strategy,
-    StrategyKind, Transaction, TxCommand, ValueError, Version, VersionStatus,
+    Policy, Pool, PoolEntry, PoolKind, Reader, Reason, Receipt, Registry, Roles, RollbackRule, RuleSet, Scheduled,
+    Shortfall, Stage, Status, Strategy, StrategyKind, Transaction, TxCommand, ValueError, Version, VersionStatus,
 };
 use coalmine_store::Tip;
 
@@ -31,7 +31,7 @@ const fn of<T: Decode + Encode + Debug + PartialEq>() -> Decoder {
 }
 
 /// Every decoder of the binary formats of core and store.
-pub const DECODERS: [Decoder; 51] = [
+pub const DECODERS: [Decoder; 55] = [
     of::<Key>(),
     of::<Feature>(),
     of::<MetricsRecord>(),
@@ -79,6 +79,10 @@ pub const DECODERS: [Decoder; 51] = [
     of::<PluginAction>(),
     of::<PluginReason>(),
     of::<BreakerClosedBy>(),
+    of::<RuleSet>(),
+    of::<Pool>(),
+    of::<PoolKind>(),
+    Decoder { name: || "PoolEntry", decode: |bytes| _ = said(bytes), check: pool_entry },
     Decoder { name: || "TxCommand", decode: |bytes| drop(TxCommand::from_bytes(bytes)), check: command },
     Decoder { name: || "Strategy", decode: |bytes| drop(Strategy::decode(&mut Reader::new(bytes))), check: strategy },
     Decoder { name: || "Payload", decode: |bytes| drop(Payload::from_bytes(bytes)), check: payload },
@@ -120,6 +124,18 @@ fn strategy(bytes: &[u8]) {
     if let (Ok(strategy), Ok(terms)) = (Strategy::decode(&mut input), Guardrails::decode(&mut input)) {
         drop(Plan::compile(&strategy, &terms));
         let _terms = strategy.default_guardrails();
+    }
+}
+
+/// What a reporter has said in a round: the kind of the pool, which its key has, comes first.
+fn said(bytes: &[u8]) -> Option<PoolEntry> {
+    let [kind, entry @ ..] = bytes else { return None };
+    PoolEntry::from_bytes(PoolKind::from_bytes(&[*kind]).ok()?, entry).ok()
+}
+
+fn pool_entry(bytes: &[u8]) {
+    if let Some(entry) = said(bytes) {
+        assert_eq!(entry.to_bytes(), bytes[1..], "{entry:?} is encoded otherwise");
     }
 }
 

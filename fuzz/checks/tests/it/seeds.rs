@@ -3,6 +3,7 @@
 //! The long form is `cargo evidence fuzz`. In between, `COALMINE_FUZZ_RUNS` is how many random changes are tried on each
 //! target; a failure tells the command that repeats just it.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::ops::Range;
@@ -10,7 +11,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::{Decode, DecodeError, Encode, OnComplete, Reader, Writer};
-use coalmine_fuzz_checks::{Check, TARGETS, round_trip};
+use coalmine_fuzz_checks::{Check, EXECUTE_WORLDS, TARGETS, kind_of_record, lived_keys, round_trip};
 use coalmine_model::support::Random;
 
 /// A panic names the seed.
@@ -43,6 +44,24 @@ fn every_genuine_bundle_holds() {
     for bundle in coalmine_fuzz_checks::genuine_bundles() {
         coalmine_fuzz_checks::proof(&[&[0], bundle.as_slice()].concat());
     }
+}
+
+/// Every kind of record, as keys begin, but for votes on health and unloads, which hardly any world has at its end; they
+/// are as those on loads.
+const KINDS: [&str; 30] = [
+    "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d700", "d701", "d702", "d703", "d704", "d705", "d8", "d9", "da", "db",
+    "dc", "dd", "de", "de00", "de01", "de02", "de03", "de04", "de05", "df01", "df0200", "df0201", "df0203",
+];
+
+/// Worlds change with their generator. Each kind of record is there to be damaged, and blocks meet all that waits.
+#[test]
+fn the_worlds_have_every_kind_of_record() {
+    let kinds = |seeds: &mut dyn Iterator<Item = u8>| -> BTreeSet<String> {
+        seeds.flat_map(lived_keys).map(|key| hex::encode(kind_of_record(key))).collect()
+    };
+    let every = BTreeSet::from(KINDS.map(str::to_owned));
+    assert_eq!(kinds(&mut (0..=u8::MAX)), every, "of `load`");
+    assert_eq!(kinds(&mut EXECUTE_WORLDS.into_iter()), every, "of `execute`");
 }
 
 /// Some of what a fuzzer does first, so that a check that can not fail does not go unnoticed.
