@@ -55,9 +55,9 @@ pub fn next(state: &State, goal: Goal<'_>) -> Result<Option<Execution>, BlockErr
 /// Core may be built with rules for its own tests. A tool does not know them, however it is built.
 fn refuse_test_rules(execution: &Execution) -> Result<(), BlockError> {
     let height = execution.height();
-    let unknown = execution.outcome().events.iter().find_map(|event| match event {
-        Event::RulesSet { to, .. } if *to > RuleSet::LATEST.number() => Some(*to),
-        _ => None,
+    let unknown = execution.outcome().events.iter().find_map(|event| {
+        let Event::RulesSet { to, .. } = event else { return None };
+        (*to > RuleSet::LATEST.number()).then_some(*to)
     });
     unknown.map_or(Ok(()), |rules| Err(BlockError::UnknownRules { rules, height }))
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use coalmine_core::{Encode, Execution, Outcome};
+use coalmine_core::{Encode, Event, EventCode, Execution, Outcome};
 use coalmine_replay::blockfile::{BlockReader, Form, Limits};
 use coalmine_replay::error::Error;
 use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
@@ -67,6 +67,7 @@ fn changes(files: &Files, pin: &str) -> Vec<String> {
 #[derive(Default)]
 struct Watch {
     outcomes: Sha256,
+    events: BTreeSet<EventCode>,
     failures: Vec<String>,
 }
 
@@ -76,6 +77,7 @@ impl Observer for Watch {
         if *execution.outcome() != Outcome::default() {
             self.outcomes.update(execution.height().to_be_bytes());
             self.outcomes.update(execution.outcome().to_bytes());
+            self.events.extend(execution.outcome().events.iter().map(Event::code));
         }
         Ok(())
     }
@@ -90,18 +92,19 @@ fn reader(name: &str, file: &[u8]) -> Result<BlockReader, String> {
     reader.map_err(|error| error.to_string())
 }
 
+fn run(name: &str, file: &[u8]) -> Result<Watch, String> {
+    let mut blocks = BlockSource::of(name, reader(name, file)?);
+    let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).map_err(|error| error.to_string())?;
+    let mut watch = Watch::default();
+    runner::run(&mut ledger, &mut blocks, None, &mut watch).map_err(|error| error.to_string())?;
+    Ok(watch)
+}
+
 /// What of a file is not as it was when `outcomes` was the hash of all that came of it.
 fn differences(name: &str, file: &[u8], outcomes: &str) -> Vec<String> {
-    let run = || -> Result<Watch, String> {
-        let mut blocks = BlockSource::of(name, reader(name, file)?);
-        let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis()).map_err(|error| error.to_string())?;
-        let mut watch = Watch::default();
-        runner::run(&mut ledger, &mut blocks, None, &mut watch).map_err(|error| error.to_string())?;
-        Ok(watch)
-    };
-    match run() {
+    match run(name, file) {
         Err(error) => vec![error],
-        Ok(Watch { outcomes: found, failures: mut differences }) => {
+        Ok(Watch { outcomes: found, failures: mut differences, .. }) => {
             if hex::encode(found.finalize()) != outcomes {
                 differences.push(format!("{name}: other receipts or events"));
             }
@@ -140,6 +143,20 @@ fn every_block_has_its_receipts_and_its_root() {
             }
         }
     }
+}
+
+/// What no released file tells could change without notice.
+#[test]
+fn every_kind_of_event_is_in_the_history() {
+    let mut events = BTreeSet::new();
+    for (batch, _) in BATCHES {
+        for (name, file) in files(batch).iter().filter(|(name, _)| name.ends_with(".jsonl")) {
+            events.extend(run(name, file).unwrap().events);
+        }
+    }
+    // There is one rule set only.
+    let expected = EventCode::ALL.iter().copied().filter(|code| *code != EventCode::RulesSet);
+    assert_eq!(events, expected.collect());
 }
 
 #[test]
