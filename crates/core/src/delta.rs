@@ -72,7 +72,8 @@ pub(crate) struct MapChanges {
     pub(crate) overrides: Changes<(Name, Address), Override>,
     pub(crate) roles: Changes<Address, Roles>,
     pub(crate) schedule: Changes<(Height, u64), Scheduled>,
-    pub(crate) sequences: Changes<Address, NonZeroU64>,
+    /// A sequence that was used is never taken back.
+    pub(crate) sequences: BTreeMap<Address, NonZeroU64>,
     pub(crate) pools: Changes<Pool, OpenPool>,
     pub(crate) rows: BTreeMap<Row, Presence>,
     pub(crate) queue: BTreeMap<(Height, Name), Presence>,

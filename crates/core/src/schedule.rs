@@ -98,11 +98,9 @@ impl Decode for Scheduled {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let scheduled = Self { actor: input.address()?, commands: input.rest().into() };
         // It was written under the current rules or earlier ones.
-        let mut decoded = RuleSet::ALL.iter().map(|rules| scheduled.commands_under(*rules).map(|_| ()));
-        let first = decoded.next().unwrap_or(Ok(()));
-        if first.is_err() && !decoded.any(|decoded| decoded.is_ok()) {
-            return first.map(|()| scheduled);
+        if RuleSet::ALL.iter().any(|rules| scheduled.commands_under(*rules).is_ok()) {
+            return Ok(scheduled);
         }
-        Ok(scheduled)
+        scheduled.commands().map(|_| scheduled)
     }
 }

@@ -608,3 +608,17 @@ impl Validate for Vec<Command> {
         if has_length && is_schedulable { Ok(()) } else { Err(ValueError::Schedule) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_contradicts_itself_is_no_command() {
+        let report = Report { invariant_failures: 1, ..Report::default() };
+        assert_eq!(Command::report("f".parse().unwrap(), report), Err(ValueError::Parameter));
+        let report = VersionReport { errors: 1, ..VersionReport::default() };
+        let (plugin, version) = ("p".parse().unwrap(), "1.0.0".parse().unwrap());
+        assert_eq!(Command::report_version(plugin, version, report), Err(ValueError::Parameter));
+    }
+}

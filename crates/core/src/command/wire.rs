@@ -423,10 +423,8 @@ fn schedule_frame<'a>(input: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DecodeErr
 
 /// Whether an encoded schedule, which has been decoded before, holds a command of a kind.
 pub(crate) fn schedule_has(kind: CommandKind, bytes: &[u8]) -> bool {
-    let mut input = Reader::new(bytes);
-    let mut frame = || -> Result<Vec<&[u8]>, DecodeError> {
-        let (_schedule, _at) = (input.u8()?, input.u32()?);
-        schedule_frame(&mut input)
-    };
-    frame().is_ok_and(|commands| commands.iter().any(|command| command.first() == Some(&kind.tag())))
+    // Behind the tag and the height.
+    let mut input = Reader::new(bytes.get(5..).unwrap_or_default());
+    let commands = schedule_frame(&mut input);
+    commands.is_ok_and(|commands| commands.iter().any(|command| command.first() == Some(&kind.tag())))
 }

@@ -208,9 +208,10 @@ impl Executor<'_> {
         let DeploymentFinding { reason, evidence } = finding;
         let action = PluginAction::RolledBack;
         self.out.plugin_change_with(self.height, touched, action, &version, reason, actor, Some(evidence));
-        if let Some(deployment) = self.take_deployment(plugin) {
-            self.set_version_status(plugin, &deployment.new, VersionStatus::Failed);
-        }
+        let Some(deployment) = self.take_deployment(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
+        self.set_version_status(plugin, &deployment.new, VersionStatus::Failed);
         let (plugin, actor) = (*plugin, *actor);
         self.out.event(Event::DeploymentRolledBack { plugin, version, reason, evidence, actor });
     }
@@ -279,9 +280,10 @@ impl Executor<'_> {
             }
             StageEnd::Conclude(verdict) => {
                 conclude(touched, &mut self.out, self.height, verdict, actor);
-                if let Some(deployment) = self.take_deployment(plugin) {
-                    self.set_version_status(plugin, &deployment.new, VersionStatus::Loading);
-                }
+                let Some(deployment) = self.take_deployment(plugin) else {
+                    return self.out.broken(NO_DEPLOYMENT);
+                };
+                self.set_version_status(plugin, &deployment.new, VersionStatus::Loading);
             }
         }
     }
@@ -318,7 +320,9 @@ impl Executor<'_> {
         };
         // The entry records share and age of the deployment, so it is made before the deployment is removed.
         self.out.plugin_change(self.height, touched, PluginAction::Promoted, &new, reason, actor);
-        let Some(Deployment { old, .. }) = self.take_deployment(plugin) else { return };
+        let Some(Deployment { old, .. }) = self.take_deployment(plugin) else {
+            return self.out.broken(NO_DEPLOYMENT);
+        };
         let Some(touched) = self.overlay.plugins.get_mut(plugin) else {
             return self.out.broken(NO_DEPLOYMENT);
         };
@@ -357,6 +361,7 @@ impl Executor<'_> {
         }
         let deployment = data.and_then(|data| data.deployment.as_ref());
         let Some(finding) = deployment.and_then(|deployment| engine::overdue(deployment, self.height)) else {
+            self.out.broken(NO_DEPLOYMENT);
             return false;
         };
         self.roll_back_deployment(plugin, finding, &Address::ZERO);
@@ -400,7 +405,8 @@ impl Executor<'_> {
         // Nothing can be deployed while the breaker is open, so the index of the state has all deployments.
         for plugin in &self.overlay.base.plugin_states().deployments {
             let Some(deployment) = self.overlay.plugins.get(plugin).and_then(|data| data.deployment.as_ref()) else {
-                continue;
+                self.out.broken(NO_DEPLOYMENT);
+                return false;
             };
             if budget.is_spent() {
                 return false;

@@ -283,9 +283,11 @@ impl Executor<'_> {
         match self.missing_prerequisite(data) {
             None => self.make_step(name, Address::ZERO),
             Some(prerequisite) => {
-                if let Some(touched) = self.overlay.features.get_mut(name) {
-                    touched.data.feature.last_increment_block = self.height;
-                }
+                let Some(touched) = self.overlay.features.get_mut(name) else {
+                    self.out.broken(NO_FEATURE);
+                    return false;
+                };
+                touched.data.feature.last_increment_block = self.height;
                 self.out.event(Event::StepBlocked { name: *name, prerequisite });
             }
         }
@@ -316,15 +318,12 @@ impl Executor<'_> {
     /// Rolls back active features in name order, within the budget. Returns whether none is left. The order is
     /// consensus.
     pub(super) fn drain_features(&mut self, budget: &mut Budget) -> bool {
-        // Nothing becomes active while the breaker is open, so the index of the state has all active features.
+        // A block drains before all else, so the active features are those of the state.
         for name in self.overlay.base.active() {
             let Some(data) = self.overlay.features.get(name) else {
                 self.out.broken(NO_FEATURE);
                 return false;
             };
-            if !data.feature.status.is_active() {
-                continue;
-            }
             if budget.is_spent() {
                 return false;
             }

@@ -47,9 +47,7 @@ impl Executor<'_> {
             write_change(&mut writes, &key, change.as_ref(), base.scheduled(*at, *id));
         }
         for (signer, sequence) in &maps.sequences {
-            if let Some(sequence) = sequence {
-                writes.put(&Key::Sequence(*signer), |out| out.u64(sequence.get()));
-            }
+            writes.put(&Key::Sequence(*signer), |out| out.u64(sequence.get()));
         }
         for (pool, change) in &maps.pools {
             write_pool(&mut writes, pool, change.as_ref(), base.trust().pools.get(pool));

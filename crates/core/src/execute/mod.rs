@@ -164,10 +164,14 @@ impl Executor<'_> {
         if self.out.stopped.is_some() {
             return;
         }
-        let Ok(commands) = entry.commands_under(self.rules()) else {
-            let (reject, index) = (Reject::Malformed, 0);
-            self.overlay.set_scheduled(at, id, None);
-            return self.out.schedule_executed(id, Receipt::Rejected { reject, index });
+        let commands = match entry.commands_under(self.rules()) {
+            Ok(commands) => commands,
+            // It was scheduled under rules that had a command which these no longer have.
+            Err(_) => {
+                let (reject, index) = (Reject::Malformed, 0);
+                self.overlay.set_scheduled(at, id, None);
+                return self.out.schedule_executed(id, Receipt::Rejected { reject, index });
+            }
         };
         if let Some(rules) = self.unknown_rules(&entry.actor, &commands) {
             return self.out.stop(BlockError::UnknownRules { rules, height: self.height });

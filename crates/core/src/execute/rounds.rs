@@ -11,6 +11,9 @@ use crate::rounds::closing::{Closed, close_reports, close_version_reports, close
 use crate::rounds::{OpenPool, Pool, PoolEntry, PoolKind};
 use crate::values::{Address, Height, Role};
 
+/// Reported when a pool about a version names none.
+const NO_VERSION: &str = "a pool about a plugin has no version";
+
 impl Executor<'_> {
     /// The height at which the pool of this reporter's report closes; `None` if rounds are off, so that it acts at once.
     ///
@@ -33,13 +36,12 @@ impl Executor<'_> {
     /// Adds what a reporter says to its pool, which the first one opens.
     pub(super) fn add_to_pool(&mut self, pool: Pool, due: Height, reporter: Address, entry: PoolEntry) {
         let mut open = self.overlay.pool(&pool).cloned().unwrap_or(OpenPool { due, entries: Vec::new() });
-        match open.entries.binary_search_by_key(&reporter, |(reporter, _)| *reporter) {
-            Ok(place) => {
-                if let Some((_, so_far)) = open.entries.get_mut(place) {
-                    *so_far = so_far.with(entry);
-                }
+        match open.entries.iter_mut().find(|(known, _)| *known == reporter) {
+            Some((_, so_far)) => *so_far = so_far.with(entry),
+            None => {
+                let place = open.entries.partition_point(|(known, _)| *known < reporter);
+                open.entries.insert(place, (reporter, entry));
             }
-            Err(place) => open.entries.insert(place, (reporter, entry)),
         }
         self.overlay.set_pool(pool, Some(open));
     }
@@ -65,10 +67,7 @@ impl Executor<'_> {
                     entries.iter().filter_map(|(reporter, entry)| Some((*reporter, entry.totals()?))).collect();
                 let Some(report) = self.closed(pool, close_reports(&totals, self.quorum())) else { return true };
                 let acts = self.accepts_report(pool.subject());
-                self.round_closed(pool, reporters, acts);
-                if acts {
-                    self.apply_report(pool.subject(), &report);
-                }
+                self.round_closed(pool, reporters, acts, |executor| executor.apply_report(pool.subject(), &report));
             }
             PoolKind::VersionReport => {
                 let counts: Vec<_> =
@@ -76,17 +75,23 @@ impl Executor<'_> {
                 let Some(report) = self.closed(pool, close_version_reports(&counts, self.quorum())) else {
                     return true;
                 };
-                let Some(version) = pool.version() else { return true };
-                let acts = self.accepts_version_report(pool.subject(), version, &report);
-                self.round_closed(pool, reporters, acts);
-                if acts {
-                    self.apply_version_report(pool.subject(), version, &report);
-                }
+                let Some(version) = pool.version() else {
+                    self.out.broken(NO_VERSION);
+                    return true;
+                };
+                let plugin = pool.subject();
+                let acts = self.accepts_version_report(plugin, version, &report);
+                self.round_closed(pool, reporters, acts, |executor| {
+                    executor.apply_version_report(plugin, version, &report);
+                });
             }
             kind @ (PoolKind::Health | PoolKind::Load | PoolKind::Unload) => {
                 let votes: Vec<_> = entries.iter().filter_map(|(_, entry)| entry.vote()).collect();
                 let Some(vote) = self.closed(pool, close_votes(kind, &votes, self.quorum())) else { return true };
-                let Some(version) = pool.version() else { return true };
+                let Some(version) = pool.version() else {
+                    self.out.broken(NO_VERSION);
+                    return true;
+                };
                 let plugin = pool.subject();
                 let acts = match kind {
                     PoolKind::Load => self.accepts_load_report(plugin, version),
@@ -95,17 +100,13 @@ impl Executor<'_> {
                         self.accepts_attestation(plugin, version)
                     }
                 };
-                self.round_closed(pool, reporters, acts);
-                if !acts {
-                    return true;
-                }
-                match kind {
-                    PoolKind::Load => self.apply_load_report(&Address::ZERO, plugin, vote),
-                    PoolKind::Unload => self.apply_unload_report(&Address::ZERO, plugin, vote),
+                self.round_closed(pool, reporters, acts, |executor| match kind {
+                    PoolKind::Load => executor.apply_load_report(&Address::ZERO, plugin, vote),
+                    PoolKind::Unload => executor.apply_unload_report(&Address::ZERO, plugin, vote),
                     PoolKind::Health | PoolKind::Report | PoolKind::VersionReport => {
-                        self.apply_attestation(plugin, version, vote);
+                        executor.apply_attestation(plugin, version, vote);
                     }
-                }
+                });
             }
         }
         true
@@ -122,8 +123,12 @@ impl Executor<'_> {
         closed.map_err(|reporters| self.out.event(short(reporters))).ok()
     }
 
-    fn round_closed(&mut self, pool: &Pool, reporters: usize, acted: bool) {
+    /// Tells that a round has closed, and acts if its subject still accepts what it says.
+    fn round_closed(&mut self, pool: &Pool, reporters: usize, acted: bool, act: impl FnOnce(&mut Self)) {
         self.out.event(Event::RoundClosed { pool: pool.clone(), reporters: count(reporters), acted });
+        if acted {
+            act(self);
+        }
     }
 }
 

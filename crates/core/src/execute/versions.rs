@@ -130,10 +130,12 @@ impl Executor<'_> {
         let counts = Counts::from(report);
         if self.overlay.global.params.round_blocks.is_some() {
             let pool = Pool::of_version(PoolKind::VersionReport, *plugin, version);
-            if let Some(due) = self.check_round(&pool, signer)? {
-                // From here on the command succeeds.
-                self.add_to_pool(pool, due, *signer, PoolEntry::VersionReport(counts));
-            }
+            let Some(due) = self.check_round(&pool, signer)? else {
+                self.out.broken("rounds are on and off");
+                return Ok(());
+            };
+            // From here on the command succeeds.
+            self.add_to_pool(pool, due, *signer, PoolEntry::VersionReport(counts));
             return Ok(());
         }
         // From here on the command succeeds: an arm has room for every report.

@@ -32,7 +32,7 @@ enum Undo {
     Override((Name, Address), Option<Option<Override>>),
     Roles(Address, Option<Option<Roles>>),
     Schedule((Height, u64), Option<Option<Scheduled>>),
-    Sequence(Address, Option<Option<NonZeroU64>>),
+    Sequence(Address, Option<NonZeroU64>),
     Pool(Pool, Option<Option<OpenPool>>),
     Row(Row, Option<Presence>),
     Queue((Height, Name), Option<Presence>),
@@ -172,14 +172,11 @@ impl<'a> Overlay<'a> {
 
     /// The last sequence of a signer, as of now in the block.
     pub(crate) fn sequence_of(&self, signer: &Address) -> Option<NonZeroU64> {
-        match self.maps.sequences.get(signer) {
-            Some(change) => *change,
-            None => self.base.trust().sequences.get(signer).copied(),
-        }
+        self.maps.sequences.get(signer).or(self.base.trust().sequences.get(signer)).copied()
     }
 
     pub(crate) fn set_sequence(&mut self, signer: Address, sequence: NonZeroU64) {
-        let before = self.maps.sequences.insert(signer, Some(sequence));
+        let before = self.maps.sequences.insert(signer, sequence);
         self.journal.push(Undo::Sequence(signer, before));
     }
 

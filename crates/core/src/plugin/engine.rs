@@ -181,7 +181,10 @@ pub(crate) fn overdue(deployment: &Deployment, height: Height) -> Option<Deploym
 /// Whether the engine could have written this record: only a health gate is opened, and what is held or waits for its
 /// gate is not checked. A stage is not checked before its end.
 pub(crate) fn is_reachable(deployment: &Deployment) -> bool {
-    let Some(stage) = deployment.current_stage() else { return false };
+    let Some(stage) = deployment.current_stage() else {
+        debug_assert!(false, "decoding has checked the stage");
+        return false;
+    };
     if deployment.healthy && stage.gate != Gate::Health {
         return false;
     }

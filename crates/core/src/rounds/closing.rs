@@ -7,12 +7,13 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::feature::report::ReportTotals;
+use crate::invariant::promised;
 use crate::plugin::record::Counts;
 use crate::rounds::PoolKind;
 use crate::values::Address;
 
 /// The numbers of one reporter that a median is taken of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Numbers {
     reporter: Address,
     operations: u64,
@@ -96,16 +97,17 @@ fn medians(numbers: &[Numbers], quorum: usize) -> Option<Medians> {
     if numbers.len() < quorum {
         return None;
     }
-    let by_rate = median(numbers, |a, b| cmp_ratios((a.errors, a.operations), (b.errors, b.operations)))?;
-    let by_volume = median(numbers, |a, b| a.operations.cmp(&b.operations))?;
+    let by_rate = median(numbers, |a, b| cmp_ratios((a.errors, a.operations), (b.errors, b.operations)));
+    let by_volume = median(numbers, |a, b| a.operations.cmp(&b.operations));
     let by_latency =
-        median(numbers, |a, b| cmp_ratios((a.latency_total, a.operations), (b.latency_total, b.operations)))?;
-    let by_peak = median(numbers, |a, b| a.latency_peak.cmp(&b.latency_peak))?;
+        median(numbers, |a, b| cmp_ratios((a.latency_total, a.operations), (b.latency_total, b.operations)));
+    let by_peak = median(numbers, |a, b| a.latency_peak.cmp(&b.latency_peak));
     let operations = by_volume.operations;
     // The rate of one reporter on the volume of another.
     let scaled = |number: u64| u128::from(number).saturating_mul(operations.into());
     let errors = scaled(by_rate.errors).div_ceil(by_rate.operations.into());
-    let latency_total = scaled(by_latency.latency_total).checked_div(by_latency.operations.into())?;
+    let latency_total = scaled(by_latency.latency_total).checked_div(by_latency.operations.into());
+    let latency_total = promised(latency_total, "who counts has operations");
     Some(Medians {
         operations,
         errors: u64::try_from(errors).unwrap_or(u64::MAX),
@@ -115,10 +117,10 @@ fn medians(numbers: &[Numbers], quorum: usize) -> Option<Medians> {
 }
 
 /// The upper median in an order that the addresses complete.
-fn median(numbers: &[Numbers], order: impl Fn(&Numbers, &Numbers) -> Ordering) -> Option<Numbers> {
+fn median(numbers: &[Numbers], order: impl Fn(&Numbers, &Numbers) -> Ordering) -> Numbers {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(|a, b| order(a, b).then(a.reporter.cmp(&b.reporter)));
-    sorted.get(sorted.len() / 2).copied()
+    promised(sorted.get(sorted.len() / 2).copied(), "a quorum is one reporter at least")
 }
 
 /// Compares two fractions whose denominators are not zero.
@@ -135,7 +137,7 @@ fn invariants(entries: &[(Address, ReportTotals)], quorum: usize) -> Option<(u64
     seen.sort_by(|(a, a_totals), (b, b_totals)| {
         b_totals.invariant_failures.cmp(&a_totals.invariant_failures).then(a.cmp(b))
     });
-    let (_, totals) = seen.get(quorum.checked_sub(1)?)?;
+    let (_, totals) = seen.get(quorum.saturating_sub(1))?;
     Some((totals.invariant_checks, totals.invariant_failures))
 }
 

@@ -280,9 +280,41 @@ mod tests {
         ] {
             let entry = PoolEntry::from_bytes(kind, &bytes);
             assert_eq!(entry.is_ok(), is_read, "{kind} {bytes:02x?}");
-            if let Ok(entry) = entry {
-                assert_eq!(entry.to_bytes(), bytes, "{kind} {bytes:02x?}");
-            }
+            let Ok(entry) = entry else { continue };
+            assert_eq!(entry.to_bytes(), bytes, "{kind} {bytes:02x?}");
+            let has = [entry.totals().is_some(), entry.counts().is_some(), entry.vote().is_some()];
+            let expected = [
+                kind == PoolKind::Report,
+                kind == PoolKind::VersionReport,
+                matches!(kind, PoolKind::Health | PoolKind::Load | PoolKind::Unload),
+            ];
+            assert_eq!(has, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_pool_names_a_version_without_build_metadata_or_none() {
+        let fields = |kind: u8, version: &str| {
+            let mut out = Writer::default();
+            out.u8(kind);
+            out.lp8(b"p");
+            out.lp8(version.as_bytes());
+            out.into_bytes()
+        };
+        for (kind, version, is_of_event, is_of_key) in [
+            (1, "1.0.0", true, true),
+            (1, "1.0.0+b", false, false),
+            (1, "", false, false),
+            (0, "", true, false),
+            (0, "1.0.0", false, false),
+        ] {
+            let bytes = fields(kind, version);
+            let of_event = Pool::decode_fields(&mut Reader::new(&bytes));
+            assert_eq!(
+                (of_event.is_ok(), Pool::from_bytes(&bytes).is_ok()),
+                (is_of_event, is_of_key),
+                "{kind} {version}"
+            );
         }
     }
 
@@ -299,6 +331,7 @@ mod tests {
         }
         pools.sort();
         assert!(pools.is_sorted_by_key(Encode::to_bytes));
+        assert!(pools.is_sorted());
         for pool in pools {
             assert_eq!(Pool::from_bytes(&pool.to_bytes()), Ok(pool));
         }

@@ -21,8 +21,8 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    pub(crate) fn apply(&mut self, sequences: Changes<Address, NonZeroU64>, pools: Changes<Pool, OpenPool>) {
-        sequences.into_iter().for_each(|(address, change)| set(&mut self.sequences, address, change));
+    pub(crate) fn apply(&mut self, sequences: BTreeMap<Address, NonZeroU64>, pools: Changes<Pool, OpenPool>) {
+        self.sequences.extend(sequences);
         for (pool, change) in pools {
             let due = |pool: Option<&OpenPool>| pool.map(|pool| pool.due);
             for (at, presence) in moved(due(self.pools.get(&pool)), due(change.as_ref())) {

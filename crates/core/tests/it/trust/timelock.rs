@@ -91,7 +91,7 @@ fn power_waits_and_safety_does_not() {
         (OPERATOR, enable("nobody").to_bytes(), too_soon),
         (OPERATOR, clear_override("nobody", USER).to_bytes(), refused(Reject::FeatureNotFound)),
     ] {
-        assert_eq!(world.probe(&raw_tx(signer, &[bytes.clone()])), receipt, "{bytes:?}");
+        assert_eq!(world.probe(&raw_tx(signer, std::slice::from_ref(&bytes))), receipt, "{bytes:?}");
     }
 }
 
