@@ -576,11 +576,9 @@ fn a_full_arm_is_halved_and_bad_news_is_taken() {
 fn lifetime_counts_saturate() {
     let mut world = World::new();
     world.next(&[register("p", "1.0.0")]);
-    let key = Key::PluginVersion { plugin: name("p"), version: version("1.0.0") }.to_bytes();
-    let mut record = PluginVersion::from_bytes(&world.records.0[&key]).unwrap();
-    record.counts = Counts { requests: u64::MAX - 1, errors: u64::MAX - 1, latency_sum: u64::MAX };
-    world.records.0.insert(key, record.to_bytes());
-    let mut world = World::of_records(world.records, 1);
+    let key = Key::PluginVersion { plugin: name("p"), version: version("1.0.0") };
+    let counts = Counts { requests: u64::MAX - 1, errors: u64::MAX - 1, latency_sum: u64::MAX };
+    let mut world = world.edited::<PluginVersion>(key, |version| version.counts = counts);
     world.next(&[tell_version("p", "1.0.0", 5, 2)]);
     let counts = world.state.plugin_version(&name("p"), &version("1.0.0")).unwrap().counts;
     assert_eq!(counts, Counts { requests: u64::MAX, errors: u64::MAX, latency_sum: u64::MAX });
@@ -692,11 +690,7 @@ fn advancing_equals_empty_blocks() {
 fn a_plugin_can_be_deployed_so_often() {
     let mut world = World::new();
     world.next(&[register("p", "1.0.0"), register("p", "2.0.0")]);
-    let key = Key::Plugin(name("p")).to_bytes();
-    let mut plugin = Plugin::from_bytes(&world.records.0[&key]).unwrap();
-    plugin.deployments = u32::MAX - 1;
-    world.records.0.insert(key, plugin.to_bytes());
-    let mut world = World::of_records(world.records, 1);
+    let mut world = world.edited::<Plugin>(Key::Plugin(name("p")), |plugin| plugin.deployments = u32::MAX - 1);
     world.next(&[deploy_slowly("p", "2.0.0")]);
     assert_eq!(world.deployment("p").unwrap().salt, (2 << 32) | u64::from(u32::MAX));
     world.next(&[roll_back("p"), register("p", "2.0.0")]);
