@@ -47,7 +47,7 @@ fn any_deploy(random: &mut Random, plugin: &str, version: &str) -> Command {
     let stages = any_stages(random);
     let blocks: u32 = stages.iter().map(|stage| stage.blocks).sum();
     let terms = Guardrails {
-        error_threshold_bps: Bps::new(random.pick(&[0, 1_000, 5_000, 10_000])).unwrap(),
+        error_threshold_bps: Bps::new(random.pick(&[0, 1_000, 5_000, 10_000, 10_000])).unwrap(),
         success_threshold_bps: Bps::new(random.pick(&[0, 0, 9_000])).unwrap(),
         min_requests: random.pick(&[0, 1, 10]),
         max_blocks: random.pick(&[None, NonZeroU32::new(blocks + 1), NonZeroU32::new(4 * blocks)]),

@@ -26,8 +26,8 @@ use coalmine_core::{
     Description, Encode, Event, FEED_FORGET_IDS_MAX, FEED_LIVE_MAX, FEED_RECORDS_MAX, Feature, FeatureChanges,
     FeedBody, FeedEntry, FeedId, FeedKey, FeedKind, FeedPart, FeedTotals, Genesis, Global, Guardrails, Hash, Height,
     Key, LOADED_MAX, Manifest, MaxVersions, MetricsRecord, Name, PREREQUISITES_MAX, Params, ParamsChanges, Payload,
-    Policy, Pool, REQUIREMENTS_MAX, Reason, Receipt, Requirement, Role, SCHEDULED_MAX, STAGES_MAX, State, Valid,
-    Version, VersionReport,
+    Policy, Pool, REQUIREMENTS_MAX, Reason, Receipt, Requirement, Role, SCHEDULED_MAX, STAGES_MAX, State, Status,
+    Valid, Version, VersionReport,
 };
 
 use crate::common::document::{Document, document};

@@ -212,6 +212,13 @@ impl Spam {
         long("feature", self.random.below(12 + u64::from(self.height()) / 100))
     }
 
+    /// A feature that rolls out, or any.
+    fn rolling(&mut self) -> Name {
+        let rolling = self.state.features().filter(|feature| feature.status == Status::RollingOut);
+        let names: Vec<Name> = rolling.map(|feature| feature.name).collect();
+        if names.is_empty() { self.feature() } else { self.random.pick(&names) }
+    }
+
     fn plugin_number(&mut self) -> u64 {
         self.random.below(20 + u64::from(self.height()) / 500)
     }
@@ -307,7 +314,7 @@ impl Spam {
                 until: if on { NonZeroU32::new(at) } else { None },
                 drain: on,
             },
-            CommandKind::PauseRollout => Command::PauseRollout { name: feature },
+            CommandKind::PauseRollout => Command::PauseRollout { name: self.rolling() },
             CommandKind::ResetBreaker => Command::ResetBreaker,
             // No newer rules are known, so this never succeeds.
             CommandKind::SetRules => set_rules(1),

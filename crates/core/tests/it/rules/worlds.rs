@@ -111,6 +111,8 @@ impl Seen {
             &[],
             &[resume("p")],
         ]);
+        // A rollback for its health that opens the breaker.
+        self.story(&[&[set_params(None, Some(1), Some(9))], &gated(EASY), &[attest("p", "2.0.0", false)]]);
         // Steps by hand: one that is held, one that reaches its target.
         let slow = Policy { step_min_operations: 1, ..Policy::default() };
         self.story(&[
