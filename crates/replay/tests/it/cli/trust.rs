@@ -159,7 +159,7 @@ scheduled.1 at=800 id=6 rules=7 is_known=false actor={ADMIN}
     world.fails("run trust.json --until 800", 4, words);
     world.fails("show trust.json features --at 900", 4, words);
     // The rules that core may have for its own tests are unknown to a tool, however it is built.
-    world.write("test.json", &TRUST.replace("\"rules\": 7", "\"rules\": 65535"));
+    world.write("test.json", TRUST.replace("\"rules\": 7", "\"rules\": 65535"));
     world.fails("run test.json --until 800", 4, "65535");
     world.write("over.json", TRUST.replace("{ \"height\": 799 }", "{ \"height\": 799 }, { \"height\": 5000 }"));
     world.check("convert over.json over.blocks", 0);
