@@ -170,7 +170,7 @@ fn deploy_p() -> Command {
 fn deploy_lib() -> Command {
     let terms =
         Guardrails { error_threshold_bps: Bps::new(5_000).unwrap(), auto_promote: false, auto_rollback: false, ..EASY };
-    deploy("lib", "2.0.0", Strategy::BlueGreen { health_blocks: 2, bake_blocks: 1 }, terms)
+    deploy("lib", "2.0.0", Strategy::BlueGreen { health_blocks: 2, bake_blocks: 2 }, terms)
 }
 
 // The spaces.
