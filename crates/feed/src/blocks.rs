@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 
 use coalmine_core::{
-    Address, Block, Command, Execution, Genesis, Height, LimitError, Receipt, State, TX_COMMANDS_MAX, Transaction,
+    Address, Block, Command, Execution, Genesis, Height, LimitError, Receipt, Sequence, State, TX_COMMANDS_MAX,
+    Transaction,
 };
 use coalmine_replay::blockfile::{BlockWriter, Form, Header};
 use coalmine_replay::error::Error;
@@ -18,12 +20,14 @@ const BLOCK_TXS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Pending {
     signer: Address,
+    /// The next sequence; `None` if the ledger asks for none.
+    sequence: Option<u64>,
     transactions: VecDeque<Transaction>,
 }
 
 impl Pending {
-    pub(crate) const fn new(signer: Address) -> Self {
-        Self { signer, transactions: VecDeque::new() }
+    pub(crate) const fn new(signer: Address, sequence: Option<u64>) -> Self {
+        Self { signer, sequence, transactions: VecDeque::new() }
     }
 
     /// Whether the next block is full already.
@@ -39,7 +43,13 @@ impl Pending {
     /// Adds the commands of one message, as many as fit to a transaction, each of which is all or nothing.
     pub(crate) fn push(&mut self, commands: &[Command]) -> Result<(), LimitError> {
         for commands in commands.chunks(TX_COMMANDS_MAX) {
-            self.transactions.push_back(Transaction::new(self.signer, commands.to_vec())?);
+            let mut transaction = Transaction::new(self.signer, commands.to_vec())?;
+            if let Some(number) = self.sequence {
+                transaction = transaction.with_sequence(Sequence { number, valid_until: None });
+                // The ledger rejects the last one when it comes a second time.
+                self.sequence = Some(number.saturating_add(1));
+            }
+            self.transactions.push_back(transaction);
         }
         Ok(())
     }
@@ -87,6 +97,15 @@ impl Target {
             #[cfg(feature = "rocksdb")]
             Self::Disk(ledger) => ledger.last_committed().height,
         }
+    }
+
+    /// The sequence of the signer's next transaction; `None` if the ledger, or that of the genesis, asks for none.
+    pub(crate) fn next_sequence(&self, genesis: &Genesis, signer: &Address) -> Option<u64> {
+        let (params, last) = match self.state() {
+            None => (genesis.params(), None),
+            Some(state) => (&state.global().params, state.sequence_of(signer)),
+        };
+        params.sequenced.then(|| last.map_or(0, NonZeroU64::get).saturating_add(1))
     }
 
     /// The state of the ledger; `None` if the blocks go to a file.

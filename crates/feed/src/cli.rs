@@ -146,14 +146,14 @@ impl Cli {
         let (genesis, signer) = self.genesis()?;
         let mut target = match &self.store {
             Some(store) => Target::ledger(store, &genesis)?,
-            None => Target::file(genesis)?,
+            None => Target::file(genesis.clone())?,
         };
         let mut manager = Manager::new(salt, Delays::default());
         if let Some(state) = target.state() {
             manager.seed(state.feed_items());
         }
         let mut height = target.tip().map_or(Some(self.height), |tip| tip.checked_add(1));
-        let mut pending = Pending::new(signer);
+        let mut pending = Pending::new(signer, target.next_sequence(&genesis, &signer));
         let mut blocks: u32 = 0;
 
         let (sender, mut messages) = mpsc::channel::<Vec<Command>>(MESSAGES_WAITING_MAX);

@@ -293,6 +293,22 @@ async fn blocks_are_applied_to_a_store() {
     }
 }
 
+/// A ledger that is sequenced takes no transaction without a number.
+#[tokio::test]
+async fn transactions_have_sequences_where_the_ledger_asks_for_them() {
+    let base = serve(|_| open(vec![put(1, 2), patch("e0", 2), patch("e0", 3)])).await;
+    let setting = Setting::new();
+    let genesis = r#"{"format":"coalmine-blocks/1","genesis":{"roles":{"0x2222222222222222222222222222222222222222":["admin"]},"params":{"sequenced":true}}}"#;
+    fs::write(setting.path("genesis.jsonl"), genesis).unwrap();
+    let arguments = ["--genesis", "genesis.jsonl", "--block-time", "500", "--blocks", "1", &base];
+    let output = setting.run(&arguments).await;
+    assert_eq!(output.status.code(), Some(0), "{}", logged(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!((1..=3).all(|number| text.contains(&format!("\"sequence\":{number},"))), "{text}");
+    let output = setting.run(&[&arguments[..], &["--store", "memory"]].concat()).await;
+    assert_eq!(output.status.code(), Some(0), "{}", logged(&output));
+}
+
 #[tokio::test]
 async fn bad_usage_and_refused_keys_have_their_codes() {
     let refusing = serve(|_| StatusCode::FORBIDDEN.into_response()).await;
