@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use coalmine_core::{
     Address, BLOCK_TXS_MAX, Block, Bps, Command, Description, FeatureChanges, Gate, Genesis, Guardrails, Hash, Height,
-    Manifest, Name, OnComplete, Payload, Percent, Reason, Report, Role, Stage, State, Strategy, Transaction, Valid,
-    Version, VersionReport,
+    Manifest, Name, OnComplete, Payload, Percent, Reason, Receipt, Report, Role, Stage, State, Strategy, Transaction,
+    Valid, Version, VersionReport,
 };
 use coalmine_model::support::Random;
 
@@ -110,8 +110,21 @@ fn create(feature: u64) -> Payload {
     )
 }
 
-/// A plugin whose second version serves half of the units for ever, whatever is reported of it.
-fn deploy(number: u64) -> Payload {
+/// The most plugins of a ledger that have a deployment: there may be few more.
+const DEPLOYED: u64 = 1_000;
+
+/// Of so many plugins, every how many-th has a deployment: they are spread over all names.
+const fn step(plugins: u64) -> u64 {
+    if plugins > DEPLOYED { plugins / DEPLOYED } else { 1 }
+}
+
+/// The number of a plugin that has a deployment, of so many.
+pub(crate) fn deployed(plugins: u64, index: u64) -> u64 {
+    index % plugins.min(DEPLOYED) * step(plugins)
+}
+
+/// A plugin whose second version, if it is deployed, serves half of the units for ever, whatever is reported of it.
+fn deploy(number: u64, is_deployed: bool) -> Payload {
     let (plugin, [old, new]) = (plugin(number), versions());
     let register = |version: &Version| Command::RegisterVersion {
         plugin,
@@ -122,7 +135,9 @@ fn deploy(number: u64) -> Payload {
     let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: vec![stage] };
     let terms = Guardrails { error_threshold_bps: Bps::FULL, max_blocks: None, ..strategy.default_guardrails() };
     let deploy = Command::deploy(plugin, new.clone(), strategy, &terms).unwrap();
-    payload(ADMIN, vec![register(&old), register(&new), deploy])
+    let mut commands = vec![register(&old), register(&new)];
+    commands.extend(is_deployed.then_some(deploy));
+    payload(ADMIN, commands)
 }
 
 fn versions() -> [Version; 2] {
@@ -136,6 +151,9 @@ pub(crate) fn report_version(number: u64, requests: u32, errors: u32) -> Payload
     payload(REPORTER, vec![Command::report_version(plugin(number), version, report).unwrap()])
 }
 
+/// Transactions of a block that fills a ledger, so that 16 of its dearest commands each fit into the work of a block.
+const FILLING_TXS: usize = BLOCK_TXS_MAX / 16;
+
 /// The blocks that fill an empty ledger: every feature ends as a canary, every other one rolling out.
 pub(crate) fn filling(size: Size) -> impl Iterator<Item = Block> {
     let creations = (0..size.features).map(create);
@@ -145,10 +163,10 @@ pub(crate) fn filling(size: Size) -> impl Iterator<Item = Block> {
     });
     let overrides = (0..size.overrides).map(|number| set_override(0, user(number)));
     let history = (0..size.history / 16).map(|_| payload(OPERATOR, vec![start_canary_of(0); 16]));
-    let plugins = (0..size.plugins).map(deploy);
+    let plugins = (0..size.plugins).map(move |number| deploy(number, number % step(size.plugins) == 0));
     let mut payloads = creations.chain(canaries).chain(rollouts).chain(overrides).chain(history).chain(plugins);
     (1..).map_while(move |height| {
-        let some: Vec<Payload> = payloads.by_ref().take(BLOCK_TXS_MAX / 2).collect();
+        let some: Vec<Payload> = payloads.by_ref().take(FILLING_TXS).collect();
         (!some.is_empty()).then(|| block(height, some))
     })
 }
@@ -162,7 +180,9 @@ pub(crate) fn overrides(height: Height, pairs: impl IntoIterator<Item = (u64, Ad
 pub(crate) fn filled(size: Size) -> State {
     let (mut state, _) = State::genesis(&genesis()).unwrap();
     for block in filling(size) {
-        commit(&mut state, &block);
+        let execution = state.execute(&block).unwrap();
+        assert!(execution.outcome().receipts.iter().all(|receipt| *receipt == Receipt::Ok), "{size:?} is not filled");
+        state.apply(execution).unwrap();
     }
     state
 }
@@ -246,8 +266,6 @@ impl Traffic {
 
 #[cfg(test)]
 mod tests {
-    use coalmine_core::Receipt;
-
     use super::*;
 
     #[test]
@@ -278,5 +296,9 @@ mod tests {
         }
         assert_eq!((state.feature_count(), state.plugin_count()), (4, 3));
         assert_eq!(history, 4 + 4 + 2 + 32);
+        // More than a block can do, and more deployments than there may be.
+        filled(Size { history: 100_000, ..Size::features(1) });
+        let state = filled(Size::plugins(5_000));
+        assert!((0..DEPLOYED).all(|index| state.deployment(&plugin(deployed(5_000, index))).is_some()));
     }
 }
