@@ -42,8 +42,9 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The depth of a feature with this policy, if it and the number of features below are within their limits: one more than that of its deepest prerequisite. Prerequisites are
-    /// checked in list order, which decides the reject when several are wrong.
+    /// The depth of a feature with this policy, if it and the number of features below are within their limits: one more
+    /// than that of its deepest prerequisite. Prerequisites are checked in list order, which decides the reject when
+    /// several are wrong.
     fn depth_above(&self, name: &Name, policy: &Policy) -> Result<u32, Reject> {
         let mut depth = 0_u32;
         for prerequisite in &policy.prerequisites {

@@ -14,18 +14,26 @@ const COUNTED: u32 = 10;
 
 const FAR: Height = 1 << 31;
 
-/// One of everything that may be there and waits for nothing that comes soon.
-fn template() -> World {
+/// When what waits for the breaker is due.
+const NEAR: Height = 20;
+
+/// What makes an empty block look at each feature, and what has each of them wait for an open breaker.
+const WALK: &str = "COALMINE_BOUNDS_WALK";
+const PARK: &str = "COALMINE_BOUNDS_PARK";
+
+/// One of everything that may be there and waits for nothing that comes soon, but perhaps for an open breaker.
+fn template(is_parked: bool) -> World {
     let mut world = World::new();
+    let later = if is_parked { NEAR } else { FAR };
     let features = ["disabled", "canary", "rolling", "enabled", "rolled"];
     let creates = features.map(|feature| create_with(feature, manual(steps_every(1))));
-    let slow = FeatureChanges { policy: Some(Policy::default()), ..steps_every(FAR) };
+    let slow = FeatureChanges { policy: Some(Policy::default()), ..steps_every(later) };
     world.run(1, ADMIN, &creates);
     world.run(2, ADMIN, &[configure("rolling", slow), set_override("canary", USER, true)]);
     world.run(3, ADMIN, &[canary("canary", 50), canary("rolling", 50), canary("rolled", 50), enable("enabled")]);
     world.run(4, ADMIN, &[rollout("rolling", 100), rollback("rolled"), schedule(FAR, vec![enable("disabled")])]);
     world.next(&[register("deploying", "1.0.0"), register("deploying", "2.0.0"), register("loaded", "1.0.0")]);
-    world.next(&[deploy("deploying", "2.0.0", custom(&[stage(1_000, FAR)]), EASY), load("loaded")]);
+    world.next(&[deploy("deploying", "2.0.0", custom(&[stage(1_000, later)]), EASY), load("loaded")]);
     world.next(&[loaded("loaded", "1.0.0", true)]);
     let filter = FeedKind::Filter;
     world.run(
@@ -40,6 +48,10 @@ fn template() -> World {
     );
     // A round that ends late, and a signer who counts.
     world.block(9, vec![sequenced(REPORTER, 1, 0, &[report("canary", 1, 0)])]);
+    if is_parked {
+        world.run(10, ADMIN, &[trip(0, false)]);
+        world.advance(2 * NEAR);
+    }
     world
 }
 
@@ -99,8 +111,8 @@ fn copy(key: &Key, value: &[u8], number: u64) -> Option<(Key, Vec<u8>)> {
 }
 
 /// A state of so many features, and as much of everything else as may be beside them.
-fn idle_state(features: u64) -> State {
-    let template = template();
+fn idle_state(features: u64, is_parked: bool) -> State {
+    let template = template(is_parked);
     let copies = features / STATUSES;
     let entries = template.records.0.iter().flat_map(|(bytes, value)| {
         let key = Key::from_bytes(bytes).unwrap();
@@ -141,20 +153,18 @@ fn counted_block(state: &mut State, is_walking: bool) {
 #[test]
 #[ignore = "has nothing to say by itself"]
 fn idle_blocks() {
-    let mut state = idle_state(number("COALMINE_BOUNDS_FEATURES").unwrap_or(FEW));
-    let is_walking = number("COALMINE_BOUNDS_WALK").is_some();
+    let mut state = idle_state(number("COALMINE_BOUNDS_FEATURES").unwrap_or(FEW), number(PARK).is_some());
+    let is_walking = number(WALK).is_some();
     (0..COUNTED).for_each(|_| counted_block(&mut state, is_walking));
 }
 
 /// Instructions of an empty block over a state of so many features; none without `valgrind`.
-fn instructions(features: u64, is_walking: bool) -> Option<u64> {
+fn instructions(features: u64, variable: Option<&str>) -> Option<u64> {
     let mut valgrind = Process::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_block*"]);
     valgrind.arg(std::env::current_exe().unwrap()).args(["--ignored", "--exact", "bounds::idle::idle_blocks"]);
     valgrind.env("COALMINE_BOUNDS_FEATURES", features.to_string());
-    if is_walking {
-        valgrind.env("COALMINE_BOUNDS_WALK", "1");
-    }
+    valgrind.envs(variable.map(|variable| (variable, "1")));
     let output = match valgrind.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             eprintln!("SKIPPED: instructions of an empty block: there is no valgrind here");
@@ -172,15 +182,23 @@ fn instructions(features: u64, is_walking: bool) -> Option<u64> {
 
 #[test]
 fn idle_features_cost_nothing() {
-    let Some(few) = instructions(FEW, false) else { return };
+    let Some(few) = instructions(FEW, None) else { return };
     let many = number("COALMINE_BOUNDS_IDLE").unwrap_or(IDLE);
-    let cost = instructions(many, false).unwrap();
+    let cost = instructions(many, None).unwrap();
     assert!(few > 0 && cost < 2 * few, "an empty block over {many} features costs {cost} instructions, not {few}");
+}
+
+/// Steps and checks that wait for an open breaker are not looked at.
+#[test]
+fn what_waits_for_the_breaker_costs_nothing() {
+    let Some(few) = instructions(FEW, Some(PARK)) else { return };
+    let many = instructions(IDLE, Some(PARK)).unwrap();
+    assert!(many < 2 * few, "an empty block over {IDLE} features that wait costs {many} instructions, not {few}");
 }
 
 /// A block that looks at every feature is found out.
 #[test]
 fn idle_features_cost_something_to_look_at() {
-    let Some(few) = instructions(FEW, false) else { return };
-    assert!(instructions(IDLE, true).unwrap() >= 2 * few);
+    let Some(few) = instructions(FEW, None) else { return };
+    assert!(instructions(IDLE, Some(WALK)).unwrap() >= 2 * few);
 }
