@@ -314,7 +314,8 @@ fn every_u16_is_tried() {
     let putting = put(FeedPart::Only, &[], &[]).to_bytes();
     let registering = RawManifest { config: vec![7; 3], ..RawManifest::default() }.command();
     type Field<'a> = (&'static str, Codec, &'a [u8], usize, &'a [u16]);
-    let rules = RuleSet::ALL.iter().map(|rules| rules.number()).collect::<Vec<_>>();
+    // A genesis has the rules of a release, and the record of other rules has another layout.
+    let rules = [RuleSet::LATEST.number()];
     let rows: Vec<Field<'_>> = vec![
         ("receipt code", codec::<Receipt>, &[0; 3], 0, &receipts),
         ("global format", codec::<Global>, &global, 0, &[coalmine_core::FORMAT]),

@@ -53,15 +53,15 @@ fn a_build_stops_before_rules_that_it_does_not_know() {
     world.run(
         1,
         ADMIN,
-        &[create("f"), schedule(at, vec![disable("f"), set_rules(0xffff)]), schedule(at, vec![enable("f")])],
+        &[create("f"), schedule(at, vec![disable("f"), set_rules(0xfffe)]), schedule(at, vec![enable("f")])],
     );
     world.advance(at - 1);
     let stops = |world: &World| {
         let before = (world.state.root(), world.state.tip());
         let found = world.state.execute(&Block::empty(at)).map(|_| ());
-        assert_eq!(found, Err(BlockError::UnknownRules { rules: 0xffff, height: at }));
+        assert_eq!(found, Err(BlockError::UnknownRules { rules: 0xfffe, height: at }));
         let found = world.state.advance(at + 9).map(|_| ());
-        assert_eq!(found, Err(BlockError::UnknownRules { rules: 0xffff, height: at }), "nor is it skipped");
+        assert_eq!(found, Err(BlockError::UnknownRules { rules: 0xfffe, height: at }), "nor is it skipped");
         assert_eq!((world.state.root(), world.state.tip()), before);
     };
     stops(&world);
@@ -69,7 +69,7 @@ fn a_build_stops_before_rules_that_it_does_not_know() {
     stops(&World::of_records(world.records.clone(), at - 1));
     // Cancelled in time, it stops nobody.
     let mut world = World::new();
-    world.run(1, ADMIN, &[schedule(at, vec![set_rules(0xffff)])]);
+    world.run(1, ADMIN, &[schedule(at, vec![set_rules(0xfffe)])]);
     world.run(9, GUARDIAN, &[cancel(at, 1)]);
     world.advance(at);
 }
@@ -81,14 +81,14 @@ fn nobody_but_an_admin_stops_the_chain() {
     let at = 700;
     let mut world = World::new();
     world.run(1, ADMIN, &[grant(USER, Role::Admin), grant(USER, Role::Operator)]);
-    world.run(2, USER, &[schedule(at, vec![set_rules(0xffff)])]);
+    world.run(2, USER, &[schedule(at, vec![set_rules(0xfffe)])]);
     world.run(3, ADMIN, &[revoke(USER, Role::Admin)]);
     assert_eq!(executed(&world.at(at, vec![]).events), [(Reject::Unauthorized.code(), 0)], "no admin any more");
     // Behind the budget of its kind the turn has not come yet.
     let one = params(ParamsChanges { max_due_per_block: Some(1), ..ParamsChanges::default() });
     let mut world = World::with_params(one);
-    world.run(1, ADMIN, &[create("f"), schedule(at, vec![disable("f")]), schedule(at, vec![set_rules(0xffff)])]);
+    world.run(1, ADMIN, &[create("f"), schedule(at, vec![disable("f")]), schedule(at, vec![set_rules(0xfffe)])]);
     assert_eq!(executed(&world.at(at, vec![]).events), [(Reject::InvalidTransition.code(), 0)]);
     let found = world.state.execute(&Block::empty(at + 1)).map(|_| ());
-    assert_eq!(found, Err(BlockError::UnknownRules { rules: 0xffff, height: at + 1 }));
+    assert_eq!(found, Err(BlockError::UnknownRules { rules: 0xfffe, height: at + 1 }));
 }
