@@ -163,17 +163,19 @@ impl Executor<'_> {
         report: &Report,
         trial: Option<Height>,
     ) -> Result<(), Reject> {
-        let feature = &self.overlay.features.get(name).ok_or(Reject::FeatureNotFound)?.feature;
+        let touched = self.overlay.features.get_mut(name).ok_or(Reject::FeatureNotFound)?;
+        let feature = &touched.data.feature;
         FeatureTransition::Report.check(feature.status)?;
         if trial.is_some_and(|trial| trial != feature.start_block) {
             return Err(Reject::StaleReport);
         }
-        let pool = Pool::of_feature(*name);
-        let due = self.check_round(&pool, signer)?;
+        let totals = ReportTotals::from(report);
+        if let Some(round_blocks) = self.overlay.global.params.round_blocks {
+            return self.add_to_pool(round_blocks, Pool::of_feature(*name), signer, PoolEntry::Report(totals));
+        }
         // From here on the command succeeds.
-        match due {
-            None => self.apply_report(name, &report.into()),
-            Some(due) => self.add_to_pool(pool, due, *signer, PoolEntry::Report(report.into())),
+        if let Some(finding) = add_report(&mut touched.data, &totals, self.height) {
+            self.obey_guard(name, &finding);
         }
         Ok(())
     }
@@ -184,18 +186,20 @@ impl Executor<'_> {
         data.is_some_and(|data| FeatureTransition::Report.check(data.feature.status).is_ok())
     }
 
-    /// The one way in which numbers about a feature get in: its counts, the guard, and the count of the breaker.
+    /// Takes what a closing round says about a feature.
     pub(super) fn apply_report(&mut self, name: &Name, report: &ReportTotals) {
         let Some(touched) = self.overlay.features.get_mut(name) else {
             return self.out.broken(NO_FEATURE);
         };
-        let data = &mut touched.data;
-        guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, report, self.height);
-        if let Some(finding) = guard::judge(&data.feature, &data.metrics, &data.policy) {
-            // The rollback is reported before the breaker that it may open. The report that caused it still counts.
-            self.roll_back(name, &finding, Address::ZERO);
-            self.count_rollback(finding.reason);
+        if let Some(finding) = add_report(&mut touched.data, report, self.height) {
+            self.obey_guard(name, &finding);
         }
+    }
+
+    /// Rolls back what the guard has found. The rollback is reported before the breaker that it may open.
+    fn obey_guard(&mut self, name: &Name, finding: &GuardFinding) {
+        self.roll_back(name, finding, Address::ZERO);
+        self.count_rollback(finding.reason);
     }
 
     /// Rolls back a feature that is on, and forgets what was pooled about its trial.
@@ -345,6 +349,12 @@ const fn status_changed(feature: &Feature, from: Status, cause: Cause, actor: &A
 const fn plain_finding(rule: RollbackRule, reason: Reason, feature: &Feature) -> GuardFinding {
     let (errors, successes) = (feature.error_count, feature.success_count);
     GuardFinding { reason, evidence: RollbackEvidence { rule, errors, successes, value: 0, threshold: 0 } }
+}
+
+/// The one way in which numbers about a feature get in. Returns what the guard finds; the report that it is about counts.
+fn add_report(data: &mut FeatureData, report: &ReportTotals, height: Height) -> Option<GuardFinding> {
+    guard::add_report(&mut data.feature, &mut data.metrics, &data.policy, report, height);
+    guard::judge(&data.feature, &data.metrics, &data.policy)
 }
 
 fn roll_back(touched: &mut TouchedFeature, out: &mut Output, finding: &GuardFinding, actor: Address) {

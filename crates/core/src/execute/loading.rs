@@ -101,11 +101,10 @@ impl Executor<'_> {
         ok: bool,
     ) -> Result<(), Reject> {
         let (version, state) = self.loaded_version(plugin, version)?;
-        let pool = Pool::of_version(PoolKind::Load, *plugin, &version);
-        if let Some(due) = self.check_round(&pool, signer)? {
-            // From here on the command succeeds. The state is looked at when the round closes.
-            self.add_to_pool(pool, due, *signer, PoolEntry::Vote(ok));
-            return Ok(());
+        // With rounds on the state is looked at when the round closes.
+        if let Some(round_blocks) = self.overlay.global.params.round_blocks {
+            let pool = Pool::of_version(PoolKind::Load, *plugin, &version);
+            return self.add_to_pool(round_blocks, pool, signer, PoolEntry::Vote(ok));
         }
         match (state, ok) {
             (LoadState::Unloaded | LoadState::Pending | LoadState::Unloading, _) => return Err(Reject::NotLoaded),
@@ -142,11 +141,10 @@ impl Executor<'_> {
         ok: bool,
     ) -> Result<(), Reject> {
         let (version, _) = self.loaded_version(plugin, version)?;
-        let pool = Pool::of_version(PoolKind::Unload, *plugin, &version);
-        if let Some(due) = self.check_round(&pool, signer)? {
-            // From here on the command succeeds. The state is looked at when the round closes.
-            self.add_to_pool(pool, due, *signer, PoolEntry::Vote(ok));
-            return Ok(());
+        // With rounds on the state is looked at when the round closes.
+        if let Some(round_blocks) = self.overlay.global.params.round_blocks {
+            let pool = Pool::of_version(PoolKind::Unload, *plugin, &version);
+            return self.add_to_pool(round_blocks, pool, signer, PoolEntry::Vote(ok));
         }
         self.check_unload_report(plugin, &version)?;
         // From here on the command succeeds.

@@ -3,6 +3,7 @@
 //! With rounds off a report acts at once; then nothing here is called but for pools that are still open.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use crate::event::Event;
 use crate::execute::executor::Executor;
@@ -15,35 +16,36 @@ use crate::values::{Address, Height, Role};
 const NO_VERSION: &str = "a pool about a plugin has no version";
 
 impl Executor<'_> {
-    /// The height at which the pool of this reporter's report closes; `None` if rounds are off, so that it acts at once.
+    /// Adds what a reporter says to its pool, which the first one opens: the end of a report while rounds are on.
     ///
-    /// A guard: a pool takes a limited number of reporters, and closes at a height that there is.
-    pub(super) fn check_round(&self, pool: &Pool, reporter: &Address) -> Result<Option<Height>, Reject> {
-        let Some(round_blocks) = self.overlay.global.params.round_blocks else { return Ok(None) };
-        let Some(open) = self.overlay.pool(pool) else {
-            let elapsed = self.height % round_blocks;
-            let end = self.height.saturating_sub(elapsed).checked_add(round_blocks.get());
-            return end.map(Some).ok_or(Reject::LimitExceeded);
-        };
-        let is_known = open.entries.binary_search_by_key(reporter, |(reporter, _)| *reporter).is_ok();
-        if is_known || open.entries.len() < Pool::REPORTERS_MAX {
-            Ok(Some(open.due))
-        } else {
-            Err(Reject::LimitExceeded)
-        }
-    }
-
-    /// Adds what a reporter says to its pool, which the first one opens.
-    pub(super) fn add_to_pool(&mut self, pool: Pool, due: Height, reporter: Address, entry: PoolEntry) {
-        let mut open = self.overlay.pool(&pool).cloned().unwrap_or(OpenPool { due, entries: Vec::new() });
-        match open.entries.iter_mut().find(|(known, _)| *known == reporter) {
-            Some((_, so_far)) => *so_far = so_far.with(entry),
+    /// A pool takes a limited number of reporters, and closes at a height that there is.
+    pub(super) fn add_to_pool(
+        &mut self,
+        round_blocks: NonZeroU32,
+        pool: Pool,
+        reporter: &Address,
+        entry: PoolEntry,
+    ) -> Result<(), Reject> {
+        let mut open = match self.overlay.pool(&pool) {
+            Some(open) => open.clone(),
             None => {
-                let place = open.entries.partition_point(|(known, _)| *known < reporter);
-                open.entries.insert(place, (reporter, entry));
+                let elapsed = self.height % round_blocks;
+                let due = self.height.saturating_sub(elapsed).checked_add(round_blocks.get());
+                OpenPool { due: due.ok_or(Reject::LimitExceeded)?, entries: Vec::new() }
+            }
+        };
+        let is_full = open.entries.len() >= Pool::REPORTERS_MAX;
+        match open.entries.iter_mut().find(|(known, _)| known == reporter) {
+            Some((_, so_far)) => *so_far = so_far.with(entry),
+            None if is_full => return Err(Reject::LimitExceeded),
+            None => {
+                let place = open.entries.partition_point(|(known, _)| known < reporter);
+                open.entries.insert(place, (*reporter, entry));
             }
         }
+        // From here on the command succeeds.
         self.overlay.set_pool(pool, Some(open));
+        Ok(())
     }
 
     /// Deletes a pool whose subject has moved on; what was seen of the past does not judge what follows.

@@ -128,15 +128,9 @@ impl Executor<'_> {
             return Err(Reject::StaleReport);
         }
         let counts = Counts::from(report);
-        if self.overlay.global.params.round_blocks.is_some() {
+        if let Some(round_blocks) = self.overlay.global.params.round_blocks {
             let pool = Pool::of_version(PoolKind::VersionReport, *plugin, version);
-            let Some(due) = self.check_round(&pool, signer)? else {
-                self.out.broken("rounds are on and off");
-                return Ok(());
-            };
-            // From here on the command succeeds.
-            self.add_to_pool(pool, due, *signer, PoolEntry::VersionReport(counts));
-            return Ok(());
+            return self.add_to_pool(round_blocks, pool, signer, PoolEntry::VersionReport(counts));
         }
         // From here on the command succeeds: an arm has room for every report.
         if let Some(finding) = add_version_report(record, data.deployment.as_mut(), &counts, self.height) {
@@ -184,13 +178,12 @@ impl Executor<'_> {
         if !self.accepts_attestation(plugin, version) {
             return Err(Reject::NoDeployment);
         }
-        let pool = Pool::of_version(PoolKind::Health, *plugin, version);
-        let due = self.check_round(&pool, signer)?;
-        // From here on the command succeeds.
-        match due {
-            None => self.apply_attestation(plugin, version, healthy),
-            Some(due) => self.add_to_pool(pool, due, *signer, PoolEntry::Vote(healthy)),
+        if let Some(round_blocks) = self.overlay.global.params.round_blocks {
+            let pool = Pool::of_version(PoolKind::Health, *plugin, version);
+            return self.add_to_pool(round_blocks, pool, signer, PoolEntry::Vote(healthy));
         }
+        // From here on the command succeeds.
+        self.apply_attestation(plugin, version, healthy);
         Ok(())
     }
 
