@@ -208,21 +208,14 @@ impl Executor<'_> {
         let DeploymentFinding { reason, evidence } = finding;
         let action = PluginAction::RolledBack;
         self.out.plugin_change_with(self.height, touched, action, &version, reason, actor, Some(evidence));
-        let Some(deployment) = self.take_deployment(plugin) else {
-            return self.out.broken(NO_DEPLOYMENT);
-        };
-        self.set_version_status(plugin, &deployment.new, VersionStatus::Failed);
+        self.end_deployment(plugin, VersionStatus::Failed);
         let (plugin, actor) = (*plugin, *actor);
         self.out.event(Event::DeploymentRolledBack { plugin, version, reason, evidence, actor });
     }
 
     /// Removes the record of a deployment that ends, and the open rounds about its versions.
     fn take_deployment(&mut self, plugin: &Name) -> Option<Deployment> {
-        let touched = self.overlay.plugins.get_mut(plugin);
-        let Some(deployment) = touched.and_then(|touched| touched.data.deployment.take()) else {
-            self.out.broken(NO_DEPLOYMENT);
-            return None;
-        };
+        let deployment = self.overlay.plugins.get_mut(plugin)?.data.deployment.take()?;
         self.overlay.remove_deployment(plugin);
         self.drop_pools(plugin, [&deployment.old, &deployment.new]);
         Some(deployment)
@@ -238,10 +231,12 @@ impl Executor<'_> {
         }
     }
 
-    fn set_version_status(&mut self, plugin: &Name, version: &Version, status: VersionStatus) {
-        match self.overlay.plugins.get_mut(plugin) {
-            Some(touched) => set_status(&mut touched.data, &mut self.out, version, status),
-            None => self.out.broken(NO_VERSION),
+    /// Ends a deployment whose new version did not become current; the version gets `status`.
+    fn end_deployment(&mut self, plugin: &Name, status: VersionStatus) {
+        let deployment = self.take_deployment(plugin);
+        match deployment.zip(self.overlay.plugins.get_mut(plugin)) {
+            Some((deployment, touched)) => set_status(&mut touched.data, &mut self.out, &deployment.new, status),
+            None => self.out.broken(NO_DEPLOYMENT),
         }
     }
 
@@ -280,10 +275,7 @@ impl Executor<'_> {
             }
             StageEnd::Conclude(verdict) => {
                 conclude(touched, &mut self.out, self.height, verdict, actor);
-                let Some(deployment) = self.take_deployment(plugin) else {
-                    return self.out.broken(NO_DEPLOYMENT);
-                };
-                self.set_version_status(plugin, &deployment.new, VersionStatus::Loading);
+                self.end_deployment(plugin, VersionStatus::Loading);
             }
         }
     }
@@ -337,18 +329,11 @@ impl Executor<'_> {
 
     // Due work.
 
-    /// The deadlines that have come, as the block has left them: by height, then by name.
+    /// The deadlines that have come, by height, then by name: those that the index of the state has, and those that this
+    /// block has moved, since a round that closes with a bad vote closes the gate of a deployment again.
     pub(super) fn deadlines_now(&self) -> BTreeSet<(Height, Name)> {
-        self.due_now(self.overlay.base.deadlines_until(self.height), PluginData::deadline_due)
-    }
-
-    /// Due work on deployments: what the index of the state has, and what this block has moved to a height that has come.
-    pub(super) fn due_now(
-        &self,
-        base: impl Iterator<Item = (Height, Name)>,
-        due: impl Fn(&PluginData) -> Option<Height>,
-    ) -> BTreeSet<(Height, Name)> {
-        let moved = self.overlay.plugins.touched().filter_map(|copy| Some((due(&copy.data)?, copy.data.name)));
+        let moved = self.overlay.plugins.touched().filter_map(|copy| Some((copy.data.deadline_due()?, copy.data.name)));
+        let base = self.overlay.base.deadlines_until(self.height);
         base.chain(moved.filter(|(at, _)| *at <= self.height)).collect()
     }
 
