@@ -232,7 +232,8 @@ impl Executor<'_> {
     }
 }
 
-/// The rollbacks of one kind that a draining breaker may still make: `max_due_per_block` at first.
+/// The due work, or the rollbacks of a draining breaker, of one kind that the block may still do: `max_due_per_block` at
+/// first.
 pub(super) struct Budget(pub(super) u32);
 
 impl Budget {

@@ -142,12 +142,14 @@ impl Executor<'_> {
     /// Does due work of one kind within its budget. An entry that this block has removed is not counted: `run` returns
     /// false for it.
     fn for_each_due<T>(&mut self, entries: impl IntoIterator<Item = T>, run: impl Fn(&mut Self, T) -> bool) {
-        let mut left = self.due_max;
+        let mut budget = Budget(self.due_max);
         for entry in entries {
-            if left == 0 {
+            if budget.is_spent() {
                 return;
             }
-            left = left.saturating_sub(u32::from(run(self, entry)));
+            if run(self, entry) {
+                budget.spend();
+            }
         }
     }
 
