@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use coalmine_replay::blockfile::{BlockWriter, Form, Header};
+use coalmine_json::blockfile::{BlockWriter, Form, Header};
 use coalmine_replay::generate::{Generator, Workload};
 use coalmine_replay::runner::{BlockSource, run};
 use coalmine_store::{Ledger, MemoryStore};

@@ -8,7 +8,7 @@ use coalmine_core::{
     Address, Block, Command, Execution, Genesis, Height, LimitError, Receipt, Sequence, State, TX_COMMANDS_MAX,
     Transaction,
 };
-use coalmine_replay::blockfile::{BlockWriter, Form, Header};
+use coalmine_json::blockfile::{BlockWriter, Form, Header};
 use coalmine_replay::error::Error;
 use coalmine_replay::runner::{self, Goal};
 use coalmine_store::{Ledger, MemoryStore, Store};

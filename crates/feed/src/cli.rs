@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use coalmine_core::{Address, Block, Command, Genesis, Height, LimitError, Role};
-use coalmine_replay::blockfile::{BlockReader, Limits as FileLimits};
+use coalmine_json::blockfile::{BlockReader, Limits as FileLimits};
 use coalmine_replay::error::Error;
 use coalmine_replay::tool::run_tool;
 use eventsource_client::Client;

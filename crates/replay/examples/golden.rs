@@ -14,9 +14,9 @@ use std::io::Write;
 use std::path::Path;
 
 use coalmine_core::{Block, Encode, Event, EventCode, Outcome};
+use coalmine_json::blockfile::{BlockWriter, Form, Header};
 use coalmine_model::Model;
 use coalmine_model::generate::{Mix, RandomWorld};
-use coalmine_replay::blockfile::{BlockWriter, Form, Header};
 use sha2::{Digest, Sha256};
 
 /// The number of worlds of each mix.

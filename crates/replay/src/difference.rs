@@ -6,10 +6,10 @@ use std::iter::Peekable;
 
 use coalmine_core::query::{Entries, Entry};
 use coalmine_core::{Fault, Read};
+use coalmine_json::render::{self, Fields, Value};
 
 use crate::error::Error;
 use crate::output::Output;
-use crate::render::{self, Fields, Value};
 use crate::source::records;
 
 /// A key with different values in two states.

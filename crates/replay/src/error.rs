@@ -7,10 +7,9 @@
 use std::io;
 
 use coalmine_core::{BlockError, Fault};
+use coalmine_json::blockfile::FileError;
 use coalmine_proof::{ProofError, ProveError};
 use coalmine_store::{CommitError, OpenError, Problem, StoreError};
-
-use crate::blockfile::FileError;
 
 /// Why the tool did not finish, or what it found to be wrong.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use coalmine_core::{DeploymentSummary, FeedBody, Height, Outcome, State, Version, VersionStatus, query};
+use coalmine_json::blockfile::{BlockExpect, ExpectedField, FeedExpect, ItemExpect, PluginFacts, StateExpect};
 use coalmine_store::{Ledger, Store};
 
-use crate::blockfile::{BlockExpect, ExpectedField, FeedExpect, ItemExpect, PluginFacts, StateExpect};
 use crate::error::Error;
 
 /// An expectation that failed.
@@ -161,12 +161,12 @@ fn feed_item(FeedExpect { kind, id, item }: &FeedExpect, state: &State, failures
     }
 }
 
-type FieldOf<R> = fn(&coalmine_core::Name, &R) -> crate::blockfile::FieldValue;
+type FieldOf<R> = fn(&coalmine_core::Name, &R) -> coalmine_json::blockfile::FieldValue;
 
 fn compare_fields<R>(
     path: &str,
     fields: &[ExpectedField<R>],
-    read: impl Fn(FieldOf<R>) -> crate::blockfile::FieldValue,
+    read: impl Fn(FieldOf<R>) -> coalmine_json::blockfile::FieldValue,
     failures: &mut Failures,
 ) {
     for ExpectedField { field, value } in fields {

@@ -1,12 +1,11 @@
 //! The replay tool: feeds block sequences from files to coalmine, checks, compares, shows and proves.
 //!
 //! The binary `replay` is a thin wrapper around [`cli`]. The parts that tests,
-//! benchmarks and `feed` use are public: [`blockfile`] reads and writes block files, [`runner`] feeds
-//! them to a ledger, [`generate`] makes synthetic ones; [`dump`] reads dumps.
+//! benchmarks and `feed` use are public: [`runner`] feeds block files to a ledger, [`generate`] makes
+//! synthetic ones; [`dump`] reads dumps.
 //!
-//! It has no rule of the state machine and no format of a store.
+//! It has no rule of the state machine, no JSON form and no format of a store.
 
-pub mod blockfile;
 pub mod cli;
 pub mod dump;
 pub mod error;
@@ -19,6 +18,5 @@ mod difference;
 mod expect;
 mod input;
 mod output;
-mod render;
 mod source;
 mod terminal;

@@ -9,11 +9,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use coalmine_json::render::Fields;
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
 use crate::input::{FileId, Input};
-use crate::render::Fields;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

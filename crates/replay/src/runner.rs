@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::vec;
 
 use coalmine_core::{Block, BlockError, Event, Execution, Genesis, Height, RuleSet, State};
+use coalmine_json::blockfile::{BlockReader, FileBlock, FinalExpect, Limits, Place};
 use coalmine_store::{Ledger, Store};
 
-use crate::blockfile::{BlockReader, FileBlock, FinalExpect, Limits, Place};
 use crate::error::Error;
 pub use crate::expect::Failure;
 use crate::expect::{self, Failures};

@@ -7,11 +7,11 @@ use coalmine_core::query::{Entries, Entry, Visit};
 #[cfg(feature = "rocksdb")]
 use coalmine_core::{Encode as _, Key};
 use coalmine_core::{Fault, Height, Read, STATE_KEYS, State};
+use coalmine_json::blockfile::{BlockReader, Form, Limits};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::RocksStore;
 use coalmine_store::{Ledger, MemoryStore, StoreError, Tip, View};
 
-use crate::blockfile::{BlockReader, Form, Limits};
 use crate::dump;
 use crate::error::Error;
 #[cfg(not(feature = "rocksdb"))]

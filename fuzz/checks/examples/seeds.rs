@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coalmine_json::blockfile::Header;
+use coalmine_json::blockfile::{BlockReader, BlockWriter, Form, Limits};
 use coalmine_model::support::Random;
-use coalmine_replay::blockfile::Header;
-use coalmine_replay::blockfile::{BlockReader, BlockWriter, Form, Limits};
 use coalmine_replay::generate::{Generator, Workload};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use coalmine_core::Block;
-use coalmine_replay::blockfile::{BlockReader, BlockWriter, FileError, Form, Header, Limits};
+use coalmine_json::blockfile::{BlockReader, BlockWriter, FileError, Form, Header, Limits};
 
 const FORMS: [Form; 3] = [Form::Json, Form::Jsonl, Form::Blocks];
 const LIMITS: Limits = Limits { line_size_max: 1 << 20, document_size_max: 1 << 20 };

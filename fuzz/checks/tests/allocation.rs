@@ -15,8 +15,8 @@ use coalmine_core::{
 use coalmine_feed::message::{Environment, Filter, Message};
 use coalmine_feed::secret::Salt;
 use coalmine_fuzz_checks::{Check, DECODERS, TARGETS};
+use coalmine_json::blockfile::{BlockReader, Limits};
 use coalmine_proof::{Bundle, verify};
-use coalmine_replay::blockfile::{BlockReader, Limits};
 use coalmine_replay::dump;
 use peak_alloc::PeakAlloc;
 

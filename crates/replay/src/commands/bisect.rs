@@ -4,13 +4,13 @@ use std::iter;
 
 use clap::Args;
 use coalmine_core::{Block, Decode, Height, Key, Outcome};
+use coalmine_json::render::{Fields, Value};
 use coalmine_store::{Ledger, MemoryStore};
 
 use crate::commands::pair::PairArgs;
 use crate::difference::differences;
 use crate::error::Error;
 use crate::output::{Output, Target};
-use crate::render::{Fields, Value};
 use crate::runner::{self, BlockSource, Goal};
 use crate::source::{self, Opened, Source};
 use crate::terminal::note;

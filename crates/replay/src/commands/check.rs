@@ -2,11 +2,11 @@
 
 use clap::Args;
 use coalmine_core::{Address, Height, Name, query};
+use coalmine_json::render;
 
 use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Output, Target};
-use crate::render;
 use crate::source::Source;
 
 /// Arguments of `check`.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use coalmine_json::blockfile::{BlockReader, Form, Limits};
 
-use crate::blockfile::{BlockReader, Form, Limits};
 use crate::commands::write_blocks::write_blocks;
 use crate::error::Error;
 use crate::input::Input;

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use clap::Args;
+use coalmine_json::blockfile::{FileBlock, Form, Header, Place};
 
-use crate::blockfile::{FileBlock, Form, Header, Place};
 use crate::commands::write_blocks::write_blocks;
 use crate::error::Error;
 use crate::generate::{GenerateError, Generator, Mix, Rounds, Workload};

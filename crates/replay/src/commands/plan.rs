@@ -2,11 +2,11 @@
 
 use clap::Args;
 use coalmine_core::{Height, Name};
+use coalmine_json::render::Fields;
 
 use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Output, Target};
-use crate::render::Fields;
 use crate::source::Source;
 
 /// Arguments of `plan`.

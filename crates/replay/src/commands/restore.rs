@@ -41,7 +41,7 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     use crate::dump as dumps;
     use crate::input::{Input, open_file};
     use crate::output::Output;
-    use crate::render::Fields;
+    use coalmine_json::render::Fields;
 
     if RocksStore::exists(path) {
         let problem = StoreError::new(args.store.clone(), Problem::NotEmpty);

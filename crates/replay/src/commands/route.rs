@@ -3,12 +3,12 @@
 use clap::Args;
 use coalmine_core::query::{self, Routing};
 use coalmine_core::{Bps, Height, Name};
+use coalmine_json::render::Fields;
 
 use crate::commands::bytes::{Bytes, unit};
 use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Output, Target};
-use crate::render::Fields;
 use crate::source::Source;
 
 /// Arguments of `route`.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use coalmine_core::{Execution, Height, Note};
+use coalmine_json::render::{self, Fields, Value};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::{Durability, OpenError, RocksStore};
 use coalmine_store::{Ledger, MemoryStore, Store, Tip};
@@ -12,7 +13,6 @@ use coalmine_store::{Ledger, MemoryStore, Store, Tip};
 use crate::error::Error;
 use crate::input::{Input, store_path};
 use crate::output::{Output, Target};
-use crate::render::{self, Fields, Value};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
 use crate::terminal::{Progress, Stop, note};
 

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use coalmine_core::{Encode, Execution};
+use coalmine_json::render::{Fields, Value};
 use coalmine_store::{Ledger, MemoryStore, Store};
 
 use crate::difference::differences;
 use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Output, Target};
-use crate::render::{Fields, Value};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
 use crate::terminal::{Progress, Stop, note};
 

@@ -5,12 +5,12 @@ use std::io::{self, Read as _};
 
 use clap::Args;
 use coalmine_core::{ChainId, Encode, Hash, Key};
+use coalmine_json::render::{self, Fields};
 use coalmine_proof::{BUNDLE_SIZE_MAX, Bundle, Claim};
 
 use crate::error::Error;
 use crate::input::{Input, open_file};
 use crate::output::{Output, Target};
-use crate::render::{self, Fields};
 
 /// Arguments of `verify-proof`.
 #[derive(Debug, Args)]

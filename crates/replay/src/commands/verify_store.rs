@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
+#[cfg(feature = "rocksdb")]
+use coalmine_json::render::Fields;
 use coalmine_store::Tip;
 
 use crate::error::Error;
 use crate::input::{Input, store_path};
 use crate::output::{Output, Target};
-#[cfg(feature = "rocksdb")]
-use crate::render::Fields;
 
 /// Arguments of `verify-store`.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! Writing a block file, for `convert` and `generate`.
 
-use crate::blockfile::{BlockWriter, FileBlock, Form, Header};
+use coalmine_json::blockfile::{BlockWriter, FileBlock, Form, Header};
+
 use crate::error::Error;
 use crate::output::Output;
 use crate::terminal::note;

@@ -9,7 +9,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::{Encode, Event, EventCode, Execution, Outcome};
-use coalmine_replay::blockfile::{BlockReader, Form, Limits};
+use coalmine_json::blockfile::{BlockReader, Form, Limits};
 use coalmine_replay::error::Error;
 use coalmine_replay::runner::{self, BlockSource, Failure, Goal, Observer};
 use coalmine_store::{Ledger, MemoryStore};

@@ -9,7 +9,6 @@
     reason = "tests"
 )]
 
-mod blockfile;
 mod cli;
 mod golden;
 mod scenarios;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use coalmine_core::{Block, Read, STATE_KEYS};
+use coalmine_json::blockfile::{BlockReader, FileBlock, Limits};
 use coalmine_model::Model;
-use coalmine_replay::blockfile::{BlockReader, FileBlock, Limits};
 use coalmine_store::{Ledger, MemoryStore};
 
 use crate::watch::run;

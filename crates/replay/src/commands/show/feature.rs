@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 
 use coalmine_core::{Feature, Height, Name, Read, query};
+use coalmine_json::render::{self, Fields};
 
 use super::pages::{PAGE, pages};
 use crate::error::Error;
 use crate::output::Output;
-use crate::render::{self, Fields};
 use crate::source::Source;
 
 pub(super) fn features(source: &Source, out: &mut Output) -> Result<(), Error> {

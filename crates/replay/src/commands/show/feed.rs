@@ -1,11 +1,11 @@
 //! `show` for the config feed.
 
 use coalmine_core::{FeedId, FeedKey, FeedKind, query};
+use coalmine_json::render::{self, Fields};
 
 use super::pages::{PAGE, pages};
 use crate::error::Error;
 use crate::output::Output;
-use crate::render::{self, Fields};
 use crate::source::Source;
 
 /// The totals, then every item.

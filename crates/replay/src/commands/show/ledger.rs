@@ -1,11 +1,11 @@
 //! `show` for the ledger as a whole: roles, the schedule, the global record, rules and rounds.
 
 use coalmine_core::{Height, Pool, RuleSet, ScheduledRules, query};
+use coalmine_json::render::{self, Fields, Value};
 
 use super::pages::{PAGE, pages};
 use crate::error::Error;
 use crate::output::Output;
-use crate::render::{self, Fields, Value};
 use crate::source::Source;
 use crate::terminal::note;
 

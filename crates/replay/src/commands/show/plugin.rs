@@ -1,12 +1,12 @@
 //! `show` for plugins.
 
 use coalmine_core::{DeploymentSummary, Height, Name, query};
+use coalmine_json::blockfile::PluginFacts;
+use coalmine_json::render::{self, Fields};
 
 use super::pages::{PAGE, pages};
-use crate::blockfile::PluginFacts;
 use crate::error::Error;
 use crate::output::Output;
-use crate::render::{self, Fields};
 use crate::source::Source;
 
 /// Every plugin.

@@ -35,7 +35,7 @@ pub struct FileBlock {
 /// Reads a block file: the header first, then the blocks one by one.
 ///
 /// ```
-/// use coalmine_replay::blockfile::{BlockReader, Limits};
+/// use coalmine_json::blockfile::{BlockReader, Limits};
 ///
 /// let text = r#"{
 ///   "format": "coalmine-blocks/1",
@@ -46,7 +46,7 @@ pub struct FileBlock {
 /// for block in reader {
 ///     assert_eq!(block?.block.height(), 100);
 /// }
-/// # Ok::<(), coalmine_replay::blockfile::FileError>(())
+/// # Ok::<(), coalmine_json::blockfile::FileError>(())
 /// ```
 pub struct BlockReader {
     file: String,

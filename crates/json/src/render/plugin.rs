@@ -15,7 +15,7 @@ fn optional(version: Option<&Version>) -> Value {
 }
 
 /// The settings of all plugins.
-pub(crate) fn registry(record: &Registry) -> Fields {
+pub fn registry(record: &Registry) -> Fields {
     Fields::new()
         .text("host_version", &record.host_version)
         .with("max_versions", record.max_versions.get())
@@ -23,17 +23,12 @@ pub(crate) fn registry(record: &Registry) -> Fields {
 }
 
 /// The record of a plugin.
-pub(crate) fn plugin(record: &Plugin) -> Fields {
+pub fn plugin(record: &Plugin) -> Fields {
     summary_of_plugin(record).with("versions", record.versions)
 }
 
 /// A plugin with its deployment and its versions in full.
-pub(crate) fn card(
-    name: &Name,
-    record: &Plugin,
-    deployment: Option<&Deployment>,
-    versions: &[PluginVersion],
-) -> Fields {
+pub fn card(name: &Name, record: &Plugin, deployment: Option<&Deployment>, versions: &[PluginVersion]) -> Fields {
     let versions = versions.iter().map(|record| {
         let health = record.counts.health_score().get();
         Value::from(version(record).with("health_bps", health))
@@ -57,7 +52,7 @@ fn summary_of_plugin(record: &Plugin) -> Fields {
 }
 
 /// A plugin with a summary of its deployment: the fields of `expect.plugins`.
-pub(crate) fn summary(name: &Name, facts: &PluginFacts) -> Fields {
+pub fn summary(name: &Name, facts: &PluginFacts) -> Fields {
     PLUGIN_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, facts)))
 }
 
@@ -70,7 +65,7 @@ pub(super) fn counts(counts: &Counts) -> Fields {
 }
 
 /// A version.
-pub(crate) fn version(record: &PluginVersion) -> Fields {
+pub fn version(record: &PluginVersion) -> Fields {
     let manifest = &record.manifest;
     let requirements = manifest.requirements.iter().map(|requirement| {
         let fields = Fields::new().text("plugin", requirement.plugin).text("constraint", &requirement.constraint);
@@ -94,7 +89,7 @@ pub(crate) fn version(record: &PluginVersion) -> Fields {
 }
 
 /// A deployment.
-pub(crate) fn deployment(record: &Deployment) -> Fields {
+pub fn deployment(record: &Deployment) -> Fields {
     let held = Shortfall::ALL.iter().filter(|lack| record.held.contains(**lack)).map(|lack| lack.name().into());
     Fields::new()
         .text("strategy", record.strategy)
@@ -148,7 +143,7 @@ fn guardrails(guardrails: &Guardrails) -> Fields {
 }
 
 /// An entry of a history.
-pub(crate) fn change(record: &PluginChange) -> Fields {
+pub fn change(record: &PluginChange) -> Fields {
     Fields::new()
         .text("action", record.action)
         .text("version", &record.version)

@@ -6,12 +6,12 @@
 mod command;
 mod event;
 mod fields;
-pub(crate) mod plugin;
+pub mod plugin;
 mod record;
 
-pub(crate) use event::{event, note, receipt, verdict};
-pub(crate) use fields::{Fields, Value};
-pub(crate) use record::{
+pub use event::{event, note, receipt, verdict};
+pub use fields::{Fields, Value};
+pub use record::{
     change, entry, feature, feed, feed_item, feed_key, global, metrics, policy, pool, pool_entry, roles, scheduled,
     user_switch,
 };

@@ -14,7 +14,7 @@ use super::plugin;
 use crate::blockfile::{FEATURE_FIELDS, METRICS_FIELDS};
 
 /// The kind of the record under a key, and what distinguishes it from others of that kind.
-pub(crate) fn key(key: &Key) -> Fields {
+pub(super) fn key(key: &Key) -> Fields {
     let record = |kind: &'static str| Fields::new().with("record", kind);
     match key {
         Key::Feature(name) => record("feature").text("name", name),
@@ -59,7 +59,7 @@ pub(crate) fn key(key: &Key) -> Fields {
 ///
 /// # Errors
 /// The value does not decode.
-pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
+pub(super) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
     Ok(match key {
         Key::Feature(_) => feature(&Feature::from_bytes(value)?),
         Key::Metrics(_) => {
@@ -102,17 +102,17 @@ pub(crate) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
 }
 
 /// A feature.
-pub(crate) fn feature(record: &Feature) -> Fields {
+pub fn feature(record: &Feature) -> Fields {
     FEATURE_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(&record.name, record)))
 }
 
 /// The metrics of a feature.
-pub(crate) fn metrics(name: &Name, record: &Metrics) -> Fields {
+pub fn metrics(name: &Name, record: &Metrics) -> Fields {
     METRICS_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, record)))
 }
 
 /// A policy.
-pub(crate) fn policy(record: &Policy) -> Fields {
+pub fn policy(record: &Policy) -> Fields {
     let names = record.prerequisites.iter().map(|name| Value::Text(name.to_string())).collect::<Vec<_>>();
     Fields::new()
         .text("bucketing", record.bucketing)
@@ -129,7 +129,7 @@ pub(crate) fn policy(record: &Policy) -> Fields {
 }
 
 /// An entry of a history.
-pub(crate) fn change(record: &Change) -> Fields {
+pub fn change(record: &Change) -> Fields {
     Fields::new()
         .text("status", record.status)
         .with("percent", record.percent.get())
@@ -149,7 +149,7 @@ fn rollback_evidence(evidence: &RollbackEvidence) -> Fields {
 }
 
 /// The pool of a round: what is reported, and of what.
-pub(crate) fn pool(pool: &Pool) -> Fields {
+pub fn pool(pool: &Pool) -> Fields {
     Fields::new()
         .text("kind", pool.kind())
         .text("subject", pool.subject())
@@ -157,7 +157,7 @@ pub(crate) fn pool(pool: &Pool) -> Fields {
 }
 
 /// What a reporter has said in a round.
-pub(crate) fn pool_entry(entry: &PoolEntry) -> Fields {
+pub fn pool_entry(entry: &PoolEntry) -> Fields {
     match entry {
         PoolEntry::Report(totals) => Fields::new()
             .with("successes", totals.successes)
@@ -172,23 +172,23 @@ pub(crate) fn pool_entry(entry: &PoolEntry) -> Fields {
 }
 
 /// An override for a user.
-pub(crate) fn user_switch(record: &Override) -> Fields {
+pub fn user_switch(record: &Override) -> Fields {
     Fields::new().with("enabled", record.enabled).with("since", record.since).text("actor", record.actor)
 }
 
 /// The key of an item of the feed.
-pub(crate) fn feed_key(FeedKey { kind, id }: &FeedKey) -> Fields {
+pub fn feed_key(FeedKey { kind, id }: &FeedKey) -> Fields {
     Fields::new().text("kind", kind).text("id", id)
 }
 
 /// An item of the feed.
-pub(crate) fn feed_item(record: &FeedItem) -> Fields {
+pub fn feed_item(record: &FeedItem) -> Fields {
     let body = record.body().map(FeedBody::as_bytes).unwrap_or_default();
     Fields::new().with("version", record.version).with("state", record.state.name()).with("body", hex::encode(body))
 }
 
 /// The totals of the feed.
-pub(crate) fn feed(record: &FeedTotals) -> Fields {
+pub fn feed(record: &FeedTotals) -> Fields {
     Fields::new()
         .with("open", record.open)
         .with("live_environments", record.live_environments)
@@ -201,13 +201,13 @@ pub(crate) fn feed(record: &FeedTotals) -> Fields {
 }
 
 /// A set of roles.
-pub(crate) fn roles(roles: Roles) -> Fields {
+pub fn roles(roles: Roles) -> Fields {
     let names: Vec<Value> = roles.iter().map(|role| role.name().into()).collect();
     Fields::new().with("roles", names)
 }
 
 /// The global record.
-pub(crate) fn global(record: &Global) -> Fields {
+pub fn global(record: &Global) -> Fields {
     let Params { max_due_per_block, breaker_rollbacks, breaker_window, timelock, sequenced, round_blocks, quorum } =
         record.params;
     let blocks = |blocks: Option<NonZeroU32>| blocks.map_or(0, NonZeroU32::get);
@@ -238,7 +238,7 @@ pub(crate) fn global(record: &Global) -> Fields {
 }
 
 /// An entry of the schedule.
-pub(crate) fn scheduled(record: &Scheduled) -> Fields {
+pub fn scheduled(record: &Scheduled) -> Fields {
     Fields::new().text("actor", record.actor).with("commands", commands(&record.to_bytes()).unwrap_or_default())
 }
 
@@ -250,7 +250,7 @@ fn commands(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
 }
 
 /// A key and its value, decoded, or as hex where they do not decode.
-pub(crate) fn entry(bytes: &[u8], value: Option<&[u8]>) -> (Fields, Option<Fields>) {
+pub fn entry(bytes: &[u8], value: Option<&[u8]>) -> (Fields, Option<Fields>) {
     let decoded = Key::from_bytes(bytes).ok();
     let what = match &decoded {
         Some(decoded) => key(decoded),

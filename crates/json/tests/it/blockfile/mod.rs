@@ -16,7 +16,7 @@ use coalmine_core::{
     LoadState, MetricsRecord, Name, Payload, Plugin, Policy, Reject, Role, Stage, Status, Strategy as Plan,
     StrategyKind, Version, VersionStatus,
 };
-use coalmine_replay::blockfile::{
+use coalmine_json::blockfile::{
     BlockExpect, BlockReader, BlockWriter, ByName, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FileBlock, FileError,
     Form, Header, Limits, METRICS_FIELDS, PLUGIN_FIELDS, Place, PluginFacts,
 };

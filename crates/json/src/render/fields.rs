@@ -11,7 +11,7 @@ use crate::blockfile::FieldValue;
 
 /// A value to print.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
     /// `none` in text, null in JSON.
     None,
     /// `true` or `false`.
@@ -28,45 +28,45 @@ pub(crate) enum Value {
 
 /// Named values in the order in which they are printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fields(Vec<(Cow<'static, str>, Value)>);
+pub struct Fields(Vec<(Cow<'static, str>, Value)>);
 
 impl Fields {
     /// No fields yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// With one more field.
-    pub(crate) fn with(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+    pub fn with(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         self.0.push((key.into(), value.into()));
         self
     }
 
     /// With one more field, shown as `value` is displayed.
-    pub(crate) fn text(self, key: &'static str, value: impl fmt::Display) -> Self {
+    pub fn text(self, key: &'static str, value: impl fmt::Display) -> Self {
         self.with(key, value.to_string())
     }
 
     /// With the fields of `more` appended.
-    pub(crate) fn and(mut self, more: Self) -> Self {
+    pub fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);
         self
     }
 
     /// The values alone, on one line.
-    pub(crate) fn values(&self) -> String {
+    pub fn values(&self) -> String {
         let values: Vec<String> = self.flat().into_iter().map(|(_, value)| value).collect();
         values.join(" ")
     }
 
     /// `key=value` pairs on one line.
-    pub(crate) fn pairs(&self) -> String {
+    pub fn pairs(&self) -> String {
         let pairs: Vec<String> = self.flat().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         pairs.join(" ")
     }
 
     /// A line per value, each after its path. The values of an entry of a list share a line.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (key, value) in &self.0 {
             value.add_lines(key.to_string(), &mut lines);
@@ -75,7 +75,7 @@ impl Fields {
     }
 
     /// Every value with its path, in order. The parts of a path are joined by dots.
-    pub(crate) fn flat(&self) -> Vec<(String, String)> {
+    pub fn flat(&self) -> Vec<(String, String)> {
         let mut flat = Vec::new();
         for (key, value) in &self.0 {
             value.flatten(key.to_string(), &mut flat);

@@ -16,7 +16,7 @@ use super::schema::{params_json, transaction_json};
 ///
 /// ```
 /// use coalmine_core::{Address, Block, Genesis, Role};
-/// use coalmine_replay::blockfile::{BlockWriter, Form, Header};
+/// use coalmine_json::blockfile::{BlockWriter, Form, Header};
 ///
 /// let header = Header::new(Genesis::new("", [(Address([0x11; 20]), Role::Admin.into())])?);
 /// let mut writer = BlockWriter::new(Vec::new(), Form::Jsonl, &header)?;

@@ -7,14 +7,14 @@ use coalmine_core::{Address, Event, Name, Note, Receipt, Verdict, Why};
 use super::fields::Fields;
 
 /// The fields of an event, without its name.
-pub(crate) fn event(event: &Event) -> Fields {
+pub fn event(event: &Event) -> Fields {
     let mut fields = Fields::new();
     event.visit_fields(&mut |name, value| fields = mem::take(&mut fields).with(name, value));
     fields
 }
 
 /// A note on a transaction.
-pub(crate) fn note(note: &Note) -> Fields {
+pub fn note(note: &Note) -> Fields {
     match note {
         Note::Feed { kind, id, action } => {
             Fields::new().text("kind", kind).text("id", id).with("action", action.name())
@@ -24,7 +24,7 @@ pub(crate) fn note(note: &Note) -> Fields {
 }
 
 /// The result of a receipt: `ok`, or the reject and the index of the failing command.
-pub(crate) fn receipt(receipt: &Receipt) -> (Fields, Fields) {
+pub fn receipt(receipt: &Receipt) -> (Fields, Fields) {
     let result = Fields::new().with("result", receipt.name());
     match receipt {
         Receipt::Ok => (result, Fields::new()),
@@ -33,7 +33,7 @@ pub(crate) fn receipt(receipt: &Receipt) -> (Fields, Fields) {
 }
 
 /// Why a feature is on or off for a user.
-pub(crate) fn verdict(name: &Name, user: &Address, verdict: &Verdict) -> Fields {
+pub fn verdict(name: &Name, user: &Address, verdict: &Verdict) -> Fields {
     let fields = Fields::new()
         .text("name", name)
         .text("user", user)
