@@ -29,7 +29,7 @@ use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginVersion, Registry};
 use crate::plugin::requirements::{LoadRefusal, PlannedLoad, plan_load};
 use crate::plugin::version::Version;
-use crate::rounds::Pool;
+use crate::rounds::{Pool, PoolEntry};
 use crate::schedule::{Scheduled, ScheduledRules, changes_of_rules};
 use crate::state::features::FeatureEntry;
 use crate::state::feed::Feed;
@@ -205,6 +205,22 @@ impl State {
     pub fn scheduled_rules(&self) -> Vec<ScheduledRules> {
         let entries = self.schedule.iter();
         entries.flat_map(|((at, id), entry)| changes_of_rules(self.global.rules, *at, *id, entry)).collect()
+    }
+
+    /// The addresses that hold roles, in their order.
+    pub fn roles(&self) -> impl Iterator<Item = (&Address, Roles)> {
+        self.roles.iter().map(|(address, roles)| (address, *roles))
+    }
+
+    /// The entries of the schedule with their heights and ids, in the order in which they run.
+    pub fn schedule(&self) -> impl Iterator<Item = (Height, u64, &Scheduled)> {
+        self.schedule.iter().map(|((at, id), entry)| (*at, *id, entry))
+    }
+
+    /// The rounds that have not ended, in the order of their pools: the height at which each closes, and what its
+    /// reporters have said so far.
+    pub fn rounds(&self) -> impl Iterator<Item = (Height, &Pool, &[(Address, PoolEntry)])> {
+        self.trust.pools.iter().map(|(pool, open)| (open.due, pool, open.entries.as_slice()))
     }
 
     /// How many features there are: for a host's metrics. The records have no count, a query would scan them.
