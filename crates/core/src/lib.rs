@@ -135,6 +135,7 @@ pub use note::Note;
 pub use plugin::deployment::{
     ARM_REQUESTS_MAX, Deployment, DeploymentStatus, DeploymentSummary, Hold, ReportedShortfalls, Shortfall,
 };
+pub use plugin::engine::deployment_errors_left;
 pub use plugin::manifest::{CONFIG_SIZE_MAX, METADATA_MAX, Manifest, REQUIREMENTS_MAX, Requirement};
 pub use plugin::plan::{
     CompiledStrategy, Gate, Guardrails, OnComplete, Plan, STAGES_MAX, Stage, Strategy, StrategyKind,

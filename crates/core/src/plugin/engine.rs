@@ -340,6 +340,33 @@ pub(crate) fn judge(deployment: &Deployment) -> Option<DeploymentFinding> {
         .then(|| DeploymentFinding { reason: PluginReason::Regression, evidence: both_arms(deployment, z_centi) })
 }
 
+/// The most errors that one more report about the new version, of failed requests alone, may bring without a rollback
+/// or pause by any rule of its guardrails: one more does it. 0 also if a report without requests would; `None` if no
+/// number of errors would.
+#[must_use]
+pub fn deployment_errors_left(deployment: &Deployment) -> Option<u32> {
+    let breaks = |errors: u32| {
+        let mut deployment = deployment.clone();
+        let report = Counts { requests: errors.into(), errors: errors.into(), latency_sum: 0 };
+        add_report(&mut deployment, Arm::Canary, &report, 0);
+        judge(&deployment).is_some()
+    };
+    // More errors make every rule fire the more, until there are so many that what was counted before is halved, and
+    // again from there on.
+    let room = u32::try_from(ARM_REQUESTS_MAX.saturating_sub(deployment.canary.requests)).unwrap_or(u32::MAX);
+    let ranges = [(0, room), (room.saturating_add(1), u32::MAX)];
+    let (mut low, mut high) = ranges.into_iter().find(|(low, high)| low <= high && breaks(*high))?;
+    while low < high {
+        let middle = low.midpoint(high);
+        if breaks(middle) {
+            high = middle;
+        } else {
+            low = middle.saturating_add(1);
+        }
+    }
+    Some(low.saturating_sub(1))
+}
+
 /// The verdict of a plan that concludes.
 pub(crate) fn conclude(deployment: &Deployment) -> Conclusion {
     let guardrails = deployment.plan.guardrails();
@@ -535,6 +562,48 @@ mod tests {
             let due = NonZeroU32::new(due);
             let deployment = Deployment { healthy, hold, due, ..deployment(gate, 20) };
             assert_eq!(is_reachable(&deployment), expected, "{gate} {healthy} {hold} {due:?}");
+        }
+    }
+
+    /// That many are borne, one more is not: by each rule, and where old counts are halved to make room.
+    #[test]
+    fn errors_left_is_the_most_that_every_rule_bears() {
+        for (threshold, min_requests, z_centi, canary, production, stage, left) in [
+            (500, 100, 0, (0, 0), (0, 0), (0, 0), Some(99)),
+            (500, 0, 0, (0, 0), (0, 0), (0, 0), Some(0)),
+            (500, 100, 0, (1_000, 0), (0, 0), (0, 0), Some(52)),
+            (500, 100, 0, (1_000, 50), (0, 0), (0, 0), Some(0)),
+            (500, 100, 0, (1_000, 500), (0, 0), (0, 0), Some(0)),
+            (500, 100, 0, (1_000, 0), (0, 0), (99, 4), Some(1)),
+            (500, 100, 0, (1_000, 0), (0, 0), (90, 0), Some(9)),
+            (10_000, 100, 0, (1_000, 0), (0, 0), (0, 0), None),
+            (10_000, 100, 400, (1_000, 0), (1_000, 0), (0, 0), Some(16)),
+            (10_000, 100, 400, (0, 0), (1_000, 0), (0, 0), Some(99)),
+            (5_000, 1, 0, (ARM_REQUESTS_MAX, 0), (0, 0), (1 << 40, 0), None),
+            (1, 1, 0, (ARM_REQUESTS_MAX - 5, ARM_REQUESTS_MAX / 10_000), (0, 0), (1 << 40, 0), Some(0)),
+        ] {
+            let mut deployment = deployment(Gate::Time, 0);
+            let stage_of = deployment.current_stage().unwrap().clone();
+            let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: [stage_of].into() };
+            let guardrails = crate::plugin::plan::Guardrails {
+                error_threshold_bps: Bps::new(threshold).unwrap(),
+                min_requests,
+                regression_z_centi: NonZeroU16::new(z_centi),
+                ..strategy.default_guardrails()
+            };
+            deployment.plan = Arc::new(Plan::compile(&strategy, &guardrails).unwrap());
+            let counts = |(requests, errors)| Counts { requests, errors, latency_sum: 0 };
+            (deployment.canary, deployment.production) = (counts(canary), counts(production));
+            (deployment.stage_requests, deployment.stage_errors) = stage;
+            let found = deployment_errors_left(&deployment);
+            assert_eq!(found, left, "{threshold} {min_requests} {z_centi} {canary:?} {production:?} {stage:?}");
+            let after = |errors: u32| {
+                let mut deployment = deployment.clone();
+                add_report(&mut deployment, Arm::Canary, &counts((errors.into(), errors.into())), 0);
+                judge(&deployment).is_some()
+            };
+            assert_eq!(after(found.map_or(u32::MAX, |left| left + 1)), found.is_some());
+            assert!(found.is_none_or(|left| left == 0 || !after(left)));
         }
     }
 }
