@@ -59,8 +59,9 @@ impl Pool {
         Self { kind: PoolKind::Report, subject: name, version: None }
     }
 
-    /// The pool of one kind about a version of a plugin.
-    pub(crate) fn of_version(kind: PoolKind, plugin: Name, version: &Version) -> Self {
+    /// The pool of one kind about a version of a plugin, whose build metadata does not count.
+    #[must_use]
+    pub fn of_version(kind: PoolKind, plugin: Name, version: &Version) -> Self {
         Self { kind, subject: plugin, version: kind.has_version().then(|| version.without_build()) }
     }
 
