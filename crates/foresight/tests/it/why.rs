@@ -77,7 +77,7 @@ fn a_reject_says_what_decided() {
             "bad_sequence",
             "sequence 0 is not above 0, the last one of 0x1111111111111111111111111111111111111111",
         ),
-        (sequenced(7), "stale", "it is valid up to height 50, and the block is at 101"),
+        (sequenced(7), "expired", "it is valid up to height 50, and the block is at 101"),
         (Payload::Malformed(vec![1, 2, 3]), "malformed", "of 3 bytes: the input ends too early"),
     ] {
         let node = node();
