@@ -4,5 +4,9 @@
 //! [`blockfile`] reads and writes block files; [`render`] turns what a state holds into named values, which print as
 //! text and as JSON. It has no rule of the state machine and no command line.
 
+mod error;
+mod json;
+mod ops;
+
 pub mod blockfile;
 pub mod render;

@@ -10,8 +10,8 @@ use coalmine_core::{
     Metrics, Name, Percent, Plugin, Reason, Reject, Status, Version, VersionStatus,
 };
 
-use super::error::Place;
-use super::json::{Entry, Object, Problem, Val, push, shown};
+use crate::error::Place;
+use crate::json::{Entry, Object, Problem, Val, push, shown};
 
 /// The expectations for a block, at its end.
 #[derive(Debug, Clone)]

@@ -11,15 +11,14 @@
 //!
 //! Expectations are only read here, not checked.
 
-mod error;
 mod expect;
 mod header;
-mod json;
+
 mod reader;
-mod schema;
+
 mod writer;
 
-pub use error::{FileError, Place};
+pub use crate::error::{FileError, Place};
 pub use expect::{
     BlockExpect, ByName, EnabledExpect, ExpectedField, ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FieldValue,
     FinalExpect, HistoryExpect, ItemExpect, METRICS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, RecordField,
@@ -27,5 +26,5 @@ pub use expect::{
 };
 pub use header::{DOCUMENT_SIZE_MAX, FORMAT, Form, Header, LINE_SIZE_MAX, Limits, MAGIC};
 pub use reader::{BlockReader, FileBlock};
-pub(crate) use schema::command_json;
+
 pub use writer::BlockWriter;

@@ -15,11 +15,11 @@ use coalmine_core::{
     RuleSet,
 };
 
-use super::error::{FileError, Place, unknown_rules};
 use super::expect::{self, BlockExpect};
 use super::header::{FORMAT, Form, Header, Limits, MAGIC};
-use super::json::{Locator, Object, Problem, Val, push, shown};
-use super::schema::{self, role_names, transaction_bytes};
+use crate::error::{FileError, Place, unknown_rules};
+use crate::json::{Locator, Object, Problem, Val, push, shown};
+use crate::ops::{self, role_names, transaction_bytes};
 
 /// A block of a file.
 #[derive(Debug, Clone)]
@@ -459,7 +459,7 @@ fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
     let mut params = Params::default();
     let params_value = object.get("params");
     if let Some(value) = params_value {
-        params = schema::params(value)?;
+        params = ops::params(value)?;
     }
     Genesis::with_params(rules, chain, roles, params).map(|genesis| (genesis, admin)).map_err(|error| {
         let value = if error == GenesisError::Params { params_value.unwrap_or(roles_value) } else { roles_value };

@@ -9,8 +9,8 @@ use std::iter;
 use coalmine_core::{Address, Block, Encode, Genesis, Params, Role, RuleSet};
 
 use super::header::{FORMAT, Form, Header, MAGIC, first_admin};
-use super::json::{one_line, quoted};
-use super::schema::{params_json, transaction_json};
+use crate::json::{one_line, quoted};
+use crate::ops::{params_json, transaction_json};
 
 /// Writes a block file.
 ///

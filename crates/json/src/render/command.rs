@@ -1,7 +1,7 @@
 //! Commands in the schedule.
 
 use super::fields::{Fields, Value};
-use crate::blockfile::command_json;
+use crate::ops::command_json;
 
 /// A command as its block file has it, or as hex where that is impossible.
 pub(super) fn command(bytes: &[u8]) -> Value {

@@ -5,7 +5,7 @@ use coalmine_core::{
     Advance, Bucketing, CommandKind, FeedKind, FeedPart, Gate, Lifetime, OnComplete, Reason, Role, StrategyKind,
 };
 
-use crate::blockfile::json::{Problem, Val};
+use crate::json::{Problem, Val};
 
 /// How deep schedules may be nested in JSON.
 pub(super) const SCHEDULE_DEPTH_MAX: usize = 8;
@@ -46,7 +46,7 @@ const ROLE: &Tags = &Tags {
     names: role_names,
 };
 
-pub(in crate::blockfile) fn role_names() -> Vec<&'static str> {
+pub(crate) fn role_names() -> Vec<&'static str> {
     Role::ALL.into_iter().map(Role::name).collect()
 }
 

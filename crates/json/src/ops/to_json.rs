@@ -6,7 +6,7 @@ use super::table::{
     Absent, DEPLOY, FEED_ITEM, Field, GUARDRAILS, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, fields, strategy_fields,
 };
 use super::to_bytes::{SEQUENCE, SEQUENCED, VALID_UNTIL};
-use crate::blockfile::json::quoted;
+use crate::json::quoted;
 
 /// Writes the fields of a transaction, without the closing brace.
 pub(super) fn transaction_fields(bytes: &[u8], default: &Address, out: &mut String) -> Option<()> {

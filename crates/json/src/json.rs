@@ -12,7 +12,7 @@ use coalmine_core::{Height, ValueError};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error::{FileError, Place};
+use crate::error::{FileError, Place};
 
 /// The most keys of one object.
 const OBJECT_KEYS_MAX: usize = 1 << 20;
@@ -21,43 +21,43 @@ const SHOWN_MAX: usize = 60;
 
 /// A problem at a byte offset of the source.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
-    pub(super) at: usize,
-    pub(super) block: Option<Height>,
-    pub(super) tx: Option<usize>,
-    pub(super) message: String,
-    pub(super) unknown_rules: Option<u16>,
+pub(crate) struct Problem {
+    pub(crate) at: usize,
+    pub(crate) block: Option<Height>,
+    pub(crate) tx: Option<usize>,
+    pub(crate) message: String,
+    pub(crate) unknown_rules: Option<u16>,
 }
 
 impl Problem {
-    pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
+    pub(crate) fn new(at: usize, message: impl Into<String>) -> Self {
         Self { at, block: None, tx: None, message: message.into(), unknown_rules: None }
     }
 
     /// Says that the problem is a rule set that this build does not know.
-    pub(super) const fn of_rules(mut self, number: u16) -> Self {
+    pub(crate) const fn of_rules(mut self, number: u16) -> Self {
         self.unknown_rules = Some(number);
         self
     }
 
     /// Adds that the problem is in the value of `key`.
-    pub(super) fn in_key(mut self, key: &str) -> Self {
+    pub(crate) fn in_key(mut self, key: &str) -> Self {
         self.message = format!("{key}: {}", self.message);
         self
     }
 
-    pub(super) fn in_tx(mut self, index: usize) -> Self {
+    pub(crate) fn in_tx(mut self, index: usize) -> Self {
         self.tx = Some(index);
         self
     }
 
-    pub(super) fn in_block(mut self, height: Height) -> Self {
+    pub(crate) fn in_block(mut self, height: Height) -> Self {
         self.block = Some(height);
         self
     }
 
     /// Turns the problem into an error of `file`, whose `text` begins at line `line`.
-    pub(super) fn into_error(self, file: &str, text: &str, line: u64) -> FileError {
+    pub(crate) fn into_error(self, file: &str, text: &str, line: u64) -> FileError {
         let mut locator = Locator::new(line);
         let place = locator.place(text, self.at);
         let Self { block, tx, message, unknown_rules, .. } = self;
@@ -67,18 +67,18 @@ impl Problem {
 
 /// Turns non-decreasing byte offsets into lines and columns, in one pass over the text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Locator {
+pub(crate) struct Locator {
     at: usize,
     line: u64,
     column: u64,
 }
 
 impl Locator {
-    pub(super) const fn new(line: u64) -> Self {
+    pub(crate) const fn new(line: u64) -> Self {
         Self { at: 0, line, column: 1 }
     }
 
-    pub(super) fn place(&mut self, text: &str, at: usize) -> Place {
+    pub(crate) fn place(&mut self, text: &str, at: usize) -> Place {
         let passed = text.get(self.at..at).unwrap_or_default();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let tail = match passed.rsplit_once('\n') {
@@ -97,7 +97,7 @@ impl Locator {
 }
 
 /// A value of the file for a message: quoted, escaped and truncated.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_MAX) {
         Some((cut, _)) => format!("{:?}…", text.get(..cut).unwrap_or_default()),
         None => format!("{text:?}"),
@@ -106,7 +106,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// One value: its text without surrounding white space, and its offset.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Val<'a> {
+pub(crate) struct Val<'a> {
     raw: &'a str,
     at: usize,
 }
@@ -117,25 +117,25 @@ const fn is_space(c: char) -> bool {
 
 impl<'a> Val<'a> {
     /// A whole document. Its syntax is not checked before [`Val::object`].
-    pub(super) fn document(text: &'a str) -> Self {
+    pub(crate) fn document(text: &'a str) -> Self {
         let raw = text.trim_start_matches(is_space);
         Self { raw: raw.trim_end_matches(is_space), at: text.len().saturating_sub(raw.len()) }
     }
 
     /// The value that [`Val::range`] described.
-    pub(super) fn in_range(text: &'a str, range: &std::ops::Range<usize>) -> Self {
+    pub(crate) fn in_range(text: &'a str, range: &std::ops::Range<usize>) -> Self {
         Self { raw: text.get(range.clone()).unwrap_or_default(), at: range.start }
     }
 
-    pub(super) const fn range(self) -> std::ops::Range<usize> {
+    pub(crate) const fn range(self) -> std::ops::Range<usize> {
         self.at..self.at.saturating_add(self.raw.len())
     }
 
-    pub(super) const fn at(self) -> usize {
+    pub(crate) const fn at(self) -> usize {
         self.at
     }
 
-    pub(super) const fn raw(self) -> &'a str {
+    pub(crate) const fn raw(self) -> &'a str {
         self.raw
     }
 
@@ -145,7 +145,7 @@ impl<'a> Val<'a> {
         Self { raw, at: self.at.saturating_add(inside) }
     }
 
-    pub(super) fn problem(self, message: impl Into<String>) -> Problem {
+    pub(crate) fn problem(self, message: impl Into<String>) -> Problem {
         Problem::new(self.at, message)
     }
 
@@ -179,7 +179,7 @@ impl<'a> Val<'a> {
         Problem::new(self.at.saturating_add(inside), format!("not valid JSON: {message}"))
     }
 
-    pub(super) fn object(self) -> Result<Object<'a>, Problem> {
+    pub(crate) fn object(self) -> Result<Object<'a>, Problem> {
         if !self.raw.starts_with('{') {
             return Err(self.wrong_type("an object"));
         }
@@ -195,16 +195,16 @@ impl<'a> Val<'a> {
     }
 
     /// The elements of an array, from the front.
-    pub(super) fn elements(self) -> Result<Elements<'a>, Problem> {
+    pub(crate) fn elements(self) -> Result<Elements<'a>, Problem> {
         if self.raw.starts_with('[') { Ok(Elements { array: self, next: 0 }) } else { Err(self.wrong_type("an array")) }
     }
 
     /// The elements from an earlier [`Elements::next`] on.
-    pub(super) const fn elements_from(self, next: usize) -> Elements<'a> {
+    pub(crate) const fn elements_from(self, next: usize) -> Elements<'a> {
         Elements { array: self, next }
     }
 
-    pub(super) fn string(self) -> Result<Cow<'a, str>, Problem> {
+    pub(crate) fn string(self) -> Result<Cow<'a, str>, Problem> {
         let Some(inner) = self.raw.strip_prefix('"') else { return Err(self.wrong_type("a string")) };
         if inner.contains('\\') {
             return serde_json::from_str(self.raw).map(Cow::Owned).map_err(|error| self.syntax(&error));
@@ -212,7 +212,7 @@ impl<'a> Val<'a> {
         Ok(Cow::Borrowed(inner.strip_suffix('"').unwrap_or(inner)))
     }
 
-    pub(super) fn bool(self) -> Result<bool, Problem> {
+    pub(crate) fn bool(self) -> Result<bool, Problem> {
         match self.raw {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -221,7 +221,7 @@ impl<'a> Val<'a> {
     }
 
     /// An integer of 0 to `max`.
-    pub(super) fn integer(self, max: u64) -> Result<u64, Problem> {
+    pub(crate) fn integer(self, max: u64) -> Result<u64, Problem> {
         let shown = || self.raw.get(..SHOWN_MAX).unwrap_or(self.raw);
         if !self.raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
             return Err(self.wrong_type("an integer"));
@@ -236,42 +236,42 @@ impl<'a> Val<'a> {
         number.ok_or_else(|| self.problem(format!("{} is out of range; it must be 0 to {max}", shown())))
     }
 
-    pub(super) fn u8(self) -> Result<u8, Problem> {
+    pub(crate) fn u8(self) -> Result<u8, Problem> {
         self.integer(u8::MAX.into()).map(|number| u8::try_from(number).unwrap_or(u8::MAX))
     }
 
-    pub(super) fn u16(self) -> Result<u16, Problem> {
+    pub(crate) fn u16(self) -> Result<u16, Problem> {
         self.integer(u16::MAX.into()).map(|number| u16::try_from(number).unwrap_or(u16::MAX))
     }
 
-    pub(super) fn u32(self) -> Result<u32, Problem> {
+    pub(crate) fn u32(self) -> Result<u32, Problem> {
         self.integer(u32::MAX.into()).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
     }
 
     /// Bytes in hex.
-    pub(super) fn hex(self) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn hex(self) -> Result<Vec<u8>, Problem> {
         hex::decode(&*self.string()?).map_err(|error| self.problem(format!("invalid hex: {error}")))
     }
 
     /// Bytes in hex after `0x`.
-    pub(super) fn prefixed_hex(self) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn prefixed_hex(self) -> Result<Vec<u8>, Problem> {
         let text = self.string()?;
         let digits = text.strip_prefix("0x").ok_or_else(|| self.problem("invalid hex: it begins with 0x"))?;
         hex::decode(digits).map_err(|error| self.problem(format!("invalid hex: {error}")))
     }
 
-    pub(super) fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         self.raw == "null"
     }
 
     /// A value with a text form.
-    pub(super) fn parse<T: FromStr<Err = ValueError>>(self) -> Result<T, Problem> {
+    pub(crate) fn parse<T: FromStr<Err = ValueError>>(self) -> Result<T, Problem> {
         let text = self.string()?;
         text.parse().map_err(|error| self.problem(format!("{} is invalid: {error}", shown(&text))))
     }
 
     /// One of a few names.
-    pub(super) fn one_of<T>(
+    pub(crate) fn one_of<T>(
         self,
         what: &str,
         from_name: impl FnOnce(&str) -> Option<T>,
@@ -285,10 +285,10 @@ impl<'a> Val<'a> {
 
 /// The elements of an array, scanned one at a time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Elements<'a> {
+pub(crate) struct Elements<'a> {
     array: Val<'a>,
     /// Where the next bracket or comma stands, counted from the array.
-    pub(super) next: usize,
+    pub(crate) next: usize,
 }
 
 impl<'a> Iterator for Elements<'a> {
@@ -319,14 +319,14 @@ impl<'a> Iterator for Elements<'a> {
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     at: usize,
-    pub(super) key: Cow<'a, str>,
-    pub(super) value: Val<'a>,
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) value: Val<'a>,
 }
 
 impl Entry<'_> {
-    pub(super) fn key_problem(&self, message: impl Into<String>) -> Problem {
+    pub(crate) fn key_problem(&self, message: impl Into<String>) -> Problem {
         Problem::new(self.at, message)
     }
 }
@@ -334,17 +334,17 @@ impl Entry<'_> {
 /// An object: its entries in the order of the file, no key twice. It keeps slices of the text only,
 /// so it takes little more memory than the text.
 #[derive(Debug, Clone)]
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     whole: Val<'a>,
     raw: Vec<RawEntry<'a>>,
 }
 
 impl<'a> Object<'a> {
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.raw.len()
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'a>> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'a>> {
         self.raw.iter().map(|raw| self.entry(raw))
     }
 
@@ -354,16 +354,16 @@ impl<'a> Object<'a> {
         Entry { at: key.at, key: key.string().unwrap_or_default(), value: self.whole.child(value.get()) }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Val<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Val<'a>> {
         self.entries().find(|entry| entry.key == key).map(|entry| entry.value)
     }
 
-    pub(super) fn need(&self, key: &str) -> Result<Val<'a>, Problem> {
+    pub(crate) fn need(&self, key: &str) -> Result<Val<'a>, Problem> {
         self.get(key).ok_or_else(|| self.problem(format!("{key:?} is missing")))
     }
 
     /// Refuses every key but `keys`, which are those of `what`.
-    pub(super) fn only<'k>(&self, what: &str, keys: impl Iterator<Item = &'k str> + Clone) -> Result<(), Problem> {
+    pub(crate) fn only<'k>(&self, what: &str, keys: impl Iterator<Item = &'k str> + Clone) -> Result<(), Problem> {
         match self.entries().find(|entry| !keys.clone().any(|key| entry.key == key)) {
             Some(entry) => {
                 let keys: Vec<&str> = keys.collect();
@@ -374,7 +374,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
+    pub(crate) fn problem(&self, message: impl Into<String>) -> Problem {
         self.whole.problem(message)
     }
 
@@ -398,7 +398,7 @@ struct RawEntries<'a>(Vec<RawEntry<'a>>);
 
 /// Appends to a list of unknown length. Its capacity grows by a quarter instead of doubling, so that a
 /// list of the file never takes twice the memory that it needs.
-pub(super) fn push<T>(list: &mut Vec<T>, item: T) {
+pub(crate) fn push<T>(list: &mut Vec<T>, item: T) {
     if list.len() == list.capacity() {
         list.reserve_exact((list.len() / 4).max(4));
     }
@@ -433,12 +433,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawEntries<'a> {
 }
 
 /// `text` as a JSON string.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// JSON on one line: `{"a":1}`, or with spaces `{ "a": 1 }`.
-pub(super) fn one_line(text: &str, spaced: bool) -> String {
+pub(crate) fn one_line(text: &str, spaced: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut in_string, mut escaped) = (false, false);
     // Whether the last character opened a bracket.

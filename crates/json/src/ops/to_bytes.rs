@@ -7,7 +7,7 @@ use coalmine_core::{Address, CommandKind, Decode, Encode, Hash, Policy, Reader, 
 use super::table::{
     Absent, DEPLOY, FEED_ITEM, Field, GUARDRAILS, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, fields, strategy_fields,
 };
-use crate::blockfile::json::{Entry, Object, Problem, Val};
+use crate::json::{Entry, Object, Problem, Val};
 
 /// The bit of the count of commands that says that the transaction has a sequence.
 pub(super) const SEQUENCED: u8 = 0x80;
@@ -17,7 +17,7 @@ pub(super) const VALID_UNTIL: &str = "valid_until";
 const SHORTHANDS: [&str; 3] = ["record_success", "record_error", "record_invariant"];
 
 /// The bytes of an entry of `txs`, and how often they are repeated.
-pub(in crate::blockfile) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> Result<(Vec<u8>, u32), Problem> {
+pub(crate) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> Result<(Vec<u8>, u32), Problem> {
     const REPEAT: &str = "repeat";
     const SIGNER: &str = "signer";
     const COMMANDS: &str = "commands";

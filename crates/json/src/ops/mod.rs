@@ -11,13 +11,13 @@ use std::num::NonZeroU32;
 
 use coalmine_core::{Address, CommandKind, Decode, Encode, Params, ParamsChanges, Payload, Reader, Writer};
 
-pub(super) use table::role_names;
-pub(super) use to_bytes::transaction_bytes;
+pub(crate) use table::role_names;
+pub(crate) use to_bytes::transaction_bytes;
 
-use super::json::{Problem, Val};
+use crate::json::{Problem, Val};
 
 /// The parameters of a genesis: an object with the keys of set_params, in which those left out have their defaults.
-pub(super) fn params(value: Val<'_>) -> Result<Params, Problem> {
+pub(crate) fn params(value: Val<'_>) -> Result<Params, Problem> {
     let object = value.object().map_err(|problem| problem.in_key("params"))?;
     let mut changes = Writer::default();
     to_bytes::object_bytes(&object, "params", table::fields(CommandKind::SetParams), &[], 0, &mut changes)?;
@@ -26,7 +26,7 @@ pub(super) fn params(value: Val<'_>) -> Result<Params, Problem> {
 }
 
 /// All parameters as a compact object.
-pub(super) fn params_json(params: &Params) -> String {
+pub(crate) fn params_json(params: &Params) -> String {
     let Params { max_due_per_block, breaker_rollbacks, breaker_window, timelock, sequenced, round_blocks, quorum } =
         *params;
     let blocks = |blocks: Option<NonZeroU32>| Some(blocks.map_or(0, NonZeroU32::get));
@@ -58,7 +58,7 @@ pub(crate) fn command_json(bytes: &[u8]) -> Option<String> {
 
 /// A payload as a compact entry of `txs`, without its closing brace. It is `raw` if the JSON form would not give the
 /// same bytes again.
-pub(super) fn transaction_json(payload: &Payload, signer: &Address) -> String {
+pub(crate) fn transaction_json(payload: &Payload, signer: &Address) -> String {
     let bytes = payload.to_bytes();
     let mut out = String::new();
     let is_written = to_json::transaction_fields(&bytes, signer, &mut out).is_some_and(|()| {

@@ -62,11 +62,11 @@ pub(crate) fn unknown_rules(rules: u16) -> String {
 }
 
 impl FileError {
-    pub(super) fn new(file: &str, place: Place, message: impl Into<String>) -> Self {
+    pub(crate) fn new(file: &str, place: Place, message: impl Into<String>) -> Self {
         Self { file: file.into(), place, block: None, tx: None, message: message.into(), unknown_rules: None }
     }
 
-    pub(super) fn io(file: &str, error: &io::Error) -> Self {
+    pub(crate) fn io(file: &str, error: &io::Error) -> Self {
         Self::new(file, Place::File, format!("cannot be read: {error}"))
     }
 }
