@@ -130,7 +130,7 @@ impl FromStr for Address {
     }
 }
 
-/// A SHA-256 hash. The text form is 64 lower-case hex digits.
+/// A SHA-256 hash. The text form is 64 lower-case hex digits; `0x` before them is accepted.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; Hash::LEN]);
 
@@ -156,7 +156,8 @@ impl FromStr for Hash {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let mut bytes = [0; Self::LEN];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| ValueError::Hash)?;
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| ValueError::Hash)?;
         Ok(Self(bytes))
     }
 }
