@@ -3,11 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use coalmine_core::EventValue;
+use coalmine_core::{Address, EventValue};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::blockfile::FieldValue;
+/// What stands where something happened without a signer.
+pub(crate) const AUTOMATIC: &str = "automatic";
+
+/// Who changed something: an address, or `automatic`.
+pub(crate) fn actor(address: &Address) -> Value {
+    if *address == Address::ZERO { AUTOMATIC.into() } else { address.to_string().into() }
+}
 
 /// A value to print.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,17 +250,6 @@ impl From<EventValue<'_>> for Value {
             EventValue::Bool(value) => Self::Bool(value),
             EventValue::Number(number) => Self::Number(number),
             EventValue::Text(text) => Self::Text(text.to_string()),
-        }
-    }
-}
-
-impl From<FieldValue> for Value {
-    fn from(value: FieldValue) -> Self {
-        match value {
-            FieldValue::Number(number) => Self::Number(number),
-            FieldValue::Text(text) => Self::Text(text),
-            FieldValue::Bool(value) => Self::Bool(value),
-            FieldValue::None => Self::None,
         }
     }
 }

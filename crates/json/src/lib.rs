@@ -5,8 +5,11 @@
 //! text and as JSON. It has no rule of the state machine and no command line.
 
 mod error;
+mod fields;
 mod json;
 mod ops;
 
 pub mod blockfile;
 pub mod render;
+
+pub use ops::Op;

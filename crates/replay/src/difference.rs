@@ -77,7 +77,11 @@ impl Difference {
         let (what, first, second) = self.decoded();
         let differ = changes(first.as_ref(), second.as_ref()).into_iter().map(|(key, ..)| Value::from(key));
         let differ: Vec<Value> = differ.collect();
-        out.put(|| self.to_string(), &what.with("first", first).with("second", second).with("differ", differ))
+        out.put(
+            "difference",
+            || self.to_string(),
+            what.with("first", first).with("second", second).with("differ", differ),
+        )
     }
 }
 

@@ -7,7 +7,8 @@
 use std::io;
 
 use coalmine_core::{BlockError, Fault};
-use coalmine_json::blockfile::FileError;
+use coalmine_json::blockfile::{FileError, Place};
+use coalmine_json::render::Fields;
 use coalmine_proof::{ProofError, ProveError};
 use coalmine_store::{CommitError, OpenError, Problem, StoreError};
 
@@ -108,6 +109,37 @@ impl Error {
             Self::Output { .. } => 3,
             Self::Interrupted => 130,
             Self::At { error, .. } => error.exit_code(),
+        }
+    }
+
+    /// The same as named values: the message, the exit code, and the place in a block file.
+    pub(crate) fn fields(&self) -> Fields {
+        let fields = Fields::new().text("message", self).with("exit_code", self.exit_code());
+        let Some(FileError { file, place, block, tx, message, .. }) = self.file_error() else { return fields };
+        let fields = fields.with("file", file.as_str());
+        let fields = match place {
+            Place::File => fields,
+            Place::Text { line, column } => fields.with("line", *line).with("column", *column),
+            Place::Frame { number, offset } => fields.with("frame", *number).with("offset", *offset),
+        };
+        let tx = tx.map(|tx| u64::try_from(tx).unwrap_or(u64::MAX));
+        fields.with("block", *block).with("tx", tx).with("problem", message.as_str())
+    }
+
+    fn file_error(&self) -> Option<&FileError> {
+        match self {
+            Self::File(error) => Some(error),
+            Self::At { error, .. } => error.file_error(),
+            Self::Differs(_)
+            | Self::Input(_)
+            | Self::Block(_)
+            | Self::Open(_)
+            | Self::Commit(_)
+            | Self::Store(_)
+            | Self::Fault(_)
+            | Self::Proof(_)
+            | Self::Output { .. }
+            | Self::Interrupted => None,
         }
     }
 

@@ -2,8 +2,14 @@
 
 use std::fmt;
 
-use coalmine_core::{DeploymentSummary, FeedBody, Height, Outcome, State, Version, VersionStatus, query};
-use coalmine_json::blockfile::{BlockExpect, ExpectedField, FeedExpect, ItemExpect, PluginFacts, StateExpect};
+use coalmine_core::{
+    DeploymentSummary, FeedBody, Height, MetricsRecord, Outcome, Roles, State, Version, VersionStatus, query,
+};
+use coalmine_json::blockfile::{
+    BlockExpect, EntryExpect, EntryFacts, ExpectedField, FeedExpect, ItemExpect, OverrideExpect, PluginFacts,
+    StateExpect,
+};
+use coalmine_json::render::{self, Fields, Value};
 use coalmine_store::{Ledger, Store};
 
 use crate::error::Error;
@@ -31,6 +37,18 @@ impl fmt::Display for Failure {
             None => write!(f, "{place}: end: ")?,
         }
         write!(f, "{what}: expected {expected}, got {got}")
+    }
+}
+
+impl Failure {
+    /// The same as named values.
+    pub(crate) fn fields(&self) -> Fields {
+        Fields::new()
+            .with("place", self.place.as_str())
+            .with("block", self.block)
+            .with("what", self.what.as_str())
+            .with("expected", self.expected.as_str())
+            .with("got", self.got.as_str())
     }
 }
 
@@ -85,14 +103,16 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
         let path = format!("features.{name}");
         match state.feature(&name) {
             None => failures.add(path, "a feature", "none"),
-            Some(feature) => compare_fields(&path, fields, |of| of(&name, feature), failures),
+            Some(feature) => compare_fields(&path, fields, feature, failures),
         }
     }
     for (name, fields) in expect.metrics.iter() {
         let path = format!("metrics.{name}");
         match state.metrics(&name) {
             None => failures.add(path, "a feature", "none"),
-            Some(metrics) => compare_fields(&path, fields, |of| of(&name, metrics), failures),
+            Some(metrics) => {
+                compare_fields(&path, fields, &MetricsRecord { name, metrics: *metrics }, failures);
+            }
         }
     }
     for (name, expected) in expect.history.iter() {
@@ -121,7 +141,7 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
             continue;
         };
         let facts = PluginFacts { plugin, standing: DeploymentSummary::of(state.deployment(&name)) };
-        compare_fields(&path, &expected.fields, |of| of(&name, &facts), failures);
+        compare_fields(&path, &expected.fields, &facts, failures);
         for (version, status) in &expected.versions {
             let got = state.plugin_version(&name, version).map(|record| record.status);
             let shown = |status: Option<VersionStatus>| status.map_or("not registered", VersionStatus::name);
@@ -136,6 +156,63 @@ pub(crate) fn state<S: Store>(expect: &StateExpect, ledger: &Ledger<S>, failures
         failures.compare(path, shown(expected.version.as_ref()), shown(got));
     }
     expect.feed.iter().for_each(|expected| feed_item(expected, state, failures));
+    ledger_records(expect, state, failures);
+    for (name, users) in expect.overrides.iter() {
+        for OverrideExpect { user, fields } in users {
+            let path = format!("overrides.{name}.{user}");
+            match (fields, query::override_of(ledger.store(), &name, user)?) {
+                (None, None) => {}
+                (None, Some(found)) => failures.add(path, "none", if found.enabled { "on" } else { "off" }),
+                (Some(_), None) => failures.add(path, "an override", "none"),
+                (Some(fields), Some(found)) => compare_fields(&path, fields, &found, failures),
+            }
+        }
+    }
+    match &expect.schedule {
+        None => Ok(()),
+        Some(expected) => schedule(expected, ledger, failures),
+    }
+}
+
+/// Compares the breaker, roles, parameters and the registry.
+fn ledger_records(expect: &StateExpect, state: &State, failures: &mut Failures) {
+    let global = state.global();
+    match (&expect.breaker, &global.breaker) {
+        (None, _) | (Some(None), None) => {}
+        (Some(None), Some(_)) => failures.add("breaker".into(), "closed", "open"),
+        (Some(Some(_)), None) => failures.add("breaker".into(), "open", "closed"),
+        (Some(Some(fields)), Some(breaker)) => compare_fields("breaker", fields, breaker, failures),
+    }
+    for (address, expected) in &expect.roles {
+        let shown = |roles: Roles| {
+            let names: Vec<Value> = roles.iter().map(|role| Value::from(role.name())).collect();
+            Value::List(names)
+        };
+        failures.compare(|| format!("roles.{address}"), shown(*expected), shown(state.roles_of(address)));
+    }
+    compare_fields("params", &expect.params, &global.params, failures);
+    compare_fields("registry", &expect.registry, state.registry(), failures);
+}
+
+/// Compares the whole schedule.
+fn schedule<S: Store>(expected: &[EntryExpect], ledger: &Ledger<S>, failures: &mut Failures) -> Result<(), Error> {
+    // One more than expected is enough to see that there are too many.
+    let found = query::schedule(ledger.store(), None, expected.len().saturating_add(1))?;
+    if found.len() > expected.len() {
+        failures.add("schedule".into(), Count(expected.len()), "more");
+    } else {
+        failures.compare(|| "schedule".into(), Count(expected.len()), Count(found.len()));
+    }
+    for (index, (EntryExpect { fields, commands }, (at, id, entry))) in expected.iter().zip(&found).enumerate() {
+        let path = format!("schedule[{index}]");
+        compare_fields(&path, fields, &EntryFacts { at: *at, id: *id, actor: entry.actor }, failures);
+        let Some(commands) = commands else { continue };
+        let of_found = render::scheduled_commands(entry);
+        failures.compare(|| format!("{path}.commands"), Count(commands.len()), Count(of_found.len()));
+        for (at, (expected, found)) in commands.iter().zip(of_found).enumerate() {
+            failures.compare(|| format!("{path}.commands[{at}]"), render::command(expected), found);
+        }
+    }
     Ok(())
 }
 
@@ -161,16 +238,9 @@ fn feed_item(FeedExpect { kind, id, item }: &FeedExpect, state: &State, failures
     }
 }
 
-type FieldOf<R> = fn(&coalmine_core::Name, &R) -> coalmine_json::blockfile::FieldValue;
-
-fn compare_fields<R>(
-    path: &str,
-    fields: &[ExpectedField<R>],
-    read: impl Fn(FieldOf<R>) -> coalmine_json::blockfile::FieldValue,
-    failures: &mut Failures,
-) {
+fn compare_fields<R>(path: &str, fields: &[ExpectedField<R>], record: &R, failures: &mut Failures) {
     for ExpectedField { field, value } in fields {
-        failures.compare(|| format!("{path}.{}", field.key), value.clone(), read(field.of));
+        failures.compare(|| format!("{path}.{}", field.key), value.clone(), (field.of)(record));
     }
 }
 

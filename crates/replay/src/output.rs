@@ -4,6 +4,7 @@
 //! standard output would have: if the command fails, what it had found before. Only a file that could not be written in
 //! full is never seen. No output replaces an input.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,19 @@ pub(crate) enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Format {
+    /// Reports a problem on standard error: `text` as a line, or an object of this type with `fields`.
+    pub(crate) fn problem(self, kind: &'static str, text: impl fmt::Display, fields: Fields) {
+        match self {
+            Self::Text => eprintln!("{text}"),
+            Self::Json => match serde_json::to_string(&typed(kind, fields)) {
+                Ok(json) => eprintln!("{json}"),
+                Err(_) => eprintln!("{text}"),
+            },
+        }
+    }
 }
 
 /// Where a command writes its results, and how.
@@ -74,26 +88,32 @@ impl Output {
         }
     }
 
-    /// Writes `text` in the text form, `fields` in the JSON form.
-    pub(crate) fn put(&mut self, text: impl FnOnce() -> String, fields: &Fields) -> Result<(), Error> {
+    /// Writes `text` in the text form; in the JSON form an object of this type with `fields`.
+    pub(crate) fn put(
+        &mut self,
+        kind: &'static str,
+        text: impl FnOnce() -> String,
+        fields: Fields,
+    ) -> Result<(), Error> {
         match self.format {
             Format::Text => {
                 let text = text();
                 self.write(|out| writeln!(out, "{text}"))
             }
-            Format::Json => self.json(fields),
+            Format::Json => self.json(&typed(kind, fields)),
         }
     }
 
     /// Writes one of several results on a line: the values of `id`, then the pairs of `rest`.
-    pub(crate) fn row(&mut self, id: Fields, rest: Fields) -> Result<(), Error> {
+    pub(crate) fn row(&mut self, kind: &'static str, id: Fields, rest: Fields) -> Result<(), Error> {
         let text = [id.values(), rest.pairs()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        self.put(|| text.join(" "), &id.and(rest))
+        self.put(kind, || text.join(" "), id.and(rest))
     }
 
     /// Writes a single result: a line per value, each after its path, and a line per entry of a list.
-    pub(crate) fn card(&mut self, fields: &Fields) -> Result<(), Error> {
-        self.put(|| fields.lines().join("\n"), fields)
+    pub(crate) fn card(&mut self, kind: &'static str, fields: Fields) -> Result<(), Error> {
+        let lines = fields.lines();
+        self.put(kind, || lines.join("\n"), fields)
     }
 
     /// Writes a line of JSON, whatever the form.
@@ -102,6 +122,11 @@ impl Output {
             serde_json::to_writer(&mut *out, value)?;
             out.write_all(b"\n")
         })
+    }
+
+    /// The form of the results.
+    pub(crate) const fn format(&self) -> Format {
+        self.format
     }
 
     /// Gives `write` the output, and an error the name of the target.
@@ -125,6 +150,11 @@ impl Output {
         }
         ended
     }
+}
+
+/// An object that says what it is.
+pub(crate) fn typed(kind: &'static str, fields: Fields) -> Fields {
+    Fields::new().with("type", kind).and(fields)
 }
 
 impl Sink {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::vec;
 
 use coalmine_core::{Block, BlockError, Event, Execution, Genesis, Height, RuleSet, State};
-use coalmine_json::blockfile::{BlockReader, FileBlock, FinalExpect, Limits, Place};
+use coalmine_json::blockfile::{BlockReader, FileBlock, FileError, FinalExpect, Header, Limits, Place};
 use coalmine_store::{Ledger, Store};
 
 use crate::error::Error;
@@ -92,6 +92,7 @@ impl Observer for () {
 pub struct BlockSource {
     files: vec::IntoIter<PathBuf>,
     genesis: Genesis,
+    warnings: Vec<FileError>,
     reader: Option<BlockReader>,
     file: Arc<str>,
     peeked: Option<Item>,
@@ -156,8 +157,14 @@ impl BlockSource {
     /// The blocks of an open file.
     #[must_use]
     pub fn of(file: &str, reader: BlockReader) -> Self {
-        let genesis = reader.header().genesis.clone();
-        Self { files: Vec::new().into_iter(), genesis, reader: Some(reader), file: file.into(), peeked: None }
+        let Header { genesis, warnings, .. } = reader.header().clone();
+        Self { files: Vec::new().into_iter(), genesis, warnings, reader: Some(reader), file: file.into(), peeked: None }
+    }
+
+    /// What in the first file is allowed, but is likely to be a mistake.
+    #[must_use]
+    pub fn warnings(&self) -> &[FileError] {
+        &self.warnings
     }
 
     /// The genesis, which all files share.

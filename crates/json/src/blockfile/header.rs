@@ -5,6 +5,7 @@ use std::path::Path;
 use coalmine_core::{Address, Genesis, Role};
 
 use super::expect::FinalExpect;
+use crate::error::FileError;
 
 /// The value of `format` in the JSON forms.
 pub const FORMAT: &str = "coalmine-blocks/1";
@@ -67,13 +68,16 @@ pub struct Header {
     pub signer: Address,
     /// The expectations at the end.
     pub expect: Option<FinalExpect>,
+    /// What is allowed, but is likely to be a mistake.
+    pub warnings: Vec<FileError>,
 }
 
 impl Header {
     /// A header without texts and expectations. The signer is the first admin by address.
     #[must_use]
     pub fn new(genesis: Genesis) -> Self {
-        Self { name: None, description: None, signer: first_admin(&genesis), genesis, expect: None }
+        let signer = first_admin(&genesis);
+        Self { name: None, description: None, signer, genesis, expect: None, warnings: Vec::new() }
     }
 }
 

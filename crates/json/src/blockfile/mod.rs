@@ -20,9 +20,10 @@ mod writer;
 
 pub use crate::error::{FileError, Place};
 pub use expect::{
-    BlockExpect, ByName, EnabledExpect, ExpectedField, ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FieldValue,
-    FinalExpect, HistoryExpect, ItemExpect, METRICS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, RecordField,
-    RouteExpect, StateExpect,
+    BREAKER_FIELDS, BlockExpect, ByName, ENTRY_FIELDS, EnabledExpect, EntryExpect, EntryFacts, ExpectedField,
+    ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FinalExpect, HistoryExpect, ItemExpect, METRICS_FIELDS,
+    OVERRIDE_FIELDS, OverrideExpect, PARAMS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, REGISTRY_FIELDS,
+    RecordField, RouteExpect, StateExpect,
 };
 pub use header::{DOCUMENT_SIZE_MAX, FORMAT, Form, Header, LINE_SIZE_MAX, Limits, MAGIC};
 pub use reader::{BlockReader, FileBlock};

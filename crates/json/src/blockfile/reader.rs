@@ -21,6 +21,9 @@ use crate::error::{FileError, Place, unknown_rules};
 use crate::json::{Locator, Object, Problem, Val, push, shown};
 use crate::ops::{self, role_names, transaction_bytes};
 
+/// What some editors put before a text. It says nothing about UTF-8, and is passed over.
+const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
+
 /// A block of a file.
 #[derive(Debug, Clone)]
 pub struct FileBlock {
@@ -93,6 +96,9 @@ impl BlockReader {
         let mut input = BufReader::new(input);
         let mut start = Vec::new();
         input.by_ref().take(4).read_to_end(&mut start).map_err(|error| FileError::io(file, &error))?;
+        if let Some(rest) = start.strip_prefix(&BYTE_ORDER_MARK) {
+            start = rest.to_vec();
+        }
         if start.is_empty() {
             return Err(FileError::new(file, Place::File, "the file is empty"));
         }
@@ -135,7 +141,7 @@ impl BlockReader {
         let text = String::from_utf8(lines.bytes).map_err(|error| not_utf8(file, error.as_bytes(), 1))?;
         let read = || {
             let object = Val::document(&text).object()?;
-            let header = header(&object, &["blocks"], &text)?;
+            let header = header(&object, &["blocks"], file, &text)?;
             let blocks = object.need("blocks")?;
             blocks.elements().map_err(|problem| problem.in_key("blocks"))?;
             Ok((header, blocks.range()))
@@ -148,7 +154,7 @@ impl BlockReader {
     /// A stream whose first line has been read.
     fn lines(file: &str, lines: Lines) -> Result<Self, FileError> {
         let text = lines.text(file)?;
-        let header = Val::document(text).object().and_then(|object| header(&object, &[], text));
+        let header = Val::document(text).object().and_then(|object| header(&object, &[], file, text));
         let header = header.map_err(|problem| problem.into_error(file, text, lines.line))?;
         Ok(Self { file: file.into(), header, body: Body::Jsonl(lines), last: None })
     }
@@ -390,7 +396,7 @@ fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<(Vec<u8>, usize)>, Pro
 }
 
 /// The document without its blocks; `also` are more keys that it may have.
-fn header(object: &Object<'_>, also: &[&str], document: &str) -> Result<Header, Problem> {
+fn header(object: &Object<'_>, also: &[&str], file: &str, document: &str) -> Result<Header, Problem> {
     let keys = ["format", "name", "description", "genesis", "expect"];
     object.only("the document", keys.into_iter().chain(also.iter().copied()))?;
     let format = object.need("format")?;
@@ -401,7 +407,13 @@ fn header(object: &Object<'_>, also: &[&str], document: &str) -> Result<Header, 
     let text = |key: &str| {
         object.get(key).map(|value| value.string().map(String::from).map_err(|problem| problem.in_key(key))).transpose()
     };
-    let (genesis, signer) = genesis(object.need("genesis")?)?;
+    let genesis_value = object.need("genesis")?;
+    let (genesis, signer) = genesis(genesis_value)?;
+    let warnings = genesis_value.object()?.get("chain").is_none().then(|| {
+        let message = "warning: the genesis has no \"chain\", so it is empty; give each ledger one of its own, or the \
+                       same users are drawn on all of them";
+        genesis_value.problem(message).into_error(file, document, 1)
+    });
     let expect = object.get("expect").map(|value| expect::end(value, Locator::new(1).place(document, value.at())));
     Ok(Header {
         name: text("name")?,
@@ -409,6 +421,7 @@ fn header(object: &Object<'_>, also: &[&str], document: &str) -> Result<Header, 
         genesis,
         signer,
         expect: expect.transpose().map_err(|problem| problem.in_key("expect"))?,
+        warnings: warnings.into_iter().collect(),
     })
 }
 

@@ -1,8 +1,12 @@
-//! The JSON and the bytes of each command, described once for both directions.
+//! The ops: the commands, and sugar for reports, each described once.
 //!
-//! `table.rs` has the table, which `to_bytes.rs` and `to_json.rs` interpret. A new command adds a row there and, if
-//! needed, a `Kind`. The validity of values is not checked: whatever fits the width becomes bytes.
+//! `table.rs` has the table. `to_bytes.rs` and `to_json.rs` read and write JSON by it, `help.rs` explains it. A new
+//! command adds a row there and, if needed, a `Kind`. The validity of values is not checked: whatever fits the width
+//! becomes bytes. Defaults are those of core, never written down here.
 
+mod checks;
+mod help;
+mod kind;
 mod table;
 mod to_bytes;
 mod to_json;
@@ -11,16 +15,24 @@ use std::num::NonZeroU32;
 
 use coalmine_core::{Address, CommandKind, Decode, Encode, Params, ParamsChanges, Payload, Reader, Writer};
 
-pub(crate) use table::role_names;
-pub(crate) use to_bytes::transaction_bytes;
+pub use help::Op;
+pub(crate) use kind::role_names;
+pub(crate) use to_bytes::{command_bytes, transaction_bytes};
 
 use crate::json::{Problem, Val};
+use table::Shorthand;
+
+/// The names of all ops.
+fn names() -> Vec<&'static str> {
+    let commands = CommandKind::ALL.iter().map(|kind| kind.name());
+    commands.chain(Shorthand::ALL.into_iter().map(Shorthand::name)).collect()
+}
 
 /// The parameters of a genesis: an object with the keys of set_params, in which those left out have their defaults.
 pub(crate) fn params(value: Val<'_>) -> Result<Params, Problem> {
     let object = value.object().map_err(|problem| problem.in_key("params"))?;
     let mut changes = Writer::default();
-    to_bytes::object_bytes(&object, "params", table::fields(CommandKind::SetParams), &[], 0, &mut changes)?;
+    to_bytes::object_bytes(&object, "params", table::command(CommandKind::SetParams).fields, &[], 0, &mut changes)?;
     let changes = ParamsChanges::from_bytes(changes.as_bytes()).map_err(|error| value.problem(error.to_string()))?;
     Ok(changes.apply_to(&Params::default()))
 }
@@ -41,8 +53,8 @@ pub(crate) fn params_json(params: &Params) -> String {
     };
     let mut out = String::from("{");
     let bytes = all.to_bytes();
-    let is_written =
-        to_json::object_fields(table::fields(CommandKind::SetParams), &mut Reader::new(&bytes), 0, &mut out);
+    let fields = table::command(CommandKind::SetParams).fields;
+    let is_written = to_json::object_fields(fields, &mut Reader::new(&bytes), 0, &mut out);
     debug_assert!(is_written.is_some(), "the table and the encoding of core have the same fields");
     out.push('}');
     out

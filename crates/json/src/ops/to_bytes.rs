@@ -1,11 +1,15 @@
 //! JSON to bytes.
 
 use std::collections::BTreeMap;
+use std::iter;
 
-use coalmine_core::{Address, CommandKind, Decode, Encode, Hash, Policy, Reader, Strategy, StrategyKind, Writer};
+use coalmine_core::{
+    Address, CommandKind, Decode, DecodeError, Encode, Hash, Policy, Reader, Strategy, StrategyKind, Writer,
+};
 
+use super::kind::{Absent, Field, Kind, Word};
 use super::table::{
-    Absent, DEPLOY, FEED_ITEM, Field, GUARDRAILS, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, fields, strategy_fields,
+    FEED_ITEM, GUARDRAILS, POLICY, Row, SCHEDULE_DEPTH_MAX, STAGE, Shorthand, command as row, strategy_fields,
 };
 use crate::json::{Entry, Object, Problem, Val};
 
@@ -13,8 +17,6 @@ use crate::json::{Entry, Object, Problem, Val};
 pub(super) const SEQUENCED: u8 = 0x80;
 pub(super) const SEQUENCE: &str = "sequence";
 pub(super) const VALID_UNTIL: &str = "valid_until";
-/// Shorthands for a report.
-const SHORTHANDS: [&str; 3] = ["record_success", "record_error", "record_invariant"];
 
 /// The bytes of an entry of `txs`, and how often they are repeated.
 pub(crate) fn transaction_bytes(tx: Val<'_>, signer: &Address) -> Result<(Vec<u8>, u32), Problem> {
@@ -85,24 +87,23 @@ fn commands_bytes(commands: Val<'_>, max: u8, depth: usize) -> Result<(u8, Write
 }
 
 /// The bytes of a command. `also` are keys of the transaction that may be in the same object.
-fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Vec<u8>, Problem> {
+pub(crate) fn command_bytes(command: &Object<'_>, also: &[&str], depth: usize) -> Result<Vec<u8>, Problem> {
     if depth > SCHEDULE_DEPTH_MAX {
         return Err(command.problem(format!("schedules are nested more than {SCHEDULE_DEPTH_MAX} deep")));
     }
     let op = command.need("op")?;
     let name = op.string()?;
     let mut out = Writer::default();
-    if SHORTHANDS.contains(&&*name) {
-        shorthand_bytes(&name, command, also, &mut out)?;
+    if let Some(shorthand) = Shorthand::from_name(&name) {
+        shorthand_bytes(shorthand, command, also, &mut out)?;
     } else {
-        let names = || CommandKind::ALL.iter().map(|kind| kind.name()).chain(SHORTHANDS).collect();
-        let kind = op.one_of("op", CommandKind::from_name, names)?;
+        let kind = op.one_of("op", CommandKind::from_name, super::names)?;
         out.u8(kind.tag());
         let also = [&["op"], also].concat();
         if kind == CommandKind::Deploy {
             deploy_bytes(command, kind.name(), &also, depth, &mut out)?;
         } else {
-            object_bytes(command, kind.name(), fields(kind), &also, depth, &mut out)?;
+            object_bytes(command, kind.name(), row(kind).fields, &also, depth, &mut out)?;
         }
     }
     fits("a command", out.len(), u16::MAX.into()).map_err(|message| command.problem(message))?;
@@ -127,13 +128,13 @@ fn deploy_bytes(object: &Object<'_>, what: &str, also: &[&str], depth: usize, ou
     let names = || StrategyKind::ALL.iter().map(|strategy| strategy.name()).collect();
     let kind = object.need("strategy").map_err(|problem| problem.in_key(what))?;
     let kind = kind.one_of("strategy", StrategyKind::from_name, names).map_err(|problem| problem.in_key("strategy"))?;
-    let own = strategy_fields(kind);
+    let (first, own) = (row(CommandKind::Deploy).fields, strategy_fields(kind));
     object.only(
         what,
-        also.iter().copied().chain([DEPLOY, own, GUARDRAILS].into_iter().flatten().map(|field| field.key)),
+        also.iter().copied().chain([first, own, GUARDRAILS].into_iter().flatten().map(|field| field.key)),
     )?;
 
-    fields_bytes(object, what, DEPLOY, &[], depth, out)?;
+    fields_bytes(object, what, first, &[], depth, out)?;
     let standard = Strategy::with_defaults(kind);
     let mut strategy = Writer::default();
     kind.encode(&mut strategy);
@@ -156,7 +157,7 @@ fn fields_bytes(
     out: &mut Writer,
 ) -> Result<(), Problem> {
     let mut standard = Reader::new(standard);
-    for Field { key, kind, absent } in fields {
+    for Field { key, kind, absent, .. } in fields {
         // Read even if the object has the field, because the default of the next field follows it.
         let mut default = String::new();
         if matches!(absent, Absent::Standard) {
@@ -164,16 +165,19 @@ fn fields_bytes(
             debug_assert!(is_read, "the table and the encoding of core have the same fields");
         }
         let value = match (object.get(key), absent) {
-            (Some(value), Absent::Flag) => {
+            (Some(value), Absent::Flag(_)) => {
                 out.bool(true);
                 value
             }
             (Some(value), Absent::Error | Absent::Default(_) | Absent::Silent(_) | Absent::Standard) => value,
-            (None, Absent::Flag) => {
+            (None, Absent::Flag(_)) => {
                 out.bool(false);
                 continue;
             }
-            (None, Absent::Default(value) | Absent::Silent(value)) => Val::document(value),
+            (None, Absent::Default(write) | Absent::Silent(write)) => {
+                write(out);
+                continue;
+            }
             (None, Absent::Standard) => Val::document(&default),
             (None, Absent::Error) => object.need(key).map_err(|problem| problem.in_key(what))?,
         };
@@ -183,38 +187,30 @@ fn fields_bytes(
 }
 
 /// The bytes of a report, from one of its shorthands.
-fn shorthand_bytes(name: &str, command: &Object<'_>, also: &[&str], out: &mut Writer) -> Result<(), Problem> {
-    let is_invariant = name == "record_invariant";
-    let own = if is_invariant { ["op", "name", "ok", "count"] } else { ["op", "name", "count", "latency"] };
-    command.only(name, own.into_iter().chain(also.iter().copied()))?;
-
-    let feature = command.need("name").map_err(|problem| problem.in_key(name))?;
-    let count = command.get("count").map_or(Ok(1), |count| count.u32().map_err(|problem| problem.in_key("count")))?;
-    let ok = match name {
-        "record_success" => true,
-        "record_error" => false,
-        _ => {
-            let ok = command.need("ok").map_err(|problem| problem.in_key(name))?;
-            ok.bool().map_err(|problem| problem.in_key("ok"))?
-        }
-    };
-    let mut latencies = (0, 0);
-    if let Some(latency) = command.get("latency") {
-        let peak = latency.integer(u64::MAX).map_err(|problem| problem.in_key("latency"))?;
-        let total = u64::from(count).checked_mul(peak).ok_or_else(|| {
-            let max = u64::MAX;
-            latency.problem(format!("latency: {count} times {peak} is out of range; the total must be 0 to {max}"))
-        })?;
-        latencies = (total, if count > 0 { peak } else { 0 });
-    }
+fn shorthand_bytes(shorthand: Shorthand, command: &Object<'_>, also: &[&str], out: &mut Writer) -> Result<(), Problem> {
+    let what = shorthand.name();
+    let Row { fields, .. } = shorthand.row();
+    command.only(what, iter::once("op").chain(fields.iter().map(|field| field.key)).chain(also.iter().copied()))?;
+    // The values behind each other, as if they were the encoding of a command.
+    let mut values = Writer::default();
+    fields_bytes(command, what, fields, &[], 0, &mut values)?;
+    let read = Values::read(shorthand, values.as_bytes()).map_err(|error| command.problem(error.to_string()))?;
+    let Values { feature, ok, count, latency } = read;
+    let latency_total = u64::from(count).checked_mul(latency).ok_or_else(|| {
+        // Whoever leaves the latency out has none.
+        let at = command.get("latency").map_or_else(|| command.problem(""), |latency| latency.problem(""));
+        let (max, message) = (u64::MAX, format!("latency: {count} times {latency} is out of range"));
+        Problem { message: format!("{message}; the total must be 0 to {max}"), ..at }
+    })?;
 
     out.u8(CommandKind::Report.tag());
-    Kind::Name.bytes(feature, 0, out).map_err(|problem| problem.in_key("name"))?;
+    out.lp8(feature);
+    let is_invariant = shorthand == Shorthand::Invariant;
     let of = |counted: bool| if counted { count } else { 0 };
     out.u32(of(!is_invariant && ok));
     out.u32(of(!is_invariant && !ok));
-    out.u64(latencies.0);
-    out.u64(latencies.1);
+    out.u64(latency_total);
+    out.u64(if count > 0 { latency } else { 0 });
     out.u32(of(is_invariant));
     out.u32(of(is_invariant && !ok));
     // About whichever trial is current.
@@ -222,14 +218,37 @@ fn shorthand_bytes(name: &str, command: &Object<'_>, also: &[&str], out: &mut Wr
     Ok(())
 }
 
+/// The values of a shorthand.
+struct Values<'a> {
+    feature: &'a [u8],
+    ok: bool,
+    count: u32,
+    latency: u64,
+}
+
+impl<'a> Values<'a> {
+    fn read(shorthand: Shorthand, bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(bytes);
+        let feature = input.lp8()?;
+        match shorthand {
+            Shorthand::Success => Ok(Self { feature, ok: true, count: input.u32()?, latency: input.u64()? }),
+            Shorthand::Error => Ok(Self { feature, ok: false, count: input.u32()?, latency: input.u64()? }),
+            Shorthand::Invariant => Ok(Self { feature, ok: input.bool()?, count: input.u32()?, latency: 0 }),
+        }
+    }
+}
+
 fn fits(what: &str, len: usize, max: usize) -> Result<(), String> {
     if len > max { Err(format!("{len} bytes; the length of {what} has room for {max}")) } else { Ok(()) }
 }
 
+/// Any short text.
+const NAME: Kind = Kind::Word(Word::Name);
+
 impl Kind {
     fn bytes(self, value: Val<'_>, depth: usize, out: &mut Writer) -> Result<(), Problem> {
         match self {
-            Self::Name => {
+            Self::Word(_) => {
                 let text = value.string()?;
                 fits("a name", text.len(), u8::MAX.into()).map_err(|message| value.problem(message))?;
                 out.lp8(text.as_bytes());
@@ -247,7 +266,7 @@ impl Kind {
                 fits("bytes", bytes.len(), u16::MAX.into()).map_err(|message| value.problem(message))?;
                 out.lp16(&bytes);
             }
-            Self::Pairs => {
+            Self::Pairs(_) => {
                 let object = value.object()?;
                 let count = u8::try_from(object.len());
                 out.u8(count.map_err(|_| value.problem("the count of pairs has room for 255"))?);
@@ -256,7 +275,7 @@ impl Kind {
                 for entry in entries {
                     fits("a name", entry.key.len(), u8::MAX.into()).map_err(|message| entry.key_problem(message))?;
                     out.lp8(entry.key.as_bytes());
-                    Self::Name.bytes(entry.value, depth, out).map_err(|problem| problem.in_key(&entry.key))?;
+                    NAME.bytes(entry.value, depth, out).map_err(|problem| problem.in_key(&entry.key))?;
                 }
             }
             Self::Stages => {
@@ -276,16 +295,21 @@ impl Kind {
             Self::Bool => out.bool(value.bool()?),
             Self::Address => out.address(&value.parse()?),
             Self::Tag(tags) => out.u8(tags.read(value)?),
-            Self::Names => {
-                let mut count: u8 = 0;
-                let mut list = Writer::default();
-                for name in value.elements()? {
-                    let name = name?;
-                    count = count.checked_add(1).ok_or_else(|| name.problem("the count of names has room for 255"))?;
-                    Self::Name.bytes(name, depth, &mut list)?;
+            Self::Words(_) => {
+                let mut words = Vec::new();
+                for word in value.elements()? {
+                    let word = word?;
+                    if words.len() == usize::from(u8::MAX) {
+                        return Err(word.problem("the count of names has room for 255"));
+                    }
+                    let mut bytes = Writer::default();
+                    NAME.bytes(word, depth, &mut bytes)?;
+                    words.push(bytes.into_bytes());
                 }
-                out.u8(count);
-                out.raw(list.as_bytes());
+                // The text after the length: the order of the encoding is that of the texts.
+                words.sort_by(|a, b| a.get(1..).cmp(&b.get(1..)));
+                out.u8(u8::try_from(words.len()).unwrap_or(u8::MAX));
+                words.iter().for_each(|word| out.raw(word));
             }
             Self::Policy => {
                 let (what, object) = ("policy", value.object()?);

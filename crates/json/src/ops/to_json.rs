@@ -1,10 +1,9 @@
 //! Bytes to JSON. `None` is what JSON cannot express.
 
-use coalmine_core::{Address, CommandKind, Decode, Policy, Reader, StrategyKind};
+use coalmine_core::{Address, CommandKind, Decode, Policy, Reader, StrategyKind, Writer};
 
-use super::table::{
-    Absent, DEPLOY, FEED_ITEM, Field, GUARDRAILS, Kind, POLICY, SCHEDULE_DEPTH_MAX, STAGE, fields, strategy_fields,
-};
+use super::kind::{Absent, Field, Kind, Word};
+use super::table::{FEED_ITEM, GUARDRAILS, POLICY, SCHEDULE_DEPTH_MAX, STAGE, command as row, strategy_fields};
 use super::to_bytes::{SEQUENCE, SEQUENCED, VALID_UNTIL};
 use crate::json::quoted;
 
@@ -60,7 +59,7 @@ pub(super) fn command_fields(bytes: &[u8], depth: usize, out: &mut String) -> Op
     if kind == CommandKind::Deploy {
         deploy_fields(&mut input, depth, out)?;
     } else {
-        object_fields(fields(kind), &mut input, depth, out)?;
+        object_fields(row(kind).fields, &mut input, depth, out)?;
     }
     input.finish().ok()
 }
@@ -70,22 +69,29 @@ fn deploy_fields(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Opti
     ahead.lp8().ok()?;
     ahead.lp8().ok()?;
     let own = strategy_fields(StrategyKind::decode(&mut ahead).ok()?);
-    [DEPLOY, own, GUARDRAILS].into_iter().try_for_each(|fields| object_fields(fields, input, depth, out))
+    [row(CommandKind::Deploy).fields, own, GUARDRAILS]
+        .into_iter()
+        .try_for_each(|fields| object_fields(fields, input, depth, out))
 }
 
 /// Writes the fields of a list.
 pub(super) fn object_fields(fields: &[Field], input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
-    for Field { key, kind, absent } in fields {
-        if matches!(absent, Absent::Flag) && !input.bool().ok()? {
-            continue;
+    for Field { key, kind, absent, .. } in fields {
+        match absent {
+            Absent::Flag(_) if !input.bool().ok()? => continue,
+            Absent::Silent(write) => {
+                let mut ahead = input.clone();
+                let mut default = Writer::default();
+                write(&mut default);
+                if ahead.raw(default.len()).ok() == Some(default.as_bytes()) {
+                    *input = ahead;
+                    continue;
+                }
+            }
+            Absent::Flag(_) | Absent::Error | Absent::Default(_) | Absent::Standard => {}
         }
-        let before = out.len();
         push_key(out, key);
-        let start = out.len();
         kind.json(input, depth, out)?;
-        if matches!(absent, Absent::Silent(value) if out.get(start..) == Some(*value)) {
-            out.truncate(before);
-        }
     }
     Some(())
 }
@@ -102,17 +108,17 @@ fn push_key(out: &mut String, key: &str) {
 impl Kind {
     pub(super) fn json(self, input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
         match self {
-            Self::Name => out.push_str(&quoted(str::from_utf8(input.lp8().ok()?).ok()?)),
+            Self::Word(_) => out.push_str(&quoted(str::from_utf8(input.lp8().ok()?).ok()?)),
             Self::Text => out.push_str(&quoted(str::from_utf8(input.lp16().ok()?).ok()?)),
             Self::U8 => out.push_str(&input.u8().ok()?.to_string()),
             Self::U16 => out.push_str(&input.u16().ok()?.to_string()),
             Self::Hash => out.push_str(&quoted(&input.hash().ok()?.to_string())),
             Self::Bytes => out.push_str(&quoted(&hex::encode(input.lp16().ok()?))),
-            Self::Pairs => {
+            Self::Pairs(_) => {
                 out.push('{');
                 for _ in 0..input.u8().ok()? {
                     push_key(out, str::from_utf8(input.lp8().ok()?).ok()?);
-                    Self::Name.json(input, depth, out)?;
+                    Self::Word(Word::Name).json(input, depth, out)?;
                 }
                 out.push('}');
             }
@@ -130,13 +136,13 @@ impl Kind {
             Self::Bool => out.push_str(if input.bool().ok()? { "true" } else { "false" }),
             Self::Address => out.push_str(&quoted(&input.address().ok()?.to_string())),
             Self::Tag(tags) => out.push_str(&quoted((tags.name)(input.u8().ok()?)?)),
-            Self::Names => {
+            Self::Words(_) => {
                 out.push('[');
                 for index in 0..input.u8().ok()? {
                     if index > 0 {
                         out.push(',');
                     }
-                    Self::Name.json(input, depth, out)?;
+                    Self::Word(Word::Name).json(input, depth, out)?;
                 }
                 out.push(']');
             }

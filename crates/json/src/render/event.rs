@@ -4,7 +4,7 @@ use std::mem;
 
 use coalmine_core::{Address, Event, Name, Note, Receipt, Verdict, Why};
 
-use super::fields::Fields;
+use crate::fields::Fields;
 
 /// The fields of an event, without its name.
 pub fn event(event: &Event) -> Fields {

@@ -5,13 +5,13 @@
 
 mod command;
 mod event;
-mod fields;
 pub mod plugin;
 mod record;
 
+pub use crate::fields::{Fields, Value};
+pub use command::command;
 pub use event::{event, note, receipt, verdict};
-pub use fields::{Fields, Value};
 pub use record::{
     change, entry, feature, feed, feed_item, feed_key, global, metrics, policy, pool, pool_entry, roles, scheduled,
-    user_switch,
+    scheduled_commands, user_switch,
 };

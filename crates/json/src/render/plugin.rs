@@ -3,12 +3,12 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use coalmine_core::{
-    Counts, Deployment, DeploymentSummary, Evidence, Guardrails, Name, Plan, Plugin, PluginChange, PluginVersion,
-    Registry, Shortfall, Stage, Version,
+    Counts, Deployment, DeploymentSummary, Evidence, Guardrails, Name, Plan, Plugin, PluginChange, PluginReason,
+    PluginVersion, Registry, Shortfall, Stage, Version,
 };
 
-use super::fields::{Fields, Value};
-use crate::blockfile::{PLUGIN_FIELDS, PluginFacts};
+use crate::blockfile::{PLUGIN_FIELDS, PluginFacts, RecordField};
+use crate::fields::{Fields, Value, actor};
 
 fn optional(version: Option<&Version>) -> Value {
     version.map_or(Value::None, |version| version.to_string().into())
@@ -52,8 +52,8 @@ fn summary_of_plugin(record: &Plugin) -> Fields {
 }
 
 /// A plugin with a summary of its deployment: the fields of `expect.plugins`.
-pub fn summary(name: &Name, facts: &PluginFacts) -> Fields {
-    PLUGIN_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, facts)))
+pub fn summary(facts: &PluginFacts) -> Fields {
+    RecordField::all(PLUGIN_FIELDS, facts)
 }
 
 /// Sums of reports about a version.
@@ -142,16 +142,18 @@ fn guardrails(guardrails: &Guardrails) -> Fields {
         .with("regression_z_centi", guardrails.regression_z_centi.map_or(0, NonZeroU16::get))
 }
 
-/// An entry of a history.
+/// An entry of a history. It has a reason if there is one.
 pub fn change(record: &PluginChange) -> Fields {
-    Fields::new()
+    let fields = Fields::new()
         .text("action", record.action)
         .text("version", &record.version)
         .with("success", record.success)
         .with("share_bps", record.share.get())
-        .with("duration", record.duration)
-        .text("reason", record.reason)
-        .text("actor", record.actor)
+        .with("duration", record.duration);
+    let is_reason = record.reason != PluginReason::None;
+    let fields = if is_reason { fields.text("reason", record.reason) } else { fields };
+    fields
+        .with("actor", actor(&record.actor))
         .and(record.evidence.map_or_else(Fields::new, |evidence| self::evidence(&evidence)))
 }
 

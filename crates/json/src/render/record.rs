@@ -3,15 +3,15 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use coalmine_core::{
-    Change, Decode, DecodeError, Deployment, Encode, Feature, FeedBody, FeedItem, FeedKey, FeedTotals, Global, Key,
-    Metrics, MetricsRecord, Name, Override, Params, Plugin, PluginChange, PluginVersion, Policy, Pool, PoolEntry,
-    Reader, Registry, Roles, RollbackEvidence, Scheduled,
+    Cause, Change, Decode, DecodeError, Deployment, Encode, Feature, FeedBody, FeedItem, FeedKey, FeedTotals, Global,
+    Key, MetricsRecord, Override, Plugin, PluginChange, PluginVersion, Policy, Pool, PoolEntry, Reader, Registry,
+    Roles, RollbackEvidence, Scheduled,
 };
 
 use super::command::command;
-use super::fields::{Fields, Value};
 use super::plugin;
-use crate::blockfile::{FEATURE_FIELDS, METRICS_FIELDS};
+use crate::blockfile::{BREAKER_FIELDS, FEATURE_FIELDS, METRICS_FIELDS, OVERRIDE_FIELDS, PARAMS_FIELDS, RecordField};
+use crate::fields::{Fields, Value, actor};
 
 /// The kind of the record under a key, and what distinguishes it from others of that kind.
 pub(super) fn key(key: &Key) -> Fields {
@@ -62,10 +62,7 @@ pub(super) fn key(key: &Key) -> Fields {
 pub(super) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
     Ok(match key {
         Key::Feature(_) => feature(&Feature::from_bytes(value)?),
-        Key::Metrics(_) => {
-            let MetricsRecord { name, metrics: record } = MetricsRecord::from_bytes(value)?;
-            metrics(&name, &record)
-        }
+        Key::Metrics(_) => metrics(&MetricsRecord::from_bytes(value)?),
         Key::Change { .. } => change(&Change::from_bytes(value)?),
         Key::Override { .. } => user_switch(&Override::from_bytes(value)?),
         Key::Global => global(&Global::from_bytes(value)?),
@@ -103,12 +100,12 @@ pub(super) fn record(key: &Key, value: &[u8]) -> Result<Fields, DecodeError> {
 
 /// A feature.
 pub fn feature(record: &Feature) -> Fields {
-    FEATURE_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(&record.name, record)))
+    RecordField::all(FEATURE_FIELDS, record)
 }
 
 /// The metrics of a feature.
-pub fn metrics(name: &Name, record: &Metrics) -> Fields {
-    METRICS_FIELDS.iter().fold(Fields::new(), |fields, field| fields.with(field.key, (field.of)(name, record)))
+pub fn metrics(record: &MetricsRecord) -> Fields {
+    RecordField::all(METRICS_FIELDS, record)
 }
 
 /// A policy.
@@ -128,14 +125,13 @@ pub fn policy(record: &Policy) -> Fields {
         .with("prerequisites", names)
 }
 
-/// An entry of a history.
+/// An entry of a history. It has a reason if something was rolled back.
 pub fn change(record: &Change) -> Fields {
-    Fields::new()
-        .text("status", record.status)
-        .with("percent", record.percent.get())
-        .text("cause", record.cause)
-        .text("reason", record.reason)
-        .text("actor", record.actor)
+    let fields =
+        Fields::new().text("status", record.status).with("percent", record.percent.get()).text("cause", record.cause);
+    let fields = if record.cause == Cause::RolledBack { fields.text("reason", record.reason) } else { fields };
+    fields
+        .with("actor", actor(&record.actor))
         .and(record.evidence.map_or_else(Fields::new, |evidence| rollback_evidence(&evidence)))
 }
 
@@ -173,7 +169,7 @@ pub fn pool_entry(entry: &PoolEntry) -> Fields {
 
 /// An override for a user.
 pub fn user_switch(record: &Override) -> Fields {
-    Fields::new().with("enabled", record.enabled).with("since", record.since).text("actor", record.actor)
+    RecordField::all(OVERRIDE_FIELDS, record)
 }
 
 /// The key of an item of the feed.
@@ -208,17 +204,7 @@ pub fn roles(roles: Roles) -> Fields {
 
 /// The global record.
 pub fn global(record: &Global) -> Fields {
-    let Params { max_due_per_block, breaker_rollbacks, breaker_window, timelock, sequenced, round_blocks, quorum } =
-        record.params;
-    let blocks = |blocks: Option<NonZeroU32>| blocks.map_or(0, NonZeroU32::get);
-    let breaker = record.breaker.map(|breaker| {
-        Fields::new()
-            .with("draining", breaker.draining)
-            .with("since", breaker.since)
-            .with("until", breaker.until.map_or(0, NonZeroU32::get))
-            .text("reason", breaker.reason)
-            .text("actor", breaker.actor)
-    });
+    let breaker = record.breaker.map(|breaker| RecordField::all(BREAKER_FIELDS, &breaker));
     Fields::new()
         .with("rules", record.rules.number())
         .with("chain", record.chain.as_str())
@@ -228,21 +214,21 @@ pub fn global(record: &Global) -> Fields {
         .with("next_schedule_id", record.next_schedule_id)
         .with("rollback_window_start", record.rollback_window_start)
         .with("rollbacks_in_window", record.rollbacks_in_window)
-        .with("max_due_per_block", max_due_per_block)
-        .with("breaker_rollbacks", blocks(breaker_rollbacks))
-        .with("breaker_window", breaker_window)
-        .with("timelock", blocks(timelock))
-        .with("sequenced", sequenced)
-        .with("round_blocks", blocks(round_blocks))
-        .with("quorum", quorum)
+        .and(RecordField::all(PARAMS_FIELDS, &record.params))
 }
 
 /// An entry of the schedule.
 pub fn scheduled(record: &Scheduled) -> Fields {
-    Fields::new().text("actor", record.actor).with("commands", commands(&record.to_bytes()).unwrap_or_default())
+    Fields::new().with("actor", actor(&record.actor)).with("commands", scheduled_commands(record))
 }
 
-/// The commands of a scheduled entry. They stay encoded, as a build may not know all of them.
+/// The commands of an entry of the schedule.
+#[must_use]
+pub fn scheduled_commands(record: &Scheduled) -> Vec<Value> {
+    commands(&record.to_bytes()).unwrap_or_default()
+}
+
+/// They stay encoded, as a build may not know all of them.
 fn commands(bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
     let mut input = Reader::new(bytes);
     input.address()?;

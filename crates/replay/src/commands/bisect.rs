@@ -158,7 +158,7 @@ fn report(
         fields = fields.with("first_receipt", first).with("second_receipt", second);
     }
     let [first, second] = sides;
-    out.card(&fields.text("first_root", first.state().root()).text("second_root", second.state().root()))?;
+    out.card("bisected", fields.text("first_root", first.state().root()).text("second_root", second.state().root()))?;
     match differences(first.store(), second.store()).next() {
         Some(difference) => difference?.put(out),
         None => Ok(()),
@@ -166,7 +166,7 @@ fn report(
 }
 
 fn agree(height: Place, out: &mut Output) -> Result<(), Error> {
-    out.card(&Fields::new().with("height", height).with("differ", Vec::new()))
+    out.card("bisected", Fields::new().with("height", height).with("differ", Vec::new()))
 }
 
 /// Compares two states at the same height, of which one has no earlier roots.
@@ -187,7 +187,7 @@ fn bisect_states(first: &Source, second: &Source, out: &mut Output) -> Result<Op
     }
     let fields = Fields::new().with("height", a.height).with("differ", vec![Value::from("root")]);
     let fields = fields.with("histories_differ_from", earliest);
-    out.card(&fields.text("first_root", a.root).text("second_root", b.root))?;
+    out.card("bisected", fields.text("first_root", a.root).text("second_root", b.root))?;
     if let Some(difference) = shown_first {
         difference.put(out)?;
     }

@@ -36,6 +36,6 @@ pub(crate) fn check(args: &CheckArgs, target: &Target) -> Result<(), Error> {
     let verdict = query::check(&source, &args.name, &args.address);
     let verdict = verdict.map_err(|fault| Error::from(fault).in_source(&args.source))?;
     let mut out = Output::open(target, [Input::source(&args.source)])?;
-    out.card(&render::verdict(&args.name, &args.address, &verdict).with("height", source.tip()?.height))?;
+    out.card("verdict", render::verdict(&args.name, &args.address, &verdict).with("height", source.tip()?.height))?;
     out.finish()
 }

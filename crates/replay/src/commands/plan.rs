@@ -38,11 +38,11 @@ pub(crate) fn plan(args: &PlanArgs, target: &Target) -> Result<(), Error> {
         Ok(plan) => {
             for planned in plan {
                 let rest = Fields::new().text("version", planned.version).text("load_state", planned.state);
-                out.row(Fields::new().text("plugin", planned.plugin), rest)?;
+                out.row("planned", Fields::new().text("plugin", planned.plugin), rest)?;
             }
         }
         Err(refusal) => {
-            out.card(&Fields::new().text("refused", refusal.reject).text("plugin", refusal.plugin))?;
+            out.card("refused", Fields::new().text("refused", refusal.reject).text("plugin", refusal.plugin))?;
         }
     }
     out.finish()

@@ -62,7 +62,7 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     let ledger = Ledger::restore(RocksStore::create(path, Durability::Synced)?, tip, &records)?;
     let tip = ledger.last_committed();
     let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
-    out.card(&Fields::new().with("height", tip.height).text("root", tip.root).with("records", records))?;
+    out.card("restored", Fields::new().with("height", tip.height).text("root", tip.root).with("records", records))?;
     out.finish()
 }
 

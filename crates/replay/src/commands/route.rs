@@ -41,7 +41,7 @@ pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
     source.present("route")?;
     let fields = routed(&source, args).map_err(|error| error.in_source(&args.source))?;
     let mut out = Output::open(target, [Input::source(&args.source)])?;
-    out.card(&fields)?;
+    out.card("route", fields)?;
     out.finish()
 }
 

@@ -57,6 +57,7 @@ pub(crate) struct RunArgs {
 /// Runs files on the store that `--store` names.
 pub(crate) fn run(args: &RunArgs, target: &Target) -> Result<(), Error> {
     let mut blocks = BlockSource::open(args.files.clone())?;
+    blocks.warnings().iter().for_each(note);
     let session = Session::open(args, target)?;
     match store_path(&args.store) {
         None if args.store == "memory" => {
@@ -170,12 +171,22 @@ impl<'a> Session<'a> {
             .with("rejected", self.rejected)
             .with("events", self.events)
             .text("root", tip.root);
-        self.out.card(&fields)?;
+        self.out.card("summary", fields)?;
         let micros = self.started.elapsed().as_micros().max(1);
         let rate = |count: u64| u128::from(count).saturating_mul(1_000_000).checked_div(micros).unwrap_or_default();
         let (blocks, transactions) = (rate(self.blocks), rate(self.transactions));
         note(format!("{} ms, {blocks} blocks/s, {transactions} transactions/s", micros / 1_000));
         Ok(())
+    }
+
+    /// Writes what happened at a height: in text the height, what it is, and the rest.
+    fn line(&mut self, kind: &'static str, id: Fields, rest: Fields) -> Result<(), Error> {
+        let (values, pairs) = (id.values(), rest.pairs());
+        let text = || {
+            let (height, values) = values.split_once(' ').unwrap_or((&values, ""));
+            [height, kind, values, &pairs].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        self.out.put(kind, text, id.and(rest))
     }
 
     fn print(&mut self, execution: &Execution) -> Result<(), Error> {
@@ -191,13 +202,12 @@ impl<'a> Session<'a> {
                     rest = rest.with("notes", own.iter().map(note).collect::<Vec<_>>());
                 }
                 notes = others;
-                self.out.row(at().with("type", "receipt").with("tx", tx).and(result), rest)?;
+                self.line("receipt", at().with("tx", tx).and(result), rest)?;
             }
         }
         if self.args.events {
             for event in &outcome.events {
-                let id = at().with("type", "event").text("event", event.code());
-                self.out.row(id, render::event(event))?;
+                self.line("event", at().text("event", event.code()), render::event(event))?;
             }
         }
         Ok(())
@@ -223,8 +233,8 @@ impl Observer for Session<'_> {
             self.blocks = self.blocks.saturating_add(1);
             let number = self.skipped.saturating_add(self.blocks);
             if self.args.root_every.is_some_and(|every| number.is_multiple_of(every)) {
-                let id = Fields::new().with("height", execution.height()).with("type", "root");
-                self.out.row(id.text("root", execution.root()), Fields::new())?;
+                let id = Fields::new().with("height", execution.height()).text("root", execution.root());
+                self.line("root", id, Fields::new())?;
             }
         }
         self.progress.at(execution.height(), self.blocks);
@@ -233,7 +243,7 @@ impl Observer for Session<'_> {
 
     fn failed(&mut self, failure: Failure) {
         self.failures = self.failures.saturating_add(1);
-        eprintln!("{failure}");
+        self.out.format().problem("failure", &failure, failure.fields());
     }
 
     fn is_stopped(&self) -> bool {

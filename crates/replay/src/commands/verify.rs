@@ -10,7 +10,7 @@ use coalmine_store::{Ledger, MemoryStore, Store};
 use crate::difference::differences;
 use crate::error::Error;
 use crate::input::Input;
-use crate::output::{Output, Target};
+use crate::output::{Format, Output, Target};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
 use crate::terminal::{Progress, Stop, note};
 
@@ -54,10 +54,12 @@ fn verify_files(files: &[PathBuf], out: &mut Output) -> Result<(), Error> {
 /// Returns whether a file passes every check.
 fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error> {
     let mut blocks = BlockSource::open(vec![file.into()])?;
+    blocks.warnings().iter().for_each(note);
     let folders = tempfile::tempdir().map_err(|error| Error::Input(format!("no temporary folder: {error}")))?;
     let name = file.display().to_string();
     let mut watch = Watch {
         file: &name,
+        format: out.format(),
         replicas: replicas(&blocks, folders.path())?,
         stop,
         progress: Progress::new(false),
@@ -81,7 +83,7 @@ fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error
         std::iter::once("memory").chain(watch.replicas.iter().map(|replica| replica.name())).map(Value::from).collect();
     let result = Fields::new().text("file", &name).with("result", if is_held { "held" } else { "failed" });
     let rest = Fields::new().with("height", tip.height).with("blocks", watch.blocks).text("root", tip.root);
-    out.row(result, rest.with("runs", runs))?;
+    out.row("verified", result, rest.with("runs", runs))?;
     Ok(is_held)
 }
 
@@ -181,6 +183,7 @@ fn difference(first: &Execution, second: &Execution) -> Option<String> {
 /// Runs the other stores along with the first one and counts the problems.
 struct Watch<'a> {
     file: &'a str,
+    format: Format,
     replicas: Vec<Box<dyn Replica>>,
     stop: &'a Stop,
     progress: Progress,
@@ -193,7 +196,10 @@ impl Watch<'_> {
         for replica in &self.replicas {
             if let Some(record) = replica.differing_record(first)? {
                 self.problems = self.problems.saturating_add(1);
-                eprintln!("{}: end: memory and {} differ in a record: {record}", self.file, replica.name());
+                let text = format!("{}: end: memory and {} differ in a record: {record}", self.file, replica.name());
+                let fields = Fields::new().with("file", self.file).with("block", None::<u32>);
+                let fields = fields.with("run", replica.name()).with("differ", format!("record: {record}"));
+                self.format.problem("mismatch", text, fields);
             }
         }
         Ok(())
@@ -210,7 +216,10 @@ impl Observer for Watch<'_> {
                 is_apart = true;
                 self.problems = self.problems.saturating_add(1);
                 let (file, height, name) = (self.file, execution.height(), replica.name());
-                eprintln!("{file}: block {height}: memory and {name} differ: {difference}");
+                let text = format!("{file}: block {height}: memory and {name} differ: {difference}");
+                let fields = Fields::new().with("file", file).with("block", height);
+                let fields = fields.with("run", name).with("differ", difference);
+                self.format.problem("mismatch", text, fields);
             }
         }
         self.progress.at(execution.height(), self.blocks);
@@ -219,7 +228,7 @@ impl Observer for Watch<'_> {
     }
 
     fn failed(&mut self, failure: Failure) {
-        eprintln!("{failure}");
+        self.format.problem("failure", &failure, failure.fields());
         self.problems = self.problems.saturating_add(1);
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn verify_proof(args: &VerifyProofArgs, target: &Target) -> Result<()
     let (name, input) = open_file(&args.file)?;
     let fields = read(input).and_then(|bundle| describe(&bundle, &args.root)).map_err(|error| error.at(&name))?;
     let mut out = Output::open(target, [Input::File(args.file.as_ref())])?;
-    out.card(&fields)?;
+    out.card("proven", fields)?;
     out.finish()
 }
 

@@ -3,15 +3,21 @@
 //! An unknown name of a field, status, reject or event is an error of the file, so that a misspelled
 //! expectation cannot pass. A key of `expect` is a row in `block` or `state` below.
 
-use std::fmt;
+mod fields;
 
 use coalmine_core::{
-    Address, DeploymentStatus, DeploymentSummary, EventCode, Feature, FeedKind, Hash, Height, ItemState, LoadState,
-    Metrics, Name, Percent, Plugin, Reason, Reject, Status, Version, VersionStatus,
+    Address, EventCode, Feature, FeedKind, Hash, Height, ItemState, MetricsRecord, Name, OpenBreaker, Override, Params,
+    Percent, Registry, Reject, Role, Roles, Status, Version, VersionStatus,
+};
+
+pub use fields::{
+    BREAKER_FIELDS, ENTRY_FIELDS, EntryFacts, ExpectedField, FEATURE_FIELDS, METRICS_FIELDS, OVERRIDE_FIELDS,
+    PARAMS_FIELDS, PLUGIN_FIELDS, PluginFacts, REGISTRY_FIELDS, RecordField,
 };
 
 use crate::error::Place;
 use crate::json::{Entry, Object, Problem, Val, push, shown};
+use crate::ops;
 
 /// The expectations for a block, at its end.
 #[derive(Debug, Clone)]
@@ -49,7 +55,7 @@ pub struct StateExpect {
     /// Fields of features.
     pub features: ByName<Vec<ExpectedField<Feature>>>,
     /// Fields of metrics.
-    pub metrics: ByName<Vec<ExpectedField<Metrics>>>,
+    pub metrics: ByName<Vec<ExpectedField<MetricsRecord>>>,
     /// Whole histories.
     pub history: ByName<Vec<HistoryExpect>>,
     /// The users for whom features are on or off.
@@ -60,6 +66,18 @@ pub struct StateExpect {
     pub routes: Vec<RouteExpect>,
     /// Items of the feed.
     pub feed: Vec<FeedExpect>,
+    /// The breaker: `Some(None)` for a closed one.
+    pub breaker: Option<Option<Vec<ExpectedField<OpenBreaker>>>>,
+    /// The roles of addresses, all that each has.
+    pub roles: Vec<(Address, Roles)>,
+    /// The overrides of features.
+    pub overrides: ByName<Vec<OverrideExpect>>,
+    /// The whole schedule, in its order.
+    pub schedule: Option<Vec<EntryExpect>>,
+    /// Parameters.
+    pub params: Vec<ExpectedField<Params>>,
+    /// Settings shared by all plugins.
+    pub registry: Vec<ExpectedField<Registry>>,
 }
 
 /// Expectations for features or plugins, by name. They are kept as text, because a [`Name`] always takes the room of
@@ -90,15 +108,6 @@ pub struct PluginExpect {
     pub versions: Vec<(Version, Option<VersionStatus>)>,
 }
 
-/// A plugin with a summary of its deployment.
-#[derive(Debug, Clone)]
-pub struct PluginFacts {
-    /// The record.
-    pub plugin: Plugin,
-    /// The summary.
-    pub standing: DeploymentSummary,
-}
-
 /// The version expected to serve a unit.
 #[derive(Debug, Clone)]
 pub struct RouteExpect {
@@ -108,6 +117,24 @@ pub struct RouteExpect {
     pub unit: Vec<u8>,
     /// The version; `None` if no such plugin is expected.
     pub version: Option<Version>,
+}
+
+/// The expectations for an override.
+#[derive(Debug, Clone)]
+pub struct OverrideExpect {
+    /// Whose it is.
+    pub user: Address,
+    /// Its fields; `None` if there must be none.
+    pub fields: Option<Vec<ExpectedField<Override>>>,
+}
+
+/// The expectations for an entry of the schedule.
+#[derive(Debug, Clone)]
+pub struct EntryExpect {
+    /// Where it stands, and who made it.
+    pub fields: Vec<ExpectedField<EntryFacts>>,
+    /// Its commands, encoded.
+    pub commands: Option<Vec<Vec<u8>>>,
 }
 
 /// An expected receipt.
@@ -178,180 +205,6 @@ pub struct ItemExpect {
     pub body: Option<Vec<u8>>,
 }
 
-/// The value of a field of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FieldValue {
-    /// A number.
-    Number(u64),
-    /// Anything that is a string in JSON.
-    Text(String),
-    /// A boolean.
-    Bool(bool),
-    /// Null.
-    None,
-}
-
-impl<T: Into<u64>> From<T> for FieldValue {
-    fn from(number: T) -> Self {
-        Self::Number(number.into())
-    }
-}
-
-impl fmt::Display for FieldValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
-            Self::Bool(value) => value.fmt(f),
-            Self::None => "null".fmt(f),
-        }
-    }
-}
-
-/// A field of the record `R`: its key, and how to read it.
-#[derive(Debug)]
-pub struct RecordField<R: 'static> {
-    /// The key in JSON.
-    pub key: &'static str,
-    /// Reads the value from the record of the feature or plugin of this name.
-    pub of: fn(&Name, &R) -> FieldValue,
-    read: fn(Val<'_>) -> Result<FieldValue, Problem>,
-}
-
-/// A field and its expected value.
-#[derive(Debug, Clone)]
-pub struct ExpectedField<R: 'static> {
-    /// The field.
-    pub field: &'static RecordField<R>,
-    /// The value.
-    pub value: FieldValue,
-}
-
-const fn field<R>(
-    key: &'static str,
-    read: fn(Val<'_>) -> Result<FieldValue, Problem>,
-    of: fn(&Name, &R) -> FieldValue,
-) -> RecordField<R> {
-    RecordField { key, of, read }
-}
-
-/// Every field of a feature, in the order of its record.
-pub const FEATURE_FIELDS: &[RecordField<Feature>] = &[
-    field("name", read_text, |_, f| text(f.name)),
-    field("description", read_text, |_, f| text(f.description.as_str())),
-    field("status", read_status, |_, f| text(f.status)),
-    field("rollout_percent", read_u8, |_, f| f.rollout_percent.get().into()),
-    field("target_percent", read_u8, |_, f| f.target_percent.get().into()),
-    field("increment_percent", read_u8, |_, f| f.increment_percent.get().into()),
-    field("increment_blocks", read_u32, |_, f| f.increment_blocks.into()),
-    field("start_block", read_u32, |_, f| f.start_block.into()),
-    field("last_increment_block", read_u32, |_, f| f.last_increment_block.into()),
-    field("error_count", read_u64, |_, f| f.error_count.into()),
-    field("success_count", read_u64, |_, f| f.success_count.into()),
-    field("max_error_rate", read_u32, |_, f| f.max_error_rate.into()),
-    field("min_success_count", read_u64, |_, f| f.min_success_count.into()),
-    field("enabled_by", read_address, |_, f| text(f.enabled_by)),
-    field("rollback_reason", read_reason, |_, f| text(f.rollback_reason)),
-];
-
-/// Every field of the metrics of a feature, in the order of their record.
-pub const METRICS_FIELDS: &[RecordField<Metrics>] = &[
-    field("name", read_text, |name, _| text(name)),
-    field("total_operations", read_u64, |_, m| m.total_operations.into()),
-    field("successful_ops", read_u64, |_, m| m.successful_ops.into()),
-    field("failed_ops", read_u64, |_, m| m.failed_ops.into()),
-    field("average_latency", read_u64, |_, m| m.average_latency().into()),
-    field("peak_latency", read_u64, |_, m| m.peak_latency.into()),
-    field("invariant_checks", read_u64, |_, m| m.invariant_checks.into()),
-    field("invariant_failures", read_u64, |_, m| m.invariant_failures.into()),
-    field("latency_sum", read_u64, |_, m| m.latency_sum.into()),
-    field("trial_invariant_failures", read_u64, |_, m| m.trial_invariant_failures.into()),
-    field("trial_latency_sum", read_u64, |_, m| m.trial_latency_sum.into()),
-    field("trial_operations", read_u64, |_, m| m.trial_operations.into()),
-    field("step_operations", read_u64, |_, m| m.step_operations.into()),
-    field("window_start", read_u32, |_, m| m.window_start.into()),
-    field("current_successes", read_u64, |_, m| m.current_successes.into()),
-    field("current_errors", read_u64, |_, m| m.current_errors.into()),
-    field("previous_successes", read_u64, |_, m| m.previous_successes.into()),
-    field("previous_errors", read_u64, |_, m| m.previous_errors.into()),
-];
-
-/// Every field that can be expected of a plugin, except its versions. Build metadata does not matter.
-pub const PLUGIN_FIELDS: &[RecordField<PluginFacts>] = &[
-    field("current", read_version, |_, p| text(p.plugin.current.without_build())),
-    field("previous", read_version_or_null, |_, p| version_or_none(p.plugin.previous.as_ref())),
-    field("status", read_deployment_status, |_, p| text(p.standing.status)),
-    field("canary", read_version_or_null, |_, p| version_or_none(p.standing.canary.as_ref())),
-    field("paused", read_bool, |_, p| FieldValue::Bool(p.standing.paused)),
-    field("waiting", read_bool, |_, p| FieldValue::Bool(p.standing.waiting)),
-    field("share_bps", read_u16, |_, p| p.standing.share.get().into()),
-    field("stage", read_u8, |_, p| p.standing.stage.into()),
-    field("load_state", read_load_state, |_, p| text(p.plugin.load_state)),
-];
-
-fn version_or_none(version: Option<&Version>) -> FieldValue {
-    version.map_or(FieldValue::None, |version| text(version.without_build()))
-}
-
-fn read_version(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.parse::<Version>().map(|version| text(version.without_build()))
-}
-
-fn read_version_or_null(value: Val<'_>) -> Result<FieldValue, Problem> {
-    if value.is_null() { Ok(FieldValue::None) } else { read_version(value) }
-}
-
-fn read_bool(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.bool().map(FieldValue::Bool)
-}
-
-fn read_u16(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.u16().map(FieldValue::from)
-}
-
-fn read_deployment_status(value: Val<'_>) -> Result<FieldValue, Problem> {
-    let names = || DeploymentStatus::ALL.iter().map(|status| status.name()).collect();
-    value.one_of("status", DeploymentStatus::from_name, names).map(text)
-}
-
-fn read_load_state(value: Val<'_>) -> Result<FieldValue, Problem> {
-    let names = || LoadState::ALL.iter().map(|state| state.name()).collect();
-    value.one_of("load state", LoadState::from_name, names).map(text)
-}
-
-fn text(value: impl fmt::Display) -> FieldValue {
-    FieldValue::Text(value.to_string())
-}
-
-fn read_text(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.string().map(text)
-}
-
-fn read_u8(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.u8().map(FieldValue::from)
-}
-
-fn read_u32(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.u32().map(FieldValue::from)
-}
-
-fn read_u64(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.integer(u64::MAX).map(FieldValue::from)
-}
-
-fn read_address(value: Val<'_>) -> Result<FieldValue, Problem> {
-    value.parse::<Address>().map(text)
-}
-
-fn read_status(value: Val<'_>) -> Result<FieldValue, Problem> {
-    status(value).map(text)
-}
-
-fn read_reason(value: Val<'_>) -> Result<FieldValue, Problem> {
-    let names = || Reason::ALL.iter().map(|reason| reason.name()).collect();
-    value.one_of("reason", Reason::from_name, names).map(text)
-}
-
 fn status(value: Val<'_>) -> Result<Status, Problem> {
     value.one_of("status", Status::from_name, || Status::ALL.iter().map(|status| status.name()).collect())
 }
@@ -391,7 +244,8 @@ pub(super) fn end(expect: Val<'_>, place: Place) -> Result<FinalExpect, Problem>
     Ok(end)
 }
 
-const STATE_KEYS: &str = "root, features, metrics, history, enabled, plugins, routes, feed";
+const STATE_KEYS: &str = "root, features, metrics, history, enabled, plugins, routes, feed, breaker, roles, overrides, \
+                          schedule, params, registry";
 
 impl StateExpect {
     /// Takes the key if it is one of [`STATE_KEYS`].
@@ -406,6 +260,12 @@ impl StateExpect {
                 "plugins" => self.plugins = by_name(value, plugin)?,
                 "routes" => self.routes = list(value, route)?,
                 "feed" => self.feed = feed(value)?,
+                "breaker" => self.breaker = Some(unless_null(value, |value| fields(value, "breaker", BREAKER_FIELDS))?),
+                "roles" => self.roles = entries(value, roles)?,
+                "overrides" => self.overrides = by_name(value, |value| entries(value, user_switch))?,
+                "schedule" => self.schedule = Some(list(value, entry)?),
+                "params" => self.params = fields(value, "params", PARAMS_FIELDS)?,
+                "registry" => self.registry = fields(value, "registry", REGISTRY_FIELDS)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -452,10 +312,42 @@ fn fields<R>(value: Val<'_>, what: &str, table: &'static [RecordField<R>]) -> Re
 fn fields_of<R>(object: &Object<'_>, table: &'static [RecordField<R>]) -> Result<Vec<ExpectedField<R>>, Problem> {
     let expected = object.entries().filter_map(|entry| {
         let field = table.iter().find(|field| entry.key == field.key)?;
-        let value = (field.read)(entry.value).map_err(|problem| problem.in_key(field.key));
+        let value = field.read(entry.value).map_err(|problem| problem.in_key(field.key));
         Some(value.map(|value| ExpectedField { field, value }))
     });
     expected.collect()
+}
+
+/// `None` for null.
+fn unless_null<'a, T>(value: Val<'a>, read: impl FnOnce(Val<'a>) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
+    if value.is_null() { Ok(None) } else { read(value).map(Some) }
+}
+
+fn address(entry: &Entry<'_>) -> Result<Address, Problem> {
+    entry.key.parse().map_err(|error| entry.key_problem(format!("{} is invalid: {error}", shown(&entry.key))))
+}
+
+fn roles(entry: Entry<'_>) -> Result<(Address, Roles), Problem> {
+    let mut held = Roles::NONE;
+    for role in entry.value.elements().map_err(|problem| problem.in_key(&entry.key))? {
+        held = held.with(role?.one_of("role", Role::from_name, ops::role_names)?);
+    }
+    Ok((address(&entry)?, held))
+}
+
+fn user_switch(entry: Entry<'_>) -> Result<OverrideExpect, Problem> {
+    let read = unless_null(entry.value, |value| fields(value, "an override", OVERRIDE_FIELDS));
+    let fields = read.map_err(|problem| problem.in_key(&entry.key))?;
+    Ok(OverrideExpect { user: address(&entry)?, fields })
+}
+
+fn entry(value: Val<'_>) -> Result<EntryExpect, Problem> {
+    const COMMANDS: &str = "commands";
+    let object = value.object()?;
+    object.only("an entry of schedule", ENTRY_FIELDS.iter().map(|field| field.key).chain([COMMANDS]))?;
+    let read = |value| list(value, |value| ops::command_bytes(&value.object()?, &[], 0));
+    let commands = object.get(COMMANDS).map(read).transpose().map_err(|problem| problem.in_key(COMMANDS))?;
+    Ok(EntryExpect { fields: fields_of(&object, ENTRY_FIELDS)?, commands })
 }
 
 fn receipt(value: Val<'_>) -> Result<ExpectedReceipt, Problem> {

@@ -327,15 +327,15 @@ fn errors_of_expectations_say_where() {
         ("^[]", "block 1: expect: expected an object, found an array"),
         (
             r#"{^"receipt":[]}"#,
-            r#"block 1: expect: unknown key "receipt"; expect takes receipts, events, root, features, metrics, history, enabled, plugins, routes, feed"#,
+            r#"block 1: expect: unknown key "receipt"; expect takes receipts, events, root, features, metrics, history, enabled, plugins, routes, feed, breaker, roles, overrides, schedule, params, registry"#,
         ),
         (
             r#"{^"height":1}"#,
-            r#"block 1: expect: unknown key "height"; expect takes receipts, events, root, features, metrics, history, enabled, plugins, routes, feed"#,
+            r#"block 1: expect: unknown key "height"; expect takes receipts, events, root, features, metrics, history, enabled, plugins, routes, feed, breaker, roles, overrides, schedule, params, registry"#,
         ),
         (
             r#"{^"plugin":{}}"#,
-            r#"block 1: expect: unknown key "plugin"; expect takes receipts, events, root, features, metrics, history, enabled, plugins, routes, feed"#,
+            r#"block 1: expect: unknown key "plugin"; expect takes receipts, events, root, features, metrics, history, enabled, plugins, routes, feed, breaker, roles, overrides, schedule, params, registry"#,
         ),
         (r#"{"root":^"00"}"#, r#"block 1: expect: root: "00" is invalid: a hash is 64 hexadecimal digits"#),
         (r#"{"receipts":["ok",^0]}"#, "block 1: expect: receipts: expected a string, found a number"),
@@ -389,6 +389,42 @@ fn errors_of_expectations_say_where() {
             r#"{"feed":{"environments":{"a":{"state":^"gone"}}}}"#,
             r#"block 1: expect: feed: environments: a: state: unknown state "gone"; there are live, deleted, forgotten, unborn"#,
         ),
+        (
+            r#"{"breaker":{^"open":true}}"#,
+            r#"block 1: expect: breaker: unknown key "open"; breaker takes draining, since, until, reason, actor"#,
+        ),
+        (
+            r#"{"breaker":{"actor":^"me"}}"#,
+            r#"block 1: expect: breaker: actor: "me" is invalid: an address is 0x followed by 40 hexadecimal digits"#,
+        ),
+        (
+            r#"{"roles":{^"me":[]}}"#,
+            r#"block 1: expect: roles: "me" is invalid: an address is 0x followed by 40 hexadecimal digits"#,
+        ),
+        (
+            r#"{"roles":{"0x1111111111111111111111111111111111111111":[^"root"]}}"#,
+            r#"block 1: expect: roles: unknown role "root"; there are admin, operator, reporter, guardian, feeder"#,
+        ),
+        (
+            r#"{"overrides":{"f":{"0x1111111111111111111111111111111111111111":^true}}}"#,
+            "block 1: expect: overrides: f: 0x1111111111111111111111111111111111111111: expected an object, found a bool",
+        ),
+        (
+            r#"{"schedule":[{^"height":1}]}"#,
+            r#"block 1: expect: schedule: unknown key "height"; an entry of schedule takes at, id, actor, commands"#,
+        ),
+        (
+            r#"{"schedule":[{"commands":[{"op":^"open"}]}]}"#,
+            &format!(
+                r#"block 1: expect: schedule: commands: unknown op "open"; there are {}, record_success, record_error, record_invariant"#,
+                CommandKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+            ),
+        ),
+        (r#"{"params":{"quorum":^256}}"#, "block 1: expect: params: quorum: 256 is out of range; it must be 0 to 255"),
+        (
+            r#"{"registry":{^"versions":3}}"#,
+            r#"block 1: expect: registry: unknown key "versions"; registry takes host_version, max_versions, auto_load"#,
+        ),
     ];
     for (expect, expected) in rows {
         check(&document(&format!("{{\"height\":1,\"expect\":{expect}}}")), expected);
@@ -405,7 +441,7 @@ fn errors_of_expectations_say_where() {
     let end = |expect: &str, message: &str| check(&format!("{{{HEAD},\"blocks\":[],\n\"expect\":{expect}}}"), message);
     end(
         r#"{^"receipts":[]}"#,
-        r#"expect: unknown key "receipts"; the final expect takes height, root, features, metrics, history, enabled, plugins, routes, feed"#,
+        r#"expect: unknown key "receipts"; the final expect takes height, root, features, metrics, history, enabled, plugins, routes, feed, breaker, roles, overrides, schedule, params, registry"#,
     );
     end(r#"{"height":^true}"#, "expect: height: expected an integer, found a bool");
 }

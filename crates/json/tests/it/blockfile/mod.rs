@@ -17,9 +17,10 @@ use coalmine_core::{
     StrategyKind, Version, VersionStatus,
 };
 use coalmine_json::blockfile::{
-    BlockExpect, BlockReader, BlockWriter, ByName, ExpectedReceipt, FEATURE_FIELDS, FieldValue, FileBlock, FileError,
-    Form, Header, Limits, METRICS_FIELDS, PLUGIN_FIELDS, Place, PluginFacts,
+    BlockExpect, BlockReader, BlockWriter, ByName, ExpectedReceipt, FEATURE_FIELDS, FileBlock, FileError, Form, Header,
+    Limits, METRICS_FIELDS, PLUGIN_FIELDS, Place, PluginFacts,
 };
+use coalmine_json::render::Value as Shown;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

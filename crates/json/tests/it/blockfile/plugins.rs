@@ -306,7 +306,7 @@ fn expectations_on_plugins_become_data() {
     );
     // Build metadata does not matter.
     assert_eq!(values[0].1, "1.0.0");
-    let expected = ["1.0.0", "null", "promoting", "2.0.0-rc.1", "false", "true", "10000", "31", "unloading"];
+    let expected = ["1.0.0", "none", "promoting", "2.0.0-rc.1", "false", "true", "10000", "31", "unloading"];
     assert_eq!(values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), expected);
     let versions: Vec<_> = plugin.versions.iter().map(|(version, status)| (version.to_string(), *status)).collect();
     assert_eq!(versions, [("1.0.0".into(), Some(VersionStatus::Deprecated)), ("3.0.0".into(), None)]);
@@ -326,6 +326,6 @@ fn expectations_on_plugins_become_data() {
         dependents: 0,
     };
     let facts = PluginFacts { plugin, standing: DeploymentSummary::of(None) };
-    let found: Vec<String> = PLUGIN_FIELDS.iter().map(|field| (field.of)(&name, &facts).to_string()).collect();
-    assert_eq!(found, ["1.0.0", "null", "none", "null", "false", "false", "0", "0", "unloading"]);
+    let found: Vec<String> = PLUGIN_FIELDS.iter().map(|field| (field.of)(&facts).to_string()).collect();
+    assert_eq!(found, ["1.0.0", "none", "none", "none", "false", "false", "0", "0", "unloading"]);
 }

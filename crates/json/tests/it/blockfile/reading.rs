@@ -31,14 +31,14 @@ fn expectations_become_data() {
         fields,
         [("status", "canary".into()), ("rollout_percent", "5".into()), ("enabled_by", user.to_string())]
     );
-    assert_eq!(nth(&expect.state.metrics, 0).1[1].value, FieldValue::Number(u64::MAX));
+    assert_eq!(nth(&expect.state.metrics, 0).1[1].value, Shown::Number(u64::MAX));
     let (name, history) = nth(&expect.state.history, 0);
     assert_eq!((name.as_str(), history[0].height, history[0].status), ("a", 1, Status::Canary));
     assert!(nth(&expect.state.history, 1).1.is_empty());
     assert_eq!(expect.state.enabled[0].user, user.parse().unwrap());
     let end = header.expect.unwrap();
     assert_eq!((end.height, end.place), (Some(9), Place::Text { line: 1, column: 11 }));
-    assert_eq!(nth(&end.state.features, 0).1[0].value, FieldValue::Text("b".into()));
+    assert_eq!(nth(&end.state.features, 0).1[0].value, Shown::Text("b".into()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use coalmine_core::{Feature, Height, Name, Read, query};
+use coalmine_core::{Feature, Height, MetricsRecord, Name, Read, query};
 use coalmine_json::render::{self, Fields};
 
 use super::pages::{PAGE, pages};
@@ -17,7 +17,7 @@ pub(super) fn features(source: &Source, out: &mut Output) -> Result<(), Error> {
         // A feature that was created later did not exist yet.
         let Some((status, percent)) = found else { return Ok(()) };
         let rest = Fields::new().text("status", status).with("percent", percent.get());
-        out.row(Fields::new().text("name", feature.name), rest)
+        out.row("feature", Fields::new().text("name", feature.name), rest)
     })
 }
 
@@ -27,12 +27,13 @@ pub(super) fn feature(source: &Source, name: &Name, out: &mut Output) -> Result<
         let (status, percent) =
             query::feature_at(source, name, at)?.ok_or_else(|| source.cannot(&format!("{name} was created later")))?;
         let fields = Fields::new().text("name", name).text("status", status);
-        return out.card(&fields.with("rollout_percent", percent.get()));
+        return out.card("feature", fields.with("rollout_percent", percent.get()));
     }
     let height = source.tip()?.height.unwrap_or_default();
     let progress = query::progress(source, name, height)?;
     out.card(
-        &render::feature(&feature)
+        "feature",
+        render::feature(&feature)
             .with("blocks_to_step", progress.and_then(|progress| progress.blocks_to_step))
             .with("errors_left", progress.and_then(|progress| progress.errors_left))
             .with("step_due", query::due(source, name)?)
@@ -43,7 +44,7 @@ pub(super) fn feature(source: &Source, name: &Name, out: &mut Output) -> Result<
 pub(super) fn metrics(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
     source.present("metrics")?;
     let metrics = query::metrics(source, name)?.ok_or_else(|| unknown(source, name))?;
-    out.card(&render::metrics(name, &metrics))
+    out.card("metrics", render::metrics(&MetricsRecord { name: *name, metrics }))
 }
 
 pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
@@ -57,7 +58,7 @@ pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<
                 return Ok(());
             }
             let id = Fields::new().with("height", entry.height).with("seq", entry.seq);
-            out.row(id, render::change(&entry.change))
+            out.row("change", id, render::change(&entry.change))
         },
     )
 }
@@ -68,7 +69,7 @@ pub(super) fn overrides(source: &Source, name: &Name, out: &mut Output) -> Resul
     pages(
         |after: Option<_>| query::overrides(source, name, after.as_ref(), PAGE),
         |(user, _)| *user,
-        |(user, record)| out.row(Fields::new().text("user", user), render::user_switch(record)),
+        |(user, record)| out.row("override", Fields::new().text("user", user), render::user_switch(record)),
     )
 }
 
@@ -85,7 +86,7 @@ pub(super) fn stale(source: &Source, out: &mut Output) -> Result<(), Error> {
             .with("percent", feature.rollout_percent.get())
             .text("lifetime", policy.lifetime)
             .with("expires_at", expires_at);
-        out.row(Fields::new().text("name", feature.name), rest)
+        out.row("stale", Fields::new().text("name", feature.name), rest)
     })
 }
 

@@ -11,12 +11,14 @@ use crate::source::Source;
 /// The totals, then every item.
 pub(super) fn feed(source: &Source, out: &mut Output) -> Result<(), Error> {
     source.present("the feed")?;
-    out.row(Fields::new(), render::feed(&query::feed(source)?))?;
+    out.row("feed", Fields::new(), render::feed(&query::feed(source)?))?;
     for kind in FeedKind::ALL {
         pages(
             |after: Option<FeedId>| query::feed_items(source, *kind, after.as_ref(), PAGE),
             |(id, _)| *id,
-            |(id, item)| out.row(render::feed_key(&FeedKey { kind: *kind, id: *id }), render::feed_item(item)),
+            |(id, item)| {
+                out.row("feed_item", render::feed_key(&FeedKey { kind: *kind, id: *id }), render::feed_item(item))
+            },
         )?;
     }
     Ok(())

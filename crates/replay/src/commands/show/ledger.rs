@@ -17,7 +17,7 @@ pub(super) fn roles(source: &Source, out: &mut Output) -> Result<(), Error> {
         |(address, roles)| {
             let sequence = query::sequence_of(source, address)?;
             let sequence = sequence.map_or_else(Fields::new, |sequence| Fields::new().with("sequence", sequence.get()));
-            out.row(Fields::new().text("address", address), render::roles(*roles).and(sequence))
+            out.row("roles", Fields::new().text("address", address), render::roles(*roles).and(sequence))
         },
     )
 }
@@ -27,14 +27,14 @@ pub(super) fn schedule(source: &Source, out: &mut Output) -> Result<(), Error> {
     pages(
         |after| query::schedule(source, after, PAGE),
         |(at, id, _)| (*at, *id),
-        |(at, id, entry)| out.row(Fields::new().with("at", *at).with("id", *id), render::scheduled(entry)),
+        |(at, id, entry)| out.row("scheduled", Fields::new().with("at", *at).with("id", *id), render::scheduled(entry)),
     )
 }
 
 pub(super) fn global(source: &Source, out: &mut Output) -> Result<(), Error> {
     source.present("the global record")?;
     let global = query::global(source)?.ok_or_else(|| source.cannot("the store is empty"))?;
-    out.card(&render::global(&global))
+    out.card("global", render::global(&global))
 }
 
 /// The rules in force and the changes that are scheduled. Of those that this build does not know it warns.
@@ -56,7 +56,7 @@ pub(super) fn rules(source: &Source, out: &mut Output) -> Result<(), Error> {
         scheduled.push(change.with("is_known", is_known).text("actor", actor).into());
     }
     let fields = Fields::new().with("rules", global.rules.number()).with("known", known.collect::<Vec<_>>());
-    out.card(&fields.with("scheduled", scheduled))
+    out.card("rules", fields.with("scheduled", scheduled))
 }
 
 /// The rounds that have not ended, in the order in which they close, each with what its reporters have said.
@@ -68,7 +68,7 @@ pub(super) fn pools(source: &Source, out: &mut Output) -> Result<(), Error> {
         |round| {
             round.entries.iter().try_for_each(|(reporter, said)| {
                 let head = Fields::new().with("due", round.due).and(render::pool(&round.pool));
-                out.row(head, Fields::new().text("reporter", reporter).and(render::pool_entry(said)))
+                out.row("pool", head, Fields::new().text("reporter", reporter).and(render::pool_entry(said)))
             })
         },
     )

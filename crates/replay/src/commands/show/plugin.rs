@@ -18,7 +18,7 @@ pub(super) fn plugins(source: &Source, out: &mut Output) -> Result<(), Error> {
         |(name, plugin)| {
             let standing = DeploymentSummary::of(query::deployment(source, name)?.as_ref());
             let facts = PluginFacts { plugin: plugin.clone(), standing };
-            out.row(Fields::new().text("name", name), render::plugin::summary(name, &facts))
+            out.row("plugin", Fields::new().text("name", name), render::plugin::summary(&facts))
         },
     )
 }
@@ -29,7 +29,7 @@ pub(super) fn plugin(source: &Source, name: &Name, out: &mut Output) -> Result<(
     let plugin = query::plugin(source, name)?.ok_or_else(|| unknown(source, name))?;
     let deployment = query::deployment(source, name)?;
     let versions = query::plugin_versions(source, name)?;
-    out.card(&render::plugin::card(name, &plugin, deployment.as_ref(), &versions))
+    out.card("plugin", render::plugin::card(name, &plugin, deployment.as_ref(), &versions))
 }
 
 /// What happened to a plugin.
@@ -44,7 +44,7 @@ pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<
                 return Ok(());
             }
             let id = Fields::new().with("height", entry.height).with("seq", entry.seq);
-            out.row(id, render::plugin::change(&entry.change))
+            out.row("plugin_change", id, render::plugin::change(&entry.change))
         },
     )
 }

@@ -95,7 +95,7 @@ fn diff_and_bisect_find_what_differs() {
         1,
         &format!(
             "~ feature f status: disabled -> enabled, rollout_percent: 0 -> 100\n\
-             + change f 5 0 status=enabled percent=100 cause=enabled reason=manual actor={ADMIN}\n"
+             + change f 5 0 status=enabled percent=100 cause=enabled actor={ADMIN}\n"
         ),
         "2 records differ",
     );

@@ -35,9 +35,9 @@ fn the_feed_is_shown() {
 ";
     world.golden("run feed.json --receipts --events --quiet --until 1", 0, receipts, "");
     let (json, _) = world.check("run feed.json --receipts --quiet --until 1 --format json", 0);
-    let note = r#"{"height":1,"type":"receipt","tx":3,"result":"ok","notes":[{"kind":"environment","id":"a","action":"noop"}]}"#;
+    let note = r#"{"type":"receipt","height":1,"tx":3,"result":"ok","notes":[{"kind":"environment","id":"a","action":"noop"}]}"#;
     assert_eq!(json.lines().nth(3), Some(note));
-    assert_eq!(json.lines().next(), Some(r#"{"height":1,"type":"receipt","tx":0,"result":"ok"}"#));
+    assert_eq!(json.lines().next(), Some(r#"{"type":"receipt","height":1,"tx":0,"result":"ok"}"#));
     let open = "\
 open=true live_environments=2 live_filters=1 environments=3 filters=1 listed=1 unborn_environments=1 unborn_filters=0
 environment a version=1 state=live body=ff00
@@ -46,7 +46,8 @@ environment gone version=7 state=unborn body=\"\"
 filter f version=2 state=live body=aa
 ";
     world.golden("show feed.json feed --at 1", 0, open, "");
-    let filter = "{\"kind\":\"filter\",\"id\":\"f\",\"version\":2,\"state\":\"live\",\"body\":\"aa\"}\n";
+    let filter =
+        "{\"type\":\"feed_item\",\"kind\":\"filter\",\"id\":\"f\",\"version\":2,\"state\":\"live\",\"body\":\"aa\"}\n";
     assert!(world.check("show feed.json feed --format json", 0).0.ends_with(filter));
     world.check("dump feed.json -o after.dump", 0);
     world.fails("show after.dump feed --at 1", 2, "is not known");

@@ -3,6 +3,7 @@
 mod compare;
 mod feed;
 mod files;
+mod json;
 mod output;
 mod plugins;
 mod prove;

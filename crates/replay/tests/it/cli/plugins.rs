@@ -72,8 +72,8 @@ deployment.plan.on_complete promote
             "plugin-history app",
             format!(
                 "\
-10 0 action=registered version=1.0.0+linux success=true share_bps=0 duration=0 reason=none actor={ADMIN}
-11 0 action=registered version=2.0.0 success=true share_bps=0 duration=0 reason=none actor={ADMIN}
+10 0 action=registered version=1.0.0+linux success=true share_bps=0 duration=0 actor={ADMIN}
+11 0 action=registered version=2.0.0 success=true share_bps=0 duration=0 actor={ADMIN}
 11 1 action=deployed version=2.0.0 success=true share_bps=5000 duration=0 reason=manual actor=0x{}
 ",
                 "2".repeat(40)
@@ -150,12 +150,17 @@ fn route_and_plan_answer() {
     world.golden(
         "route plugins.json app 0x00 --format json",
         0,
-        "{\"plugin\":\"app\",\"unit\":\"0x00\",\"version\":\"2.0.0\",\"bucket\":698,\"share_bps\":5000,\"height\":20}\n",
+        "{\"type\":\"route\",\"plugin\":\"app\",\"unit\":\"0x00\",\"version\":\"2.0.0\",\"bucket\":698,\"share_bps\":5000,\"height\":20}\n",
         "",
     );
     let both = "lib version=1.2.0 load_state=loading\napp version=1.0.0+linux load_state=pending\n";
     world.golden("plan plugins.json app --at 10", 0, both, "");
-    world.golden("plan plugins.json web --format json", 0, "{\"refused\":\"host_too_old\",\"plugin\":\"web\"}\n", "");
+    world.golden(
+        "plan plugins.json web --format json",
+        0,
+        "{\"type\":\"refused\",\"refused\":\"host_too_old\",\"plugin\":\"web\"}\n",
+        "",
+    );
 
     world.fails("route plugins.json nobody 0x00", 2, "plugins.json: there is no plugin nobody");
     world.fails("route plugins.json app 0x0", 2, "Odd number of digits");
@@ -190,9 +195,9 @@ fn every_expectation_on_plugins_that_fails_is_reported() {
     let (_, err) = world.check("run wrong.jsonl", 1);
     let mut found: Vec<&str> = err.lines().filter_map(|line| line.strip_prefix("wrong.jsonl:4: block 12: ")).collect();
     let mut expected = [
-        "plugins.app.previous: expected 0.9.0, got null",
+        "plugins.app.previous: expected 0.9.0, got none",
         "plugins.app.status: expected none, got active",
-        "plugins.app.canary: expected null, got 2.0.0",
+        "plugins.app.canary: expected none, got 2.0.0",
         "plugins.app.paused: expected true, got false",
         "plugins.app.waiting: expected true, got false",
         "plugins.app.share_bps: expected 0, got 5000",
@@ -224,12 +229,9 @@ fn records_of_plugins_are_compared_and_proven() {
             "- deadline 91 app",
             "~ plugin_version app 2.0.0 status: canary -> failed, errors: 5 -> 6",
             "- deployment app",
-            &format!(
-                "+ plugin_change app 11 2 action=rolled_back version=2.0.0 success=false share_bps=5000 duration=0 \
-                 reason=error_rate actor=0x{} requests=100 errors=6 production_requests=0 production_errors=0 \
-                 threshold=500",
-                "0".repeat(40)
-            ),
+            "+ plugin_change app 11 2 action=rolled_back version=2.0.0 success=false share_bps=5000 duration=0 \
+             reason=error_rate actor=automatic requests=100 errors=6 production_requests=0 production_errors=0 \
+             threshold=500",
         ]
     );
     let (out, _) = world.check("bisect plugins.json other.json", 1);

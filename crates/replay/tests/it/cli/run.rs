@@ -13,7 +13,7 @@ fn run_prints_a_summary_and_what_is_asked_for() {
     assert_eq!(
         json,
         format!(
-            "{{\"height\":130,\"blocks\":4,\"transactions\":10,\"ok\":9,\"rejected\":1,\"events\":9,\"root\":\"{root}\"}}\n"
+            "{{\"type\":\"summary\",\"height\":130,\"blocks\":4,\"transactions\":10,\"ok\":9,\"rejected\":1,\"events\":9,\"root\":\"{root}\"}}\n"
         )
     );
     world.golden(
@@ -47,12 +47,12 @@ fn run_prints_a_summary_and_what_is_asked_for() {
         "run canary.json --quiet --receipts --format json --until 100",
         0,
         "\
-{\"height\":100,\"type\":\"receipt\",\"tx\":0,\"result\":\"ok\"}
-{\"height\":100,\"type\":\"receipt\",\"tx\":1,\"result\":\"ok\"}
-{\"height\":100,\"type\":\"receipt\",\"tx\":2,\"result\":\"ok\"}
-{\"height\":100,\"type\":\"receipt\",\"tx\":3,\"result\":\"ok\"}
-{\"height\":100,\"type\":\"receipt\",\"tx\":4,\"result\":\"ok\"}
-{\"height\":100,\"type\":\"receipt\",\"tx\":5,\"result\":\"feature_not_found\",\"command\":0}
+{\"type\":\"receipt\",\"height\":100,\"tx\":0,\"result\":\"ok\"}
+{\"type\":\"receipt\",\"height\":100,\"tx\":1,\"result\":\"ok\"}
+{\"type\":\"receipt\",\"height\":100,\"tx\":2,\"result\":\"ok\"}
+{\"type\":\"receipt\",\"height\":100,\"tx\":3,\"result\":\"ok\"}
+{\"type\":\"receipt\",\"height\":100,\"tx\":4,\"result\":\"ok\"}
+{\"type\":\"receipt\",\"height\":100,\"tx\":5,\"result\":\"feature_not_found\",\"command\":0}
 ",
         "",
     );

@@ -74,12 +74,11 @@ previous_errors 0
             "history base --at 111",
             format!(
                 "\
-100 0 status=disabled percent=0 cause=created reason=manual actor={ADMIN}
-100 1 status=canary percent=5 cause=canary_started reason=manual actor={ADMIN}
-101 0 status=rolling_out percent=5 cause=rollout_started reason=manual actor={ADMIN}
-111 0 status=rolling_out percent=30 cause=stepped reason=manual actor=0x{}
-",
-                "0".repeat(40)
+100 0 status=disabled percent=0 cause=created actor={ADMIN}
+100 1 status=canary percent=5 cause=canary_started actor={ADMIN}
+101 0 status=rolling_out percent=5 cause=rollout_started actor={ADMIN}
+111 0 status=rolling_out percent=30 cause=stepped actor=automatic
+"
             ),
         ),
         ("overrides top", format!("{USER} enabled=true since=101 actor={ADMIN}\n")),
@@ -118,7 +117,7 @@ quorum 1
     world.golden(
         "show canary.json features --format json --at 100",
         0,
-        "{\"name\":\"base\",\"status\":\"canary\",\"percent\":5}\n",
+        "{\"type\":\"feature\",\"name\":\"base\",\"status\":\"canary\",\"percent\":5}\n",
         "",
     );
     for what in ["feature", "metrics", "history", "overrides"] {

@@ -66,7 +66,7 @@ fn rounds_and_sequences_are_shown() {
     let (json, _) = world.check("show trust.json pools --at 33 --format json", 0);
     assert_eq!(
         json.lines().next().unwrap(),
-        r#"{"due":40,"kind":"report","subject":"f","version":null,"reporter":"0x3333333333333333333333333333333333333333","successes":5,"errors":1,"latency_total":60,"latency_peak":20,"invariant_checks":2,"invariant_failures":1}"#
+        r#"{"type":"pool","due":40,"kind":"report","subject":"f","version":null,"reporter":"0x3333333333333333333333333333333333333333","successes":5,"errors":1,"latency_total":60,"latency_peak":20,"invariant_checks":2,"invariant_failures":1}"#
     );
     world.golden(
         "show trust.json roles --at 40",
@@ -85,16 +85,16 @@ fn rounds_and_sequences_are_shown() {
 
     // What a rollback was decided by stays in the history.
     let (history, _) = world.check("show trust.json history f", 0);
-    let nobody = format!("0x{}", "0".repeat(40));
     assert_eq!(
         history.lines().last().unwrap(),
-        format!(
-            "50 0 status=rolled_back percent=0 cause=rolled_back reason=error_rate actor={nobody} rule=error_rate \
-             errors=31 successes=5 value=8611 threshold=100"
-        )
+        "50 0 status=rolled_back percent=0 cause=rolled_back reason=error_rate actor=automatic rule=error_rate \
+         errors=31 successes=5 value=8611 threshold=100"
     );
     let (history, _) = world.check("show trust.json history f --format json --at 32", 0);
-    assert!(history.ends_with(&format!("\"reason\":\"manual\",\"actor\":\"{ADMIN}\"}}\n")), "no evidence: {history}");
+    assert!(
+        history.ends_with(&format!("\"cause\":\"canary_started\",\"actor\":\"{ADMIN}\"}}\n")),
+        "no evidence: {history}"
+    );
 
     // Sequences and pools are records as all others.
     let blocks_below = |height: u32| {
@@ -140,7 +140,7 @@ scheduled.1 at=800 id=6 rules=7 is_known=false actor={ADMIN}
     world.golden(
         "show trust.json rules --format json",
         0,
-        &format!("{{\"rules\":1,\"known\":[1],\"scheduled\":[{{\"at\":800,\"id\":6,\"rules\":7,\"is_known\":false,\"actor\":\"{ADMIN}\"}}]}}\n"),
+        &format!("{{\"type\":\"rules\",\"rules\":1,\"known\":[1],\"scheduled\":[{{\"at\":800,\"id\":6,\"rules\":7,\"is_known\":false,\"actor\":\"{ADMIN}\"}}]}}\n"),
         "rule set 7 is needed",
     );
     world.golden("show canary.json rules", 0, "rules 1\nknown 1\nscheduled none\n", "");
