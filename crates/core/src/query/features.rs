@@ -10,7 +10,7 @@ use crate::feature::lifecycle::{Progress, automatic_step_due};
 use crate::feature::record::{Change, Feature, Metrics, MetricsRecord, Override, Policy, Status};
 use crate::key::{DueKind, Key, KeyPrefix, KeyRange};
 use crate::ledger::Global;
-use crate::query::source::{Read, corrupt, list, record};
+use crate::query::source::{Read, corrupt, last, list, record};
 use crate::schedule::Scheduled;
 use crate::values::{Address, ChainId, Height, Name, Percent, Roles};
 
@@ -188,16 +188,22 @@ pub fn history(
 /// # Errors
 /// A fault.
 pub fn feature_at(source: &impl Read, name: &Name, height: Height) -> Result<Option<(Status, Percent)>, Fault> {
-    let range = KeyRange::history(name);
+    let entry = last_change(source, name, height)?;
+    Ok(entry.map(|HistoryEntry { change, .. }| (change.status, change.percent)))
+}
+
+/// Returns the last history entry of a feature at the end of block `height`, by one seek; `None` before its creation.
+///
+/// # Errors
+/// A fault.
+pub fn last_change(source: &impl Read, name: &Name, height: Height) -> Result<Option<HistoryEntry>, Fault> {
     let mut end = Key::Change { name: *name, height, seq: u32::MAX }.to_bytes();
     end.push(0);
-    match source.last(&range.start, &end)? {
-        None => Ok(None),
-        Some((key, value)) => {
-            let change = Change::from_bytes(&value).map_err(|cause| corrupt(&key, cause))?;
-            Ok(Some((change.status, change.percent)))
-        }
-    }
+    let range = KeyRange { end, ..KeyRange::history(name) };
+    last(source, &range, |key, value| {
+        let Key::Change { height, seq, .. } = key else { return Err(DecodeError::whole(DecodeErrorKind::Mismatch)) };
+        Ok(HistoryEntry { height, seq, change: Change::from_bytes(value)? })
+    })
 }
 
 /// Returns the progress of a rollout after block `height`, that of the records; `None` for an unknown feature.

@@ -9,7 +9,7 @@ use crate::key::{Key, KeyPrefix, KeyRange};
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{DEPENDENTS_MAX, MaxVersions, Plugin, PluginChange, PluginVersion, Registry};
 use crate::plugin::version::Version;
-use crate::query::source::{Read, corrupt, list, record};
+use crate::query::source::{Read, corrupt, last, list, record};
 use crate::values::{Bps, Height, Name};
 
 const MISMATCH: DecodeError = DecodeError::whole(DecodeErrorKind::Mismatch);
@@ -100,6 +100,24 @@ pub fn plugin_history(
 ) -> Result<Vec<PluginHistoryEntry>, Fault> {
     let after = after.map(|(height, seq)| Key::PluginChange { plugin: *plugin, height, seq });
     list(source, &KeyRange::plugin_history(plugin).after(after), limit, |key, value| {
+        let Key::PluginChange { height, seq, .. } = key else { return Err(MISMATCH) };
+        Ok(PluginHistoryEntry { height, seq, change: PluginChange::from_bytes(value)? })
+    })
+}
+
+/// Returns the last history entry of a plugin at the end of block `height`, by one seek; `None` before its first version.
+///
+/// # Errors
+/// A fault.
+pub fn last_plugin_change(
+    source: &impl Read,
+    plugin: &Name,
+    height: Height,
+) -> Result<Option<PluginHistoryEntry>, Fault> {
+    let mut end = Key::PluginChange { plugin: *plugin, height, seq: u32::MAX }.to_bytes();
+    end.push(0);
+    let range = KeyRange { end, ..KeyRange::plugin_history(plugin) };
+    last(source, &range, |key, value| {
         let Key::PluginChange { height, seq, .. } = key else { return Err(MISMATCH) };
         Ok(PluginHistoryEntry { height, seq, change: PluginChange::from_bytes(value)? })
     })

@@ -127,6 +127,17 @@ pub(crate) fn list<T>(
     found
 }
 
+/// Returns the last entry of a range.
+pub(crate) fn last<T>(
+    source: &impl Read,
+    range: &KeyRange,
+    decode: impl FnOnce(Key, &[u8]) -> Result<T, DecodeError>,
+) -> Result<Option<T>, Fault> {
+    let Some((key, value)) = source.last(&range.start, &range.end)? else { return Ok(None) };
+    let entry = Key::from_bytes(&key).and_then(|decoded| decode(decoded, &value));
+    entry.map(Some).map_err(|cause| corrupt(&key, cause))
+}
+
 pub(crate) fn corrupt(key: &[u8], cause: DecodeError) -> Fault {
     Fault::Corrupt { key: key.into(), cause }
 }

@@ -36,6 +36,9 @@ fn names_that_begin_one_another_never_meet() {
                     let last = world.history(feature).into_iter().rfind(|entry| entry.0 <= height);
                     let found = query::feature_at(&world.records, &name(feature), height).unwrap();
                     assert_eq!(found.map(|(s, p)| (s, p.get())), last.map(|entry| (entry.2, entry.3)));
+                    let found = query::last_change(&world.records, &name(feature), height).unwrap();
+                    let found = found.map(|entry| (entry.height, entry.seq, entry.change.cause));
+                    assert_eq!(found, last.map(|entry| (entry.0, entry.1, entry.4)));
                 }
             }
         }

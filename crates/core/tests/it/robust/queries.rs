@@ -61,6 +61,7 @@ fn query_each_record_damaged(world: &World) {
                 let last = Key::Change { name, height, seq: seq + 1 };
                 let last = !world.records.0.contains_key(&last.to_bytes());
                 assert_eq!(query::feature_at(&records, &name, height).is_err(), last);
+                assert_eq!(query::last_change(&records, &name, height).is_err(), last);
                 query::history(&records, &name, None, 99).map(|_| ())
             }
             Key::Override { name, user } => {
@@ -86,7 +87,12 @@ fn query_each_record_damaged(world: &World) {
                 assert!(query::route(&records, &name, b"unit").is_err());
                 query::deployment(&records, &name).map(|_| ())
             }
-            Key::PluginChange { plugin, .. } => query::plugin_history(&records, &plugin, None, 99).map(|_| ()),
+            Key::PluginChange { plugin, height, seq } => {
+                let last = Key::PluginChange { plugin, height, seq: seq + 1 };
+                let last = !world.records.0.contains_key(&last.to_bytes());
+                assert_eq!(query::last_plugin_change(&records, &plugin, height).is_err(), last);
+                query::plugin_history(&records, &plugin, None, 99).map(|_| ())
+            }
             // The value of an index entry is not read by queries; loading refuses it.
             Key::Step { .. }
             | Key::Active(_)
