@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bisect, check, convert, diff, dump, generate, plan, prove, restore, route, run, show, verify, verify_proof,
+    bisect, check, convert, diff, dump, generate, plan, plot, prove, restore, route, run, show, verify, verify_proof,
     verify_store,
 };
 use crate::error::Error;
@@ -56,6 +56,8 @@ enum Command {
     Route(route::RouteArgs),
     /// Show what loading a plugin would do, in order, or why it would be rejected
     Plan(plan::PlanArgs),
+    /// Draw a feature, a plugin or all of them over height, as SVG or HTML
+    Plot(plot::PlotArgs),
     /// Write every key and value in key order
     Dump(dump::DumpArgs),
     /// Create a store from a dump and check its root
@@ -89,6 +91,7 @@ impl Cli {
             Command::Check(args) => check::check(args, &target),
             Command::Route(args) => route::route(args, &target),
             Command::Plan(args) => plan::plan(args, &target),
+            Command::Plot(args) => plot::plot(args, &target),
             Command::Dump(args) => dump::dump(args, &target),
             Command::Restore(args) => restore::restore(args, &target),
             Command::Diff(args) => diff::diff(args, &target),

@@ -17,7 +17,7 @@ use crate::error::Error;
 #[cfg(not(feature = "rocksdb"))]
 use crate::input::no_rocksdb;
 use crate::input::{open_file, store_path};
-use crate::runner::{self, BlockSource};
+use crate::runner::{self, BlockSource, Observer};
 use crate::terminal::note;
 
 /// How many bytes are enough to recognize a dump.
@@ -101,13 +101,24 @@ impl Source {
     }
 
     /// Runs a block file in memory, up to a height or to its end.
-    pub(crate) fn run(argument: &str, mut blocks: BlockSource, until: Option<Height>) -> Result<Self, Error> {
+    pub(crate) fn run(argument: &str, blocks: BlockSource, until: Option<Height>) -> Result<Self, Error> {
+        Self::run_watched(argument, blocks, until, &mut ())
+    }
+
+    /// The same, watched.
+    pub(crate) fn run_watched(
+        argument: &str,
+        mut blocks: BlockSource,
+        until: Option<Height>,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, Error> {
         let mut ledger = Ledger::create(MemoryStore::new(), blocks.genesis())?;
-        runner::run(&mut ledger, &mut blocks, until, &mut ())?;
+        runner::run(&mut ledger, &mut blocks, until, observer)?;
         Ok(Self::new(argument, Backing::Memory(Box::new(ledger))))
     }
 
-    fn seen_from(mut self, at: Option<Height>) -> Result<Self, Error> {
+    /// The same source as of a height, if it has come that far.
+    pub(crate) fn seen_from(mut self, at: Option<Height>) -> Result<Self, Error> {
         let tip = self.tip()?.height;
         match (at, tip) {
             (Some(at), Some(tip)) if at < tip => self.past = Some(at),

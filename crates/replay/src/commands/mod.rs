@@ -10,6 +10,7 @@ pub(crate) mod dump;
 pub(crate) mod generate;
 mod pair;
 pub(crate) mod plan;
+pub(crate) mod plot;
 pub(crate) mod prove;
 pub(crate) mod restore;
 pub(crate) mod route;

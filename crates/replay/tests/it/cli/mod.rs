@@ -5,6 +5,7 @@ mod feed;
 mod files;
 mod json;
 mod output;
+mod plot;
 mod plugins;
 mod prove;
 #[cfg(feature = "rocksdb")]
@@ -185,7 +186,7 @@ fn help_has_an_example_for_every_command() {
         .map(|line| line.split_whitespace().next().unwrap())
         .filter(|command| *command != "help")
         .collect();
-    assert_eq!(commands.len(), 15, "{commands:?}");
+    assert_eq!(commands.len(), 16, "{commands:?}");
     for command in commands {
         let (help, _) = world.check(&format!("{command} --help"), 0);
         assert!(help.contains(&format!("Example:\n  replay {command} ")), "{command}: {help}");
