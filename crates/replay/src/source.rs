@@ -74,8 +74,10 @@ pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
 fn open_store(path: &Path) -> Result<Backing, Error> {
     let store = RocksStore::open(path, coalmine_store::Durability::Synced)?;
     // A store of other rules would look corrupt.
-    if let Some(global) = store.get(&Key::Global.to_bytes())? {
-        coalmine_store::check_rules(&global)?;
+    if let Some(tip) = store.tip()?
+        && let Some(global) = store.get(&Key::Global.to_bytes())?
+    {
+        coalmine_store::check_rules(&global, tip.height)?;
     }
     Ok(Backing::Store(Box::new(store)))
 }

@@ -61,6 +61,8 @@ pub fn check<S: Store + Send>(fresh: impl Fn() -> S, between: impl Fn(S) -> S) {
     unknown_rules_stop_before_their_block(&fresh, &between);
     #[cfg(feature = "test-rules")]
     rules_change_at_the_next_block(&fresh, &between);
+    #[cfg(feature = "test-rules")]
+    no_ledger_starts_with_rules_for_tests(&fresh, &between);
     queries_on_another_thread_see_whole_blocks(fresh());
 }
 
@@ -407,6 +409,33 @@ fn unknown_rules_stop_before_their_block<S: Store>(fresh: &impl Fn() -> S, betwe
     assert_eq!((ledger.last_committed(), all(ledger.store())), (before, records));
     assert_eq!(ledger.execute(&Block::empty(at)).map(|_| ()).unwrap_err(), expected);
     verify(ledger.store()).unwrap();
+}
+
+/// No ledger starts with the rules for tests: neither a genesis nor the records of one have them.
+#[cfg(feature = "test-rules")]
+fn no_ledger_starts_with_rules_for_tests<S: Store>(fresh: &impl Fn() -> S, between: &impl Fn(S) -> S) {
+    let ledger = Ledger::create(fresh(), &genesis()).unwrap();
+    let (mut records, start) = (all(ledger.store()), ledger.last_committed());
+    records.retain(|(key, _)| key != TIP_KEY.as_slice());
+    let global = records.iter_mut().find(|(key, _)| *key == Key::Global.to_bytes()).unwrap();
+    // Behind format and rules, chain and admins, the count of the schedule is wider.
+    global.1.splice(2..4, RuleSet::Test.number().to_be_bytes());
+    let schedule = 2 + 2 + 1 + genesis().chain().as_bytes().len() + 4;
+    global.1.splice(schedule..schedule, [0; 4]);
+    let refused = |result: Result<Ledger<S>, OpenError>| {
+        let error = result.map(|_| ()).unwrap_err();
+        assert!(matches!(error, OpenError::Rules { rules: u16::MAX, .. }), "{error}");
+    };
+    refused(Ledger::restore(fresh(), start, &records));
+    let load = |height| State::load(records.iter().map(|(key, value)| Ok((key, value))), height);
+    assert!(load(None).is_err());
+    let root = load(Some(FIRST)).unwrap().root();
+    let at = |height| Tip { height, root };
+    let mut store = fresh();
+    store.commit(None, &at(None), records.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())))).unwrap();
+    refused(Ledger::open(between(store)));
+    // Later there may be such a ledger.
+    assert!(Ledger::restore(fresh(), at(Some(FIRST)), &records).is_ok());
 }
 
 /// The way from one rule set to the next: a tag, a default and a field of the global record differ from the next block on.

@@ -224,7 +224,7 @@ impl<S: Store> Ledger<S> {
         refuse_used(&store)?;
         let key = Key::Global.to_bytes();
         if let Some((_, global)) = records.iter().find(|(found, _)| found.as_ref() == key) {
-            check_rules(global.as_ref())?;
+            check_rules(global.as_ref(), tip.height)?;
         }
         let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height)?;
         compare_root(&state, tip)?;
@@ -420,7 +420,7 @@ pub fn verify(view: &impl View) -> Result<Verified, OpenError> {
 fn load(view: &impl View) -> Result<(State, Verified), OpenError> {
     let tip = view.tip()?.ok_or(OpenError::Empty)?;
     if let Some(global) = view.get(&Key::Global.to_bytes())? {
-        check_rules(&global)?;
+        check_rules(&global, tip.height)?;
     }
     let mut verified = Verified { tip, records: 0, bytes: 0 };
     let entries = Entries::new(view, &[STATE_KEYS.start], &[STATE_KEYS.end]).inspect(|entry| {
@@ -440,17 +440,19 @@ fn compare_root(state: &State, tip: Tip) -> Result<(), OpenError> {
     if computed == tip.root { Ok(()) } else { Err(OpenError::Root { tip, computed }) }
 }
 
-/// Checks format and rules, the first four bytes of the global record: without this, a state of
-/// other rules would look corrupt.
+/// Checks format and rules, the first four bytes of the global record of a state at a height: without
+/// this, a state of other rules would look corrupt.
 ///
 /// # Errors
-/// [`OpenError::Rules`] if this build does not know them; a fault if there are fewer bytes.
-pub fn check_rules(global: &[u8]) -> Result<(), OpenError> {
+/// [`OpenError::Rules`] if this build does not know them, or knows them for tests alone and the state is
+/// that of a genesis, since no ledger starts with them; a fault if there are fewer bytes.
+pub fn check_rules(global: &[u8], height: Option<Height>) -> Result<(), OpenError> {
     let mut input = Reader::new(global);
     let mut read = || -> Result<(u16, u16), DecodeError> { Ok((input.u16()?, input.u16()?)) };
     let corrupt = |cause| Fault::Corrupt { key: Key::Global.to_bytes(), cause };
     let (format, rules) = read().map_err(corrupt)?;
-    let is_known = format == FORMAT && RuleSet::from_number(rules).is_some();
+    let may_be = |rules: RuleSet| height.is_some() || rules <= RuleSet::LATEST;
+    let is_known = format == FORMAT && RuleSet::from_number(rules).is_some_and(may_be);
     if is_known { Ok(()) } else { Err(OpenError::Rules { format, rules }) }
 }
 

@@ -18,6 +18,7 @@ use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginChange, PluginVersion, Registry};
 use crate::query::trust::sequence;
 use crate::rounds::PoolEntry;
+use crate::rules::RuleSet;
 use crate::schedule::{SCHEDULED_MAX, Scheduled};
 use crate::state::State;
 use crate::state::features::FeatureEntry;
@@ -188,7 +189,10 @@ impl Loader {
     fn finish(mut self, tip: Option<Height>) -> Result<State, Fault> {
         let global = self.global.ok_or_else(|| mismatch(Key::Global))?;
         let admins = self.roles.values().filter(|roles| roles.contains(Role::Admin)).count();
-        let is_sound = admins != 0
+        // No ledger starts with rules that are only for tests.
+        let may_start = tip.is_some() || global.rules <= RuleSet::LATEST;
+        let is_sound = may_start
+            && admins != 0
             && usize::try_from(global.admins) == Ok(admins)
             && usize::try_from(global.scheduled) == Ok(self.schedule.len())
             && global.scheduled <= SCHEDULED_MAX

@@ -51,7 +51,7 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     let (tip, records) = dumps::read(&name, BufReader::new(input))?;
     // Before a folder is made, so that a bad dump leaves nothing behind.
     if let Some((_, global)) = records.iter().find(|(key, _)| *key == Key::Global.to_bytes()) {
-        check_rules(global)?;
+        check_rules(global, tip.height)?;
     }
     let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height);
     let computed = state.map_err(|fault| Error::from(fault).in_source(&args.dump))?.root();

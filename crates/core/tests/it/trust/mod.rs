@@ -16,6 +16,9 @@ use coalmine_core::{
     Reject, Report, Role, Status,
 };
 
+#[cfg(feature = "test-rules")]
+use coalmine_core::{Decode, DecodeErrorKind, Genesis, GenesisError, RuleSet};
+
 use crate::common::plugins::*;
 use crate::common::*;
 

@@ -92,3 +92,15 @@ fn nobody_but_an_admin_stops_the_chain() {
     let found = world.state.execute(&Block::empty(at + 1)).map(|_| ());
     assert_eq!(found, Err(BlockError::UnknownRules { rules: 0xfffe, height: at + 1 }));
 }
+
+/// Nor does a ledger begin with the rules for tests.
+#[cfg(feature = "test-rules")]
+#[test]
+fn no_genesis_has_the_rules_for_tests() {
+    let plain = coalmine_model::support::genesis(Params::default());
+    let (chain, roles) = (*plain.chain(), plain.roles().clone());
+    let built = Genesis::with_params(RuleSet::Test, chain, roles, Params::default());
+    assert_eq!(built.map(|_| ()), Err(GenesisError::Rules));
+    let bytes = [&RuleSet::Test.number().to_be_bytes(), &plain.to_bytes()[2..]].concat();
+    assert_eq!(Genesis::from_bytes(&bytes).unwrap_err().kind, DecodeErrorKind::OutOfRange);
+}
