@@ -9,6 +9,7 @@
 
 mod common;
 
+mod builds;
 mod conformance;
 #[cfg(feature = "rocksdb")]
 mod durability;

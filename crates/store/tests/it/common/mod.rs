@@ -1,5 +1,8 @@
 //! The genesis and the blocks of the conformance suite, and larger ones.
 
+#[allow(dead_code, reason = "most of it is for the example rule_sets, which is this file, too")]
+pub(crate) mod rules;
+
 #[cfg(feature = "rocksdb")]
 use coalmine_core::{Block, Command, Height, Transaction};
 #[cfg(feature = "rocksdb")]
