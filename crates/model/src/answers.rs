@@ -79,6 +79,12 @@ impl Model {
         self.sequences.get(address).copied()
     }
 
+    /// The rules of the next block.
+    #[must_use]
+    pub fn rules(&self) -> u16 {
+        self.rules
+    }
+
     /// The changes of the rules that wait: height, id, who has scheduled it, and the rules.
     #[must_use]
     pub fn scheduled_rules(&self) -> Vec<(u32, u64, Address, u16)> {

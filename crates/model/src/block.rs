@@ -41,6 +41,7 @@ impl Model {
         }
         let before = self.clone();
         self.work_left = BLOCK_WORK;
+        self.rules_of_block = self.rules;
         if let Err(refused) = self.work_off(h) {
             *self = before;
             return Err(refused);
@@ -98,10 +99,15 @@ impl Model {
         if self.breaker.is_some_and(|breaker| breaker.until != 0 && closing >= breaker.until && !breaker.draining) {
             self.close_breaker(BreakerClosedBy::Expiry);
         }
-        self.drain(h, most);
+        if !self.has(Planted::DrainLast) {
+            self.drain(h, most);
+        }
         self.close_rounds(h, most);
         self.run_deadlines(h, most);
         self.run_schedule(h, most)?;
+        if self.has(Planted::DrainLast) {
+            self.drain(h, most);
+        }
         // Each asks anew: what ran before it may have opened the breaker.
         for run in [Self::run_steps, Self::run_looks, Self::run_load_queue] {
             if self.breaker.is_none() {
@@ -146,7 +152,7 @@ impl Model {
     }
 
     pub(crate) fn payload(&mut self, h: u128, bytes: &[u8]) -> Receipt {
-        let Some(tx) = raw::Transaction::from_bytes(bytes) else {
+        let Some(tx) = raw::Transaction::under(self.rules_of_block, bytes) else {
             return Receipt::Rejected { reject: Reject::Malformed, index: 0 };
         };
         match self.take_sequence(h, &tx) {
@@ -164,10 +170,11 @@ impl Model {
             return Err(Reject::Unauthorized);
         }
         let Sequence { number, valid_until } = tx.sequence.ok_or(Reject::BadSequence)?;
-        if number <= self.sequences.get(&tx.signer).copied().unwrap_or(0) {
+        let last = self.sequences.get(&tx.signer).copied().unwrap_or(0);
+        if number == 0 || u128::from(number) + self.off_by(Planted::SequenceTwice) <= u128::from(last) {
             return Err(Reject::BadSequence);
         }
-        if valid_until != 0 && h > u128::from(valid_until) {
+        if valid_until != 0 && h > u128::from(valid_until) && !self.has(Planted::ExpiredRuns) {
             return Err(Reject::Expired);
         }
         self.sequences.insert(tx.signer, number);
@@ -180,7 +187,7 @@ impl Model {
         for (index, command) in commands.iter().enumerate() {
             if let Err(reject) = self.command(h, actor, source, command) {
                 if !self.has(Planted::RejectLeaves) {
-                    let work_left = self.work_left;
+                    let work_left = if self.has(Planted::UndoRefunds) { before.work_left } else { self.work_left };
                     *self = Self { work_left, ..before };
                 }
                 return Receipt::Rejected { reject, index: index as u8 };

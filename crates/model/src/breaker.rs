@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use coalmine_core::{Address, BreakerClosedBy, Event, Reason, Reject};
 
-use crate::{Model, U32_MAX};
+use crate::{Model, Planted, U32_MAX};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Breaker {
@@ -38,7 +38,7 @@ impl Model {
         let mut tripped = Breaker { draining: drain, since: h, until, reason, actor };
         if let Some(open) = self.breaker {
             let drains_now = drain && !open.draining;
-            if !drains_now && !is_later(until, open.until) {
+            if (!drains_now && !is_later(until, open.until)) || self.has(Planted::OpenBreakerStays) {
                 return Err(Reject::InvalidTransition);
             }
             tripped.draining |= open.draining;
@@ -67,8 +67,10 @@ impl Model {
         if self.breaker.is_none() {
             return Err(Reject::InvalidTransition);
         }
-        self.rollback_window_start = 0;
-        self.rollbacks_in_window = 0;
+        if !self.has(Planted::ResetKeepsCount) {
+            self.rollback_window_start = 0;
+            self.rollbacks_in_window = 0;
+        }
         self.close_breaker(BreakerClosedBy::Reset);
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::feature::{Figures, Override, error_rate, is_on};
 use crate::limits::limits;
 use crate::raw::{Command, Params};
 use crate::rounds::PoolKey;
-use crate::{ADMIN, Model, REASONS};
+use crate::{ADMIN, Model, Planted, REASONS};
 
 impl Model {
     /// Runs a command that has been decoded. The order of its guards is consensus: authority, price, limits, timelock,
@@ -131,7 +131,7 @@ impl Model {
                     Status::Disabled | Status::RolledBack => return Err(Reject::FeatureDisabled),
                     Status::Canary | Status::Enabled => return Err(Reject::InvalidTransition),
                 }
-                let percent = f.rollout_percent;
+                let percent = if self.has(Planted::PauseLosesPercent) { 0 } else { f.rollout_percent };
                 self.set_status(h, name, Status::Canary, percent, Cause::Paused, actor);
                 Ok(())
             }
@@ -140,7 +140,8 @@ impl Model {
                 if !is_on(f.status) {
                     return Err(Reject::FeatureDisabled);
                 }
-                if trial.is_some_and(|trial| u128::from(trial) != f.start_block) {
+                let is_stale = trial.is_some_and(|trial| u128::from(trial) != f.start_block);
+                if is_stale && !self.has(Planted::StaleReportCounts) {
                     return Err(Reject::StaleReport);
                 }
                 let figures = Figures::from(report);
@@ -207,6 +208,9 @@ impl Model {
                 }
                 self.events.push(Event::RulesSet { from: self.rules, to: *rules });
                 self.rules = *rules;
+                if self.has(Planted::RulesAtOnce) {
+                    self.rules_of_block = *rules;
+                }
                 Ok(())
             }
             Command::Plugin(command) => self.plugin_command(h, actor, command),

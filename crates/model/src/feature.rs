@@ -7,7 +7,7 @@ use coalmine_core::{Address, Cause, Event, Reason, Reject, RollbackRule, Status}
 use crate::command::{event_name, event_percent};
 use crate::raw::{Changes, Policy, Report};
 use crate::rounds::{Entry, PoolKey};
-use crate::{Model, Planted, U32_MAX, U64_MAX};
+use crate::{Model, Planted, TEST_RULES, U32_MAX, U64_MAX};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Feature {
@@ -139,7 +139,7 @@ impl Model {
             status: Status::Disabled,
             rollout_percent: 0,
             target_percent: 100,
-            increment_percent: 10,
+            increment_percent: if self.rules_of_block == TEST_RULES { 100 } else { 10 },
             increment_blocks: 8_640,
             start_block: 0,
             last_increment_block: 0,
@@ -253,7 +253,8 @@ impl Model {
 
     /// Makes the step that is due, unless a prerequisite blocks it.
     pub(crate) fn automatic_step(&mut self, h: u128, name: &[u8]) {
-        let Some(dead) = self.dead_prerequisite(name) else {
+        let dead = self.dead_prerequisite(name).filter(|_| !self.has(Planted::StepIgnoresPrerequisite));
+        let Some(dead) = dead else {
             self.step(h, name, Address::ZERO);
             return;
         };
@@ -263,11 +264,14 @@ impl Model {
 
     /// Makes the step of a feature in RollingOut, or holds it back for want of operations.
     pub(crate) fn step(&mut self, h: u128, name: &[u8], actor: Address) {
-        let has_rounds = self.has_rounds();
+        let has_rounds = self.has_rounds() && !self.has(Planted::ShortRoundGrows);
+        let stays = self.has(Planted::HeldStepStays);
         let f = self.feature_mut(name);
+        let last = f.last_increment_block;
         let (operations, needed) = (f.metrics.step_operations, u128::from(f.policy.step_min_operations));
         f.last_increment_block = h;
         if operations < needed || (has_rounds && operations == 0) {
+            f.last_increment_block = if stays { last } else { h };
             self.events.push(Event::StepHeld {
                 name: event_name(name),
                 operations: operations as u64,
@@ -318,11 +322,12 @@ impl Model {
     fn roll_back(&mut self, h: u128, name: &[u8], actor: Address, verdict: Verdict) {
         let Verdict { rule, reason, errors, successes, value, threshold } = verdict;
         self.pools.remove(&PoolKey::of_feature(name));
+        let evidence = (!self.has(Planted::HistoryWithoutFigures)).then_some(verdict);
         let f = self.feature_mut(name);
         f.status = Status::RolledBack;
         f.rollout_percent = 0;
         f.rollback_reason = reason;
-        f.record(h, Cause::RolledBack, actor, Some(verdict));
+        f.record(h, Cause::RolledBack, actor, evidence);
         let wide = |n: u128| n.min(U64_MAX) as u64;
         self.events.push(Event::RolledBack {
             name: event_name(name),

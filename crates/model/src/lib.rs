@@ -84,6 +84,9 @@ const FEEDER: u8 = 16;
 
 /// The newest rule set that this model knows; it knows all before it, too.
 const RULES_KNOWN: u16 = 1;
+/// The rule set for tests of the way from one to the next, which a model knows only if it is told. A new feature grows by
+/// 100 percent under it, disable has a second tag, and the count of the schedule is wider.
+pub const TEST_RULES: u16 = u16::MAX;
 
 const U64_MAX: u128 = u64::MAX as u128;
 const U32_MAX: u128 = u32::MAX as u128;
@@ -108,11 +111,57 @@ pub enum Planted {
     DeadlineLate,
     /// A plugin is loaded before its requirements.
     LoadEarly,
+    /// A round counts reporters who have lost the role.
+    RoundOfAnybody,
+    /// A round acts on what one reporter says.
+    RoundOfOne,
+    /// A step that no round has fed is made.
+    ShortRoundGrows,
+    /// A sequence may be used twice.
+    SequenceTwice,
+    /// A transaction runs after the last height at which it may.
+    ExpiredRuns,
+    /// The timelock is a block shorter.
+    TimelockShort,
+    /// A guardian may cancel any entry of the schedule.
+    GuardianCancelsAll,
+    /// An entry that changes to unknown rules stops nobody.
+    UnknownRulesSkipped,
+    /// New rules are in force in the block that changes to them.
+    RulesAtOnce,
+    /// What is undone gets its price back.
+    UndoRefunds,
+    /// The commands of an emergency pay.
+    EmergencyPays,
+    /// Scheduled commands come before the drain.
+    DrainLast,
+    /// Deadlines wait for the breaker.
+    DeadlineWaits,
+    /// The breaker counts a deadline as a fault.
+    DeadlineCounts,
+    /// A breaker that is open cannot be made stricter.
+    OpenBreakerStays,
+    /// A reset of the breaker leaves the count of rollbacks.
+    ResetKeepsCount,
+    /// A step is made over a prerequisite that is off.
+    StepIgnoresPrerequisite,
+    /// A step that is held stays due.
+    HeldStepStays,
+    /// A paused rollout starts again from nothing.
+    PauseLosesPercent,
+    /// A report of a finished trial counts for the next one.
+    StaleReportCounts,
+    /// The history of a rollback has no figures.
+    HistoryWithoutFigures,
+    /// A version that may not run is deployed.
+    DeployOfForbidden,
+    /// An arm that is full takes no more reports.
+    FullArmRefuses,
 }
 
 impl Planted {
     /// Every planted fault.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 31] = [
         Self::RateAtThreshold,
         Self::StepEarly,
         Self::BreakerLate,
@@ -121,6 +170,29 @@ impl Planted {
         Self::StageEarly,
         Self::DeadlineLate,
         Self::LoadEarly,
+        Self::RoundOfAnybody,
+        Self::RoundOfOne,
+        Self::ShortRoundGrows,
+        Self::SequenceTwice,
+        Self::ExpiredRuns,
+        Self::TimelockShort,
+        Self::GuardianCancelsAll,
+        Self::UnknownRulesSkipped,
+        Self::RulesAtOnce,
+        Self::UndoRefunds,
+        Self::EmergencyPays,
+        Self::DrainLast,
+        Self::DeadlineWaits,
+        Self::DeadlineCounts,
+        Self::OpenBreakerStays,
+        Self::ResetKeepsCount,
+        Self::StepIgnoresPrerequisite,
+        Self::HeldStepStays,
+        Self::PauseLosesPercent,
+        Self::StaleReportCounts,
+        Self::HistoryWithoutFigures,
+        Self::DeployOfForbidden,
+        Self::FullArmRefuses,
     ];
 }
 
@@ -128,8 +200,12 @@ impl Planted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     planted: Option<Planted>,
+    knows_test_rules: bool,
     tip: Option<u128>,
+    /// The rules of the next block.
     rules: u16,
+    /// The rules of the current block: those that the block before it left.
+    rules_of_block: u16,
     chain: Vec<u8>,
     params: raw::Params,
     breaker: Option<Breaker>,
@@ -168,8 +244,10 @@ impl Model {
         let raw::Genesis { rules, chain, roles, params } = genesis;
         Self {
             planted: None,
+            knows_test_rules: false,
             tip: None,
             rules,
+            rules_of_block: rules,
             chain,
             params,
             breaker: None,
@@ -195,6 +273,16 @@ impl Model {
     #[must_use]
     pub fn planted(genesis: &Genesis, planted: Option<Planted>) -> Self {
         Self { planted, ..Self::genesis(genesis) }
+    }
+
+    /// The same, knowing the rules for tests, as a build of core does that has them.
+    #[must_use]
+    pub fn with_test_rules(self) -> Self {
+        Self { knows_test_rules: true, ..self }
+    }
+
+    fn knows(&self, rules: u16) -> bool {
+        rules <= RULES_KNOWN || (self.knows_test_rules && rules == TEST_RULES)
     }
 
     fn has(&self, planted: Planted) -> bool {

@@ -7,7 +7,7 @@ use semver::Version;
 
 use crate::feature::{Figures, is_on};
 use crate::raw::put_lp8;
-use crate::{ADMIN, Model, REPORTER, U32_MAX, U64_MAX};
+use crate::{ADMIN, Model, Planted, REPORTER, U32_MAX, U64_MAX};
 
 /// The kinds of pools.
 pub(crate) const REPORTS: u8 = 0;
@@ -69,6 +69,10 @@ impl Model {
         self.params.round_blocks > 0
     }
 
+    fn quorum(&self) -> usize {
+        if self.has(Planted::RoundOfOne) { 1 } else { self.params.quorum.into() }
+    }
+
     /// Adds what a reporter says to a pool, which it opens if it is the first.
     pub(crate) fn pool(&mut self, h: u128, reporter: Address, key: PoolKey, said: Entry) -> Result<(), Reject> {
         let blocks = u128::from(self.params.round_blocks);
@@ -124,7 +128,9 @@ impl Model {
     }
 
     fn close(&mut self, h: u128, key: &PoolKey, pool: Pool) {
-        let counts = |(reporter, _): &(Address, Entry)| self.is_any_of(reporter, REPORTER | ADMIN);
+        let counts = |(reporter, _): &(Address, Entry)| {
+            self.is_any_of(reporter, REPORTER | ADMIN) || self.has(Planted::RoundOfAnybody)
+        };
         let entries: Vec<(Address, Entry)> = pool.entries.into_iter().filter(counts).collect();
         if key.has_numbers() {
             self.close_numbers(h, key, &entries);
@@ -134,7 +140,7 @@ impl Model {
     }
 
     fn close_numbers(&mut self, h: u128, key: &PoolKey, entries: &[(Address, Entry)]) {
-        let quorum = usize::from(self.params.quorum);
+        let quorum = self.quorum();
         let entries: Vec<&Entry> = entries.iter().map(|(_, entry)| entry).collect();
         let mut busy = entries.clone();
         busy.retain(|entry| key.operations(entry) > 0);
@@ -189,7 +195,7 @@ impl Model {
     }
 
     fn close_votes(&mut self, h: u128, key: &PoolKey, entries: &[(Address, Entry)]) {
-        let quorum = usize::from(self.params.quorum);
+        let quorum = self.quorum();
         let has_quorum = |vote: bool| entries.iter().filter(|(_, entry)| (entry[0] == 1) == vote).count() >= quorum;
         // On health the bad news is heard first, on loading the good.
         let order = if key.kind == HEALTH_VOTES { [false, true] } else { [true, false] };

@@ -4,13 +4,13 @@ use coalmine_core::{Address, Event, Reject};
 
 use crate::block::{Refused, Source};
 use crate::raw::{Command, PluginCommand};
-use crate::{ADMIN, Model, OPERATOR, RULES_KNOWN};
+use crate::{ADMIN, Model, OPERATOR, Planted};
 
 /// The most entries that wait, and the most that do when a signer without Admin adds one.
 const ENTRIES_MAX: usize = 4_096;
 const ENTRIES_MAX_OPERATOR: usize = 4_032;
 /// The blocks between the schedule of a change of rules and its height.
-const RULES_NOTICE: u128 = 600;
+pub(crate) const RULES_NOTICE: u128 = 600;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scheduled {
@@ -42,7 +42,7 @@ impl Model {
         let key = (u128::from(at), u128::from(id));
         let entry = self.schedule.get(&key).ok_or(Reject::ScheduleNotFound)?;
         let raises = entry.commands.iter().any(|command| self.is_raising(command));
-        if !raises && !self.is_any_of(actor, OPERATOR | ADMIN) {
+        if !raises && !self.is_any_of(actor, OPERATOR | ADMIN) && !self.has(Planted::GuardianCancelsAll) {
             return Err(Reject::Unauthorized);
         }
         self.schedule.remove(&key);
@@ -56,9 +56,11 @@ impl Model {
         let due: Vec<(u128, u128)> = self.schedule.keys().copied().filter(|(at, _)| *at <= h).take(most).collect();
         for key in due {
             let Scheduled { actor, commands } = self.schedule[&key].clone();
-            let unknown = commands.iter().filter_map(target_rules).find(|rules| *rules > RULES_KNOWN);
+            let unknown =
+                commands.iter().filter_map(target_rules).find(|rules| *rules > self.rules && !self.knows(*rules));
             if let Some(rules) = unknown
                 && self.is_any_of(&actor, ADMIN)
+                && !self.has(Planted::UnknownRulesSkipped)
             {
                 return Err(Refused::UnknownRules { rules, height: h as u32 });
             }
@@ -79,7 +81,8 @@ impl Model {
     pub(crate) fn timelock_allows(&self, h: u128, source: Source, command: &Command) -> Result<(), Reject> {
         let timelock = u128::from(self.params.timelock);
         let is_too_early = if let Command::Schedule { at, commands } = command {
-            u128::from(*at) < h + timelock && commands.iter().any(|command| self.is_raising(command))
+            u128::from(*at) < h + timelock - self.off_by(Planted::TimelockShort).min(timelock)
+                && commands.iter().any(|command| self.is_raising(command))
         } else {
             self.is_raising(command) && !matches!(command, Command::ClearOverride { .. })
         };

@@ -2,8 +2,8 @@
 
 use coalmine_core::Reject;
 
-use crate::Model;
 use crate::raw::{Command, PluginCommand};
+use crate::{Model, Planted};
 
 /// The work of a block: as many commands as it can hold, at a price of 1 each.
 pub(crate) const BLOCK_WORK: u128 = 65_536 * 16;
@@ -11,10 +11,11 @@ pub(crate) const BLOCK_WORK: u128 = 65_536 * 16;
 impl Model {
     /// Takes the price of a command, or 1 if the command alone shows that it is refused.
     pub(crate) fn pay(&mut self, command: &Command, is_refused: bool) -> Result<(), Reject> {
-        if is_free(command) {
+        let emergency = self.off_by(Planted::EmergencyPays);
+        if is_free(command) && emergency == 0 {
             return Ok(());
         }
-        let price = if is_refused { 1 } else { self.price(command) };
+        let price = if is_refused { 1 } else { self.price(command).max(emergency) };
         self.work_left = self.work_left.checked_sub(price).ok_or(Reject::BlockFull)?;
         Ok(())
     }

@@ -14,16 +14,21 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use coalmine_core::{Block, BlockError, EventCode, FeatureChanges, Outcome, Params, Policy, Receipt, Reject};
+use coalmine_core::{
+    ARM_REQUESTS_MAX, Block, BlockError, EventCode, FeatureChanges, Outcome, Params, Policy, Receipt, Reject, RuleSet,
+};
 use coalmine_model::generate::{Mix, RandomWorld};
 use coalmine_model::support::{Lockstep, assert_same};
-use coalmine_model::{Model, Planted};
+use coalmine_model::{Model, Planted, TEST_RULES};
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
+use crate::common::plugins::*;
 use crate::common::*;
 
 /// Seeds that are run when nothing else is said.
 const WORLDS: u64 = 300;
+/// The same of worlds that change the rules, each of which walks the blocks of the notice.
+const RULES_WORLDS: u64 = 40;
 /// Blocks of a world, without the empty ones between them.
 const BLOCKS: usize = 30;
 
@@ -70,6 +75,10 @@ fn agree(world: &RandomWorld, planted: Option<Planted>) -> Steps {
     let mut both = Lockstep::genesis(&world.genesis, planted);
     let mut steps = Steps::default();
     for block in &world.blocks {
+        // A world may go further than this build knows the rules.
+        if both.agree_on_unknown_rules_until(block.height()) {
+            return steps;
+        }
         if let Some(tip) = both.state.tip() {
             both.advance(block.height() - 1);
             steps.blocks += usize::try_from(block.height() - 1 - tip).unwrap();
@@ -160,6 +169,26 @@ fn worlds_of_both() {
     check_mix(Mix::Both, "worlds_of_both");
 }
 
+/// Worlds that change to the rules for tests half-way: a build that has them goes on, and any other stops before that block.
+#[test]
+fn worlds_of_rules() {
+    let is_known = RuleSet::from_number(TEST_RULES).is_some();
+    let mut changed = 0;
+    for seed in 0..variable("COALMINE_MODEL_WORLDS").unwrap_or(RULES_WORLDS) {
+        let world = RandomWorld::of_rules(seed, BLOCKS);
+        let again = format!("seed {seed} of the worlds of rules");
+        check(world.clone(), None, &again).unwrap_or_else(|difference| panic!("{difference}"));
+        let mut model = Model::genesis(&world.genesis).with_test_rules();
+        world.blocks.iter().for_each(|block| {
+            model.advance(block.height().saturating_sub(1)).unwrap();
+            model.execute(block).unwrap();
+        });
+        changed += u64::from(model.rules() == TEST_RULES);
+    }
+    println!("{changed} worlds change to rules that are known: {is_known}");
+    assert!(changed > RULES_WORLDS / 3, "{changed} worlds change the rules");
+}
+
 /// Bytes that print as hex.
 struct Hex(Vec<u8>);
 
@@ -182,21 +211,49 @@ proptest! {
 /// Each planted fault shows in some world of the mix that has its rule.
 #[test]
 fn worlds_show_every_planted_fault() {
+    let mut unseen = Vec::new();
     for planted in Planted::ALL {
         let (mix, test) = match planted {
             Planted::RateAtThreshold
             | Planted::StepEarly
             | Planted::BreakerLate
             | Planted::RejectLeaves
-            | Planted::GuardianStarts => (Mix::Features, "worlds_of_seeds"),
-            Planted::StageEarly | Planted::DeadlineLate | Planted::LoadEarly => (Mix::Plugins, "worlds_of_plugins"),
+            | Planted::GuardianStarts
+            | Planted::RoundOfAnybody
+            | Planted::RoundOfOne
+            | Planted::ShortRoundGrows
+            | Planted::SequenceTwice
+            | Planted::ExpiredRuns
+            | Planted::TimelockShort
+            | Planted::GuardianCancelsAll
+            | Planted::UndoRefunds
+            | Planted::EmergencyPays
+            | Planted::DrainLast
+            | Planted::OpenBreakerStays
+            | Planted::ResetKeepsCount
+            | Planted::StepIgnoresPrerequisite
+            | Planted::HeldStepStays
+            | Planted::PauseLosesPercent
+            | Planted::StaleReportCounts
+            | Planted::HistoryWithoutFigures => (Mix::Features, "worlds_of_seeds"),
+            Planted::StageEarly
+            | Planted::DeadlineLate
+            | Planted::LoadEarly
+            | Planted::DeadlineWaits
+            | Planted::DeadlineCounts
+            | Planted::DeployOfForbidden => (Mix::Plugins, "worlds_of_plugins"),
+            // They have tests of their own.
+            Planted::UnknownRulesSkipped | Planted::RulesAtOnce | Planted::FullArmRefuses => continue,
         };
-        let told = check_seeds(mix, Some(planted), 0..WORLDS, test).err();
-        let told = told.unwrap_or_else(|| panic!("no world shows {planted:?}"));
+        let Err(told) = check_seeds(mix, Some(planted), 0..WORLDS, test) else {
+            unseen.push(planted);
+            continue;
+        };
         let (found, again) = told.rsplit_once("repeat: COALMINE_MODEL_SEED=").unwrap();
         assert!(again.ends_with(&format!(" cargo test --release -p coalmine-core --test it model::{test}")), "{told}");
         println!("{planted:?}: seed {again}, shrunk to {} blocks", found.matches("\n  block ").count());
     }
+    assert!(unseen.is_empty(), "no world shows {unseen:?}");
 }
 
 #[test]
@@ -233,4 +290,35 @@ fn worlds_reach_every_reject_and_event() {
     let reached = EventCode::ALL.iter().filter(|code| **code != EventCode::RulesSet);
     let missing: Vec<_> = reached.filter(|code| !events.contains(&code.tag())).collect();
     assert!(missing.is_empty(), "no world has {missing:?}");
+}
+
+/// A build that knows the rules for tests sees that they are in force from the next block on, and no sooner; any other sees
+/// that a model goes on where it stops.
+#[test]
+fn worlds_of_rules_show_their_planted_fault() {
+    let is_known = RuleSet::from_number(TEST_RULES).is_some();
+    let planted = if is_known { Planted::RulesAtOnce } else { Planted::UnknownRulesSkipped };
+    let is_seen = |seed| caught(|| agree(&RandomWorld::of_rules(seed, BLOCKS), Some(planted))).is_err();
+    assert!((0..RULES_WORLDS).any(is_seen), "no world shows {planted:?}");
+}
+
+/// An arm that is as full as 65 536 reports make it, and the report that is too much: both halve it, and a model that takes no
+/// more is seen.
+#[test]
+fn a_full_arm_is_halved_alike() {
+    let fill = |planted: Option<Planted>| {
+        let mut both = Lockstep::genesis(&coalmine_model::support::genesis(Params::default()), planted);
+        let report = |errors: u32| tell_version("p", "2.0.0", u32::MAX, errors);
+        let block = |height, payloads| Block::from_payloads(height, payloads).unwrap();
+        both.feed(&block(1, vec![give(register("p", "1.0.0")), give(register("p", "2.0.0"))]));
+        both.feed(&block(2, vec![give(deploy_slowly("p", "2.0.0"))]));
+        both.feed(&block(3, vec![tx(REPORTER, &vec![report(1); 16]); 4_096]));
+        let counts = |both: &Lockstep| both.state.deployment(&name("p")).unwrap().canary;
+        let full = counts(&both);
+        assert!(full.requests + u64::from(u32::MAX) > ARM_REQUESTS_MAX);
+        both.feed(&block(4, vec![give(report(7))]));
+        assert_eq!(counts(&both).errors, full.errors / 2 + 7);
+    };
+    fill(None);
+    assert!(caught(|| fill(Some(Planted::FullArmRefuses))).is_err(), "a full arm is not seen");
 }

@@ -498,23 +498,37 @@ fn no_block_reads_a_history() {
     }
 }
 
-/// The search sees each planted fault, and the path that it tells shows the same again.
+/// The search sees each planted fault that its spaces have room for, and the path that it tells shows the same again.
 #[test]
 fn the_search_sees_every_planted_fault() {
-    for planted in Planted::ALL {
-        let space = match planted {
-            Planted::RateAtThreshold
-            | Planted::StepEarly
-            | Planted::BreakerLate
-            | Planted::RejectLeaves
-            | Planted::GuardianStarts => FEATURES,
-            Planted::StageEarly | Planted::DeadlineLate | Planted::LoadEarly => PLUGINS,
+    let mut unseen = Vec::new();
+    for (planted, space) in [
+        (Planted::RateAtThreshold, FEATURES),
+        (Planted::StepEarly, FEATURES),
+        (Planted::BreakerLate, FEATURES),
+        (Planted::RejectLeaves, FEATURES),
+        (Planted::GuardianStarts, FEATURES),
+        (Planted::OpenBreakerStays, FEATURES),
+        (Planted::ResetKeepsCount, FEATURES),
+        (Planted::DrainLast, FEATURES),
+        (Planted::StepIgnoresPrerequisite, FEATURES),
+        (Planted::PauseLosesPercent, FEATURES),
+        (Planted::HistoryWithoutFigures, FEATURES),
+        (Planted::StageEarly, PLUGINS),
+        (Planted::DeadlineLate, PLUGINS),
+        (Planted::LoadEarly, PLUGINS),
+        (Planted::DeadlineCounts, PLUGINS),
+        (Planted::DeployOfForbidden, PLUGINS),
+    ] {
+        let Err(told) = space.search(HEIGHTS, Some(planted)) else {
+            unseen.push(planted);
+            continue;
         };
-        let told = space.search(HEIGHTS, Some(planted)).err().unwrap_or_else(|| panic!("{planted:?} is not seen"));
         let (why, again) = told.split_once("\nrepeat: COALMINE_SEARCH_PATH=").unwrap();
         let (path, command) = again.split_once(' ').unwrap();
         assert_eq!(command, format!("cargo test --release -p coalmine-core --test it search::{}", space.test));
         assert_eq!(space.walk(&path_of(path), Some(planted)), Err(why.into()), "{planted:?} again");
         println!("{planted:?}: path {path}");
     }
+    assert!(unseen.is_empty(), "not seen: {unseen:?}");
 }

@@ -11,10 +11,11 @@ use coalmine_core::{Address, Block, Decode, Encode, Genesis, Payload, Status};
 
 use crate::authority::authority;
 use crate::feature::Feature;
-use crate::raw::{self, Changes, Command, PluginCommand, Transaction};
+use crate::raw::{self, Changes, Command, PluginCommand, TEST_TAG, Transaction, put_lp16};
+use crate::schedule::RULES_NOTICE;
 use crate::support::Random;
 use crate::work::BLOCK_WORK;
-use crate::{ADMIN, Model, REPORTER};
+use crate::{ADMIN, Model, REPORTER, TEST_RULES};
 
 mod features;
 mod feed;
@@ -110,6 +111,12 @@ impl RandomWorld {
     #[must_use]
     pub fn of_bytes(mix: Mix, bytes: &[u8], blocks: usize) -> Self {
         Self::of_raw(Generator::world(mix, Choices::Bytes(bytes), blocks))
+    }
+
+    /// A world that changes to the [rules for tests](crate::TEST_RULES) half-way, for whoever knows them.
+    #[must_use]
+    pub fn of_rules(seed: u64, blocks: usize) -> Self {
+        Self::of_raw(Generator::changing_world(Choices::Seed(Random(seed)), blocks))
     }
 
     fn of_raw((genesis, blocks): (raw::Genesis, Vec<Block>)) -> Self {
@@ -222,6 +229,8 @@ struct Generator<'a> {
     height: u32,
     /// The last sequence that each signer was given.
     sequences: BTreeMap<Address, u64>,
+    /// The height of the block that changes to the rules for tests.
+    change: Option<u32>,
 }
 
 impl<'a> Generator<'a> {
@@ -230,7 +239,23 @@ impl<'a> Generator<'a> {
         let genesis = ledger::genesis(&mut choices, mix);
         let height = choices.pick(&[0, 1, 100, 1_000_000, u32::MAX - 300, u32::MAX - 40, u32::MAX - 5]);
         let model = Model::of_raw(genesis.clone());
-        let mut generator = Self { mix, choices, model, height, sequences: BTreeMap::new() };
+        let blocks = Self { mix, choices, model, height, sequences: BTreeMap::new(), change: None }.blocks(count);
+        (genesis, blocks)
+    }
+
+    /// The same, of features, with a change to the rules for tests.
+    fn changing_world(mut choices: Choices<'a>, count: usize) -> (raw::Genesis, Vec<Block>) {
+        let mix = Mix::Features;
+        let genesis = ledger::genesis(&mut choices, mix);
+        let height = choices.pick(&[0, 1, 100, 1_000_000]);
+        let change = Some(height + RULES_NOTICE as u32 + choices.pick(&[0, 0, 3]));
+        let model = Model::of_raw(genesis.clone()).with_test_rules();
+        let blocks = Self { mix, choices, model, height, sequences: BTreeMap::new(), change }.blocks(count);
+        (genesis, blocks)
+    }
+
+    fn blocks(self, count: usize) -> Vec<Block> {
+        let mut generator = self;
         let mut blocks = Vec::new();
         while blocks.len() < count && (blocks.is_empty() || !generator.choices.is_over()) {
             let transactions =
@@ -240,13 +265,18 @@ impl<'a> Generator<'a> {
                 break;
             }
             blocks.push(block);
-            let Some(next) = generator.next_height() else { break };
+            let Some(mut next) = generator.next_height() else { break };
+            if let Some(change) = generator.change
+                && blocks.len() == count / 2
+            {
+                next = next.max(change - generator.choices.pick(&[0, 0, 1]));
+            }
             if generator.model.advance(next - 1).is_err() {
                 break;
             }
             generator.height = next;
         }
-        (genesis, blocks)
+        blocks
     }
 
     /// Mostly the next height, at times one a few blocks later, or one near a height at which something is due.
@@ -275,11 +305,15 @@ impl<'a> Generator<'a> {
 
     /// What a world starts with, and some more that follows on it.
     fn first_transactions(&mut self) -> Vec<Vec<u8>> {
-        let first = match self.mix {
+        let mut first = match self.mix {
             Mix::Features => self.first_features(),
             Mix::Plugins => self.first_plugins(),
             Mix::Both => [self.first_features(), self.first_plugins()].concat(),
         };
+        if let Some(at) = self.change {
+            let commands = vec![Command::SetRules { rules: TEST_RULES }];
+            first.push(self.sealed_by_admin(Command::Schedule { at, commands }));
+        }
         self.transactions(first)
     }
 
@@ -322,6 +356,9 @@ impl<'a> Generator<'a> {
             _ => Vec::new(),
         };
         let mut transactions = vec![self.sealed(signer, commands)];
+        if self.change.is_some() {
+            self.retag(&mut transactions[0]);
+        }
         if self.choices.percent(3) {
             transactions = vec![self.damaged(transactions.remove(0))];
         }
@@ -329,6 +366,19 @@ impl<'a> Generator<'a> {
             transactions.push(self.sealed(reporter, vec![command]));
         }
         transactions
+    }
+
+    /// Gives a command that disables, sent or scheduled, mostly its second tag, which is malformed under the first rules.
+    fn retag(&mut self, bytes: &mut [u8]) {
+        for name in NAMES {
+            let mut disable = Vec::new();
+            put_lp16(&mut disable, &Command::Disable { name: name.into() }.to_bytes());
+            if let Some(at) = bytes.windows(disable.len()).position(|window| *window == disable)
+                && self.choices.percent(70)
+            {
+                bytes[at + 2] = TEST_TAG;
+            }
+        }
     }
 
     /// What some of the other reporters say about the subject of a report.
@@ -448,6 +498,10 @@ impl<'a> Generator<'a> {
         }
         if self.model.params.timelock > 0 && self.choices.percent(5) {
             let kind = self.choices.pick(&[18, 19, 19]);
+            return self.command_of(kind, name);
+        }
+        if self.change.is_some() && self.choices.percent(12) {
+            let kind = self.choices.pick(&[10, 16, 16]);
             return self.command_of(kind, name);
         }
         if !self.model.schedule.is_empty() && self.choices.percent(5) {

@@ -15,7 +15,7 @@ use crate::plugins::rules::{parse_version, without_build};
 use crate::plugins::{Counts, Deployment, HEALTH, Plugin, PluginVersion, allows, event_version};
 use crate::raw::{Guardrails, PluginCommand, Strategy};
 use crate::rounds::{HEALTH_VOTES, PoolKey, VERSION_REPORTS};
-use crate::{Model, U32_MAX, U64_MAX};
+use crate::{Model, Planted, U32_MAX, U64_MAX};
 
 /// The most deployments that run at a time.
 const DEPLOYMENTS_MAX: usize = 1_024;
@@ -222,7 +222,9 @@ impl Model {
             VersionStatus::Failed | VersionStatus::Retired => return Err(Reject::InvalidTransition),
             VersionStatus::Canary => panic!("a canary without a deployment"),
         }
-        self.may_take_over(name, &new)?;
+        if !self.has(Planted::DeployOfForbidden) {
+            self.may_take_over(name, &new)?;
+        }
         if plugin.deployments == U32_MAX || self.deploying_names().len() >= DEPLOYMENTS_MAX {
             return Err(Reject::LimitExceeded);
         }
@@ -327,12 +329,16 @@ impl Model {
     pub(crate) fn take_version_report(&mut self, h: u128, name: &[u8], version: &[u8], figures: &Figures) {
         let version = without_build(version);
         let (requests, errors, latency) = (figures.successes + figures.errors, figures.errors, figures.latency_total);
+        let refuses = self.has(Planted::FullArmRefuses);
         let plugin = self.plugin_mut(name);
         let v = plugin.versions.get_mut(&version).unwrap();
         v.reported = h;
         v.counts.add(requests, errors, latency);
         let Some(deployment) = &mut plugin.deployment else { return };
         let Some(arm) = deployment.arm_mut(&version) else { return };
+        if refuses && arm.requests + requests > ARM_REQUESTS_MAX {
+            return;
+        }
         arm.make_room(requests);
         arm.add(requests, errors, latency);
         if version == deployment.new {

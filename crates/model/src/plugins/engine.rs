@@ -26,6 +26,9 @@ impl Model {
 
     /// Rolls back at most so many deployments whose deadline has come.
     pub(crate) fn run_deadlines(&mut self, h: u128, most: usize) {
+        if self.has(Planted::DeadlineWaits) && self.breaker.is_some() {
+            return;
+        }
         let h_due = h.saturating_sub(self.off_by(Planted::DeadlineLate));
         for name in self.due_deployments(h_due, Deployment::deadline_due).into_iter().take(most) {
             self.ends_at_deadline(h, &name);
@@ -114,6 +117,9 @@ impl Model {
         };
         let evidence = deployment.evidence(threshold);
         self.roll_back_deployment(h, name, reason, evidence, Address::ZERO);
+        if self.has(Planted::DeadlineCounts) {
+            self.count_rollback(h, Reason::ErrorRate);
+        }
         true
     }
 

@@ -15,6 +15,7 @@ mod tests;
 
 pub use plugins::{Guardrails, METADATA_MAX, PluginCommand, REQUIREMENTS_MAX, Stage, Strategy, put_pairs, put_stages};
 
+use crate::RULES_KNOWN;
 use read::Input;
 
 /// The most commands in a transaction or schedule.
@@ -277,6 +278,9 @@ pub struct Genesis {
     pub params: Params,
 }
 
+/// The second tag of disable under [`TEST_RULES`](crate::TEST_RULES).
+pub(crate) const TEST_TAG: u8 = 0x7F;
+
 /// In the byte that counts the commands of a transaction, this bit says that there is a sequence.
 const SEQUENCED: u8 = 0x80;
 
@@ -302,16 +306,22 @@ impl Transaction {
         out
     }
 
-    /// Reads the whole of `bytes`; `None` is malformed.
+    /// Reads the whole of `bytes`, under the rules of a new ledger; `None` is malformed.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::under(RULES_KNOWN, bytes)
+    }
+
+    /// The same, under the rules of a block.
+    #[must_use]
+    pub fn under(rules: u16, bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
         let signer = input.address()?;
         let count = input.u8()?;
         let sequence =
             if count < SEQUENCED { None } else { Some(Sequence { number: input.u64()?, valid_until: input.u32()? }) };
         let commands = input.list_of(count % SEQUENCED)?;
-        let commands = commands.iter().map(|bytes| Command::from_bytes(bytes)).collect::<Option<_>>()?;
+        let commands = commands.iter().map(|bytes| Command::under(rules, bytes)).collect::<Option<_>>()?;
         input.0.is_empty().then_some(Self { signer, sequence, commands })
     }
 }
@@ -533,21 +543,27 @@ impl Command {
         out
     }
 
-    /// Reads the whole of `bytes`; `None` is malformed.
+    /// Reads the whole of `bytes`, under the rules of a new ledger; `None` is malformed.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::under(RULES_KNOWN, bytes)
+    }
+
+    /// The same, under the rules of a block.
+    #[must_use]
+    pub fn under(rules: u16, bytes: &[u8]) -> Option<Self> {
         if bytes.len() > COMMAND_SIZE_MAX {
             return None;
         }
         let mut input = Input(bytes);
-        let command = input.command()?;
+        let command = input.command(rules)?;
         input.0.is_empty().then_some(command)
     }
 
     /// Reads a command of a schedule.
-    fn nested(bytes: Vec<u8>) -> Option<Self> {
+    fn nested(rules: u16, bytes: Vec<u8>) -> Option<Self> {
         if bytes.first() != Some(&32) {
-            return Self::from_bytes(&bytes);
+            return Self::under(rules, &bytes);
         }
         // All of it must decode, however deep it is, which may be deeper than the stack.
         let mut pending = vec![bytes.clone()];
@@ -558,7 +574,7 @@ impl Command {
                 pending.extend(input.list()?);
                 input.0.is_empty().then_some(())?;
             } else {
-                Self::from_bytes(&bytes)?;
+                Self::under(rules, &bytes)?;
             }
         }
         Some(Self::NestedSchedule { bytes })

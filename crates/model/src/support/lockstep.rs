@@ -6,12 +6,12 @@ use std::num::NonZeroU64;
 use coalmine_core::query::OpenRound;
 use coalmine_core::{
     Block, BlockError, DeploymentSummary, Execution, FeedBody, FeedId, FeedItem, FeedKind, Genesis, Height, Name,
-    Outcome, State, Version, query,
+    Outcome, RuleSet, State, Version, query,
 };
 
 use crate::generate::{ADDRESSES, FEED_IDS, NAMES, PLUGINS};
 use crate::support::Records;
-use crate::{Model, Planted, Refused};
+use crate::{Model, Planted, Refused, TEST_RULES};
 
 /// How far ahead a change of rules is looked for.
 const RULES_SOON: Height = 2_000;
@@ -50,7 +50,11 @@ impl Lockstep {
         let (state, writes) = State::genesis(genesis).unwrap();
         let mut records = Records::default();
         records.write(&writes);
-        let both = Self { state, records, model: Model::planted(genesis, planted) };
+        let mut model = Model::planted(genesis, planted);
+        if RuleSet::from_number(TEST_RULES).is_some() {
+            model = model.with_test_rules();
+        }
+        let both = Self { state, records, model };
         assert_eq!(both.state.root(), both.model.root(), "root of the genesis");
         assert_eq!(both.records.0, both.model.entries(), "records of the genesis");
         both
@@ -136,8 +140,22 @@ impl Lockstep {
     /// Advances to the block before a change to rules that neither knows, if one is due soon: both must refuse the one
     /// in which it is. Gives whether there is one.
     pub fn agree_on_unknown_rules(&mut self) -> bool {
-        let soon = self.state.tip().unwrap().saturating_add(RULES_SOON);
-        let Err(Refused::UnknownRules { rules, height }) = self.model.clone().advance(soon) else { return false };
+        self.agree_on_unknown_rules_until(self.state.tip().unwrap().saturating_add(RULES_SOON))
+    }
+
+    /// The same for a change that is due up to a height.
+    pub fn agree_on_unknown_rules_until(&mut self, soon: Height) -> bool {
+        if self.model.scheduled_rules().is_empty() {
+            return false;
+        }
+        let Err(Refused::UnknownRules { rules, height }) = self.model.clone().advance(soon) else {
+            let mut state = self.state.clone();
+            while state.tip().unwrap() < soon {
+                let execution = state.advance(soon).unwrap();
+                state.apply(execution).unwrap();
+            }
+            return false;
+        };
         self.advance(height - 1);
         let refuses = |refused: &Result<Execution, BlockError>| matches!(refused, Err(BlockError::UnknownRules { rules: r, height: h }) if (*r, *h) == (rules, height));
         let empty = Block::empty(height);
