@@ -15,8 +15,10 @@ mod changes;
 mod errors_left;
 mod explain;
 mod history;
+mod limits;
 mod nearest;
 mod preview;
+mod rejection;
 mod switched;
 mod tally;
 mod what_if;
@@ -32,6 +34,7 @@ pub use explain::{
 pub use history::{FeatureHistory, History, PluginHistory, Subject};
 pub use nearest::nearest;
 pub use preview::{Options, Preview, PreviewError, RecordChange, TxPreview, preview};
+pub use rejection::{Rejection, rejections};
 pub use switched::{FeatureShift, Move, PluginShare, PluginShift, Users, sample};
 pub use tally::{Tally, Times};
 pub use what_if::{Comparison, Difference, Figures, Observer, ReceiptDifference, Side, WhatIfError};

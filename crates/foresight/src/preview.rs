@@ -1,19 +1,15 @@
 //! A block that is run dry: what it would do, and to whom.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use coalmine_core::{
     Address, Block, BlockError, Decode, Event, Execution, Fault, Hash, Height, Key, Name, Note, Payload, Read, Receipt,
-    State, Transaction, TxCommand,
+    State,
 };
 
 use crate::calendar::{Calendar, Upcoming};
+use crate::rejection::{Rejection, rejections};
 use crate::switched::{FeatureShift, PluginShift, Users, feature_shift, plugin_shift, with_dependents};
-use crate::why::why;
-
-/// Of how many rejected transactions it is looked up what decided; of more, the reject says enough.
-const EXPLAINED_MAX: usize = 64;
 
 /// What is asked besides the effect of the block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +56,8 @@ pub struct TxPreview {
     pub signer: Option<Address>,
     /// The receipt.
     pub receipt: Receipt,
-    /// Why it would be rejected: the check that fails, with the figures or names that decide.
-    pub why: Option<String>,
+    /// Why it would be rejected.
+    pub rejection: Option<Rejection>,
     /// Notes of the block on it.
     pub notes: Vec<Note>,
 }
@@ -138,59 +134,18 @@ fn without(state: &State, height: Height, blocks: u32) -> Result<Vec<Upcoming>, 
 
 fn transactions(state: &State, block: &Block, execution: &Execution) -> Result<Vec<TxPreview>, BlockError> {
     let receipts = &execution.outcome().receipts;
+    let mut rejections = rejections(state, block, receipts)?.into_iter().peekable();
     let mut previews = Vec::with_capacity(receipts.len());
-    let mut explained: usize = 0;
     for (tx, (payload, receipt)) in block.payloads().zip(receipts).enumerate() {
-        let why = match receipt {
-            Receipt::Ok => None,
-            Receipt::Rejected { reject, .. } if explained >= EXPLAINED_MAX => Some(reject.reason().into()),
-            Receipt::Rejected { reject, index } => {
-                explained = explained.saturating_add(1);
-                let before = before_command(state, block, tx, &payload, *index)?;
-                Some(why(&before, block.height(), &payload, *reject, *index))
-            }
-        };
+        let rejection = rejections.next_if(|rejection| rejection.tx == tx);
         let notes = execution.notes().iter().filter(|(of, _)| *of == tx).map(|(_, note)| *note).collect();
         let signer = match &payload {
             Payload::Transaction(tx) => Some(*tx.signer()),
             Payload::Malformed(_) => None,
         };
-        previews.push(TxPreview { signer, receipt: *receipt, why, notes });
+        previews.push(TxPreview { signer, receipt: *receipt, rejection, notes });
     }
     Ok(previews)
-}
-
-/// The state as a rejected command found it: after what is due, the transactions before its own, and the commands before
-/// it.
-fn before_command<'s>(
-    state: &'s State,
-    block: &Block,
-    tx: usize,
-    payload: &Payload,
-    index: u8,
-) -> Result<Cow<'s, State>, BlockError> {
-    let mut payloads: Vec<Payload> = block.payloads().take(tx).collect();
-    if let Payload::Transaction(tx) = payload {
-        let commands = tx.commands().iter().take(index.into()).filter_map(|command| match command {
-            TxCommand::Valid(command) => Some(command.clone()),
-            TxCommand::Invalid { .. } => None,
-        });
-        let before = Transaction::new(*tx.signer(), commands.collect());
-        let before = before.map(|before| match tx.sequence() {
-            Some(sequence) => before.with_sequence(*sequence),
-            None => before,
-        });
-        payloads.extend(before.ok().map(Payload::Transaction));
-    }
-    let before = Block::from_payloads(block.height(), payloads);
-    let execution = state.execute(&before.unwrap_or_else(|_| Block::empty(block.height())))?;
-    if execution.writes().is_empty() {
-        return Ok(Cow::Borrowed(state));
-    }
-    let mut state = state.clone();
-    let applied = state.apply(execution);
-    debug_assert!(applied.is_ok(), "it was executed on this state");
-    Ok(Cow::Owned(state))
 }
 
 fn changes(execution: &Execution, records: &impl Read) -> Result<Vec<RecordChange>, Fault> {

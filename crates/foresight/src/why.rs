@@ -8,10 +8,12 @@ use coalmine_core::{
     Address, Command, CommandKind, Decode, Height, Name, Payload, Reject, Role, Sequence, State, Transaction, TxCommand,
 };
 
+use crate::limits::{broken_field, contradiction, limit};
 use crate::nearest::nearest;
 use crate::words::{list, rate};
 
-/// Says why the command at `index` of a payload gets a reject in a block, on the state as the command found it.
+/// Says why the command at `index` of a payload gets a reject in a block, on the state as the command found it: the
+/// names and figures that decided, or what the reject means where nothing else is known.
 #[must_use]
 pub fn why(state: &State, height: Height, payload: &Payload, reject: Reject, index: u8) -> String {
     let detail = match payload {
@@ -20,17 +22,14 @@ pub fn why(state: &State, height: Height, payload: &Payload, reject: Reject, ind
         }
         Payload::Transaction(tx) => of_sequence(state, height, tx, reject).or_else(|| {
             let command = tx.commands().get(usize::from(index))?;
-            let detail = Case { state, height, signer: tx.signer(), reject }.detail(command)?;
-            Some(format!("{}: {detail}", kind(command).name()))
+            Case { state, height, signer: tx.signer(), reject }.detail(command)
         }),
     };
-    match detail {
-        Some(detail) => format!("{detail} ({})", reject.reason()),
-        None => reject.reason().into(),
-    }
+    detail.unwrap_or_else(|| reject.reason().into())
 }
 
-fn kind(command: &TxCommand) -> CommandKind {
+/// What a command is.
+pub(crate) fn kind(command: &TxCommand) -> CommandKind {
     match command {
         TxCommand::Valid(command) => command.kind(),
         TxCommand::Invalid { kind, .. } => *kind,
@@ -69,6 +68,11 @@ impl Case<'_> {
             TxCommand::Valid(command) => Some(command),
             TxCommand::Invalid { .. } => None,
         };
+        if let TxCommand::Invalid { kind, reject, bytes } = command
+            && *reject == self.reject
+        {
+            return broken_field(*kind, *reject, bytes);
+        }
         let feature = valid.and_then(feature_of);
         let plugin = valid.and_then(plugin_of);
         #[expect(
@@ -106,6 +110,8 @@ impl Case<'_> {
                     feature.name
                 ))
             }
+            Reject::LimitExceeded => limit(state, self.height, self.signer, valid?),
+            Reject::InvalidParameter => contradiction(state, valid?),
             Reject::InvalidPercent => {
                 let feature = state.feature(feature?)?;
                 let percent = feature.rollout_percent;
@@ -174,8 +180,7 @@ impl Case<'_> {
         let held: Vec<&str> = self.state.roles_of(self.signer).iter().map(Role::name).collect();
         let needed: Vec<&str> = kind.roles().iter().map(|role| role.name()).collect();
         let held = if held.is_empty() { "no role".into() } else { held.join(", ") };
-        format!("{} holds {held}, and it takes {} or admin", self.signer, needed.join(" or "))
-            .replace("admin or admin", "admin")
+        format!("holds {held}, needs {}", needed.join(" or "))
     }
 
     fn standing(&self, feature: Option<&Name>) -> Option<String> {

@@ -24,7 +24,7 @@ fn a_preview_is_the_block_that_holds_the_commands() {
             let receipts: Vec<_> = foretold.transactions.iter().map(|tx| tx.receipt).collect();
             assert_eq!(receipts, execution.outcome().receipts, "{place}");
             for tx in &foretold.transactions {
-                assert_eq!(tx.why.is_some(), tx.receipt.code() != 0, "{place}");
+                assert_eq!(tx.rejection.is_some(), tx.receipt.code() != 0, "{place}");
                 rejected += usize::from(tx.receipt.code() != 0);
             }
 
