@@ -583,7 +583,7 @@ mod tests {
             (1, 1, 0, (ARM_REQUESTS_MAX - 5, ARM_REQUESTS_MAX / 10_000), (0, 0), (1 << 40, 0), Some(0)),
         ] {
             let mut deployment = deployment(Gate::Time, 0);
-            let stage_of = deployment.current_stage().unwrap().clone();
+            let stage_of = *deployment.current_stage().unwrap();
             let strategy = Strategy::Custom { on_complete: OnComplete::Promote, stages: [stage_of].into() };
             let guardrails = crate::plugin::plan::Guardrails {
                 error_threshold_bps: Bps::new(threshold).unwrap(),
