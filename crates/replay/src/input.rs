@@ -6,6 +6,8 @@ use std::path::Path;
 #[cfg(not(unix))]
 use std::path::PathBuf;
 
+use coalmine_json::blockfile::WatchedFile;
+
 use crate::error::Error;
 
 /// The folder of `rocksdb:PATH`.
@@ -18,7 +20,7 @@ pub(crate) fn open_file(argument: &str) -> Result<(String, Box<dyn io::Read + Se
     if argument == "-" {
         return Ok(("<stdin>".into(), Box::new(io::stdin())));
     }
-    match File::open(argument) {
+    match WatchedFile::open(Path::new(argument)) {
         Ok(file) => Ok((argument.into(), Box::new(file))),
         Err(error) => Err(Error::Input(format!("{argument}: cannot be read: {error}"))),
     }

@@ -18,6 +18,8 @@ mod reader;
 
 mod writer;
 
+mod watched;
+
 pub use crate::error::{FileError, Place};
 pub use expect::{
     BREAKER_FIELDS, BlockExpect, ByName, ENTRY_FIELDS, EnabledExpect, EntryExpect, EntryFacts, ExpectedField,
@@ -28,4 +30,5 @@ pub use expect::{
 pub use header::{DOCUMENT_SIZE_MAX, FORMAT, Form, Header, LINE_SIZE_MAX, Limits, MAGIC};
 pub use reader::{BlockReader, FileBlock};
 
+pub use watched::WatchedFile;
 pub use writer::BlockWriter;

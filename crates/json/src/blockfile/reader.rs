@@ -4,7 +4,6 @@
 //! blocks are decoded one by one, too. An error ends the iteration.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::iter;
 use std::ops::Range;
@@ -17,6 +16,7 @@ use coalmine_core::{
 
 use super::expect::{self, BlockExpect};
 use super::header::{FORMAT, Form, Header, Limits, MAGIC};
+use super::watched::WatchedFile;
 use crate::error::{FileError, Place, unknown_rules};
 use crate::json::{Locator, Object, Problem, Val, push, shown};
 use crate::ops::{self, role_names, transaction_bytes};
@@ -78,7 +78,7 @@ impl BlockReader {
             return Self::new("<stdin>", std::io::stdin(), None, limits);
         }
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|error| FileError::io(&name, &error))?;
+        let file = WatchedFile::open(path).map_err(|error| FileError::io(&name, &error))?;
         Self::new(&name, file, Form::of(path), limits)
     }
 

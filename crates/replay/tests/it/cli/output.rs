@@ -145,3 +145,55 @@ fn what_was_found_before_an_error_is_kept() {
     }
     assert_eq!(leftovers(&world), Vec::<String>::new());
 }
+
+/// A disk that is full leaves what was there, and nothing half.
+#[test]
+fn a_full_disk_leaves_no_half_file() {
+    let world = World::new();
+    world.check("generate --features 20 --users 50 --blocks 10 --txs-per-block 200 --seed 7 -o load.blocks", 0);
+    for (args, out) in [
+        ("convert load.blocks OUT", "new.jsonl"),
+        ("convert load.blocks OUT", "old.jsonl"),
+        ("dump load.blocks -o OUT", "old.dump"),
+        ("run load.blocks --receipts -o OUT", "old.txt"),
+        ("check load.blocks feature_000000 --users users -o OUT", "old.txt"),
+        ("generate --blocks 9 -o OUT", "old.blocks"),
+    ] {
+        world.write("users", format!("{USER}\n").repeat(3_000));
+        if out.starts_with("old") {
+            world.write(out, "old");
+        }
+        // A limit on the size of files stands for the disk: the write fails, since the signal is ignored.
+        let line =
+            format!("trap '' XFSZ; ulimit -f 16; exec {} {}", env!("CARGO_BIN_EXE_replay"), args.replace("OUT", out));
+        let output = Command::new("sh").args(["-c", &line]).current_dir(world.folder.path()).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{args}\n{err}");
+        assert!(err.contains(&format!("{out}: cannot be written: File too large")), "{args}\n{err}");
+        let found = fs::read_to_string(world.path(out)).ok();
+        assert_eq!(found.as_deref(), out.starts_with("old").then_some("old"), "{args}");
+    }
+    assert_eq!(leftovers(&world), Vec::<String>::new());
+}
+
+/// A file that grows while it is read is told from one that is read whole.
+#[test]
+fn a_source_that_changes_while_it_is_read_is_refused() {
+    let world = World::new();
+    // The run is slow enough to be met: the file is much larger than what is read ahead.
+    world.check("generate --features 20 --users 50 --blocks 400 --txs-per-block 200 --seed 7 -o load.jsonl", 0);
+    for command in ["run load.jsonl --quiet", "dump load.jsonl -o state.dump", "convert load.jsonl load.blocks"] {
+        let mut child = world.command(command).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut file = File::options().append(true).open(world.path("load.jsonl")).unwrap();
+        // It changes until it is seen, or the run ends.
+        while child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            file.write_all(b"\n").unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}\n{err}");
+        assert!(err.contains("load.jsonl: cannot be read: it was changed while it was read"), "{command}\n{err}");
+    }
+    assert!(!world.path("state.dump").exists());
+}
