@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::vec;
 
 use coalmine_core::{Block, BlockError, Event, Execution, Genesis, Height, RuleSet, State};
+use coalmine_foresight::{Rejection, rejections};
 use coalmine_json::blockfile::{BlockReader, FileBlock, FileError, FinalExpect, Header, Limits, Place};
 use coalmine_store::{Ledger, Store};
 
@@ -69,6 +70,14 @@ pub trait Observer {
     /// # Errors
     /// Ends the run before the commit.
     fn executed(&mut self, goal: Goal<'_>, execution: &Execution) -> Result<(), Error>;
+
+    /// Whether it is to be told why transactions are rejected, for which some are executed once more.
+    fn asks_why(&self) -> bool {
+        false
+    }
+
+    /// The rejected transactions of the block that comes to [`executed`](Self::executed) next.
+    fn rejected(&mut self, _rejections: Vec<Rejection>) {}
 
     /// An expectation failed.
     fn failed(&mut self, failure: Failure);
@@ -296,6 +305,12 @@ pub(crate) fn advance<S: Store>(
 ) -> Result<(), Error> {
     while let Some(execution) = next(ledger.state(), goal)? {
         see(&execution);
+        if let Goal::Block(block) = goal
+            && block.height() == execution.height()
+            && observer.asks_why()
+        {
+            observer.rejected(rejections(ledger.state(), block, &execution.outcome().receipts)?);
+        }
         observer.executed(goal, &execution)?;
         let is_there = execution.height() == goal.height();
         ledger.commit(execution)?;

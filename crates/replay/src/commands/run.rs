@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use coalmine_core::{Execution, Height, Note};
+use coalmine_foresight::Rejection;
 use coalmine_json::render::{self, Fields, Value};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::{Durability, OpenError, RocksStore};
@@ -25,10 +26,13 @@ does not keep blocks, they are executed again in memory, from the genesis on, an
 of the store: name all files, from the first one on. If no file has a block at or below the tip, only \
 the id of the ledger is compared.
 
-Rejected transactions are results, not failures. Expectations that fail are listed on standard error.
+Rejected transactions are listed with who, what and why; with --receipts that stands beside their \
+receipts. They are results, not failures, unless --fail-on-reject makes the exit code 1. Expectations \
+that fail are listed on standard error.
 
 Example:
   replay run --events --until 5000 canary.json
+  replay run --fail-on-reject deploy.json
   replay run --store rocksdb:./state january.blocks february.blocks")]
 pub(crate) struct RunArgs {
     /// Block files with the same genesis and rising heights; - is standard input
@@ -49,7 +53,10 @@ pub(crate) struct RunArgs {
     /// Print the root after every N-th block of the files
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     root_every: Option<u64>,
-    /// Print no summary, no rates and no progress
+    /// End with exit code 1 if a transaction was rejected
+    #[arg(long)]
+    fail_on_reject: bool,
+    /// Print no rejected transactions, no summary, no rates and no progress
     #[arg(long)]
     quiet: bool,
 }
@@ -96,6 +103,8 @@ struct Session<'a> {
     blocks: u64,
     transactions: u64,
     rejected: u64,
+    /// The rejected transactions of the block in hand.
+    rejections: Vec<Rejection>,
     events: u64,
     failures: u64,
 }
@@ -114,6 +123,7 @@ impl<'a> Session<'a> {
             blocks: 0,
             transactions: 0,
             rejected: 0,
+            rejections: Vec::new(),
             events: 0,
             failures: 0,
         })
@@ -154,11 +164,14 @@ impl<'a> Session<'a> {
         if matches!(ended, Ok(()) | Err(Error::Interrupted)) && !self.args.quiet {
             self.summary(&ledger.last_committed())?;
         }
-        let Self { out, failures, .. } = self;
-        out.end(ended.and_then(|()| match failures {
-            0 => Ok(()),
-            1 => Err(Error::Differs("1 expectation failed".into())),
-            failures => Err(Error::Differs(format!("{failures} expectations failed"))),
+        let Self { out, failures, rejected, args, .. } = self;
+        let rejected = if args.fail_on_reject { rejected } else { 0 };
+        out.end(ended.and_then(|()| match (failures, rejected) {
+            (0, 0) => Ok(()),
+            (0, 1) => Err(Error::Differs("1 transaction was rejected".into())),
+            (0, rejected) => Err(Error::Differs(format!("{rejected} transactions were rejected"))),
+            (1, _) => Err(Error::Differs("1 expectation failed".into())),
+            (failures, _) => Err(Error::Differs(format!("{failures} expectations failed"))),
         }))
     }
 
@@ -192,10 +205,22 @@ impl<'a> Session<'a> {
     fn print(&mut self, execution: &Execution) -> Result<(), Error> {
         let at = || Fields::new().with("height", execution.height());
         let outcome = execution.outcome();
+        let rejections = std::mem::take(&mut self.rejections);
+        if !self.args.receipts {
+            for rejection in &rejections {
+                let id = at().with("tx", number(rejection.tx)).text("result", rejection.reject);
+                let fields = id.with("command", rejection.index).and(described(rejection));
+                self.out.put("rejected", || format!("{} {rejection}", execution.height()), fields)?;
+            }
+        }
         if self.args.receipts {
+            let mut rejections = rejections.iter().peekable();
             let mut notes = execution.notes();
             for ((index, tx), receipt) in (0_usize..).zip(0_u64..).zip(&outcome.receipts) {
                 let (result, mut rest) = render::receipt(receipt);
+                if let Some(rejection) = rejections.next_if(|rejection| rejection.tx == index) {
+                    rest = rest.and(described(rejection));
+                }
                 let (own, others) = notes.split_at(notes.partition_point(|(of, _)| *of <= index));
                 if !own.is_empty() {
                     let note = |(_, note): &(usize, Note)| Value::from(render::note(note));
@@ -223,11 +248,10 @@ impl Observer for Session<'_> {
             return Ok(());
         }
         let outcome = execution.outcome();
-        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
         let rejected = outcome.receipts.iter().filter(|receipt| receipt.code() != 0).count();
-        self.transactions = self.transactions.saturating_add(count(outcome.receipts.len()));
-        self.rejected = self.rejected.saturating_add(count(rejected));
-        self.events = self.events.saturating_add(count(outcome.events.len()));
+        self.transactions = self.transactions.saturating_add(number(outcome.receipts.len()));
+        self.rejected = self.rejected.saturating_add(number(rejected));
+        self.events = self.events.saturating_add(number(outcome.events.len()));
         self.print(execution)?;
         if is_block {
             self.blocks = self.blocks.saturating_add(1);
@@ -241,6 +265,14 @@ impl Observer for Session<'_> {
         Ok(())
     }
 
+    fn asks_why(&self) -> bool {
+        !self.is_skipping && (self.args.receipts || !self.args.quiet)
+    }
+
+    fn rejected(&mut self, rejections: Vec<Rejection>) {
+        self.rejections = rejections;
+    }
+
     fn failed(&mut self, failure: Failure) {
         self.failures = self.failures.saturating_add(1);
         self.out.format().problem("failure", &failure, failure.fields());
@@ -249,6 +281,25 @@ impl Observer for Session<'_> {
     fn is_stopped(&self) -> bool {
         self.stop.is_set()
     }
+}
+
+/// Who, what and why of a rejected transaction.
+fn described(Rejection { tx: _, index: _, signer, op, subject, reject: _, why }: &Rejection) -> Fields {
+    let mut fields = Fields::new();
+    if let Some(op) = op {
+        fields = fields.text("op", op);
+    }
+    if let Some(subject) = subject {
+        fields = fields.text("subject", subject);
+    }
+    if let Some(signer) = signer {
+        fields = fields.text("signer", signer);
+    }
+    fields.with("why", why.as_str())
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(feature = "rocksdb")]

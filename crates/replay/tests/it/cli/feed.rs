@@ -26,14 +26,15 @@ fn the_feed_is_shown() {
     let receipts = "\
 1 receipt 0 ok
 1 receipt 1 ok notes.0.kind=filter notes.0.id=f notes.0.action=noop notes.1.kind=environment notes.1.id=gone notes.1.action=noop
-1 receipt 2 feed_put_not_open command=0
+1 receipt 2 feed_put_not_open command=0 op=feed_put signer=ADMIN why=\"no put is open that this part could go on with; begin with a first part\"
 1 receipt 3 ok notes.0.kind=environment notes.0.id=a notes.0.action=noop
 1 event feed_insert kind=environment id=a version=1
 1 event feed_insert kind=environment id=b version=2
 1 event feed_insert kind=filter id=f version=1
 1 event feed_received_all
 ";
-    world.golden("run feed.json --receipts --events --quiet --until 1", 0, receipts, "");
+    let receipts = receipts.replace("ADMIN", ADMIN);
+    world.golden("run feed.json --receipts --events --quiet --until 1", 0, &receipts, "");
     let (json, _) = world.check("run feed.json --receipts --quiet --until 1 --format json", 0);
     let note = r#"{"type":"receipt","height":1,"tx":3,"result":"ok","notes":[{"kind":"environment","id":"a","action":"noop"}]}"#;
     assert_eq!(json.lines().nth(3), Some(note));

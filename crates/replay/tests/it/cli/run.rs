@@ -1,19 +1,22 @@
 //! `run`: what it prints and checks, and how it ends.
 
+use coalmine_core::Reject;
+
 use super::*;
 
 #[test]
 fn run_prints_a_summary_and_what_is_asked_for() {
     let world = World::new();
     let root = world.root("canary.json");
-    let summary = SUMMARY.replace("ROOT", &root);
+    let rejected = format!("100 tx 5 enable nothing by {ADMIN}: feature_not_found (there is no feature nothing)\n");
+    let summary = format!("{rejected}{}", SUMMARY.replace("ROOT", &root));
     world.golden("run canary.json", 0, &summary, "transactions/s");
     world.golden("run canary.json --quiet", 0, "", "");
     let (json, _) = world.check("run --format json canary.json", 0);
     assert_eq!(
         json,
         format!(
-            "{{\"type\":\"summary\",\"height\":130,\"blocks\":4,\"transactions\":10,\"ok\":9,\"rejected\":1,\"events\":9,\"root\":\"{root}\"}}\n"
+            "{{\"type\":\"rejected\",\"height\":100,\"tx\":5,\"result\":\"feature_not_found\",\"command\":0,\"op\":\"enable\",\"subject\":\"nothing\",\"signer\":\"{ADMIN}\",\"why\":\"there is no feature nothing\"}}\n{{\"type\":\"summary\",\"height\":130,\"blocks\":4,\"transactions\":10,\"ok\":9,\"rejected\":1,\"events\":9,\"root\":\"{root}\"}}\n"
         )
     );
     world.golden(
@@ -26,7 +29,7 @@ fn run_prints_a_summary_and_what_is_asked_for() {
 100 receipt 2 ok
 100 receipt 3 ok
 100 receipt 4 ok
-100 receipt 5 feature_not_found command=0
+100 receipt 5 feature_not_found command=0 op=enable subject=nothing signer={ADMIN} why=\"there is no feature nothing\"
 100 event feature_created name=base
 100 event status_changed name=base from=disabled to=canary percent=5 cause=canary_started actor={ADMIN}
 101 receipt 0 ok
@@ -46,24 +49,25 @@ fn run_prints_a_summary_and_what_is_asked_for() {
     world.golden(
         "run canary.json --quiet --receipts --format json --until 100",
         0,
-        "\
+        &"\
 {\"type\":\"receipt\",\"height\":100,\"tx\":0,\"result\":\"ok\"}
 {\"type\":\"receipt\",\"height\":100,\"tx\":1,\"result\":\"ok\"}
 {\"type\":\"receipt\",\"height\":100,\"tx\":2,\"result\":\"ok\"}
 {\"type\":\"receipt\",\"height\":100,\"tx\":3,\"result\":\"ok\"}
 {\"type\":\"receipt\",\"height\":100,\"tx\":4,\"result\":\"ok\"}
-{\"type\":\"receipt\",\"height\":100,\"tx\":5,\"result\":\"feature_not_found\",\"command\":0}
-",
+{\"type\":\"receipt\",\"height\":100,\"tx\":5,\"result\":\"feature_not_found\",\"command\":0,\"op\":\"enable\",\"subject\":\"nothing\",\"signer\":\"ADMIN\",\"why\":\"there is no feature nothing\"}
+"
+        .replace("ADMIN", ADMIN),
         "",
     );
 
     // Gaps count up to --until, and roots come at every N-th block.
     let (out, _) = world.check("run canary.json --until 300 --root-every 2", 0);
     let lines: Vec<&str> = out.lines().collect();
-    assert!(lines[0].starts_with("101 root "), "{out}");
-    assert_eq!(&lines[2..4], ["height 300", "blocks 4"], "{out}");
+    assert!(lines[1].starts_with("101 root "), "{out}");
+    assert_eq!(&lines[3..5], ["height 300", "blocks 4"], "{out}");
     let (out, _) = world.check("run canary.json --until 100", 0);
-    assert!(out.starts_with("height 100\nblocks 1\ntransactions 6\n"), "{out}");
+    assert!(out.starts_with(&format!("{rejected}height 100\nblocks 1\ntransactions 6\n")), "{out}");
 
     // Output to a file, input from standard input.
     world.golden("run canary.json -o out.txt", 0, "", "");
@@ -81,7 +85,11 @@ fn run_takes_several_files() {
     world.write("b.jsonl", format!("{HEADER}\n{}", block(5)));
     world.write("other.jsonl", format!("{}\n{}", HEADER.replace("example-1", "example-2"), block(9)));
     let (out, _) = world.check("run a.jsonl b.jsonl", 0);
-    assert!(out.starts_with("height 5\nblocks 2\ntransactions 2\nok 0\nrejected 2\n"), "{out}");
+    let reset = |height| {
+        format!("{height} tx 0 reset_breaker by {ADMIN}: invalid_transition ({})\n", Reject::InvalidTransition.reason())
+    };
+    let expected = format!("{}{}height 5\nblocks 2\ntransactions 2\nok 0\nrejected 2\n", reset(1), reset(5));
+    assert!(out.starts_with(&expected), "{out}");
     world.fails("run b.jsonl a.jsonl", 2, "a.jsonl:2: height 1 is not above the tip 5");
     world.fails("run a.jsonl a.jsonl", 2, "a.jsonl:2: height 1 is not above the tip 1");
     world.fails("run a.jsonl other.jsonl", 2, "other.jsonl: its genesis is not that of the first file");
@@ -228,4 +236,81 @@ fn an_interrupt_ends_a_run_after_the_block_in_hand() {
     assert_eq!(output.status.code(), Some(130), "{out}");
     let height: u32 = out.lines().next().unwrap().strip_prefix("height ").unwrap().parse().unwrap();
     assert!(height < last.unwrap() && out.lines().nth(1).unwrap() == format!("blocks {height}"), "{out}");
+}
+
+/// A story of rejects: who, what and why, in `run`, in receipts and in JSON alike.
+#[test]
+fn a_rejected_transaction_says_who_what_and_why() {
+    let world = World::new();
+    let guardian = "0xdddddddddddddddddddddddddddddddddddddddd";
+    let header = HEADER.replace("[\"admin\"]}", &format!("[\"admin\"],\"{guardian}\":[\"guardian\"]}}"));
+    world.write(
+        "rejects.jsonl",
+        format!(
+            "{header}\n{}\n{}\n",
+            r#"{"height":89,"txs":[{"op":"create_feature","name":"search_v3","description":""}]}"#,
+            [
+                r#"{"height":90,"txs":[{"op":"start_canary","name":"search_v3","percent":5},"#,
+                r#"{"signer":"GUARDIAN","op":"start_canary","name":"search_v3","percent":9},"#,
+                r#"{"op":"start_canary","name":"serach_v3","percent":5},"#,
+                r#"{"op":"start_canary","name":"search_v3","percent":101},"#,
+                r#"{"op":"set_params","timelock":2000000},"#,
+                r#"{"op":"start_rollout","name":"search_v3","target_percent":50},"#,
+                r#"{"commands":[{"op":"disable","name":"search_v3"},{"op":"disable","name":"search_v3"}]}]}"#
+            ]
+            .concat()
+            .replace("GUARDIAN", guardian)
+        ),
+    );
+    let rows = [
+        ("1", "start_canary", "search_v3", guardian, "unauthorized", "holds guardian, needs operator", 0),
+        (
+            "2",
+            "start_canary",
+            "serach_v3",
+            ADMIN,
+            "feature_not_found",
+            "there is no feature serach_v3; the nearest is search_v3",
+            0,
+        ),
+        ("3", "start_canary", "search_v3", ADMIN, "invalid_percent", "percent 101 is above 100", 0),
+        ("4", "set_params", "", ADMIN, "invalid_parameter", "timelock 2000000 is above 1000000", 0),
+        (
+            "5",
+            "start_rollout",
+            "search_v3",
+            ADMIN,
+            "insufficient_data",
+            "the trial of search_v3 has 0 successes and needs 100",
+            0,
+        ),
+        ("6", "disable", "search_v3", ADMIN, "invalid_transition", "search_v3 is disabled", 1),
+    ];
+    let (text, err) = world.check("run rejects.jsonl", 0);
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("90 tx")).collect();
+    let (json, _) = world.check("run rejects.jsonl --format json", 0);
+    let (receipts, _) = world.check("run rejects.jsonl --receipts --quiet --format json", 0);
+    let objects = |text: &str, kind: &str| -> Vec<serde_json::Value> {
+        let all = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        all.filter(|object| object["type"] == kind && object["result"] != "ok").collect()
+    };
+    let (rejected, receipts) = (objects(&json, "rejected"), objects(&receipts, "receipt"));
+    assert_eq!((lines.len(), rejected.len(), receipts.len()), (rows.len(), rows.len(), rows.len()), "{text}{err}");
+    for (((tx, op, subject, signer, result, why, command), line), objects) in
+        rows.into_iter().zip(&lines).zip(rejected.iter().zip(&receipts))
+    {
+        let about = if subject.is_empty() { String::new() } else { format!(" {subject}") };
+        assert_eq!(*line, format!("90 tx {tx} {op}{about} by {signer}: {result} ({why})"));
+        for object in [objects.0, objects.1] {
+            let text = |key: &str| object[key].as_str().unwrap_or_default();
+            assert_eq!((text("op"), text("subject"), text("signer")), (op, subject, signer));
+            assert_eq!((text("result"), text("why"), object["command"].as_u64()), (result, why, Some(command)));
+        }
+    }
+    world.golden("run rejects.jsonl --quiet", 0, "", "");
+    world.fails("run rejects.jsonl --quiet --fail-on-reject", 1, "6 transactions were rejected");
+    world.fails("run canary.json --fail-on-reject", 1, "1 transaction was rejected");
+    world.check("run rejects.jsonl --until 89 --fail-on-reject", 0);
+    let (_, err) = world.check("run rejects.jsonl --quiet --fail-on-reject --format json", 1);
+    assert!(err.contains(r#""type":"error""#) && err.contains(r#""exit_code":1"#), "{err}");
 }
