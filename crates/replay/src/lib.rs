@@ -20,3 +20,4 @@ mod input;
 mod output;
 mod source;
 mod terminal;
+mod users;

@@ -3,10 +3,10 @@
 use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
-use coalmine_core::query::{Entries, Entry, Visit};
+use coalmine_core::query::{self, Entries, Entry, Visit};
 #[cfg(feature = "rocksdb")]
 use coalmine_core::{Encode as _, Key};
-use coalmine_core::{Fault, Height, Read, STATE_KEYS, State};
+use coalmine_core::{Fault, Height, Name, Read, STATE_KEYS, State};
 use coalmine_json::blockfile::{BlockReader, Form, Limits};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::RocksStore;
@@ -22,6 +22,8 @@ use crate::terminal::note;
 
 /// How many bytes are enough to recognize a dump.
 const START: u64 = 256;
+/// How many entries are read at once.
+const PAGE: usize = 1_024;
 
 /// A state and the name of its origin.
 pub(crate) struct Source {
@@ -102,6 +104,13 @@ impl Source {
         }
     }
 
+    /// Opens a source whose records as of a height are asked for: only a block file has those of the past.
+    pub(crate) fn as_of(argument: &str, at: Option<Height>) -> Result<Self, Error> {
+        let source = Self::open(argument, at)?;
+        source.present("the state")?;
+        Ok(source)
+    }
+
     /// Runs a block file in memory, up to a height or to its end.
     pub(crate) fn run(argument: &str, blocks: BlockSource, until: Option<Height>) -> Result<Self, Error> {
         Self::run_watched(argument, blocks, until, &mut ())
@@ -136,6 +145,28 @@ impl Source {
     /// An error that names this source.
     pub(crate) fn cannot(&self, why: &str) -> Error {
         Error::Input(format!("{}: {why}", self.name))
+    }
+
+    /// An error for a feature that is not there, with the nearest that is.
+    pub(crate) fn no_feature(&self, name: &Name) -> Error {
+        let page = |after: Option<Name>| query::features(self, after.as_ref(), PAGE);
+        self.unknown("feature", name, pages(page, |feature| feature.name))
+    }
+
+    /// An error for a plugin that is not there, with the nearest that is.
+    pub(crate) fn no_plugin(&self, name: &Name) -> Error {
+        let page = |after: Option<Name>| query::plugins(self, after.as_ref(), PAGE);
+        self.unknown("plugin", name, pages(page, |(name, _)| *name))
+    }
+
+    fn unknown(&self, what: &str, name: &Name, known: Result<Vec<Name>, Fault>) -> Error {
+        let known = match known {
+            Ok(known) => known,
+            Err(fault) => return Error::from(fault).in_source(&self.name),
+        };
+        let nearest = coalmine_foresight::nearest(name.as_str(), known.iter().map(Name::as_str));
+        let nearest = nearest.map_or_else(String::new, |nearest| format!("; the nearest is {nearest}"));
+        self.cannot(&format!("there is no {what} {name}{nearest}"))
     }
 
     /// Refuses to show `what` as of a height that a store or dump has passed.
@@ -225,6 +256,21 @@ impl View for Source {
             Backing::Memory(ledger) => Ok(Some(ledger.last_committed())),
             #[cfg(feature = "rocksdb")]
             Backing::Store(store) => store.tip(),
+        }
+    }
+}
+
+/// The names of all entries, which are read a page at a time.
+fn pages<T>(
+    mut page: impl FnMut(Option<Name>) -> Result<Vec<T>, Fault>,
+    name: impl Fn(&T) -> Name,
+) -> Result<Vec<Name>, Fault> {
+    let mut names: Vec<Name> = Vec::new();
+    loop {
+        let entries = page(names.last().copied())?;
+        names.extend(entries.iter().map(&name));
+        if entries.len() < PAGE {
+            return Ok(names);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `bisect`: two runs, up to where they diverge.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use clap::Args;
 use coalmine_core::{Block, Decode, Height, Key, Outcome};
-use coalmine_json::render::{Fields, Value};
+use coalmine_json::render::{self, Fields, Value};
 use coalmine_store::{Ledger, MemoryStore};
 
 use crate::commands::pair::PairArgs;
@@ -22,26 +23,43 @@ Two block files are run side by side up to the first height at which blocks, rec
 differ. A store or dump has only the root of its tip, so a block file is compared with it there; if \
 the histories differ from an earlier height on, it is printed, too. The exit code is 1 if they differ.
 
+--outcomes looks for the first height at which receipts or events differ, whatever the blocks and roots: \
+where a change of the blocks began to matter.
+
 Example:
-  replay bisect mine.blocks theirs.blocks")]
+  replay bisect mine.blocks theirs.blocks
+  replay bisect --outcomes before.json after.json")]
 pub(crate) struct BisectArgs {
     #[command(flatten)]
     pair: PairArgs,
+    /// Compare receipts and events alone, of two block files
+    #[arg(long)]
+    outcomes: bool,
 }
 
 /// Finds where two runs diverge.
-pub(crate) fn bisect(BisectArgs { pair }: &BisectArgs, target: &Target) -> Result<(), Error> {
+pub(crate) fn bisect(BisectArgs { pair, outcomes }: &BisectArgs, target: &Target) -> Result<(), Error> {
     let (first, second) = (source::open(&pair.first)?, source::open(&pair.second)?);
     let mut out = pair.output(target)?;
-    let parted = part(pair, first, second, &mut out);
+    let parted = part(pair, *outcomes, first, second, &mut out);
     out.end(parted.and_then(|parted| {
         parted.map_or(Ok(()), |height| Err(Error::Differs(format!("they disagree at {}", shown(height)))))
     }))
 }
 
-fn part(pair: &PairArgs, first: Opened, second: Opened, out: &mut Output) -> Result<Option<Place>, Error> {
+fn part(
+    pair: &PairArgs,
+    outcomes: bool,
+    first: Opened,
+    second: Opened,
+    out: &mut Output,
+) -> Result<Option<Place>, Error> {
     match (first, second) {
+        (Opened::Blocks(first), Opened::Blocks(second)) if outcomes => bisect_outcomes(*first, *second, out),
         (Opened::Blocks(first), Opened::Blocks(second)) => bisect_files(*first, *second, out),
+        (Opened::Blocks(_) | Opened::State(_), _) if outcomes => {
+            Err(Error::Input("--outcomes needs two block files: a store or dump keeps no receipts and events".into()))
+        }
         (Opened::Blocks(first), Opened::State(second)) => {
             let first = Source::run(&pair.first, *first, second.tip()?.height)?;
             bisect_states(&first, &second, out)
@@ -89,16 +107,26 @@ impl Side {
         Ok(())
     }
 
-    /// Runs to a height at or below the next block, and returns that block if it is at the height.
+    /// Runs to a height at or below the next block, and returns that block if it is at the height, with what came of it.
     fn step(&mut self, to: Height) -> Result<(Option<Block>, Outcome), Error> {
+        let (block, mut outcomes) = self.steps(to)?;
+        Ok((block, outcomes.remove(&to).unwrap_or_default()))
+    }
+
+    /// The same with what came of every height on the way, if anything did.
+    fn steps(&mut self, to: Height) -> Result<(Option<Block>, BTreeMap<Height, Outcome>), Error> {
         let block = self.block.take_if(|block| block.height() == to);
         let goal = block.as_ref().map_or(Goal::Height(to), Goal::Block);
-        let mut outcome = Outcome::default();
-        runner::advance(&mut self.ledger, goal, &mut (), |execution| outcome = execution.outcome().clone())?;
+        let mut outcomes = BTreeMap::new();
+        runner::advance(&mut self.ledger, goal, &mut (), |execution| {
+            if *execution.outcome() != Outcome::default() {
+                outcomes.insert(execution.height(), execution.outcome().clone());
+            }
+        })?;
         if block.is_some() {
             self.turn()?;
         }
-        Ok((block, outcome))
+        Ok((block, outcomes))
     }
 }
 
@@ -133,6 +161,45 @@ fn bisect_files(first: BlockSource, second: BlockSource, out: &mut Output) -> Re
     }
     agree(first.ledger.state().tip().max(second.ledger.state().tip()), out)?;
     Ok(None)
+}
+
+/// Finds the first height at which receipts or events differ, whatever the blocks.
+fn bisect_outcomes(first: BlockSource, second: BlockSource, out: &mut Output) -> Result<Option<Place>, Error> {
+    let (mut first, mut second) = (Side::new(first)?, Side::new(second)?);
+    let heights = |side: &Side| side.block.as_ref().map(Block::height);
+    while let Some(to) = [heights(&first), heights(&second)].into_iter().flatten().min() {
+        let ((_, mut a), (_, mut b)) = (first.steps(to)?, second.steps(to)?);
+        let all: BTreeSet<Height> = a.keys().chain(b.keys()).copied().collect();
+        for height in all {
+            let (a, b) = (a.remove(&height).unwrap_or_default(), b.remove(&height).unwrap_or_default());
+            if a != b {
+                report_outcomes(height, &a, &b, out)?;
+                return Ok(Some(Some(height)));
+            }
+        }
+    }
+    agree(first.ledger.state().tip().max(second.ledger.state().tip()), out)?;
+    Ok(None)
+}
+
+fn report_outcomes(height: Height, a: &Outcome, b: &Outcome, out: &mut Output) -> Result<(), Error> {
+    let number = |at: usize| u64::try_from(at).unwrap_or(u64::MAX);
+    let (tx, event) = (first_difference(&a.receipts, &b.receipts), first_difference(&a.events, &b.events));
+    let differ =
+        [("receipts", tx), ("events", event)].into_iter().filter_map(|(what, at)| at.map(|_| Value::from(what)));
+    let mut fields = Fields::new().with("height", height).with("differ", differ.collect::<Vec<_>>());
+    if let Some(tx) = tx {
+        let name = |outcome: &Outcome| outcome.receipts.get(tx).map(|receipt| receipt.name());
+        fields = fields.with("transaction", number(tx)).with("first_receipt", name(a)).with("second_receipt", name(b));
+    }
+    if let Some(event) = event {
+        let shown = |outcome: &Outcome| {
+            let event = outcome.events.get(event)?;
+            Some([event.code().name().to_owned(), render::event(event).pairs()].join(" ").trim_end().to_owned())
+        };
+        fields = fields.with("event", number(event)).with("first_event", shown(a)).with("second_event", shown(b));
+    }
+    out.card("bisected", fields)
 }
 
 fn first_difference<T: PartialEq>(a: impl IntoIterator<Item = T>, b: impl IntoIterator<Item = T>) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! `dump`: every record of a source.
 
 use clap::Args;
+use coalmine_core::Height;
 
 use crate::dump as dumps;
 use crate::error::Error;
@@ -14,16 +15,20 @@ use crate::source::Source;
 The first line has format, height and root; every further line is {\"key\":\"hex\",\"value\":\"hex\"}.
 
 Example:
-  replay dump rocksdb:./state -o state.dump")]
+  replay dump rocksdb:./state -o state.dump
+  replay dump canary.json --at 150 -o at-150.dump")]
 pub(crate) struct DumpArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
     source: String,
+    /// As of the end of this height, of a block file
+    #[arg(long, value_name = "HEIGHT")]
+    at: Option<Height>,
 }
 
 /// Writes every record of a source.
 pub(crate) fn dump(args: &DumpArgs, target: &Target) -> Result<(), Error> {
-    let source = Source::open(&args.source, None)?;
+    let source = Source::as_of(&args.source, args.at)?;
     let mut out = Output::open(target, [Input::source(&args.source)])?;
     let written = dumps::write(&source, &mut out);
     out.end(written)

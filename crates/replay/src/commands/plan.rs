@@ -1,7 +1,7 @@
 //! `plan`: what loading a plugin would do.
 
 use clap::Args;
-use coalmine_core::{Height, Name};
+use coalmine_core::{Height, Name, query};
 use coalmine_json::render::Fields;
 
 use crate::error::Error;
@@ -32,6 +32,9 @@ pub(crate) struct PlanArgs {
 pub(crate) fn plan(args: &PlanArgs, target: &Target) -> Result<(), Error> {
     let source = Source::open(&args.source, args.at)?;
     source.present("plan")?;
+    if query::plugin(&source, &args.plugin).map_err(|fault| Error::from(fault).in_source(&args.source))?.is_none() {
+        return Err(source.no_plugin(&args.plugin));
+    }
     let loaded = source.load().map_err(|error| error.in_source(&args.source))?;
     let mut out = Output::open(target, [Input::source(&args.source)])?;
     match loaded.state().plan_load(&args.plugin) {

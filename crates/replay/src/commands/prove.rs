@@ -1,7 +1,7 @@
 //! `prove`: a statement about a state for somebody who knows only its root.
 
 use clap::{Args, Subcommand};
-use coalmine_core::{Address, Name};
+use coalmine_core::{Address, Height, Name};
 use coalmine_proof::{Bundle, Claim};
 
 use crate::commands::bytes::{Bytes, bytes, unit};
@@ -13,17 +13,21 @@ use crate::source::Source;
 /// Arguments of `prove`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes JSON with root, height and ICS-23 proofs in base64.
+Writes JSON with root, height and ICS-23 proofs in base64. --at needs a block file.
 
 Example:
   replay prove state.dump is-enabled top 0x1111111111111111111111111111111111111111 -o proof.json
-  replay prove plugin-canary.json plugin api -o proof.json")]
+  replay prove plugin-canary.json plugin api -o proof.json
+  replay prove canary.json --at 150 feature vita_recovery_v2 -o proof.json")]
 pub(crate) struct ProveArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
     source: String,
     #[command(subcommand)]
     question: Question,
+    /// As of the end of this height
+    #[arg(long, global = true, value_name = "HEIGHT")]
+    at: Option<Height>,
 }
 
 /// A [`Claim`] on the command line.
@@ -76,7 +80,7 @@ impl Question {
 
 /// Writes a bundle of proofs.
 pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
-    let loaded = Source::open(&args.source, None)?.load().map_err(|error| error.in_source(&args.source))?;
+    let loaded = Source::as_of(&args.source, args.at)?.load().map_err(|error| error.in_source(&args.source))?;
     let bundle = Bundle::prove(args.question.claim(), loaded.state(), &loaded)?;
     let mut out = Output::open(target, [Input::source(&args.source)])?;
     match target.format {

@@ -1,8 +1,8 @@
-//! `route`: which version of a plugin serves a unit.
+//! `route`: which version of a plugin serves a unit, or each of a list.
 
 use clap::Args;
 use coalmine_core::query::{self, Routing};
-use coalmine_core::{Bps, Height, Name};
+use coalmine_core::{Bps, DeploymentSummary, Height, Name, State, Version, bucket_of_unit};
 use coalmine_json::render::Fields;
 
 use crate::commands::bytes::{Bytes, unit};
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Output, Target};
 use crate::source::Source;
+use crate::users::each_line;
 
 /// Arguments of `route`.
 #[derive(Debug, Args)]
@@ -18,9 +19,12 @@ UNIT is what requests are routed by, always in the same form: an account, a requ
 digits are bytes, anything else is text. During a deployment, units whose bucket is below share_bps \
 get its new version. --at needs a block file.
 
+--users gives a line for each unit of a file, which has one a line, and runs the source once.
+
 Example:
   replay route plugin-canary.json api 0x1111111111111111111111111111111111111111 --at 30
-  replay route rocksdb:./state api order-4711")]
+  replay route rocksdb:./state api order-4711
+  replay route rocksdb:./state api --users orders.txt")]
 pub(crate) struct RouteArgs {
     /// A block file, rocksdb:PATH or a dump
     #[arg(value_name = "SOURCE")]
@@ -28,8 +32,11 @@ pub(crate) struct RouteArgs {
     /// The plugin
     plugin: Name,
     /// The unit
-    #[arg(value_parser = unit)]
-    unit: Bytes,
+    #[arg(value_parser = unit, required_unless_present = "users")]
+    unit: Option<Bytes>,
+    /// A file with a unit a line; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "unit")]
+    users: Option<String>,
     /// As of the end of this height
     #[arg(long, value_name = "HEIGHT")]
     at: Option<Height>,
@@ -37,23 +44,56 @@ pub(crate) struct RouteArgs {
 
 /// Shows which version serves a unit, and why.
 pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
+    if args.source == "-" && args.users.as_deref() == Some("-") {
+        return Err(Error::Input("standard input is read once; name a file for the source or for the units".into()));
+    }
     let source = Source::open(&args.source, args.at)?;
     source.present("route")?;
-    let fields = routed(&source, args).map_err(|error| error.in_source(&args.source))?;
-    let mut out = Output::open(target, [Input::source(&args.source)])?;
-    out.card("route", fields)?;
-    out.finish()
+    let in_source = |error: Error| error.in_source(&args.source);
+    let known = query::plugin(&source, &args.plugin).map_err(|fault| in_source(fault.into()))?;
+    if known.is_none() {
+        return Err(source.no_plugin(&args.plugin));
+    }
+    let users = args.users.as_deref().map(|users| Input::File(users.as_ref()));
+    let mut out = Output::open(target, [Some(Input::source(&args.source)), users].into_iter().flatten())?;
+    if let Some(unit) = &args.unit {
+        let fields = routed(&source, &args.plugin, unit).map_err(in_source)?;
+        out.card("route", fields)?;
+        return out.finish();
+    }
+    let loaded = source.load().map_err(in_source)?;
+    let routed = route_units(loaded.state(), args, &mut out);
+    out.end(routed)
 }
 
-fn routed(source: &Source, RouteArgs { plugin, unit: Bytes(unit), .. }: &RouteArgs) -> Result<Fields, Error> {
+fn routed(source: &Source, plugin: &Name, unit: &Bytes) -> Result<Fields, Error> {
     let Routing { version, bucket_and_share } =
-        query::routing(source, plugin, unit)?.ok_or_else(|| source.cannot(&format!("there is no plugin {plugin}")))?;
+        query::routing(source, plugin, &unit.0)?.ok_or_else(|| source.no_plugin(plugin))?;
     let (bucket, share) = bucket_and_share.unzip();
     Ok(Fields::new()
         .text("plugin", plugin)
+        .and(of_unit(unit, &version, bucket, share))
+        .with("height", source.tip()?.height))
+}
+
+fn of_unit(Bytes(unit): &Bytes, version: &Version, bucket: Option<Bps>, share: Option<Bps>) -> Fields {
+    Fields::new()
         .with("unit", format!("0x{}", hex::encode(unit)))
         .text("version", version)
         .with("bucket", bucket.map(Bps::get))
         .with("share_bps", share.map(Bps::get))
-        .with("height", source.tip()?.height))
+}
+
+/// A line for each unit.
+fn route_units(state: &State, args: &RouteArgs, out: &mut Output) -> Result<(), Error> {
+    let (plugin, chain) = (&args.plugin, &state.global().chain);
+    let deployment = state.deployment(plugin);
+    let share = deployment.map(|_| DeploymentSummary::of(deployment).share);
+    each_line(args.users.as_deref().unwrap_or("-"), unit, |unit| {
+        let Some(version) = state.route(plugin, &unit.0) else { return Ok(()) };
+        let bucket = deployment.map(|deployment| bucket_of_unit(chain, plugin, deployment.salt, &unit.0));
+        let id = Fields::new().text("plugin", plugin);
+        let rest = of_unit(&unit, version, bucket, share).with("height", state.tip());
+        out.row("route", id, rest)
+    })
 }

@@ -4,36 +4,56 @@ use std::fmt;
 use std::io::{self, Read as _};
 
 use clap::Args;
-use coalmine_core::{ChainId, Encode, Hash, Key};
+use coalmine_core::{ChainId, Encode, Hash, Height, Key};
 use coalmine_json::render::{self, Fields};
 use coalmine_proof::{BUNDLE_SIZE_MAX, Bundle, Claim};
 
 use crate::error::Error;
 use crate::input::{Input, open_file};
 use crate::output::{Output, Target};
+use crate::source::Source;
 
 /// Arguments of `verify-proof`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The root must come from a trusted source, such as a light client. The height in the file is a claim of \
-the prover and is not proven. The exit code is 1 if anything in the file is wrong.
+The root must come from a trusted source, such as a light client, or a SOURCE of one's own, which for a \
+block file may be as of a height. The height in the file is a claim of the prover and is not proven. The \
+exit code is 1 if anything in the file is wrong.
 
 Example:
-  replay verify-proof proof.json --root $ROOT")]
+  replay verify-proof proof.json --root $ROOT
+  replay verify-proof proof.json --source canary.json --at 150")]
 pub(crate) struct VerifyProofArgs {
     /// What `prove` wrote; - is standard input
     #[arg(value_name = "FILE")]
     file: String,
     /// The state root
-    #[arg(long, value_name = "HEX")]
-    root: Hash,
+    #[arg(long, value_name = "HEX", required_unless_present = "source")]
+    root: Option<Hash>,
+    /// The block file, rocksdb:PATH or dump whose root it is
+    #[arg(long, value_name = "SOURCE", conflicts_with = "root")]
+    source: Option<String>,
+    /// The root of the end of this height, of a block file
+    #[arg(long, value_name = "HEIGHT", requires = "source")]
+    at: Option<Height>,
 }
 
 /// Checks a bundle and says what it proves.
 pub(crate) fn verify_proof(args: &VerifyProofArgs, target: &Target) -> Result<(), Error> {
     let (name, input) = open_file(&args.file)?;
-    let fields = read(input).and_then(|bundle| describe(&bundle, &args.root)).map_err(|error| error.at(&name))?;
-    let mut out = Output::open(target, [Input::File(args.file.as_ref())])?;
+    let root = match (&args.root, &args.source) {
+        (Some(root), _) => *root,
+        (None, Some(source)) if source == "-" && args.file == "-" => {
+            return Err(Error::Input(
+                "standard input is read once; name a file for the proof or for its source".into(),
+            ));
+        }
+        (None, Some(source)) => Source::as_of(source, args.at)?.tip()?.root,
+        (None, None) => return Err(Error::Input("verify-proof needs --root or --source".into())),
+    };
+    let fields = read(input).and_then(|bundle| describe(&bundle, &root)).map_err(|error| error.at(&name))?;
+    let source = args.source.as_deref().map(Input::source);
+    let mut out = Output::open(target, [Some(Input::File(args.file.as_ref())), source].into_iter().flatten())?;
     out.card("proven", fields)?;
     out.finish()
 }

@@ -22,7 +22,7 @@ pub(super) fn features(source: &Source, out: &mut Output) -> Result<(), Error> {
 }
 
 pub(super) fn feature(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
-    let feature = query::feature(source, name)?.ok_or_else(|| unknown(source, name))?;
+    let feature = query::feature(source, name)?.ok_or_else(|| source.no_feature(name))?;
     if let Some(at) = source.past {
         let (status, percent) =
             query::feature_at(source, name, at)?.ok_or_else(|| source.cannot(&format!("{name} was created later")))?;
@@ -43,7 +43,7 @@ pub(super) fn feature(source: &Source, name: &Name, out: &mut Output) -> Result<
 
 pub(super) fn metrics(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
     source.present("metrics")?;
-    let metrics = query::metrics(source, name)?.ok_or_else(|| unknown(source, name))?;
+    let metrics = query::metrics(source, name)?.ok_or_else(|| source.no_feature(name))?;
     out.card("metrics", render::metrics(&MetricsRecord { name: *name, metrics }))
 }
 
@@ -95,10 +95,6 @@ fn each_feature(source: &impl Read, visit: impl FnMut(&Feature) -> Result<(), Er
     pages(|after: Option<Name>| query::features(source, after.as_ref(), PAGE), |feature| feature.name, visit)
 }
 
-fn unknown(source: &Source, name: &Name) -> Error {
-    source.cannot(&format!("there is no feature {name}"))
-}
-
 fn known(source: &Source, name: &Name) -> Result<(), Error> {
-    query::feature(source, name)?.map(|_| ()).ok_or_else(|| unknown(source, name))
+    query::feature(source, name)?.map(|_| ()).ok_or_else(|| source.no_feature(name))
 }

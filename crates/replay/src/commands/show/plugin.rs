@@ -26,7 +26,7 @@ pub(super) fn plugins(source: &Source, out: &mut Output) -> Result<(), Error> {
 /// One plugin.
 pub(super) fn plugin(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
     source.present("plugin")?;
-    let plugin = query::plugin(source, name)?.ok_or_else(|| unknown(source, name))?;
+    let plugin = query::plugin(source, name)?.ok_or_else(|| source.no_plugin(name))?;
     let deployment = query::deployment(source, name)?;
     let versions = query::plugin_versions(source, name)?;
     out.card("plugin", render::plugin::card(name, &plugin, deployment.as_ref(), &versions))
@@ -34,7 +34,7 @@ pub(super) fn plugin(source: &Source, name: &Name, out: &mut Output) -> Result<(
 
 /// What happened to a plugin.
 pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
-    query::plugin(source, name)?.ok_or_else(|| unknown(source, name))?;
+    query::plugin(source, name)?.ok_or_else(|| source.no_plugin(name))?;
     let until = source.past.unwrap_or(Height::MAX);
     pages(
         |after| query::plugin_history(source, name, after, PAGE),
@@ -47,8 +47,4 @@ pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<
             out.row("plugin_change", id, render::plugin::change(&entry.change))
         },
     )
-}
-
-fn unknown(source: &Source, name: &Name) -> Error {
-    source.cannot(&format!("there is no plugin {name}"))
 }

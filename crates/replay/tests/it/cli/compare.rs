@@ -136,3 +136,114 @@ fn diff_and_bisect_find_what_differs() {
     assert!(err.contains("keeps no roots of earlier heights"), "{err}");
     world.fails("bisect b.dump b.dump", 2, "compare two states with diff");
 }
+
+/// The state of an earlier height, of a block file; a store or dump has only that of its tip.
+#[test]
+fn heights_of_the_past_are_sources() {
+    let world = World::new();
+    let until = |height: u32| {
+        let blocks = CANARY.replace("\"height\": 130 }", "\"height\": 130, \"expect\": {} }");
+        let mut document: serde_json::Value = serde_json::from_str(&blocks).unwrap();
+        document["blocks"].as_array_mut().unwrap().retain(|block| block["height"].as_u64().unwrap() <= height.into());
+        document.as_object_mut().unwrap().remove("expect");
+        document.to_string()
+    };
+    world.write("early.json", until(101));
+    let (early, _) = world.check("dump early.json", 0);
+    world.golden("dump canary.json --at 101", 0, &early, "");
+    let roots = ["early.json", "canary.json"].map(|source| world.root(source));
+    world.golden("diff early.json canary.json --at 101", 0, "", "");
+
+    // One file at two heights, two files, and a dump at its tip.
+    let (between, _) = world.check("diff canary.json --at 101 --and 125", 1);
+    assert!(between.contains("~ feature base ") && between.contains("rollout_percent: 5 -> 55"), "{between}");
+    world.golden("diff early.json canary.json --at 101 --and 125", 1, &between, "records differ");
+    world.golden("diff canary.json --at 120 --and 120", 0, "", "");
+    world.check("dump canary.json --at 101 -o early.dump", 0);
+    world.golden("diff early.dump canary.json --at 101", 0, "", "");
+
+    world.check("prove canary.json --at 101 feature base -o proof.json", 0);
+    world.check("prove canary.json feature base --at 101 -o again.json", 0);
+    assert_eq!(world.read("proof.json"), world.read("again.json"));
+    let (proven, _) = world.check(&format!("verify-proof proof.json --root {}", roots[0]), 0);
+    world.golden("verify-proof proof.json --source canary.json --at 101", 0, &proven, "");
+    world.golden("verify-proof proof.json --source early.json", 0, &proven, "");
+    world.golden("verify-proof proof.json --source early.dump", 0, &proven, "");
+    world.fails("verify-proof proof.json --source canary.json", 1, "it is about root");
+    world.fails(&format!("verify-proof proof.json --root {}", roots[1]), 1, "it is about root");
+
+    for (args, code, words) in [
+        ("dump early.dump --at 100", 2, "early.dump: the state as of height 100 is not known"),
+        ("dump early.dump --at 102", 2, "it ends at height 101, before height 102"),
+        ("diff early.dump canary.json --at 100", 2, "is not known"),
+        ("diff early.dump --at 100 --and 101", 2, "is not known"),
+        ("prove early.dump --at 100 feature base", 2, "is not known"),
+        ("verify-proof proof.json --source early.dump --at 100", 2, "is not known"),
+        ("diff canary.json", 2, "required"),
+        ("diff canary.json --and 100", 2, "required"),
+        ("diff - --at 100 --and 101", 2, "standard input is read once"),
+        ("verify-proof proof.json", 2, "required"),
+        ("verify-proof proof.json --at 100", 2, "required"),
+        ("verify-proof - --source -", 2, "standard input is read once"),
+        ("verify-proof proof.json --source proof.json -o proof.json", 2, "proof.json"),
+        ("verify-proof proof.json --source early.dump -o early.dump", 2, "this is an input as well"),
+    ] {
+        world.fails(args, code, words);
+    }
+}
+
+/// Blocks may differ: what counts is where receipts or events begin to.
+#[test]
+fn outcomes_are_bisected() {
+    let world = World::new();
+    let write = |name: &str, rate: u32, errors: u32, late: bool| {
+        let late = if late {
+            r#"{"height":9,"txs":[{"op":"rollback","name":"f","reason":"manual"}]}"#
+        } else {
+            r#"{"height":9}"#
+        };
+        world.write(
+            name,
+            format!(
+                "{HEADER}\n{}\n{}\n{late}\n{}\n",
+                format_args!(
+                    r#"{{"height":1,"txs":[{{"op":"create_feature","name":"f","description":"","increment_percent":50,"increment_blocks":5,"min_success_count":0,"max_error_rate":{rate}}},{{"op":"start_canary","name":"f","percent":5}},{{"op":"start_rollout","name":"f","target_percent":100}}]}}"#
+                ),
+                format_args!(r#"{{"height":2,"txs":[{{"op":"record_success","name":"f","count":20}},{{"op":"record_error","name":"f","count":{errors}}}]}}"#),
+                r#"{"height":30,"txs":[{"op":"record_success","name":"f"}]}"#,
+            ),
+        );
+    };
+    write("base.jsonl", 9_000, 2, false);
+    write("stricter.jsonl", 8_000, 2, false);
+    write("strict.jsonl", 100, 2, false);
+    write("late.jsonl", 9_000, 2, true);
+    // Blocks and roots differ from the first one on, and nothing that they do.
+    world.golden("bisect --outcomes base.jsonl stricter.jsonl", 0, "height 30\ndiffer none\n", "");
+    let (out, _) = world.check("bisect base.jsonl stricter.jsonl", 1);
+    assert!(out.starts_with("height 1\ndiffer blocks,root\n"), "{out}");
+    // The guard rolls back.
+    let (out, _) = world.check("bisect --outcomes base.jsonl strict.jsonl", 1);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(&lines[..3], ["height 2", "differ events", "event 0"], "{out}");
+    assert!(
+        lines[3] == "first_event none" && lines[4].starts_with("second_event \"rolled_back name=f rule=error_rate"),
+        "{out}"
+    );
+    // A step is due between the blocks of the files.
+    let (out, _) = world.check("bisect --outcomes base.jsonl late.jsonl", 1);
+    assert!(
+        out.starts_with("height 9\ndiffer receipts,events\ntransaction 0\nfirst_receipt none\nsecond_receipt ok\n"),
+        "{out}"
+    );
+    let (json, _) = world.check("bisect --outcomes late.jsonl base.jsonl --format json", 1);
+    let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((object["type"].as_str(), object["height"].as_u64()), (Some("bisected"), Some(9)), "{json}");
+    world.write("gap.jsonl", world.read("base.jsonl").replace("\"increment_blocks\":5", "\"increment_blocks\":6"));
+    let (out, _) = world.check("bisect --outcomes base.jsonl gap.jsonl", 1);
+    assert!(out.starts_with("height 6\ndiffer events\nevent 0\nfirst_event \"stepped name=f"), "{out}");
+    world.check("dump base.jsonl -o base.dump", 0);
+    for pair in ["base.dump base.jsonl", "base.jsonl base.dump", "base.dump base.dump"] {
+        world.fails(&format!("bisect --outcomes {pair}"), 2, "--outcomes needs two block files");
+    }
+}

@@ -17,9 +17,11 @@ fn every_object_has_a_type() {
     let world = World::new();
     world.write("other.json", CANARY.replace("\"repeat\": 3", "\"repeat\": 2"));
     let root = world.root("canary.json");
+    world.write("users", format!("{USER}\n"));
     world.check("prove canary.json feature base -o proof.json", 0);
     world.check("dump canary.json -o canary.dump", 0);
     for (args, code, kinds) in [
+        ("run canary.json --events --root-every 4 --until 130", 0, "event rejected root summary"),
         ("run canary.json --receipts --events --root-every 4 --until 130", 0, "event receipt root summary"),
         ("verify canary.json", 0, "verified"),
         ("show canary.json features", 0, "feature"),
@@ -40,6 +42,9 @@ fn every_object_has_a_type() {
         ("show plugins.json plugin-history app", 0, "plugin_change"),
         (&format!("check canary.json base {USER}"), 0, "verdict"),
         ("route plugins.json app 0x00", 0, "route"),
+        ("check canary.json base --users users", 0, "verdict"),
+        ("route plugins.json app --users users", 0, "route"),
+        ("bisect --outcomes canary.json other.json", 1, "bisected"),
         ("plan plugins.json app", 0, "planned"),
         ("plan plugins.json lib", 0, "refused"),
         ("diff canary.json other.json", 1, "difference"),

@@ -140,7 +140,6 @@ fn route_and_plan_answer() {
             ("app", "app version=1.0.0+linux load_state=pending\n"),
             ("lib", "refused already_loaded\nplugin lib\n"),
             ("web", "refused host_too_old\nplugin web\n"),
-            ("nobody", "refused plugin_not_found\nplugin nobody\n"),
         ] {
             world.golden(&format!("plan {source} {args}"), 0, out, "");
         }
