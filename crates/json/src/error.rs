@@ -38,6 +38,26 @@ impl fmt::Display for Place {
     }
 }
 
+/// JSON that is not what it should be, with its place in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonError {
+    /// The line, from 1.
+    pub line: u64,
+    /// The column, from 1, in characters.
+    pub column: u64,
+    /// The problem, and what to do about it.
+    pub message: String,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, message } = self;
+        write!(f, "line {line}, column {column}: {message}")
+    }
+}
+
+impl std::error::Error for JsonError {}
+
 /// A block file that cannot be read: `FILE:LINE:COLUMN: block HEIGHT, transaction INDEX: message`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError {

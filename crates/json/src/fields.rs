@@ -59,6 +59,12 @@ impl Fields {
         self
     }
 
+    /// The value of a field, if there is one of this name.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
     /// The values alone, on one line.
     pub fn values(&self) -> String {
         let values: Vec<String> = self.flat().into_iter().map(|(_, value)| value).collect();

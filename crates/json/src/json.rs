@@ -12,7 +12,7 @@ use coalmine_core::{Height, ValueError};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::error::{FileError, Place};
+use crate::error::{FileError, JsonError, Place};
 
 /// The most keys of one object.
 const OBJECT_KEYS_MAX: usize = 1 << 20;
@@ -54,6 +54,14 @@ impl Problem {
     pub(crate) fn in_block(mut self, height: Height) -> Self {
         self.block = Some(height);
         self
+    }
+
+    /// Turns the problem into an error in `text`.
+    pub(crate) fn into_json_error(self, text: &str) -> JsonError {
+        match Locator::new(1).place(text, self.at) {
+            Place::Text { line, column } => JsonError { line, column, message: self.message },
+            Place::File | Place::Frame { .. } => JsonError { line: 1, column: 1, message: self.message },
+        }
     }
 
     /// Turns the problem into an error of `file`, whose `text` begins at line `line`.
@@ -120,6 +128,30 @@ impl<'a> Val<'a> {
     pub(crate) fn document(text: &'a str) -> Self {
         let raw = text.trim_start_matches(is_space);
         Self { raw: raw.trim_end_matches(is_space), at: text.len().saturating_sub(raw.len()) }
+    }
+
+    /// The values of a text that has several, one behind the other. An array stands for its elements.
+    pub(crate) fn all_of(text: &'a str) -> Result<Vec<Self>, Problem> {
+        let mut found = Vec::new();
+        let mut rest = Self::document(text);
+        while !rest.raw.is_empty() {
+            let mut stream = serde_json::Deserializer::from_str(rest.raw).into_iter::<&RawValue>();
+            let value = match stream.next() {
+                Some(Ok(raw)) => rest.child(raw.get()),
+                Some(Err(error)) => return Err(rest.syntax(&error)),
+                None => break,
+            };
+            let end = value.range().end;
+            match value.elements() {
+                Ok(mut elements) => {
+                    elements.try_for_each(|element| element.map(|element| push(&mut found, element)))?
+                }
+                Err(_) => push(&mut found, value),
+            }
+            rest = Self::document(text.get(end..).unwrap_or_default());
+            rest.at = rest.at.saturating_add(end);
+        }
+        Ok(found)
     }
 
     /// The value that [`Val::range`] described.

@@ -98,6 +98,23 @@ impl Group {
         }
     }
 
+    /// The guardrails of all strategies; a default is an object with that of each.
+    fn guardrails() -> Self {
+        let of = |kind: &StrategyKind| {
+            let [_own, guardrails] = Self::strategy(*kind);
+            (kind.name(), guardrails.fields)
+        };
+        let all: Vec<_> = StrategyKind::ALL.iter().map(of).collect();
+        let fields = GUARDRAILS.iter().map(|field| {
+            let of_field = all.iter().filter_map(|(strategy, fields)| {
+                let (_, default) = fields.iter().find(|(other, _)| other.key == field.key)?;
+                Some(format!("\"{strategy}\":{}", default.as_deref()?))
+            });
+            (field, Some(format!("{{{}}}", of_field.collect::<Vec<_>>().join(","))))
+        });
+        Self { title: "the guardrails, whatever the strategy".into(), fields: fields.collect() }
+    }
+
     /// The fields of a deploy by a strategy, after those of every deploy.
     pub(super) fn strategy(kind: StrategyKind) -> [Self; 2] {
         let standard = Strategy::with_defaults(kind);
@@ -190,7 +207,12 @@ impl Op {
     fn groups(self) -> Vec<Group> {
         let mut groups = vec![self.own()];
         if self.is_deploy() {
-            groups.extend(StrategyKind::ALL.iter().flat_map(|kind| Group::strategy(*kind)));
+            let own = StrategyKind::ALL.iter().map(|kind| {
+                let [own, _guardrails] = Group::strategy(*kind);
+                own
+            });
+            groups.extend(own);
+            groups.push(Group::guardrails());
         }
         let kinds = groups.iter().flat_map(|group| &group.fields).map(|(field, _)| field.kind);
         let mut parts: Vec<Group> = Vec::new();
@@ -257,9 +279,14 @@ fn absent(field: &Field, default: Option<&str>) -> String {
         Absent::Flag(Unset::Unchanged) => "left as it is by default".into(),
         Absent::Flag(Unset::Current) => "by default whichever is current".into(),
         Absent::Flag(Unset::Core(_)) if matches!(field.kind, Kind::Policy) => "by default all defaults below".into(),
-        Absent::Flag(Unset::Core(_)) | Absent::Default(_) | Absent::Silent(_) | Absent::Standard => {
+        Absent::Flag(Unset::Core(_)) | Absent::Default(_) | Absent::Silent(_) => {
             default.map_or_else(String::new, |default| format!("default {default}"))
         }
+        // One value, or that of each strategy.
+        Absent::Standard => match default.map(parsed) {
+            Some(Value::Fields(fields)) => format!("default: {}", fields.pairs()),
+            Some(_) | None => format!("default {}", default.unwrap_or_default()),
+        },
     }
 }
 

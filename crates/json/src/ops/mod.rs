@@ -1,8 +1,8 @@
 //! The ops: the commands, and sugar for reports, each described once.
 //!
-//! `table.rs` has the table. `to_bytes.rs` and `to_json.rs` read and write JSON by it, `help.rs` explains it. A new
-//! command adds a row there and, if needed, a `Kind`. The validity of values is not checked: whatever fits the width
-//! becomes bytes. Defaults are those of core, never written down here.
+//! `table.rs` has the table. `to_bytes.rs` and `to_json.rs` read and write JSON by it, `help.rs` explains it.
+//! A new command adds a row there and, if needed, a `Kind`. The validity of
+//! values is not checked: whatever fits the width becomes bytes. Defaults are those of core, never written down here.
 
 mod checks;
 mod help;
@@ -17,7 +17,8 @@ use coalmine_core::{Address, CommandKind, Decode, Encode, Params, ParamsChanges,
 
 pub use help::Op;
 pub(crate) use kind::role_names;
-pub(crate) use to_bytes::{command_bytes, transaction_bytes};
+pub(crate) use to_bytes::{SEQUENCED, command_bytes, transaction_bytes};
+pub(crate) use to_json::field_at;
 
 use crate::json::{Problem, Val};
 use table::Shorthand;

@@ -171,7 +171,11 @@ pub(super) const GUARDRAILS: &[Field] = &[
     standard("success_threshold_bps", Kind::U16, "success rate in basis points without which a stage is held")
         .within(shares),
     standard("min_requests", Kind::U64, "requests below which the rules on errors and regression do not apply"),
-    standard("max_blocks", Kind::U32, "blocks from the start to the deadline; 0: none"),
+    standard(
+        "max_blocks",
+        Kind::U32,
+        "blocks from the start to the deadline, by default eight times those of the stages; 0: none",
+    ),
     standard("auto_promote", Kind::Bool, "whether a completed plan takes over without a promote"),
     standard("auto_rollback", Kind::Bool, "whether a broken rule rolls back instead of pausing"),
     standard("regression_z_centi", Kind::U16, "z of the regression test in hundredths; 0: off"),

@@ -14,7 +14,7 @@ use super::table::{
 use crate::json::{Entry, Object, Problem, Val};
 
 /// The bit of the count of commands that says that the transaction has a sequence.
-pub(super) const SEQUENCED: u8 = 0x80;
+pub(crate) const SEQUENCED: u8 = 0x80;
 pub(super) const SEQUENCE: &str = "sequence";
 pub(super) const VALID_UNTIL: &str = "valid_until";
 

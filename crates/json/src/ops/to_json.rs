@@ -65,13 +65,18 @@ pub(super) fn command_fields(bytes: &[u8], depth: usize, out: &mut String) -> Op
 }
 
 fn deploy_fields(input: &mut Reader<'_>, depth: usize, out: &mut String) -> Option<()> {
-    let mut ahead = input.clone();
-    ahead.lp8().ok()?;
-    ahead.lp8().ok()?;
-    let own = strategy_fields(StrategyKind::decode(&mut ahead).ok()?);
+    let own = strategy_fields(strategy_ahead(input)?);
     [row(CommandKind::Deploy).fields, own, GUARDRAILS]
         .into_iter()
         .try_for_each(|fields| object_fields(fields, input, depth, out))
+}
+
+/// The strategy of a deploy that is read on from its tag.
+fn strategy_ahead(input: &Reader<'_>) -> Option<StrategyKind> {
+    let mut ahead = input.clone();
+    ahead.lp8().ok()?;
+    ahead.lp8().ok()?;
+    StrategyKind::decode(&mut ahead).ok()
 }
 
 /// Writes the fields of a list.
@@ -168,4 +173,34 @@ impl Kind {
         }
         Some(())
     }
+}
+
+/// The field of a command that is read where its bytes stop being one.
+pub(crate) fn field_at(bytes: &[u8], offset: usize) -> Option<&'static str> {
+    let mut input = Reader::new(bytes);
+    let kind = CommandKind::decode(&mut input).ok()?;
+    let of_strategy = if kind == CommandKind::Deploy { strategy_ahead(&input) } else { None };
+    let more = of_strategy.map(|kind| [strategy_fields(kind), GUARDRAILS]);
+    let mut around = None;
+    for field in [row(kind).fields].into_iter().chain(more.into_iter().flatten()).flatten() {
+        let start = bytes.len().saturating_sub(input.remaining());
+        let is_there = match field.absent {
+            Absent::Flag(_) => input.bool(),
+            Absent::Error | Absent::Default(_) | Absent::Silent(_) | Absent::Standard => Ok(true),
+        };
+        let is_read = match is_there {
+            Ok(true) => field.kind.json(&mut input, 0, &mut String::new()).is_some(),
+            Ok(false) => true,
+            Err(_) => false,
+        };
+        let end = bytes.len().saturating_sub(input.remaining());
+        if !is_read {
+            return Some(field.key);
+        }
+        // What can be read and breaks a rule: an error points behind it.
+        if start < offset && offset <= end {
+            around = Some(field.key);
+        }
+    }
+    around
 }

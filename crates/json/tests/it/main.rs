@@ -10,3 +10,4 @@
 )]
 
 mod blockfile;
+mod dependencies;
