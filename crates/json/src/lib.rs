@@ -17,4 +17,4 @@ pub mod render;
 pub use command::{read_command, read_commands, read_transactions, write_command, write_transaction};
 pub use error::JsonError;
 pub use inspect::{Inspection, Malformed, inspect_command, inspect_transaction};
-pub use ops::Op;
+pub use ops::{Op, schema};

@@ -21,6 +21,7 @@ mod writer;
 mod watched;
 
 pub use crate::error::{FileError, Place};
+pub(crate) use expect::Shape;
 pub use expect::{
     BREAKER_FIELDS, BlockExpect, ByName, ENTRY_FIELDS, EnabledExpect, EntryExpect, EntryFacts, ExpectedField,
     ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FinalExpect, HistoryExpect, ItemExpect, METRICS_FIELDS,

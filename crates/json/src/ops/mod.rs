@@ -1,12 +1,13 @@
 //! The ops: the commands, and sugar for reports, each described once.
 //!
-//! `table.rs` has the table. `to_bytes.rs` and `to_json.rs` read and write JSON by it, `help.rs` explains it.
-//! A new command adds a row there and, if needed, a `Kind`. The validity of
+//! `table.rs` has the table. `to_bytes.rs` and `to_json.rs` read and write JSON by it, `help.rs` explains it,
+//! `schema.rs` makes a JSON Schema of it. A new command adds a row there and, if needed, a `Kind`. The validity of
 //! values is not checked: whatever fits the width becomes bytes. Defaults are those of core, never written down here.
 
 mod checks;
 mod help;
 mod kind;
+mod schema;
 mod table;
 mod to_bytes;
 mod to_json;
@@ -17,6 +18,7 @@ use coalmine_core::{Address, CommandKind, Decode, Encode, Params, ParamsChanges,
 
 pub use help::Op;
 pub(crate) use kind::role_names;
+pub use schema::schema;
 pub(crate) use to_bytes::{SEQUENCED, command_bytes, transaction_bytes};
 pub(crate) use to_json::field_at;
 

@@ -11,3 +11,4 @@
 
 mod blockfile;
 mod dependencies;
+mod schema;

@@ -10,6 +10,7 @@ use coalmine_core::{
     Percent, Registry, Reject, Role, Roles, Status, Version, VersionStatus,
 };
 
+pub(crate) use fields::Shape;
 pub use fields::{
     BREAKER_FIELDS, ENTRY_FIELDS, EntryFacts, ExpectedField, FEATURE_FIELDS, METRICS_FIELDS, OVERRIDE_FIELDS,
     PARAMS_FIELDS, PLUGIN_FIELDS, PluginFacts, REGISTRY_FIELDS, RecordField,
