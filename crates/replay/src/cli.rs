@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    bisect, check, convert, diff, dump, generate, plan, plot, prove, restore, route, run, show, verify, verify_proof,
-    verify_store,
+    bisect, check, convert, decode, diff, dump, encode, generate, help, plan, plot, prove, restore, route, run, schema,
+    shell, show, verify, verify_proof, verify_store,
 };
 use crate::error::Error;
 use crate::output::{Format, Target};
@@ -19,6 +19,7 @@ use crate::tool::run_tool;
     name = "replay",
     version,
     max_term_width = 100,
+    disable_help_subcommand = true,
     after_help = "\
 SOURCE is a block file (which is run in memory first), rocksdb:PATH, or a dump. The name - stands \
 for standard input.
@@ -72,6 +73,18 @@ enum Command {
     VerifyProof(verify_proof::VerifyProofArgs),
     /// Generate a seeded synthetic workload
     Generate(generate::GenerateArgs),
+    /// Encode commands and transactions in JSON as bytes
+    Encode(encode::EncodeArgs),
+    /// Take the bytes of a transaction apart, malformed ones too
+    Decode(decode::DecodeArgs),
+    /// Write the JSON Schema of block files, for editors
+    Schema(schema::SchemaArgs),
+    /// Write what completes commands and options in a shell
+    Completions(shell::CompletionsArgs),
+    /// Write the manual pages
+    Man(shell::ManArgs),
+    /// Show the help of a command, or of the ops of block files
+    Help(help::HelpArgs),
 }
 
 /// Runs the tool and returns its exit code.
@@ -99,6 +112,12 @@ impl Cli {
             Command::Prove(args) => prove::prove(args, &target),
             Command::VerifyProof(args) => verify_proof::verify_proof(args, &target),
             Command::Generate(args) => generate::generate(args, &target),
+            Command::Encode(args) => encode::encode(args, &target),
+            Command::Decode(args) => decode::decode(args, &target),
+            Command::Schema(args) => schema::schema(args, &target),
+            Command::Completions(args) => shell::completions(args, Self::command(), &target),
+            Command::Man(args) => shell::man(args, Self::command(), &target),
+            Command::Help(args) => help::help(args, Self::command(), &target),
         }
     }
 }

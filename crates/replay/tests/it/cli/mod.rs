@@ -4,6 +4,7 @@ mod compare;
 mod feed;
 mod files;
 mod json;
+mod ops;
 mod output;
 mod plot;
 mod plugins;
@@ -174,19 +175,18 @@ impl World {
     }
 }
 
+/// The commands that the help of the tool lists.
+fn commands(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    lines.map(|line| line.split_whitespace().next().unwrap()).collect()
+}
+
 #[test]
 fn help_has_an_example_for_every_command() {
     let world = World::new();
     let (help, _) = world.check("--help", 0);
-    let commands: Vec<&str> = help
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .map(|line| line.split_whitespace().next().unwrap())
-        .filter(|command| *command != "help")
-        .collect();
-    assert_eq!(commands.len(), 16, "{commands:?}");
+    let commands = commands(&help);
+    assert_eq!(commands.len(), 22, "{commands:?}");
     for command in commands {
         let (help, _) = world.check(&format!("{command} --help"), 0);
         assert!(help.contains(&format!("Example:\n  replay {command} ")), "{command}: {help}");

@@ -1,0 +1,115 @@
+//! `encode`: commands and transactions in JSON as bytes.
+
+use std::num::NonZeroU32;
+
+use clap::Args;
+use coalmine_core::{Address, Command, Encode, Height, Payload, Sequence, Transaction, TxCommand};
+use coalmine_json::blockfile::{FileError, Place};
+use coalmine_json::render::Fields;
+use coalmine_json::{JsonError, inspect_transaction, read_commands, read_transactions};
+
+use super::bytes::{Encoding, read_text};
+use crate::error::Error;
+use crate::input::Input;
+use crate::output::{Output, Target};
+
+/// Arguments of `encode`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The input has one transaction, several, or an array of them, written as in a block file: an op with its fields, or \
+commands for several in one. Prints the bytes of each on a line. What no ledger would accept, such as percent 101, is \
+an error.
+
+A signer comes from the transaction, else from --signer. --sequence is that of the first transaction; the next ones \
+count on from it. With --bare the input has commands, and each is encoded by itself, without a signer.
+
+Example:
+  replay encode '{\"op\":\"start_canary\",\"name\":\"search_v3\",\"percent\":5}' --signer $OPERATOR --sequence 7")]
+pub(crate) struct EncodeArgs {
+    /// A file, - for standard input, or the JSON itself
+    #[arg(value_name = "JSON")]
+    json: String,
+    /// Who signs transactions that name nobody
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "bare")]
+    signer: Option<Address>,
+    /// The sequence of the first transaction that has none
+    #[arg(long, value_name = "N", conflicts_with = "bare")]
+    sequence: Option<u64>,
+    /// The last height at which the transactions are valid
+    #[arg(long, value_name = "HEIGHT", requires = "sequence")]
+    valid_until: Option<Height>,
+    /// Encode commands instead of transactions
+    #[arg(long)]
+    bare: bool,
+    /// How to write the bytes
+    #[arg(long, value_enum, default_value_t = Encoding::Hex, value_name = "ENCODING")]
+    to: Encoding,
+}
+
+/// Encodes transactions, or commands.
+pub(crate) fn encode(args: &EncodeArgs, target: &Target) -> Result<(), Error> {
+    let (name, text) = read_text(&args.json, |argument| argument.trim_start().starts_with(['{', '[']))?;
+    let bad = |mut error: JsonError| {
+        if error.message == "\"signer\" is missing" {
+            error.message.push_str("; write it, or name one with --signer, or encode commands alone with --bare");
+        }
+        at(&name, error)
+    };
+    let mut found: Vec<(Vec<u8>, Fields)> = Vec::new();
+    if args.bare {
+        let of = |command: &Command| Fields::new().with("op", command.kind().name());
+        found.extend(read_commands(&text).map_err(bad)?.iter().map(|command| (command.to_bytes(), of(command))));
+    } else {
+        let mut sequence = args.sequence;
+        for (index, payload) in read_transactions(&text, args.signer.as_ref()).map_err(bad)?.into_iter().enumerate() {
+            let refused = |why: String| Error::Input(format!("{name}: transaction {index}: {why}"));
+            let transaction = valid(payload).map_err(refused)?;
+            let transaction = match (transaction.sequence(), sequence) {
+                (None, Some(number)) => {
+                    sequence = number.checked_add(1);
+                    let valid_until = args.valid_until.and_then(NonZeroU32::new);
+                    transaction.with_sequence(Sequence { number, valid_until })
+                }
+                (Some(_), _) | (None, None) => transaction,
+            };
+            let number = transaction.sequence().map(|sequence| sequence.number);
+            let fields = Fields::new().text("signer", transaction.signer()).with("sequence", number);
+            found.push((transaction.to_bytes(), fields));
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::Input(format!("{name}: there is nothing to encode")));
+    }
+    let mut out = Output::open(target, [Input::File(args.json.as_ref())])?;
+    for (bytes, of) in found {
+        let text = args.to.encode(&bytes);
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let fields = of.with("size", size).with("bytes", text.as_str());
+        out.put("encoded", || text, fields)?;
+    }
+    out.finish()
+}
+
+/// A transaction that a ledger can accept.
+fn valid(payload: Payload) -> Result<Transaction, String> {
+    let transaction = match payload {
+        Payload::Transaction(transaction) => transaction,
+        Payload::Malformed(bytes) => {
+            let malformed = inspect_transaction(&bytes).malformed;
+            return Err(malformed.map_or_else(|| "malformed".into(), |malformed| format!("malformed: {malformed}")));
+        }
+    };
+    let invalid = transaction.commands().iter().enumerate().find_map(|(index, command)| match command {
+        TxCommand::Valid(_) => None,
+        TxCommand::Invalid { kind, reject, .. } => {
+            Some(format!("command {index}, {kind}: {reject}: {}", reject.reason()))
+        }
+    });
+    invalid.map_or(Ok(transaction), Err)
+}
+
+/// The error of a text, with the name of where it comes from.
+fn at(name: &str, JsonError { line, column, message }: JsonError) -> Error {
+    let place = Place::Text { line, column };
+    FileError { file: name.into(), place, block: None, tx: None, message, unknown_rules: None }.into()
+}
