@@ -10,5 +10,6 @@
 )]
 
 mod blockfile;
+mod bytes;
 mod dependencies;
 mod schema;
