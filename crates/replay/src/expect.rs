@@ -7,7 +7,7 @@ use coalmine_core::{
 };
 use coalmine_json::blockfile::{
     BlockExpect, EntryExpect, EntryFacts, ExpectedField, FeedExpect, ItemExpect, OverrideExpect, PluginFacts,
-    StateExpect,
+    ScheduleExpect, StateExpect,
 };
 use coalmine_json::render::{self, Fields, Value};
 use coalmine_store::{Ledger, Store};
@@ -195,17 +195,17 @@ fn ledger_records(expect: &StateExpect, state: &State, failures: &mut Failures) 
 }
 
 /// Compares the whole schedule.
-fn schedule<S: Store>(expected: &[EntryExpect], ledger: &Ledger<S>, failures: &mut Failures) -> Result<(), Error> {
+fn schedule<S: Store>(expected: &ScheduleExpect, ledger: &Ledger<S>, failures: &mut Failures) -> Result<(), Error> {
     // One more than expected is enough to see that there are too many.
-    let found = query::schedule(ledger.store(), None, expected.len().saturating_add(1))?;
-    if found.len() > expected.len() {
-        failures.add("schedule".into(), Count(expected.len()), "more");
+    let found = query::schedule(ledger.store(), None, expected.count.saturating_add(1))?;
+    if found.len() > expected.count {
+        failures.add("schedule".into(), Count(expected.count), "more");
     } else {
-        failures.compare(|| "schedule".into(), Count(expected.len()), Count(found.len()));
+        failures.compare(|| "schedule".into(), Count(expected.count), Count(found.len()));
     }
-    for (index, (EntryExpect { fields, commands }, (at, id, entry))) in expected.iter().zip(&found).enumerate() {
+    for (index, (EntryExpect { fields, commands }, (at, id, entry))) in expected.entries().zip(&found).enumerate() {
         let path = format!("schedule[{index}]");
-        compare_fields(&path, fields, &EntryFacts { at: *at, id: *id, actor: entry.actor }, failures);
+        compare_fields(&path, &fields, &EntryFacts { at: *at, id: *id, actor: entry.actor }, failures);
         let Some(commands) = commands else { continue };
         let of_found = render::scheduled_commands(entry);
         failures.compare(|| format!("{path}.commands"), Count(commands.len()), Count(of_found.len()));

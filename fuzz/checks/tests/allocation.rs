@@ -191,6 +191,30 @@ fn hostile() -> Vec<(String, Vec<u8>)> {
     });
     let routed = listed(9_000, &|_| r#"{"plugin":"a","unit":"0x","version":null}"#.into());
     add("expected routes", expecting("routes", &format!("[{routed}]")));
+    for entry in ["{}", r#"{"at":1}"#, r#"{"id":1}"#, r#"{"commands":[]}"#, r#"{"commands":[{"op":"reset_breaker"}]}"#]
+    {
+        let entries = listed(30_000, &|_| entry.into());
+        add(&format!("an expected schedule of {entry}"), expecting("schedule", &format!("[{entries}]")));
+    }
+    let commands = listed(20_000, &|_| r#"{"op":"reset_breaker"}"#.into());
+    add("an expected entry of commands", expecting("schedule", &format!(r#"[{{"commands":[{commands}]}}]"#)));
+    add("expected roles", {
+        let members = listed(30_000, &|number| format!(r#""0x{number:040x}":[]"#));
+        expecting("roles", &format!("{{{members}}}"))
+    });
+    for value in ["null", "{}", r#"{"since":1}"#] {
+        let members = listed(20_000, &|number| format!(r#""0x{number:040x}":{value}"#));
+        add(&format!("expected overrides {value}"), expecting("overrides", &format!(r#"{{"a":{{{members}}}}}"#)));
+    }
+    for (key, value) in [
+        ("overrides", "{}"),
+        ("features", r#"{"name":""}"#),
+        ("metrics", r#"{"name":""}"#),
+        ("plugins", r#"{"stage":1}"#),
+    ] {
+        let members = listed(30_000, &|number| format!(r#""{number:x}":{value}"#));
+        add(&format!("expected {key} of {value}"), expecting(key, &format!("{{{members}}}")));
+    }
     add("a file of 60 000 admins", {
         let roles = listed(60_000, &|number| format!(r#""0x{number:040x}":["admin"]"#));
         format!(r#"{{"format":"coalmine-blocks/1","genesis":{{"roles":{{{roles}}}}},"blocks":[]}}"#).into()

@@ -26,7 +26,7 @@ pub use expect::{
     BREAKER_FIELDS, BlockExpect, ByName, ENTRY_FIELDS, EnabledExpect, EntryExpect, EntryFacts, ExpectedField,
     ExpectedReceipt, FEATURE_FIELDS, FeedExpect, FinalExpect, HistoryExpect, ItemExpect, METRICS_FIELDS,
     OVERRIDE_FIELDS, OverrideExpect, PARAMS_FIELDS, PLUGIN_FIELDS, PluginExpect, PluginFacts, REGISTRY_FIELDS,
-    RecordField, RouteExpect, StateExpect,
+    RecordField, RouteExpect, ScheduleExpect, StateExpect,
 };
 pub use header::{DOCUMENT_SIZE_MAX, FORMAT, Form, Header, LINE_SIZE_MAX, Limits, MAGIC};
 pub use reader::{BlockReader, FileBlock};
