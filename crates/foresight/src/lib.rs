@@ -14,6 +14,7 @@ mod calendar;
 mod changes;
 mod errors_left;
 mod explain;
+mod found;
 mod history;
 mod limits;
 mod nearest;

@@ -7,8 +7,10 @@ use coalmine_core::{
     Address, Bps, CONFIG_SIZE_MAX, Command, CommandKind, DEPENDENTS_MAX, DEPLOYMENTS_MAX, Decode, DecodeError,
     Description, Guardrails, Height, LOAD_DEPTH_MAX, LOAD_PLUGINS_MAX, LOADED_MAX, MaxVersions, Name,
     PREREQUISITE_DEPTH_MAX, PREREQUISITES_BELOW_MAX, Params, Percent, Plan, Policy, Pool, Reader, Reject, Role,
-    SCHEDULED_MAX, SCHEDULED_RESERVED, STAGES_MAX, Stage, State, Strategy, TxCommand,
+    SCHEDULED_MAX, SCHEDULED_RESERVED, STAGES_MAX, Stage, Strategy, TxCommand,
 };
+
+use crate::found::Found;
 
 /// The field of a command whose bytes decode but break a rule, with its value and its limit.
 pub(crate) fn broken_field(kind: CommandKind, reject: Reject, bytes: &[u8]) -> Option<String> {
@@ -265,8 +267,8 @@ fn stages_problem(stages: &[Stage]) -> String {
 }
 
 /// What a valid command runs into: the limit, and what of it is used.
-pub(crate) fn limit(state: &State, height: Height, signer: &Address, command: &Command) -> Option<String> {
-    let params = &state.global().params;
+pub(crate) fn limit(state: &Found<'_>, height: Height, signer: &Address, command: &Command) -> Option<String> {
+    let params = state.global().params;
     match command {
         Command::CreateFeature { .. } => Some(format!(
             "its prerequisites are more than {PREREQUISITE_DEPTH_MAX} deep, or more than {PREREQUISITES_BELOW_MAX} lie below it"
@@ -277,12 +279,12 @@ pub(crate) fn limit(state: &State, height: Height, signer: &Address, command: &C
             Some(format!("{waiting} entries wait, and at most {}", SCHEDULED_MAX.saturating_sub(reserved)))
         }
         Command::RegisterVersion { plugin, .. } => {
-            let versions = state.plugin_versions(plugin).count();
+            let versions = state.versions(plugin).len();
             let max = state.registry().max_versions.get();
             Some(format!("{plugin} has {versions} versions of max_versions {max}, and none that may give way"))
         }
         Command::Deploy { plugin, .. } => {
-            let running = state.plugins().filter(|(name, _)| state.deployment(name).is_some()).count();
+            let running = state.plugins().iter().filter(|name| state.deployment(name).is_some()).count();
             Some(if running >= DEPLOYMENTS_MAX {
                 format!("{running} deployments run, and at most {DEPLOYMENTS_MAX}")
             } else {
@@ -345,12 +347,12 @@ fn dependents(plugin: &Name) -> String {
 }
 
 /// The parameter of a valid command that contradicts the state.
-pub(crate) fn contradiction(state: &State, command: &Command) -> Option<String> {
+pub(crate) fn contradiction(state: &Found<'_>, command: &Command) -> Option<String> {
     if let Command::ConfigureFeature { name, changes, .. } = command {
         let names =
             |policy: &Policy| policy.prerequisites.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let has = |names: String| if names.is_empty() { "none".into() } else { names };
-        let (old, new) = (names(state.policy(name)?), names(changes.policy.as_ref()?));
+        let (old, new) = (names(&state.policy(name)?), names(changes.policy.as_ref()?));
         return Some(format!("prerequisites never change: {} has {}, the policy says {}", name, has(old), has(new)));
     }
     if let Command::SetParams { .. } = command {

@@ -1,19 +1,21 @@
 //! Rejected transactions: who, what and why, in one sentence that is the same wherever it is told.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use coalmine_core::{
-    Address, Block, BlockError, CommandKind, Name, Payload, Reader, Receipt, Reject, State, Transaction, TxCommand,
+    Address, Block, BlockError, CommandKind, Event, Name, Outcome, Payload, Reader, Receipt, Reject, State,
+    Transaction, TxCommand,
 };
 
+use crate::found::Found;
 use crate::limits::has_name;
-use crate::why::{feature_of, kind, plugin_of, why};
+use crate::why::{feature_of, kind, plugin_of, why, why_found};
 
 /// Of how many rejected transactions of a block it is looked up what decided; of more, the reject says enough.
 const EXPLAINED_MAX: usize = 64;
-/// How many transactions may be executed once more to find the state that a rejected one found, besides those that a block has.
-const WORK_MIN: usize = 1_000;
+/// How many transactions may be executed once more to find the state that a rejected one found, besides half of those that a
+/// block has.
+const WORK_MIN: usize = 100;
 
 /// A rejected transaction. As text it is `tx 1 start_canary search_v3 by 0xdd…: unauthorized (holds guardian, needs
 /// operator)`.
@@ -77,23 +79,27 @@ fn subject_of(command: &TxCommand) -> Option<Name> {
     }
 }
 
-/// The rejected transactions of a block on the state before it, given its receipts, each with what decided.
+/// The rejected transactions of a block on the state before it, given its receipts and events, each with what decided.
 ///
-/// The state as a command found it is that after the transactions before it, which are executed once more. Where a block
-/// has many rejected ones that is not done for all of them, and the later ones say what their reject means.
+/// What a command found follows from the transactions before it, which are executed once more. Where a block has many
+/// rejected ones that is not done for all of them, and the later ones say what their reject means.
 ///
 /// # Errors
 /// The block cannot be executed on the state.
-pub fn rejections(state: &State, block: &Block, receipts: &[Receipt]) -> Result<Vec<Rejection>, BlockError> {
+pub fn rejections(state: &State, block: &Block, outcome: &Outcome) -> Result<Vec<Rejection>, BlockError> {
     let mut rejections: Vec<Rejection> = Vec::new();
-    let mut work_left = receipts.len().saturating_mul(2).max(WORK_MIN);
-    for (tx, (payload, receipt)) in block.payloads().zip(receipts).enumerate() {
+    let mut work_left = outcome.receipts.len().div_euclid(2).saturating_add(WORK_MIN);
+    let gives_roles = |event: &Event| matches!(event, Event::RoleGranted { .. } | Event::RoleRevoked { .. });
+    let roles_stay = !outcome.events.iter().any(gives_roles);
+    for (tx, (payload, receipt)) in block.payloads().zip(&outcome.receipts).enumerate() {
         let Receipt::Rejected { reject, index } = receipt else { continue };
         let work = tx.saturating_add(1);
-        let why = if rejections.len() < EXPLAINED_MAX && work <= work_left {
+        let why = if is_told_by_itself(&payload, *reject, *index) || (*reject == Reject::Unauthorized && roles_stay) {
+            why(state, block.height(), &payload, *reject, *index)
+        } else if rejections.len() < EXPLAINED_MAX && work <= work_left {
             work_left = work_left.saturating_sub(work);
-            let before = before_command(state, block, tx, &payload, *index)?;
-            why(&before, block.height(), &payload, *reject, *index)
+            let execution = state.execute(&before_command(block, tx, &payload, *index))?;
+            why_found(&Found::after(state, &execution), block.height(), &payload, *reject, *index)
         } else {
             reject.reason().into()
         };
@@ -102,15 +108,14 @@ pub fn rejections(state: &State, block: &Block, receipts: &[Receipt]) -> Result<
     Ok(rejections)
 }
 
-/// The state as a rejected command found it: after what is due, the transactions before its own, and the commands before
-/// it.
-fn before_command<'s>(
-    state: &'s State,
-    block: &Block,
-    tx: usize,
-    payload: &Payload,
-    index: u8,
-) -> Result<Cow<'s, State>, BlockError> {
+/// Whether the bytes alone say why they are rejected.
+fn is_told_by_itself(payload: &Payload, reject: Reject, index: u8) -> bool {
+    let Payload::Transaction(tx) = payload else { return true };
+    matches!(tx.commands().get(usize::from(index)), Some(TxCommand::Invalid { reject: broken, .. }) if *broken == reject)
+}
+
+/// The block up to a rejected command: the transactions before its own, and the commands before it.
+fn before_command(block: &Block, tx: usize, payload: &Payload, index: u8) -> Block {
     let mut payloads: Vec<Payload> = block.payloads().take(tx).collect();
     if let Payload::Transaction(tx) = payload {
         let commands = tx.commands().iter().take(index.into()).filter_map(|command| match command {
@@ -124,13 +129,5 @@ fn before_command<'s>(
         });
         payloads.extend(before.ok().map(Payload::Transaction));
     }
-    let before = Block::from_payloads(block.height(), payloads);
-    let execution = state.execute(&before.unwrap_or_else(|_| Block::empty(block.height())))?;
-    if execution.writes().is_empty() {
-        return Ok(Cow::Borrowed(state));
-    }
-    let mut state = state.clone();
-    let applied = state.apply(execution);
-    debug_assert!(applied.is_ok(), "it was executed on this state");
-    Ok(Cow::Owned(state))
+    Block::from_payloads(block.height(), payloads).unwrap_or_else(|_| Block::empty(block.height()))
 }

@@ -2,12 +2,14 @@
 //!
 //! The reject alone is consensus; this looks up, in the state as the command found it, what the check looked at.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use coalmine_core::{
     Address, Command, CommandKind, Decode, Height, Name, Payload, Reject, Role, Sequence, State, Transaction, TxCommand,
 };
 
+use crate::found::Found;
 use crate::limits::{broken_field, contradiction, limit};
 use crate::nearest::nearest;
 use crate::words::{list, rate};
@@ -16,6 +18,11 @@ use crate::words::{list, rate};
 /// names and figures that decided, or what the reject means where nothing else is known.
 #[must_use]
 pub fn why(state: &State, height: Height, payload: &Payload, reject: Reject, index: u8) -> String {
+    why_found(&Found::new(state), height, payload, reject, index)
+}
+
+/// The same with what the block has written by then.
+pub(crate) fn why_found(state: &Found<'_>, height: Height, payload: &Payload, reject: Reject, index: u8) -> String {
     let detail = match payload {
         Payload::Malformed(bytes) => {
             Transaction::from_bytes(bytes).err().map(|error| format!("of {} bytes: {error}", bytes.len()))
@@ -37,9 +44,9 @@ pub(crate) fn kind(command: &TxCommand) -> CommandKind {
 }
 
 /// The rejects of a transaction as a whole.
-fn of_sequence(state: &State, height: Height, tx: &Transaction, reject: Reject) -> Option<String> {
+fn of_sequence(state: &Found<'_>, height: Height, tx: &Transaction, reject: Reject) -> Option<String> {
     let signer = tx.signer();
-    let last = state.sequence_of(signer).map_or(0, NonZeroU64::get);
+    let last = state.sequence_of(signer);
     match (reject, tx.sequence()) {
         (Reject::BadSequence, None) => Some("this ledger takes sequenced transactions only, and there is none".into()),
         (Reject::BadSequence, Some(Sequence { number, .. })) => {
@@ -55,7 +62,7 @@ fn of_sequence(state: &State, height: Height, tx: &Transaction, reject: Reject) 
 
 /// A reject of one command.
 struct Case<'a> {
-    state: &'a State,
+    state: &'a Found<'a>,
     height: Height,
     signer: &'a Address,
     reject: Reject,
@@ -86,12 +93,11 @@ impl Case<'_> {
                     (Reject::PrerequisiteNotFound, Some(command)) => missing_prerequisite(state, command)?,
                     (_, _) => *feature?,
                 };
-                Some(unknown("feature", &missing, state.features().map(|feature| &feature.name)))
+                Some(unknown("feature", &missing, &state.features()))
             }
-            Reject::PluginNotFound => Some(unknown("plugin", plugin?, state.plugins().map(|(name, _)| name))),
+            Reject::PluginNotFound => Some(unknown("plugin", plugin?, &state.plugins())),
             Reject::VersionNotFound => {
-                let versions: Vec<_> =
-                    state.plugin_versions(plugin?).map(|record| record.version.to_string()).collect();
+                let versions: Vec<_> = state.versions(plugin?).iter().map(ToString::to_string).collect();
                 Some(format!("{} has {}", plugin?, list(&versions)))
             }
             Reject::FeatureDisabled | Reject::RolloutInProgress => self.standing(feature),
@@ -167,7 +173,7 @@ impl Case<'_> {
                 Some(format!("{} is {}", plugin?, state.plugin(plugin?)?.load_state))
             }
             Reject::RuleViolated => {
-                let rule = state.plugin(plugin?)?.constraint.as_ref()?;
+                let rule = state.plugin(plugin?)?.constraint?;
                 Some(format!("the versions of {} must satisfy {rule}", plugin?))
             }
             Reject::HostTooOld => Some(format!("the host is at {}", state.registry().host_version)),
@@ -194,14 +200,14 @@ impl Case<'_> {
     }
 }
 
-fn unknown<'n>(what: &str, name: &Name, known: impl Iterator<Item = &'n Name>) -> String {
-    match nearest(name.as_str(), known.map(Name::as_str)) {
+fn unknown(what: &str, name: &Name, known: &BTreeSet<Name>) -> String {
+    match nearest(name.as_str(), known.iter().map(Name::as_str)) {
         Some(nearest) => format!("there is no {what} {name}; the nearest is {nearest}"),
         None => format!("there is no {what} {name}"),
     }
 }
 
-fn missing_prerequisite(state: &State, command: &Command) -> Option<Name> {
+fn missing_prerequisite(state: &Found<'_>, command: &Command) -> Option<Name> {
     let Command::CreateFeature { changes, .. } = command else { return None };
     let policy = changes.policy.as_ref()?;
     policy.prerequisites.iter().find(|name| state.feature(name).is_none()).copied()

@@ -7,9 +7,9 @@ use coalmine_core::{
     Name, OnComplete, Params, ParamsChanges, Payload, Percent, Policy, Reason, Receipt, Reject, Report, Role, RuleSet,
     Sequence, Stage, Strategy, StrategyKind, Transaction, Valid, Writer,
 };
-use coalmine_foresight::{Options, Users, preview, rejections};
+use coalmine_foresight::{Options, Users, preview, rejections, why};
 
-use crate::stories::Node;
+use crate::stories::{Node, all, walk};
 
 const ADMIN: Address = Address([0x11; 20]);
 const GUARDIAN: Address = Address([0x44; 20]);
@@ -111,9 +111,9 @@ fn a_rejection_is_one_sentence() {
         ],
     );
     let block = block.unwrap();
-    let receipts = node.state.execute(&block).unwrap().outcome().receipts.clone();
+    let outcome = node.state.execute(&block).unwrap().outcome().clone();
     let told: Vec<String> =
-        rejections(&node.state, &block, &receipts).unwrap().iter().map(ToString::to_string).collect();
+        rejections(&node.state, &block, &outcome).unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
         [
@@ -234,8 +234,8 @@ fn a_broken_limit_is_named() {
         tx.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes());
         tx.extend(bytes);
         let block = Block::from_encoded(101, vec![tx]).unwrap();
-        let receipts = node.state.execute(&block).unwrap().outcome().receipts.clone();
-        let told = rejections(&node.state, &block, &receipts).unwrap();
+        let outcome = node.state.execute(&block).unwrap().outcome().clone();
+        let told = rejections(&node.state, &block, &outcome).unwrap();
         let [only] = told.as_slice() else { panic!("{words}: it is accepted") };
         assert_eq!(only.reject.name(), reject, "{words}");
         assert!(only.why.contains(words), "{words}: {}", only.why);
@@ -246,11 +246,36 @@ fn a_broken_limit_is_named() {
 #[test]
 fn many_rejections_cost_little() {
     let node = node();
-    let txs = vec![Transaction::new(GUARDIAN, vec![Command::ResetBreaker]).unwrap(); 5_000];
+    let advance = Command::AdvanceRollout { name: name("base") };
+    let txs = vec![Transaction::new(ADMIN, vec![advance]).unwrap(); 5_000];
     let block = Block::new(101, txs).unwrap();
-    let receipts = node.state.execute(&block).unwrap().outcome().receipts.clone();
-    let told = rejections(&node.state, &block, &receipts).unwrap();
+    let outcome = node.state.execute(&block).unwrap().outcome().clone();
+    let told = rejections(&node.state, &block, &outcome).unwrap();
     assert_eq!(told.len(), 5_000);
-    assert_eq!(told.first().unwrap().why, "holds guardian, needs admin");
-    assert_eq!(told.last().unwrap().why, Reject::Unauthorized.reason());
+    assert_eq!(told.first().unwrap().why, "base is disabled");
+    assert_eq!(told.last().unwrap().why, Reject::FeatureDisabled.reason());
+}
+
+/// What a command found is what a state has to which the block before it was applied.
+#[test]
+fn what_was_found_is_what_was_applied() {
+    let mut compared = 0;
+    for story in all() {
+        walk(&story, |node, block| {
+            let Ok(execution) = node.state.execute(block) else { return };
+            let payloads: Vec<Payload> = block.payloads().collect();
+            for rejection in rejections(&node.state, block, execution.outcome()).unwrap() {
+                if rejection.index > 0 || rejection.why == rejection.reject.reason() {
+                    continue;
+                }
+                let before = Block::from_payloads(block.height(), payloads[..rejection.tx].to_vec()).unwrap();
+                let mut state = node.state.clone();
+                state.apply(node.state.execute(&before).unwrap()).unwrap();
+                let expected = why(&state, block.height(), &payloads[rejection.tx], rejection.reject, 0);
+                assert_eq!(rejection.why, expected, "{}: block {}: {rejection}", story.name, block.height());
+                compared += 1;
+            }
+        });
+    }
+    assert!(compared > 500, "{compared}");
 }
