@@ -204,6 +204,9 @@ impl Cli {
             Some(path) => {
                 let file = BlockReader::open(path, FileLimits::default())?;
                 let header = file.header();
+                for warning in &header.warnings {
+                    self.log(&Log { level: Level::Warn, tag: "genesis", text: warning.to_string() });
+                }
                 Ok((header.genesis.clone(), self.signer.unwrap_or(header.signer)))
             }
             None => {

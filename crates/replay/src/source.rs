@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::input::no_rocksdb;
 use crate::input::{open_file, store_path};
 use crate::runner::{self, BlockSource, Observer};
-use crate::terminal::note;
+use crate::terminal::warn;
 
 /// How many bytes are enough to recognize a dump.
 const START: u64 = 256;
@@ -68,7 +68,7 @@ pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
         return Ok(Opened::State(Box::new(Source::new(&name, Backing::Memory(Box::new(ledger))))));
     }
     let reader = BlockReader::new(&name, input, Form::of(Path::new(argument)), Limits::default())?;
-    reader.header().warnings.iter().for_each(note);
+    warn(&reader.header().warnings);
     Ok(Opened::Blocks(Box::new(BlockSource::of(&name, reader))))
 }
 

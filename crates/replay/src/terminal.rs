@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use coalmine_core::Height;
+use coalmine_json::blockfile::FileError;
 use indicatif::ProgressBar;
 
 use crate::error::Error;
@@ -13,6 +14,11 @@ use crate::error::Error;
 /// Prints something that is not a result, such as a timing, on standard error.
 pub(crate) fn note(message: impl std::fmt::Display) {
     eprintln!("replay: {message}");
+}
+
+/// Prints what in a file is likely to be a mistake.
+pub(crate) fn warn(warnings: &[FileError]) {
+    warnings.iter().for_each(|warning| note(format_args!("warning: {warning}")));
 }
 
 /// Set by SIGINT and SIGTERM. A second signal exits at once.

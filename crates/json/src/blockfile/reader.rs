@@ -410,7 +410,7 @@ fn header(object: &Object<'_>, also: &[&str], file: &str, document: &str) -> Res
     let genesis_value = object.need("genesis")?;
     let (genesis, signer) = genesis(genesis_value)?;
     let warnings = genesis_value.object()?.get("chain").is_none().then(|| {
-        let message = "warning: the genesis has no \"chain\", so it is empty; give each ledger one of its own, or the \
+        let message = "the genesis has no \"chain\", so it is empty; give each ledger one of its own, or the \
                        same users are drawn on all of them";
         genesis_value.problem(message).into_error(file, document, 1)
     });

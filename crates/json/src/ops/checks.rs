@@ -51,7 +51,7 @@ fn paragraph(text: &str) -> &str {
     text.split_once("\n\n").map_or(text, |(first, _)| first).trim()
 }
 
-/// Markdown without links and marks, on one line.
+/// Markdown without links, marks and the names of limits, on one line.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -67,7 +67,19 @@ fn plain(text: &str) -> String {
         rest = after;
     }
     out.push_str(rest);
-    out.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ")
+    let is_limit = |word: &str| {
+        let name = word.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or("", |(name, _)| name);
+        name.len() > 1 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    let mut words: Vec<String> = Vec::new();
+    for word in out.replace('`', "").split_whitespace() {
+        // What stands behind the bracket, such as a comma, belongs to the word before.
+        match (is_limit(word), words.last_mut()) {
+            (true, Some(last)) => last.push_str(word.split_once(')').map_or("", |(_, rest)| rest)),
+            (true, None) | (false, _) => words.push(word.to_owned()),
+        }
+    }
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -96,5 +108,6 @@ mod tests {
         assert_eq!(guards, ["signer", "price", "name", "existence", "override", "wait"]);
         assert_eq!(events, "override_cleared");
         assert_eq!(plain("it [runs](#a) in `f` [1, 2]\n and"), "it runs in f [1, 2] and");
+        assert_eq!(plain("at most 64 (NAME_LEN_MAX), 1 (one) and 2 (A)"), "at most 64, 1 (one) and 2 (A)");
     }
 }

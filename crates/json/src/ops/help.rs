@@ -259,7 +259,7 @@ fn parsed(json: &str) -> Value {
 fn described(field: &Field, default: Option<&str>) -> Fields {
     let fields = Fields::new()
         .with("field", field.key)
-        .with("value", field.kind.about())
+        .with("kind", field.kind.about())
         .with("range", field.range())
         .with("about", field.about);
     match field.absent {

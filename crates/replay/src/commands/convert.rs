@@ -9,7 +9,7 @@ use crate::commands::write_blocks::write_blocks;
 use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Output, Target};
-use crate::terminal::note;
+use crate::terminal::warn;
 
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub(crate) fn convert(args: &ConvertArgs, target: &Target) -> Result<(), Error> 
     })?;
     let reader = BlockReader::open(&args.input, Limits::default())?;
     let header = reader.header().clone();
-    header.warnings.iter().for_each(note);
+    warn(&header.warnings);
     let target = Target { file: Some(args.out.clone()), ..Target::default() };
     let out = Output::open(&target, [Input::File(&args.input)])?;
     write_blocks(out, form, &header, reader.map(|block| block.map_err(Error::from)))

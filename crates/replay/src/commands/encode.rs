@@ -24,7 +24,7 @@ A signer comes from the transaction, else from --signer. --sequence is that of t
 count on from it. With --bare the input has commands, and each is encoded by itself, without a signer.
 
 Example:
-  replay encode '{\"op\":\"start_canary\",\"name\":\"search_v3\",\"percent\":5}' --signer $OPERATOR --sequence 7")]
+  replay encode '{\"op\":\"enable\",\"name\":\"search_v3\"}' --signer $OPERATOR --sequence 7")]
 pub(crate) struct EncodeArgs {
     /// A file, - for standard input, or the JSON itself
     #[arg(value_name = "JSON")]

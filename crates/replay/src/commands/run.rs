@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::input::{Input, store_path};
 use crate::output::{Output, Target};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
-use crate::terminal::{Progress, Stop, note};
+use crate::terminal::{Progress, Stop, note, warn};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ pub(crate) struct RunArgs {
 /// Runs files on the store that `--store` names.
 pub(crate) fn run(args: &RunArgs, target: &Target) -> Result<(), Error> {
     let mut blocks = BlockSource::open(args.files.clone())?;
-    blocks.warnings().iter().for_each(note);
+    warn(blocks.warnings());
     let session = Session::open(args, target)?;
     match store_path(&args.store) {
         None if args.store == "memory" => {

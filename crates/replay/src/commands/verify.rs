@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Format, Output, Target};
 use crate::runner::{self, BlockSource, Failure, Goal, Observer};
-use crate::terminal::{Progress, Stop, note};
+use crate::terminal::{Progress, Stop, note, warn};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ fn verify_files(files: &[PathBuf], out: &mut Output) -> Result<(), Error> {
 /// Returns whether a file passes every check.
 fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error> {
     let mut blocks = BlockSource::open(vec![file.into()])?;
-    blocks.warnings().iter().for_each(note);
+    warn(blocks.warnings());
     let folders = tempfile::tempdir().map_err(|error| Error::Input(format!("no temporary folder: {error}")))?;
     let name = file.display().to_string();
     let mut watch = Watch {

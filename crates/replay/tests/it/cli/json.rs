@@ -136,7 +136,7 @@ fn what_people_write_is_taken() {
     world.fails("run twice.jsonl", 1, "receipts[2]: expected ok, got malformed");
 
     world.write("nameless.json", CANARY.replace("    \"chain\": \"example-1\",\n", ""));
-    let warning = "nameless.json:4:14: warning: the genesis has no \"chain\"";
+    let warning = "replay: warning: nameless.json:4:14: the genesis has no \"chain\"";
     for args in ["run nameless.json", "verify nameless.json", "convert nameless.json nameless.blocks"] {
         let (_, err) = world.check(args, 0);
         assert_eq!(err.matches(warning).count(), 1, "{args}: {err}");
