@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace;
 
 /// These search for minutes what others reach in seconds.
-pub(crate) const SLOW: [&str; 3] = ["buckets", "edges", "search"];
+pub(crate) const SLOW: [&str; 4] = ["buckets", "edges", "planted", "search"];
 /// These catch most mutants per second, and so are the first to run, in this order.
 const FIRST_FOR_MUTANTS: [&str; 6] = ["plugins", "format", "plugin_vectors", "vectors", "tree", "plugin_loading"];
 /// These measure, or read documents.

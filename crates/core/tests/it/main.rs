@@ -26,6 +26,7 @@ mod format;
 mod guardian;
 mod lifecycle;
 mod model;
+mod planted;
 mod plugin_loading;
 mod plugin_properties;
 mod plugin_vectors;
