@@ -58,6 +58,9 @@ fn main() {
             write("decode", &format!("{file}-{name}"), &bytes);
         }
     }
+    for (number, bytes) in envelopes(&root.join("fixtures/auth/auth.json")).into_iter().enumerate() {
+        write("decode", &format!("envelope-{number:02}"), &bytes);
+    }
     for len in [200_usize, 1_000, 3_000] {
         for seed in 0..8 {
             write("block", &format!("{len}-{seed}"), &noise(seed, len));
@@ -177,6 +180,13 @@ fn vectors(file: &Path) -> Vec<(String, Vec<u8>)> {
         }
     }
     seeds
+}
+
+/// The envelopes of the vectors.
+fn envelopes(path: &Path) -> Vec<Vec<u8>> {
+    let vectors: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let rows = vectors["envelopes"].as_array().unwrap().iter();
+    rows.map(|row| hex::decode(row["envelope"].as_str().unwrap()).unwrap()).collect()
 }
 
 /// The first byte of each of so many numbers.
