@@ -607,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_hashes_have_one_text_form() {
+    fn addresses_and_hashes_are_written_in_one_form() {
         let address = Address([0xab; 20]);
         assert_eq!(address.to_string(), format!("0x{}", "ab".repeat(20)));
         assert_eq!(address.to_string().parse(), Ok(address));
@@ -618,7 +618,10 @@ mod tests {
         }
         let hash = Hash([7; 32]);
         assert_eq!(hash.to_string().parse(), Ok(hash));
-        assert_eq!("07".parse::<Hash>(), Err(ValueError::Hash));
+        assert_eq!(format!("0x{hash}").parse(), Ok(hash));
+        for bad in ["07", "0x", "0x07", &format!("0x0x{hash}"), &format!("0X{hash}")] {
+            assert_eq!(bad.parse::<Hash>(), Err(ValueError::Hash));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use coalmine_core::{
     Policy, Pool, PoolEntry, PoolKind, Reader, Reason, Receipt, Registry, Roles, RollbackRule, RuleSet, Scheduled,
     Shortfall, Stage, Status, Strategy, StrategyKind, Transaction, TxCommand, ValueError, Version, VersionStatus,
 };
+use coalmine_json::{inspect_command, inspect_transaction};
 use coalmine_store::Tip;
 
 use crate::Check;
@@ -112,7 +113,11 @@ pub fn round_trip<T: Decode + Encode + Debug + PartialEq>(bytes: &[u8]) {
 }
 
 fn command(bytes: &[u8]) {
-    let Ok(command) = TxCommand::from_bytes(bytes) else { return };
+    let decoded = TxCommand::from_bytes(bytes);
+    let said = inspect_command(bytes).malformed;
+    assert_eq!(said.is_some(), decoded.is_err(), "what is said of the bytes is not what core does");
+    assert!(said.is_none_or(|said| said.offset <= bytes.len()));
+    let Ok(command) = decoded else { return };
     assert_eq!(command.to_bytes(), bytes, "{command:?} is encoded otherwise");
     if let TxCommand::Valid(command) = command {
         assert_eq!(command.to_bytes(), bytes);
@@ -143,7 +148,10 @@ fn pool_entry(bytes: &[u8]) {
 }
 
 fn payload(bytes: &[u8]) {
-    assert_eq!(Payload::from_bytes(bytes).to_bytes(), bytes, "a payload keeps its bytes");
+    let payload = Payload::from_bytes(bytes);
+    assert_eq!(payload.to_bytes(), bytes, "a payload keeps its bytes");
+    let is_malformed = matches!(payload, Payload::Malformed(_));
+    assert_eq!(inspect_transaction(bytes).malformed.is_some(), is_malformed, "what is said is not what core does");
 }
 
 fn tip(bytes: &[u8]) {
@@ -152,7 +160,7 @@ fn tip(bytes: &[u8]) {
     }
 }
 
-/// Values with a text form: what is read is shown as it was, but for the case of hex digits.
+/// Values with a text form: what is read is shown as it was, but for the case of hex digits and the `0x` of a hash.
 fn texts(bytes: &[u8]) {
     fn shown<T: FromStr<Err = ValueError> + ToString>(text: &str) {
         if let Ok(value) = text.parse::<T>() {
@@ -169,7 +177,10 @@ fn texts(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     held(bytes, Description::new(text), |description| description.as_str().as_bytes());
     shown::<Address>(text);
-    shown::<Hash>(text);
+    if let Ok(hash) = text.parse::<Hash>() {
+        // Its 0x is read, and not shown.
+        assert!(hash.to_string().eq_ignore_ascii_case(text.strip_prefix("0x").unwrap_or(text)), "{text:?}");
+    }
     shown::<Name>(text);
     shown::<FeedId>(text);
     shown::<Version>(text);
