@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use coalmine_core::{
-    Address, Decode, Deployment, Encode, Execution, Feature, Global, Key, Name, Plugin, Policy, Reader, Registry,
-    Roles, State, Version,
+    Address, Decode, Deployment, Encode, Execution, Feature, Global, Key, Name, Plugin, PluginVersion, Policy, Reader,
+    Registry, Roles, State, Version,
 };
 
 /// A committed state and writes on top of it.
@@ -83,6 +83,12 @@ impl<'a> Found<'a> {
     pub(crate) fn plugins(&self) -> BTreeSet<Name> {
         let written = self.written(|key| if let Key::Plugin(name) = key { Some(name) } else { None });
         self.state.plugins().map(|(name, _)| *name).chain(written).collect()
+    }
+
+    /// A version of a plugin.
+    pub(crate) fn version(&self, plugin: &Name, version: &Version) -> Option<PluginVersion> {
+        let key = Key::PluginVersion { plugin: *plugin, version: version.without_build() };
+        self.record(&key, |state| state.plugin_version(plugin, version).cloned())
     }
 
     /// The versions of a plugin.

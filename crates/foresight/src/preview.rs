@@ -134,7 +134,7 @@ fn without(state: &State, height: Height, blocks: u32) -> Result<Vec<Upcoming>, 
 
 fn transactions(state: &State, block: &Block, execution: &Execution) -> Result<Vec<TxPreview>, BlockError> {
     let receipts = &execution.outcome().receipts;
-    let mut rejections = rejections(state, block, execution.outcome())?.into_iter().peekable();
+    let mut rejections = rejections(state, block, execution)?.into_iter().peekable();
     let mut previews = Vec::with_capacity(receipts.len());
     for (tx, (payload, receipt)) in block.payloads().zip(receipts).enumerate() {
         let rejection = rejections.next_if(|rejection| rejection.tx == tx);

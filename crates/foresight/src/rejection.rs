@@ -3,7 +3,7 @@
 use std::fmt;
 
 use coalmine_core::{
-    Address, Block, BlockError, CommandKind, Event, Name, Outcome, Payload, Reader, Receipt, Reject, State,
+    Address, Block, BlockError, CommandKind, Event, Execution, Name, Note, Payload, Reader, Receipt, Reject, State,
     Transaction, TxCommand,
 };
 
@@ -79,14 +79,15 @@ fn subject_of(command: &TxCommand) -> Option<Name> {
     }
 }
 
-/// The rejected transactions of a block on the state before it, given its receipts and events, each with what decided.
+/// The rejected transactions of a block on the state before it, given its execution, each with what decided.
 ///
 /// What a command found follows from the transactions before it, which are executed once more. Where a block has many
 /// rejected ones that is not done for all of them, and the later ones say what their reject means.
 ///
 /// # Errors
 /// The block cannot be executed on the state.
-pub fn rejections(state: &State, block: &Block, outcome: &Outcome) -> Result<Vec<Rejection>, BlockError> {
+pub fn rejections(state: &State, block: &Block, execution: &Execution) -> Result<Vec<Rejection>, BlockError> {
+    let outcome = execution.outcome();
     let mut rejections: Vec<Rejection> = Vec::new();
     let mut work_left = outcome.receipts.len().div_euclid(2).saturating_add(WORK_MIN);
     let gives_roles = |event: &Event| matches!(event, Event::RoleGranted { .. } | Event::RoleRevoked { .. });
@@ -98,10 +99,18 @@ pub fn rejections(state: &State, block: &Block, outcome: &Outcome) -> Result<Vec
             why(state, block.height(), &payload, *reject, *index)
         } else if rejections.len() < EXPLAINED_MAX && work <= work_left {
             work_left = work_left.saturating_sub(work);
-            let execution = state.execute(&before_command(block, tx, &payload, *index))?;
-            why_found(&Found::after(state, &execution), block.height(), &payload, *reject, *index)
+            let before = state.execute(&before_command(block, tx, &payload, *index))?;
+            why_found(&Found::after(state, &before), block.height(), &payload, *reject, *index)
         } else {
             reject.reason().into()
+        };
+        let at = execution.notes().iter().find_map(|(of, note)| match note {
+            Note::Refused { plugin } if *of == tx => Some(plugin),
+            Note::Refused { .. } | Note::Feed { .. } => None,
+        });
+        let why = match at {
+            Some(plugin) => format!("at {plugin}: {why}"),
+            None => why,
         };
         rejections.push(Rejection::new(tx, &payload, *reject, *index, why));
     }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use coalmine_core::{
-    Address, Command, CommandKind, Decode, Height, Name, Payload, Reject, Role, Sequence, State, Transaction, TxCommand,
+    Address, Command, CommandKind, Decode, Height, Name, OpenBreaker, Payload, Reject, Role, Sequence, State,
+    Transaction, TxCommand,
 };
 
 use crate::found::Found;
@@ -101,7 +102,9 @@ impl Case<'_> {
                 Some(format!("{} has {}", plugin?, list(&versions)))
             }
             Reject::FeatureDisabled | Reject::RolloutInProgress => self.standing(feature),
-            Reject::InvalidTransition => self.standing(feature).or_else(|| self.plugin_standing(plugin)),
+            Reject::InvalidTransition => {
+                self.standing(feature).or_else(|| self.ledger_standing(valid?)).or_else(|| self.plugin_standing(plugin))
+            }
             Reject::InsufficientData => {
                 let feature = state.feature(feature?)?;
                 let (has, needs) = (feature.success_count, feature.min_success_count);
@@ -123,11 +126,7 @@ impl Case<'_> {
                 let percent = feature.rollout_percent;
                 Some(format!("{} is at {percent} %, and a target is above that, or 100", feature.name))
             }
-            Reject::CircuitOpen => {
-                let breaker = state.global().breaker?;
-                let until = breaker.until.map_or_else(|| "it is reset".into(), |until| format!("height {until}"));
-                Some(format!("open since height {} ({}), until {until}", breaker.since, breaker.reason))
-            }
+            Reject::CircuitOpen => Some(open(&state.global().breaker?)),
             Reject::PrerequisiteNotActive => {
                 let policy = state.policy(feature?)?;
                 let is_off = |name: &&Name| state.feature(name).is_none_or(|feature| !feature.status.is_on());
@@ -183,7 +182,18 @@ impl Case<'_> {
     }
 
     fn unauthorized(&self, kind: CommandKind) -> String {
-        let held: Vec<&str> = self.state.roles_of(self.signer).iter().map(Role::name).collect();
+        let roles = self.state.roles_of(self.signer);
+        if kind.roles().iter().any(|role| roles.allows(*role)) {
+            // The roles suffice for the command, and not for what is in it.
+            let is_cancel = kind == CommandKind::CancelSchedule;
+            let what = if is_cancel {
+                "a guardian cancels only what raises exposure or power"
+            } else {
+                "a change of rules takes admin"
+            };
+            return what.into();
+        }
+        let held: Vec<&str> = roles.iter().map(Role::name).collect();
         let needed: Vec<&str> = kind.roles().iter().map(|role| role.name()).collect();
         let held = if held.is_empty() { "no role".into() } else { held.join(", ") };
         format!("holds {held}, needs {}", needed.join(" or "))
@@ -194,10 +204,37 @@ impl Case<'_> {
         Some(format!("{} is {}", feature.name, feature.status))
     }
 
+    /// The version, load state or breaker that a command does not lead on from.
+    fn ledger_standing(&self, command: &Command) -> Option<String> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "what other commands are about is looked up elsewhere")]
+        match command {
+            Command::TripBreaker { .. } => {
+                let breaker = self.state.global().breaker?;
+                let drains = if breaker.draining { " and drains" } else { "" };
+                Some(format!("the breaker is {}{drains}, which is no less than this", open(&breaker)))
+            }
+            Command::ResetBreaker => Some("the breaker is closed".into()),
+            Command::Deploy { plugin, version, .. } | Command::RetireVersion { plugin, version } => {
+                let status = self.state.version(plugin, version)?.status;
+                Some(format!("{version} of {plugin} is {status}"))
+            }
+            Command::Load { plugin } | Command::Unload { plugin, .. } => {
+                Some(format!("{plugin} is {}", self.state.plugin(plugin)?.load_state))
+            }
+            _ => None,
+        }
+    }
+
     fn plugin_standing(&self, plugin: Option<&Name>) -> Option<String> {
         let deployment = self.state.deployment(plugin?)?;
         Some(format!("the deployment of {} is {} in stage {}", deployment.new, deployment.hold, deployment.stage))
     }
+}
+
+/// Since when and until when the breaker is open, and why.
+fn open(breaker: &OpenBreaker) -> String {
+    let until = breaker.until.map_or_else(|| "it is reset".into(), |until| format!("height {until}"));
+    format!("open since height {} ({}), until {until}", breaker.since, breaker.reason)
 }
 
 fn unknown(what: &str, name: &Name, known: &BTreeSet<Name>) -> String {

@@ -309,7 +309,7 @@ pub(crate) fn advance<S: Store>(
             && block.height() == execution.height()
             && observer.asks_why()
         {
-            observer.rejected(rejections(ledger.state(), block, execution.outcome())?);
+            observer.rejected(rejections(ledger.state(), block, &execution)?);
         }
         observer.executed(goal, &execution)?;
         let is_there = execution.height() == goal.height();
