@@ -83,13 +83,14 @@ fn taken_back(event: &Event, (subject, name): (Subject, Name)) -> Option<Option<
 
 #[test]
 fn pictures_say_what_events_and_records_say() {
-    let (mut pictures, mut judged) = (0, 0);
+    let (mut pictures, mut judged, mut pauses) = (0, 0, 0);
     for file in files() {
         let ledger = run(&file, |_, _| {});
         for subject in subjects(&ledger) {
             let mut direct = Recorder::new(subject.0, subject.1, Range::default());
             let mut kept = Recorder::new(subject.0, subject.1, Range::default());
             let mut expected: Vec<(Height, Option<u64>)> = Vec::new();
+            let mut paused: Vec<(Height, bool)> = Vec::new();
             run(&file, |before, execution| {
                 let height = execution.height();
                 direct.execution(execution);
@@ -102,6 +103,11 @@ fn pictures_say_what_events_and_records_say() {
                 for event in &execution.outcome().events {
                     kept.event(height, event);
                     expected.extend(taken_back(event, subject).map(|rate| (height, rate)));
+                    if let Event::Paused { plugin, reason, .. } = event
+                        && (Subject::Plugin, *plugin) == subject
+                    {
+                        paused.push((height, *reason == PluginReason::ErrorRate));
+                    }
                 }
             });
             let place = format!("{} {}", file.display(), subject.1);
@@ -116,6 +122,17 @@ fn pictures_say_what_events_and_records_say() {
                 let lines = picture.rates.iter().filter(|curve| matches!(curve.kind, Kind::Main | Kind::Recent));
                 let mut points = lines.flat_map(|curve| curve.series.points());
                 assert!(points.any(|point| point == (*height, Some(rate as u32))), "{place}: {rate} at {height}");
+            }
+            let held: Vec<_> = picture.marks.of(MarkKind::Hold).filter(|mark| mark.label == "paused").collect();
+            if subject.0 == Subject::Plugin {
+                assert_eq!(
+                    held.iter().map(|mark| mark.height).collect::<Vec<_>>(),
+                    paused.iter().map(|at| at.0).collect::<Vec<_>>()
+                );
+                for (mark, (_, by_rate)) in held.iter().zip(paused) {
+                    assert_eq!(mark.sentence.contains("above the limit of"), by_rate, "{place}: {}", mark.sentence);
+                    pauses += usize::from(by_rate);
+                }
             }
             let share = match subject.0 {
                 Subject::Feature => {
@@ -146,7 +163,7 @@ fn pictures_say_what_events_and_records_say() {
         assert_eq!(all.lanes.len(), subjects(&ledger).len().min(LANES_MAX));
         roxmltree::Document::parse(&Picture::Overview(&all).svg(&Options::default()).unwrap()).unwrap();
     }
-    assert!(pictures > 100 && judged > 15, "{pictures} {judged}");
+    assert!(pictures > 100 && judged > 15 && pauses > 0, "{pictures} {judged} {pauses}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub fn plugin_timeline(
     recorder: Option<Recorder>,
 ) -> Result<Option<Timeline>, Fault> {
     let to = range.to.or(tip).unwrap_or(0);
-    let history = History::read(source, name, (range.from.unwrap_or(0), to))?;
+    let history = History::read(source, name, (range.from.unwrap_or(0), to), recorder.is_some())?;
     let Some(first) = history.first else { return Ok(None) };
     let from = range.from.unwrap_or(first).min(to);
     let mut timeline = Timeline::new(Subject::Plugin, name.as_str(), from, to);
@@ -52,7 +52,7 @@ pub fn plugin_timeline(
 
 /// The lane of a plugin in an overview.
 pub(super) fn lane(source: &impl Read, name: &Name, (from, to): (Height, Height)) -> Result<(Height, Lane), Fault> {
-    let history = History::read(source, name, (from, to))?;
+    let history = History::read(source, name, (from, to), false)?;
     let deployment = query::deployment(source, name)?;
     let is_rolled_back = deployment.is_none() && history.is_rolled_back;
     let now = match &deployment {
@@ -70,6 +70,8 @@ pub(super) fn lane(source: &impl Read, name: &Name, (from, to): (Height, Height)
 /// What the history of a plugin says.
 struct History {
     from: Height,
+    /// Whether pauses by a rule are told from events, which have the figures.
+    has_events: bool,
     first: Option<Height>,
     share: Series,
     versions: Vec<Span>,
@@ -86,9 +88,10 @@ struct History {
 }
 
 impl History {
-    fn read(source: &impl Read, name: &Name, (from, to): (Height, Height)) -> Result<Self, Fault> {
+    fn read(source: &impl Read, name: &Name, (from, to): (Height, Height), has_events: bool) -> Result<Self, Fault> {
         let mut history = Self {
             from,
+            has_events,
             first: None,
             share: Series::starting_at(from),
             versions: Vec::new(),
@@ -153,7 +156,8 @@ impl History {
             }
             PluginAction::Retired | PluginAction::Loaded | PluginAction::Unloaded | PluginAction::LoadFailed => {}
         }
-        if height >= self.from {
+        let is_paused_by_rule = change.action == PluginAction::Paused && change.reason != PluginReason::Manual;
+        if height >= self.from && !(self.has_events && is_paused_by_rule) {
             let (kind, label) = label(change);
             self.marks.push(Mark::new(height, kind, label, sentence(change)));
         }

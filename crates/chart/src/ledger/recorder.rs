@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use coalmine_core::{
-    BreakerClosedBy, Counts, Decode as _, Deployment, Encode as _, Event, Execution, Feature, Height, Key, Metrics,
-    MetricsRecord, Name, Policy, RollbackRule, State,
+    Address, BreakerClosedBy, Counts, Decode as _, Deployment, Encode as _, Event, Execution, Feature, Height, Key,
+    Metrics, MetricsRecord, Name, PluginReason, Policy, RollbackRule, State,
 };
 
 use crate::input::{Curve, Kind, Mark, MarkKind, Marks, Span, Subject};
 use crate::ledger::Range;
-use crate::ledger::words::{bps, hold, shortfall, spaced};
+use crate::ledger::words::{bps, hold, shortfall, spaced, why_of};
 use crate::text::number;
 use crate::thin::Series;
 
@@ -416,6 +416,12 @@ fn extra_mark(event: &Event) -> Option<(MarkKind, &'static str, String)> {
             let why = shortfall(*reason);
             (MarkKind::Hold, "stage held", format!("The stage was held: {why} ({requests} requests, {errors} errors)"))
         }
+        // The history of a pause by hand has who it was.
+        Event::Paused { reason: PluginReason::Manual, .. } => return None,
+        Event::Paused { reason, evidence, .. } => {
+            let why = why_of(*reason, Some(evidence), &Address::ZERO);
+            (MarkKind::Hold, "paused", format!("The deployment was paused{why}"))
+        }
         Event::Waiting { hold: at, .. } => (MarkKind::Hold, "waiting", format!("The deployment is {}", hold(*at))),
         Event::HealthAttested { version, healthy, .. } => {
             let health = if *healthy { "healthy" } else { "not healthy" };
@@ -439,7 +445,6 @@ fn extra_mark(event: &Event) -> Option<(MarkKind, &'static str, String)> {
         | Event::VersionRegistered { .. }
         | Event::Deployed { .. }
         | Event::Staged { .. }
-        | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::Promoted { .. }
         | Event::DeploymentRolledBack { .. }

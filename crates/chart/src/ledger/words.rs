@@ -73,7 +73,11 @@ pub(super) fn spaced(name: &str) -> String {
 
 /// Why something happened to a deployment, behind the verb.
 pub(super) fn why(change: &PluginChange) -> String {
-    let PluginChange { reason, actor, evidence, .. } = change;
+    why_of(change.reason, change.evidence.as_ref(), &change.actor)
+}
+
+/// The same of an event.
+pub(super) fn why_of(reason: PluginReason, evidence: Option<&Evidence>, actor: &Address) -> String {
     match (reason, evidence) {
         (PluginReason::None | PluginReason::Manual, _) => by(actor),
         (PluginReason::CircuitBreaker, _) => " by the circuit breaker".into(),
@@ -91,7 +95,7 @@ pub(super) fn why(change: &PluginChange) -> String {
             PluginReason::Regression | PluginReason::Canary | PluginReason::Production | PluginReason::Inconclusive,
             Some(evidence),
         ) => {
-            format!(": {}", both_arms(*reason, evidence))
+            format!(": {}", both_arms(reason, evidence))
         }
         (PluginReason::Timeout, Some(Evidence { threshold: Threshold::Blocks(blocks), .. })) => {
             format!(": not complete within {} blocks", number(*blocks))
