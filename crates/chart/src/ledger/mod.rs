@@ -8,6 +8,7 @@ mod feature;
 mod overview;
 mod plugin;
 mod recorder;
+mod sample;
 mod words;
 
 use coalmine_core::query::{HistoryEntry, PluginHistoryEntry};
@@ -16,7 +17,8 @@ use coalmine_core::{Fault, Height, Name, Read, query};
 pub use feature::feature_timeline;
 pub use overview::{LANES_MAX, overview};
 pub use plugin::plugin_timeline;
-pub use recorder::{FeatureSample, PluginSample, Recorder, Sample, WindowSample, samples};
+pub use recorder::Recorder;
+pub use sample::{FeatureSample, PluginSample, Sample, WindowSample, samples};
 
 /// How many entries of a history are read at once.
 const PAGE: usize = 1_024;
