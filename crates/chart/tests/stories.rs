@@ -11,9 +11,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use coalmine_chart::ledger::{LANES_MAX, Range, Recorder, feature_timeline, overview, plugin_timeline, samples};
+use coalmine_chart::ledger::{
+    LANES_MAX, Range, Recorder, Sample, feature_timeline, overview, plugin_timeline, samples,
+};
 use coalmine_chart::{Kind, MarkKind, Options, Picture, SIZE_MAX, Subject, Timeline};
-use coalmine_core::{Event, Execution, Height, Name, PluginReason, RollbackRule};
+use coalmine_core::{Decode, Encode, Event, Execution, Height, Name, PluginReason, RollbackRule};
 use coalmine_json::blockfile::{BlockReader, Limits};
 use coalmine_store::{Ledger, MemoryStore};
 
@@ -97,6 +99,7 @@ fn pictures_say_what_events_and_records_say() {
                 // A host that keeps samples and events gives the same picture.
                 for (of, name, sample) in samples(execution, before.state()) {
                     if (of, name) == subject {
+                        let sample = Sample::from_bytes(&sample.to_bytes()).unwrap();
                         kept.sample(height, &sample);
                     }
                 }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use coalmine_auth::{Envelope, Multisig};
+use coalmine_chart::ledger::Sample;
 use coalmine_core::{
     Address, Advance, Block, BreakerClosedBy, Bucketing, Cause, ChainId, Change, CommandKind, Constraint, Counts,
     Decode, Deployment, Description, Encode, Event, EventCode, Feature, FeedBody, FeedId, FeedItem, FeedKind, FeedPart,
@@ -32,8 +33,8 @@ const fn of<T: Decode + Encode + Debug + PartialEq>() -> Decoder {
     Decoder { name: type_name::<T>, decode: |bytes| drop(T::from_bytes(bytes)), check: round_trip::<T> }
 }
 
-/// Every decoder of the binary formats of core, store and auth.
-pub const DECODERS: [Decoder; 57] = [
+/// Every decoder of the binary formats of core, store, auth and chart.
+pub const DECODERS: [Decoder; 58] = [
     of::<Key>(),
     of::<Feature>(),
     of::<MetricsRecord>(),
@@ -86,6 +87,7 @@ pub const DECODERS: [Decoder; 57] = [
     of::<PoolKind>(),
     of::<Envelope>(),
     of::<Multisig>(),
+    of::<Sample>(),
     Decoder { name: || "PoolEntry", decode: |bytes| _ = said(bytes), check: pool_entry },
     Decoder { name: || "TxCommand", decode: |bytes| drop(TxCommand::from_bytes(bytes)), check: command },
     Decoder { name: || "Strategy", decode: |bytes| drop(Strategy::decode(&mut Reader::new(bytes))), check: strategy },

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use coalmine_core::{
-    Counts, Decode as _, Deployment, Encode as _, Execution, Feature, Height, Key, Metrics, MetricsRecord, Name,
-    Policy, State,
+    Bps, Counts, Decode, DecodeError, DecodeErrorKind, Deployment, Encode, Execution, Feature, Height, Key, Metrics,
+    MetricsRecord, Name, Policy, Reader, State, Writer,
 };
 
 use crate::input::Subject;
@@ -108,6 +108,90 @@ impl PluginSample {
     }
 }
 
+/// The tags of the encoding.
+const FEATURE: u8 = 0;
+const DEPLOYMENT: u8 = 1;
+const ENDED: u8 = 2;
+
+/// For a host that keeps samples: one value has one encoding.
+///
+/// `0 ‖ percent u8 ‖ is_on bool ‖ errors u64 ‖ successes u64 ‖ max_error_rate u32 ‖ min_samples u32 ‖ option (start u32 ‖
+/// blocks u32 ‖ errors u64 ‖ successes u64)` of a feature, `1 ‖ share u16 ‖ canary ‖ production ‖ stage_requests u64 ‖
+/// stage_errors u64 ‖ error_threshold u16 ‖ min_requests u64` of a deployment, where an arm is `requests u64 ‖ errors u64 ‖
+/// latency_sum u64`, and `2` of one that has ended.
+impl Encode for Sample {
+    fn encode(&self, out: &mut Writer) {
+        match self {
+            Self::Feature(FeatureSample { percent, is_on, errors, successes, window, max_error_rate, min_samples }) => {
+                out.u8(FEATURE);
+                out.u8(*percent);
+                out.bool(*is_on);
+                out.u64(*errors);
+                out.u64(*successes);
+                out.u32(*max_error_rate);
+                out.u32(*min_samples);
+                out.option(*window, |out, WindowSample { start, blocks, errors, successes }| {
+                    out.u32(start);
+                    out.u32(blocks);
+                    out.u64(errors);
+                    out.u64(successes);
+                });
+            }
+            Self::Plugin(Some(sample)) => {
+                out.u8(DEPLOYMENT);
+                out.u16(sample.share);
+                sample.canary.encode(out);
+                sample.production.encode(out);
+                out.u64(sample.stage_requests);
+                out.u64(sample.stage_errors);
+                out.u16(sample.error_threshold);
+                out.u64(sample.min_requests);
+            }
+            Self::Plugin(None) => out.u8(ENDED),
+        }
+    }
+}
+
+impl Decode for Sample {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match input.u8()? {
+            FEATURE => Ok(Self::Feature(FeatureSample {
+                percent: input.percent()?.get(),
+                is_on: input.bool()?,
+                errors: input.u64()?,
+                successes: input.u64()?,
+                max_error_rate: rate(input)?,
+                min_samples: input.u32()?,
+                window: input.option(|input| {
+                    Ok(WindowSample {
+                        start: input.u32()?,
+                        blocks: input.u32()?,
+                        errors: input.u64()?,
+                        successes: input.u64()?,
+                    })
+                })?,
+            })),
+            DEPLOYMENT => Ok(Self::Plugin(Some(PluginSample {
+                share: input.bps()?.get(),
+                canary: Counts::decode(input)?,
+                production: Counts::decode(input)?,
+                stage_requests: input.u64()?,
+                stage_errors: input.u64()?,
+                error_threshold: input.bps()?.get(),
+                min_requests: input.u64()?,
+            }))),
+            ENDED => Ok(Self::Plugin(None)),
+            _ => Err(input.error(DecodeErrorKind::UnknownTag)),
+        }
+    }
+}
+
+/// An error rate, which is no more than everything.
+fn rate(input: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    let rate = input.u32()?;
+    if rate <= Bps::FULL.get().into() { Ok(rate) } else { Err(input.error(DecodeErrorKind::OutOfRange)) }
+}
+
 /// The samples of everything that an execution changes, in name order; `before` is the state that it was made on.
 #[must_use]
 pub fn samples(execution: &Execution, before: &State) -> Vec<(Subject, Name, Sample)> {
@@ -188,6 +272,69 @@ impl Tracked {
                 Some(Sample::Feature(FeatureSample::of(feature, &self.metrics, &self.policy)))
             }
             Subject::Plugin => Some(Sample::Plugin(self.deployment.as_ref().map(PluginSample::of))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feature() -> FeatureSample {
+        let window = Some(WindowSample { start: 100, blocks: 20, errors: 3, successes: 4 });
+        FeatureSample {
+            percent: 25,
+            is_on: true,
+            errors: 1,
+            successes: 2,
+            window,
+            max_error_rate: 100,
+            min_samples: 10,
+        }
+    }
+
+    fn deployment() -> PluginSample {
+        let counts = |requests| Counts { requests, errors: 1, latency_sum: 9 };
+        PluginSample {
+            share: 500,
+            canary: counts(7),
+            production: counts(8),
+            stage_requests: 5,
+            stage_errors: 1,
+            error_threshold: 100,
+            min_requests: 50,
+        }
+    }
+
+    #[test]
+    fn samples_have_one_encoding() {
+        let without = FeatureSample { window: None, is_on: false, ..feature() };
+        for (sample, len) in [
+            (Sample::Feature(feature()), 52),
+            (Sample::Feature(without), 28),
+            (Sample::Plugin(Some(deployment())), 77),
+            (Sample::Plugin(None), 1),
+        ] {
+            let bytes = sample.to_bytes();
+            assert_eq!((bytes.len(), Sample::from_bytes(&bytes)), (len, Ok(sample)));
+            assert!((0..len).all(|end| Sample::from_bytes(&bytes[..end]).is_err()), "{sample:?}");
+        }
+        let bytes = Sample::Feature(FeatureSample { window: None, ..feature() }).to_bytes();
+        assert_eq!(bytes[..3], [0, 25, 1]);
+        let plugin = Sample::Plugin(Some(deployment())).to_bytes();
+        // A row is a sample with one byte that is out of its range.
+        for (good, at, byte, kind) in [
+            (&bytes, 0, 3, DecodeErrorKind::UnknownTag),
+            (&bytes, 1, 101, DecodeErrorKind::OutOfRange),
+            (&bytes, 2, 2, DecodeErrorKind::NotCanonical),
+            (&bytes, 19, 1, DecodeErrorKind::OutOfRange),
+            (&bytes, 27, 2, DecodeErrorKind::NotCanonical),
+            (&plugin, 1, 0xff, DecodeErrorKind::OutOfRange),
+            (&plugin, 67, 0xff, DecodeErrorKind::OutOfRange),
+        ] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            assert_eq!(Sample::from_bytes(&bad).map_err(|error| error.kind), Err(kind), "byte {at}");
         }
     }
 }
