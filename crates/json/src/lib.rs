@@ -7,6 +7,7 @@
 mod command;
 mod error;
 mod fields;
+mod genesis;
 mod inspect;
 mod json;
 mod ops;
@@ -16,5 +17,6 @@ pub mod render;
 
 pub use command::{read_command, read_commands, read_transactions, write_command, write_transaction};
 pub use error::JsonError;
+pub use genesis::{read_genesis, write_genesis};
 pub use inspect::{Inspection, Malformed, inspect_command, inspect_transaction};
 pub use ops::{Op, schema};

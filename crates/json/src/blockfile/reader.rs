@@ -3,23 +3,20 @@
 //! `.jsonl` and `.blocks` are read in constant memory. A `.json` document is kept as text, but its
 //! blocks are decoded one by one, too. An error ends the iteration.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::iter;
 use std::ops::Range;
 use std::path::Path;
 
-use coalmine_core::{
-    Address, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, ChainId, Decode, Genesis, GenesisError, Height, Params, Role, Roles,
-    RuleSet,
-};
+use coalmine_core::{Address, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, Decode, Genesis, Height, RuleSet};
 
 use super::expect::{self, BlockExpect};
 use super::header::{FORMAT, Form, Header, Limits, MAGIC};
 use super::watched::WatchedFile;
 use crate::error::{FileError, Place, unknown_rules};
+use crate::genesis::genesis;
 use crate::json::{Locator, Object, Problem, Val, push, shown};
-use crate::ops::{self, role_names, transaction_bytes};
+use crate::ops::transaction_bytes;
 
 /// What some editors put before a text. It says nothing about UTF-8, and is passed over.
 const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
@@ -422,60 +419,5 @@ fn header(object: &Object<'_>, also: &[&str], file: &str, document: &str) -> Res
         signer,
         expect: expect.transpose().map_err(|problem| problem.in_key("expect"))?,
         warnings: warnings.into_iter().collect(),
-    })
-}
-
-/// A genesis, and its first admin in the order of the file.
-fn genesis(value: Val<'_>) -> Result<(Genesis, Address), Problem> {
-    let object = value.object().map_err(|problem| problem.in_key("genesis"))?;
-    object.only("genesis", ["rules", "chain", "roles", "params"].into_iter())?;
-
-    let rules = match object.get("rules") {
-        Some(rules) => {
-            let number = rules.u16().map_err(|problem| problem.in_key("rules"))?;
-            RuleSet::from_number(number).ok_or_else(|| rules.problem(unknown_rules(number)).of_rules(number))?
-        }
-        None => RuleSet::One,
-    };
-    let chain = match object.get("chain") {
-        Some(chain) => {
-            let text = chain.string().map_err(|problem| problem.in_key("chain"))?;
-            ChainId::new(text.as_bytes()).map_err(|error| chain.problem(format!("{}: {error}", shown(&text))))?
-        }
-        None => ChainId::new(b"").map_err(|error| value.problem(error.to_string()))?,
-    };
-
-    let roles_value = object.need("roles").map_err(|problem| problem.in_key("genesis"))?;
-    let mut roles = BTreeMap::new();
-    let mut admin = None;
-    for entry in roles_value.object().map_err(|problem| problem.in_key("roles"))?.entries() {
-        let address: Address = entry
-            .key
-            .parse()
-            .map_err(|error| entry.key_problem(format!("{} is invalid: {error}", shown(&entry.key))))?;
-        let mut held = Roles::NONE;
-        for role in entry.value.elements().map_err(|problem| problem.in_key("roles"))? {
-            held = held.with(role?.one_of("role", Role::from_name, role_names)?);
-        }
-        if held.is_empty() {
-            return Err(entry.value.problem(GenesisError::NoRole.to_string()));
-        }
-        if held.contains(Role::Admin) {
-            admin = admin.or(Some(address));
-        }
-        if roles.insert(address, held).is_some() {
-            return Err(entry.key_problem(format!("{address} is repeated")));
-        }
-    }
-    let admin = admin.ok_or_else(|| roles_value.problem(GenesisError::NoAdmin.to_string()))?;
-
-    let mut params = Params::default();
-    let params_value = object.get("params");
-    if let Some(value) = params_value {
-        params = ops::params(value)?;
-    }
-    Genesis::with_params(rules, chain, roles, params).map(|genesis| (genesis, admin)).map_err(|error| {
-        let value = if error == GenesisError::Params { params_value.unwrap_or(roles_value) } else { roles_value };
-        value.problem(error.to_string())
     })
 }

@@ -6,11 +6,12 @@
 use std::io::{self, Write};
 use std::iter;
 
-use coalmine_core::{Address, Block, Encode, Genesis, Params, Role, RuleSet};
+use coalmine_core::{Address, Block, Encode};
 
 use super::header::{FORMAT, Form, Header, MAGIC, first_admin};
+use crate::genesis::write_genesis;
 use crate::json::{one_line, quoted};
-use crate::ops::{params_json, transaction_json};
+use crate::ops::transaction_json;
 
 /// Writes a block file.
 ///
@@ -139,31 +140,11 @@ fn entries(header: &Header) -> Vec<(&'static str, String)> {
         ("format", Some(quoted(FORMAT))),
         ("name", text(&header.name)),
         ("description", text(&header.description)),
-        ("genesis", Some(genesis(&header.genesis))),
+        ("genesis", Some(write_genesis(&header.genesis))),
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key, value?)))
     .collect()
-}
-
-/// Compact JSON of a genesis. Roles are in the order of their addresses; defaults are left out.
-fn genesis(genesis: &Genesis) -> String {
-    let mut entries = Vec::new();
-    if genesis.rules() != RuleSet::One {
-        entries.push(format!("\"rules\":{}", genesis.rules().number()));
-    }
-    if !genesis.chain().as_str().is_empty() {
-        entries.push(format!("\"chain\":{}", quoted(genesis.chain().as_str())));
-    }
-    let roles = genesis.roles().iter().map(|(address, roles)| {
-        let names: Vec<String> = roles.iter().map(|role| quoted(Role::name(role))).collect();
-        format!("\"{address}\":[{}]", names.join(","))
-    });
-    entries.push(format!("\"roles\":{{{}}}", roles.collect::<Vec<_>>().join(",")));
-    if *genesis.params() != Params::default() {
-        entries.push(format!("\"params\":{}", params_json(genesis.params())));
-    }
-    format!("{{{}}}", entries.join(","))
 }
 
 /// The entries of `txs`, compact; equal payloads in a row are one entry.

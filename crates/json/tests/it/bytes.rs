@@ -2,8 +2,8 @@
 
 use coalmine_core::{Address, Decode, Encode, Payload, Transaction, TxCommand};
 use coalmine_json::{
-    Op, inspect_command, inspect_transaction, read_command, read_commands, read_transactions, write_command,
-    write_transaction,
+    Op, inspect_command, inspect_transaction, read_command, read_commands, read_genesis, read_transactions,
+    write_command, write_genesis, write_transaction,
 };
 use proptest::prelude::*;
 
@@ -89,6 +89,34 @@ fn commands_are_read_and_written() {
             Transaction::from_bytes(&read_transactions(&written, None).unwrap()[0].to_bytes()).unwrap(),
             transaction
         );
+    }
+}
+
+#[test]
+fn a_genesis_is_read_and_written() {
+    let roles = r#""roles":{"0x1111111111111111111111111111111111111111":["admin"]}"#;
+    for (text, written) in [
+        (format!("{{{roles}}}"), format!("{{{roles}}}")),
+        (format!(r#" {{ "params": {{ "quorum": 1 }}, "chain": "", "rules": 1, {roles} }} "#), format!("{{{roles}}}")),
+        (
+            format!(r#"{{{roles},"params":{{"timelock":7}},"chain":"x"}}"#),
+            format!(
+                r#"{{"chain":"x",{roles},"params":{{"max_due_per_block":1000,"breaker_rollbacks":0,"breaker_window":0,"timelock":7,"sequenced":false,"round_blocks":0,"quorum":1}}}}"#
+            ),
+        ),
+    ] {
+        let genesis = read_genesis(&text).unwrap();
+        assert_eq!(write_genesis(&genesis), written);
+        assert_eq!(read_genesis(&written).unwrap(), genesis);
+    }
+    for (text, error) in [
+        ("{}".to_owned(), "line 1, column 1: genesis: \"roles\" is missing"),
+        ("{\"roles\":{}}".into(), "line 1, column 10: a genesis names at least one admin"),
+        (format!("{{{roles},\n\"params\":{{\"quorum\":0}}}}"), "line 2, column 10: "),
+        (format!("{{{roles},\"chains\":1}}"), "line 1, column 67: unknown key \"chains\"; genesis takes rules, chain"),
+    ] {
+        let found = read_genesis(&text).unwrap_err().to_string();
+        assert!(found.starts_with(error), "{found}");
     }
 }
 

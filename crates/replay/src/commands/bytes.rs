@@ -81,7 +81,8 @@ pub(crate) fn read_text(argument: &str, is_text: impl FnOnce(&str) -> bool) -> R
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > most {
         return Err(Error::Input(format!("{name}: it has more than {most} bytes")));
     }
-    Ok((name, text))
+    // Some editors begin a text with it.
+    Ok((name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }
 
 /// Whether there is a file of this name.

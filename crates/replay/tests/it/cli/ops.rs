@@ -153,6 +153,8 @@ fn what_is_encoded_is_decoded() {
     assert!(
         world.check("decode txs.base64 --from base64", 0).0.contains("commands.0 offset=23 size=5 command.op=enable")
     );
+    world.write("marked.json", "\u{feff}{\"op\":\"enable\",\"name\":\"foo\"}");
+    world.golden("encode marked.json --bare", 0, "0f03666f6f\n", "");
     let (json, _) = world.check("encode {\"op\":\"enable\",\"name\":\"foo\"} --bare --format json", 0);
     assert_eq!(json, "{\"type\":\"encoded\",\"op\":\"enable\",\"size\":5,\"bytes\":\"0f03666f6f\"}\n");
 
