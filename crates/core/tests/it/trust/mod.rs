@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use coalmine_core::{
     Address, Block, BlockError, Command, CommandKind, Encode, Event, FeatureChanges, FeedKind, FeedPart, Height, Key,
     KeyPrefix, LoadState, Params, ParamsChanges, Payload, Policy, Pool, PoolKind, RULES_NOTICE, Reason, Receipt,
-    Reject, Report, Role, Status,
+    Reject, Report, Role, State, Status,
 };
 
 #[cfg(feature = "test-rules")]

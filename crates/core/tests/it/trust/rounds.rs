@@ -220,6 +220,24 @@ fn a_pool_takes_64_reporters() {
     assert_eq!(world.probe(&tx(many[64], &[report("f", 1, 0)])), refused(Reject::LimitExceeded));
 }
 
+/// Reporters may speak in any order: a state keeps them in that of its records, so that it is the one that they make.
+#[test]
+fn a_pool_is_in_the_order_of_its_records() {
+    let pools = |state: &State| {
+        let text = format!("{state:?}");
+        let (_, trust) = text.split_once(", trust: ").unwrap();
+        let (trust, _) = trust.split_once(", tree: ").unwrap();
+        assert!(trust.contains("OpenPool"), "{trust}");
+        trust.to_owned()
+    };
+    for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+        let mut world = with_feature(3);
+        world.block(4, order.map(|number| tx(reporter(number), &[report("f", 1, 0)])).to_vec());
+        let reloaded = world.records.load(world.state.tip()).unwrap();
+        assert_eq!(pools(&world.state), pools(&reloaded), "{order:?}");
+    }
+}
+
 /// What was pooled of a trial or a deployment judges no other, and counts for the breaker when it acts.
 #[test]
 fn a_round_ends_with_what_it_is_about() {
