@@ -7,7 +7,8 @@ fn a_run_continues_where_the_store_stands() {
     let world = World::new();
     let root = world.root("canary.json");
     let (out, _) = world.check("run canary.json --store rocksdb:s --until 110", 0);
-    assert!(out.starts_with("height 110\nblocks 2\n"), "{out}");
+    let rejected = format!("100 tx 5 enable nothing by {ADMIN}: feature_not_found (there is no feature nothing)\n");
+    assert!(out.starts_with(&format!("{rejected}height 110\nblocks 2\n")), "{out}");
     let (out, err) = world.check("run canary.json --store rocksdb:s --root-every 3", 0);
     assert!(
         out.contains("125 root ")
