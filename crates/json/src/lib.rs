@@ -19,4 +19,4 @@ pub use command::{read_command, read_commands, read_transactions, write_command,
 pub use error::JsonError;
 pub use genesis::{read_genesis, write_genesis};
 pub use inspect::{Inspection, Malformed, inspect_command, inspect_transaction};
-pub use ops::{Op, schema};
+pub use ops::{Applied, Op, Setting, SettingOf, schema};

@@ -8,6 +8,7 @@ mod checks;
 mod help;
 mod kind;
 mod schema;
+mod setting;
 mod table;
 mod to_bytes;
 mod to_json;
@@ -19,6 +20,7 @@ use coalmine_core::{Address, CommandKind, Decode, Encode, Params, ParamsChanges,
 pub use help::Op;
 pub(crate) use kind::role_names;
 pub use schema::schema;
+pub use setting::{Applied, Setting, SettingOf};
 pub(crate) use to_bytes::{SEQUENCED, command_bytes, transaction_bytes};
 pub(crate) use to_json::field_at;
 

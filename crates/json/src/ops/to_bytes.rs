@@ -246,7 +246,7 @@ fn fits(what: &str, len: usize, max: usize) -> Result<(), String> {
 const NAME: Kind = Kind::Word(Word::Name);
 
 impl Kind {
-    fn bytes(self, value: Val<'_>, depth: usize, out: &mut Writer) -> Result<(), Problem> {
+    pub(super) fn bytes(self, value: Val<'_>, depth: usize, out: &mut Writer) -> Result<(), Problem> {
         match self {
             Self::Word(_) => {
                 let text = value.string()?;

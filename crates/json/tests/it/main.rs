@@ -13,3 +13,4 @@ mod blockfile;
 mod bytes;
 mod dependencies;
 mod schema;
+mod setting;
