@@ -11,7 +11,9 @@ use crate::calendar::{Calendar, Upcoming};
 use crate::errors_left::ErrorsLeft;
 use crate::history::{FeatureHistory, PluginHistory, Subject};
 use crate::why::{feature_of, plugin_of};
-use crate::words::{self, event_sentence, feature_change_sentence, list, percent_of, plugin_change_sentence, rate};
+use crate::words::{
+    self, event_sentence, feature_change_sentence, list, more, percent_of, plugin_change_sentence, rate,
+};
 
 /// The most addresses that a sentence names.
 const NAMED_MAX: usize = 3;
@@ -369,7 +371,7 @@ impl FeatureExplanation {
             Status::Canary => {
                 let missing = feature.min_success_count.saturating_sub(feature.success_count);
                 waits.push(if missing > 0 {
-                    format!("It waits for start_rollout, and for that for {missing} more successes of this trial.")
+                    format!("It waits for start_rollout, and for that for {} of this trial.", more(missing, "success"))
                 } else {
                     "It waits for start_rollout; its trial has successes enough.".into()
                 });
@@ -405,7 +407,7 @@ impl FeatureExplanation {
             Advance::Manual => format!("It waits for advance_rollout, to {next} %, from height {due} on"),
         };
         let missing = self.policy.step_min_operations.saturating_sub(self.metrics.step_operations);
-        if missing > 0 { format!("{by} and takes {missing} more operations.") } else { format!("{by}.") }
+        if missing > 0 { format!("{by} and takes {}.", more(missing, "operation")) } else { format!("{by}.") }
     }
 }
 
@@ -484,7 +486,7 @@ impl PluginExplanation {
             Hold::Running if !deployment.held.is_empty() => {
                 let missing = stage.min_requests.saturating_sub(deployment.stage_requests);
                 let success = rate(deployment.plan.guardrails().success_threshold_bps.get().into());
-                format!("Its stage is held: it takes {missing} more requests, and a success rate of {success}.")
+                format!("Its stage is held: it takes {}, and a success rate of {success}.", more(missing, "request"))
             }
             Hold::Running => {
                 format!("Its stage ends at height {end}, with {} requests at the least.", stage.min_requests)
@@ -526,7 +528,8 @@ fn errors_sentence(left: &ErrorsLeft, is_on: bool, off: &str, stops: &str) -> St
     match (left.errors, left.rounds) {
         (None, None) => format!("No number of errors {stops}."),
         (Some(errors), None) => {
-            format!("It can take {errors} more errors in the next block; one more than that {stops}.")
+            let errors = more(errors.into(), "error");
+            format!("It can take {errors} in the next block; one more than that {stops}.")
         }
         (errors, Some(rounds)) => {
             let Some(closes) = rounds.closes else { return "No round ends any more, so it takes no reports.".into() };
@@ -540,8 +543,9 @@ fn errors_sentence(left: &ErrorsLeft, is_on: bool, off: &str, stops: &str) -> St
             match errors {
                 None => format!("No number of errors that {quorum} reporters report {stops}."),
                 Some(errors) => format!(
-                    "In the round that ends at height {closes}, each of {quorum} reporters can report {errors} more \
-                     errors; one more each {stops}."
+                    "In the round that ends at height {closes}, each of {quorum} reporters can report {}; one more each \
+                     {stops}.",
+                    more(errors.into(), "error")
                 ),
             }
         }

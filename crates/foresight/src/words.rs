@@ -29,6 +29,15 @@ pub(crate) fn list<T: AsRef<str>>(items: &[T]) -> String {
     }
 }
 
+/// `1 more error`, `2 more errors`.
+pub(crate) fn more(count: u64, one: &str) -> String {
+    format!("{count} more {one}{}", if count == 1 { "" } else { plural(one) })
+}
+
+fn plural(one: &str) -> &'static str {
+    if one.ends_with("ss") { "es" } else { "s" }
+}
+
 /// ` by 0x…`, or nothing for what happens by itself.
 fn by(actor: &Address) -> String {
     if *actor == Address::ZERO { String::new() } else { format!(" by {actor}") }
@@ -50,8 +59,8 @@ pub(crate) fn evidence(evidence: &RollbackEvidence) -> String {
     let RollbackEvidence { rule, errors, successes, value, threshold } = *evidence;
     let counts = format!("{errors} errors and {successes} successes");
     match rule {
-        RollbackRule::Command => format!("a command (rule command), after {counts} in the trial"),
-        RollbackRule::Breaker => format!("the circuit breaker (rule breaker), after {counts} in the trial"),
+        RollbackRule::Command => format!("rule command, with {counts} in the trial"),
+        RollbackRule::Breaker => format!("rule breaker, with {counts} in the trial"),
         RollbackRule::Invariants => format!(
             "rule invariants: {value} failed invariant checks in the trial, above max_invariant_failures {threshold}"
         ),
@@ -109,7 +118,7 @@ pub fn feature_change_sentence(change: &Change) -> String {
         (Cause::Enabled, _) => format!("enabled{by}"),
         (Cause::Disabled, _) => format!("disabled{by}"),
         (Cause::Paused, _) => format!("paused at {percent} %{by}"),
-        (Cause::RolledBack, Some(decided)) => format!("rolled back{by} by {}; reason {reason}", evidence(decided)),
+        (Cause::RolledBack, Some(decided)) => format!("rolled back{by}, {}; reason {reason}", evidence(decided)),
         (Cause::RolledBack, None) => format!("rolled back{by}; reason {reason}"),
     }
 }
@@ -170,7 +179,7 @@ pub fn event_sentence(event: &Event) -> String {
         Event::RolledBack { name, rule, reason, errors, successes, value, threshold, actor } => {
             let (rule, errors, successes, value, threshold) = (*rule, *errors, *successes, *value, *threshold);
             let decided = evidence(&RollbackEvidence { rule, errors, successes, value, threshold });
-            format!("{name} is rolled back{} by {decided}; reason {reason}", by(actor))
+            format!("{name} is rolled back{}, {decided}; reason {reason}", by(actor))
         }
         Event::OverrideSet { name, user, enabled } => {
             format!("{name} is switched {} for {user}", if *enabled { "on" } else { "off" })
@@ -212,6 +221,7 @@ pub fn event_sentence(event: &Event) -> String {
         Event::VersionEvicted { plugin, version } => format!("{plugin} {version} gives way to a new version"),
         Event::Deployed { plugin, version, strategy } => format!("{plugin} {version} is deployed ({strategy})"),
         Event::Staged { plugin, stage, share } => {
+            let stage = stage.saturating_add(1);
             format!("the deployment of {plugin} grows to {} in stage {stage}", percent_of(share.get().into()))
         }
         Event::StageHeld { plugin, reason, requests, errors } => {

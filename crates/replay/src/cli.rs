@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    bisect, check, convert, decode, diff, dump, encode, generate, help, plan, plot, prove, restore, route, run, schema,
-    shell, show, verify, verify_proof, verify_store,
+    bisect, calendar, check, convert, decode, diff, dump, encode, explain, generate, help, plan, plot, preview, prove,
+    restore, route, run, schema, shell, show, verify, verify_proof, verify_store, what_if,
 };
 use crate::error::Error;
 use crate::output::{Format, Target};
@@ -55,6 +55,14 @@ enum Command {
     Check(check::CheckArgs),
     /// Show which version of a plugin serves a unit
     Route(route::RouteArgs),
+    /// Show what commands would do in the next block, and to whom
+    Preview(preview::PreviewArgs),
+    /// Tell what will happen without traffic, height by height
+    Calendar(calendar::CalendarArgs),
+    /// Explain what a feature or plugin is, since when and why, and what happens next
+    Explain(explain::ExplainArgs),
+    /// Replay the same blocks with other settings, and compare the decisions
+    WhatIf(what_if::WhatIfArgs),
     /// Show what loading a plugin would do, in order, or why it would be rejected
     Plan(plan::PlanArgs),
     /// Draw a feature, a plugin or all of them over height, as SVG or HTML
@@ -95,6 +103,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 impl Cli {
     fn execute(self) -> Result<(), Error> {
         let target = Target { format: self.format, file: self.output };
+        if target.format == Format::Ics && !matches!(self.command, Command::Calendar(_)) {
+            return Err(Error::Input("ics is a form of calendar alone; the others are text and json".into()));
+        }
         match &self.command {
             Command::Run(args) => run::run(args, &target),
             Command::Verify(args) => verify::verify(args, &target),
@@ -103,6 +114,10 @@ impl Cli {
             Command::Show(args) => show::show(args, &target),
             Command::Check(args) => check::check(args, &target),
             Command::Route(args) => route::route(args, &target),
+            Command::Preview(args) => preview::preview(args, &target),
+            Command::Calendar(args) => calendar::calendar(args, &target),
+            Command::Explain(args) => explain::explain(args, &target),
+            Command::WhatIf(args) => what_if::what_if(args, &target),
             Command::Plan(args) => plan::plan(args, &target),
             Command::Plot(args) => plot::plot(args, &target),
             Command::Dump(args) => dump::dump(args, &target),

@@ -66,6 +66,11 @@ impl Iterator for Differences<'_> {
 }
 
 impl Difference {
+    /// A record that was and one that is, of which at least one exists.
+    pub(crate) const fn new(key: Vec<u8>, first: Option<Vec<u8>>, second: Option<Vec<u8>>) -> Self {
+        Self { key, first, second }
+    }
+
     /// The kind of the record, and its fields on both sides.
     fn decoded(&self) -> (Fields, Option<Fields>, Option<Fields>) {
         let (what, first) = render::entry(&self.key, self.first.as_deref());
@@ -74,14 +79,15 @@ impl Difference {
     }
 
     pub(crate) fn put(&self, out: &mut Output) -> Result<(), Error> {
+        self.put_as("difference", out)
+    }
+
+    /// The same under another type of object.
+    pub(crate) fn put_as(&self, kind: &'static str, out: &mut Output) -> Result<(), Error> {
         let (what, first, second) = self.decoded();
         let differ = changes(first.as_ref(), second.as_ref()).into_iter().map(|(key, ..)| Value::from(key));
         let differ: Vec<Value> = differ.collect();
-        out.put(
-            "difference",
-            || self.to_string(),
-            what.with("first", first).with("second", second).with("differ", differ),
-        )
+        out.put(kind, || self.to_string(), what.with("first", first).with("second", second).with("differ", differ))
     }
 }
 

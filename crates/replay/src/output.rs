@@ -24,13 +24,15 @@ pub(crate) enum Format {
     Text,
     /// One JSON object a line.
     Json,
+    /// A calendar for other programs; of the command calendar alone.
+    Ics,
 }
 
 impl Format {
     /// Reports a problem on standard error: `text` as a line, or an object of this type with `fields`.
     pub(crate) fn problem(self, kind: &'static str, text: impl fmt::Display, fields: Fields) {
         match self {
-            Self::Text => eprintln!("{text}"),
+            Self::Text | Self::Ics => eprintln!("{text}"),
             Self::Json => match serde_json::to_string(&typed(kind, fields)) {
                 Ok(json) => eprintln!("{json}"),
                 Err(_) => eprintln!("{text}"),
@@ -96,11 +98,19 @@ impl Output {
         fields: Fields,
     ) -> Result<(), Error> {
         match self.format {
-            Format::Text => {
+            Format::Text | Format::Ics => {
                 let text = text();
                 self.write(|out| writeln!(out, "{text}"))
             }
             Format::Json => self.json(&typed(kind, fields)),
+        }
+    }
+
+    /// Writes a line of the text form that is no result, such as the heading of a table.
+    pub(crate) fn text(&mut self, line: &str) -> Result<(), Error> {
+        match self.format {
+            Format::Text | Format::Ics => self.write(|out| writeln!(out, "{line}")),
+            Format::Json => Ok(()),
         }
     }
 

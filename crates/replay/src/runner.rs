@@ -262,6 +262,46 @@ pub fn run<S: Store>(
     }
 }
 
+/// Runs all blocks, or those up to `until` and then empty blocks up to it, without a store: what is kept is the state,
+/// however long its history. What the files expect is not compared.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn run_state(
+    blocks: &mut BlockSource,
+    until: Option<Height>,
+    observer: &mut dyn Observer,
+) -> Result<State, Error> {
+    let (mut state, _) = State::genesis(blocks.genesis()).map_err(BlockError::from)?;
+    while let Some(item) = blocks.next_until(until)? {
+        let What::Block(FileBlock { block, .. }) = &item.what else { continue };
+        let height = block.height();
+        if let Some(tip) = state.tip().filter(|tip| *tip >= height) {
+            return Err(Error::from(BlockError::NotAbove { tip, to: height }).at(item.place()));
+        }
+        advance_state(&mut state, Goal::Block(block), observer)?;
+        if observer.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+    }
+    if let Some(until) = until {
+        advance_state(&mut state, Goal::Height(until), observer)?;
+    }
+    Ok(state)
+}
+
+fn advance_state(state: &mut State, goal: Goal<'_>, observer: &mut dyn Observer) -> Result<(), Error> {
+    while let Some(execution) = next(state, goal)? {
+        observer.executed(goal, &execution)?;
+        let applied = state.apply(execution);
+        debug_assert!(applied.is_ok(), "it was executed on this state");
+        if observer.is_stopped() && state.tip() != Some(goal.height()) {
+            return Err(Error::Interrupted);
+        }
+    }
+    Ok(())
+}
+
 fn run_item<S: Store>(ledger: &mut Ledger<S>, item: &Item, observer: &mut dyn Observer) -> Result<(), Error> {
     let mut failures = Failures::default();
     match &item.what {

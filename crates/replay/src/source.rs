@@ -6,7 +6,8 @@ use std::path::Path;
 use coalmine_core::query::{self, Entries, Entry, Visit};
 #[cfg(feature = "rocksdb")]
 use coalmine_core::{Encode as _, Key};
-use coalmine_core::{Fault, Height, Name, Read, STATE_KEYS, State};
+use coalmine_core::{Execution, Fault, Height, Name, Read, STATE_KEYS, State};
+use coalmine_foresight::History;
 use coalmine_json::blockfile::{BlockReader, Form, Limits};
 #[cfg(feature = "rocksdb")]
 use coalmine_store::RocksStore;
@@ -17,8 +18,8 @@ use crate::error::Error;
 #[cfg(not(feature = "rocksdb"))]
 use crate::input::no_rocksdb;
 use crate::input::{open_file, store_path};
-use crate::runner::{self, BlockSource, Observer};
-use crate::terminal::warn;
+use crate::runner::{self, BlockSource, Failure, Goal, Observer};
+use crate::terminal::{Progress, Stop, warn};
 
 /// How many bytes are enough to recognize a dump.
 const START: u64 = 256;
@@ -111,6 +112,26 @@ impl Source {
         Ok(source)
     }
 
+    /// Opens a source as of a height for its state and what has been written: a block file is run without a store, so
+    /// that it takes the memory of its state, whatever its length.
+    pub(crate) fn state(argument: &str, at: Option<Height>, watch: &mut dyn History) -> Result<StateAt, Error> {
+        match open(argument)? {
+            Opened::Blocks(mut blocks) => {
+                let mut observer =
+                    Watching { watch, progress: Progress::new(false), stop: Stop::on_signal()?, blocks: 0 };
+                let state = runner::run_state(&mut blocks, at, &mut observer);
+                observer.progress.clear();
+                Ok(StateAt::Run(Box::new(state?)))
+            }
+            Opened::State(source) => {
+                let source = source.seen_from(at)?;
+                source.present("this")?;
+                source.tip()?;
+                Ok(StateAt::Loaded(Box::new(source.load().map_err(|error| error.in_source(argument))?)))
+            }
+        }
+    }
+
     /// Runs a block file in memory, up to a height or to its end.
     pub(crate) fn run(argument: &str, blocks: BlockSource, until: Option<Height>) -> Result<Self, Error> {
         Self::run_watched(argument, blocks, until, &mut ())
@@ -200,6 +221,44 @@ impl Source {
             #[cfg(feature = "rocksdb")]
             Backing::Store(store) => &**store,
         }
+    }
+}
+
+/// The state of a source. What a block file has written was watched, a store or dump has it still.
+pub(crate) enum StateAt {
+    Run(Box<State>),
+    Loaded(Box<Loaded>),
+}
+
+impl StateAt {
+    /// The state.
+    pub(crate) fn state(&self) -> &State {
+        match self {
+            Self::Run(state) => state,
+            Self::Loaded(loaded) => loaded.state(),
+        }
+    }
+}
+
+/// Watches a run for the history of something, and shows its progress.
+struct Watching<'w> {
+    watch: &'w mut dyn History,
+    progress: Progress,
+    stop: Stop,
+    blocks: u64,
+}
+
+impl Observer for Watching<'_> {
+    fn executed(&mut self, goal: Goal<'_>, execution: &Execution) -> Result<(), Error> {
+        self.blocks = self.blocks.saturating_add(u64::from(matches!(goal, Goal::Block(_))));
+        self.progress.at(execution.height(), self.blocks);
+        self.watch.watch(execution).map_err(|cause| Error::from(Fault::Corrupt { key: Vec::new(), cause }))
+    }
+
+    fn failed(&mut self, _failure: Failure) {}
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_set()
     }
 }
 

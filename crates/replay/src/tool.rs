@@ -23,7 +23,7 @@ pub fn run_tool<P: Parser>(
             let fields = Fields::new().with("message", error.to_string().trim_end()).with("exit_code", USAGE);
             match format {
                 // With its colours.
-                Format::Text => drop(error.print()),
+                Format::Text | Format::Ics => drop(error.print()),
                 Format::Json => format.problem("error", "", fields),
             }
             return USAGE;

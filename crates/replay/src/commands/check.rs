@@ -68,7 +68,7 @@ fn check_users(state: &State, args: &CheckArgs, out: &mut Output) -> Result<(), 
     let (mut users, mut on) = (0_u64, 0_u64);
     let (name, height) = (&args.name, state.tip());
     let is_text = match out.format() {
-        Format::Text => true,
+        Format::Text | Format::Ics => true,
         Format::Json => false,
     };
     let parse = |text: &str| text.parse::<Address>().map_err(|error| error.to_string());

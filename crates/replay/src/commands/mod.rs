@@ -3,17 +3,20 @@
 
 pub(crate) mod bisect;
 mod bytes;
+pub(crate) mod calendar;
 pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod decode;
 pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod encode;
+pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod help;
 mod pair;
 pub(crate) mod plan;
 pub(crate) mod plot;
+pub(crate) mod preview;
 pub(crate) mod prove;
 pub(crate) mod restore;
 pub(crate) mod route;
@@ -24,4 +27,16 @@ pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod verify_proof;
 pub(crate) mod verify_store;
+pub(crate) mod what_if;
 mod write_blocks;
+
+use coalmine_core::Name;
+
+use crate::error::Error;
+
+/// The error for a name that does not exist in a source, with the nearest that does.
+pub(crate) fn unknown<'n>(source: &str, what: &str, name: &Name, known: impl Iterator<Item = &'n str>) -> Error {
+    let nearest = coalmine_foresight::nearest(name.as_str(), known);
+    let nearest = nearest.map_or_else(String::new, |nearest| format!("; the nearest is {nearest}"));
+    Error::Input(format!("{source}: there is no {what} {name}{nearest}"))
+}

@@ -84,7 +84,7 @@ pub(crate) fn prove(args: &ProveArgs, target: &Target) -> Result<(), Error> {
     let bundle = Bundle::prove(args.question.claim(), loaded.state(), &loaded)?;
     let mut out = Output::open(target, [Input::source(&args.source)])?;
     match target.format {
-        Format::Text => out.write(|out| {
+        Format::Text | Format::Ics => out.write(|out| {
             serde_json::to_writer_pretty(&mut *out, &bundle)?;
             writeln!(out)
         })?,

@@ -284,7 +284,7 @@ impl Observer for Session<'_> {
 }
 
 /// Who, what and why of a rejected transaction.
-fn described(Rejection { tx: _, index: _, signer, op, subject, reject: _, why }: &Rejection) -> Fields {
+pub(super) fn described(Rejection { tx: _, index: _, signer, op, subject, reject: _, why }: &Rejection) -> Fields {
     let mut fields = Fields::new();
     if let Some(op) = op {
         fields = fields.text("op", op);

@@ -23,7 +23,7 @@ pub(crate) fn schema(_args: &SchemaArgs, target: &Target) -> Result<(), Error> {
     let mut out = Output::open(target, [])?;
     let schema = coalmine_json::schema();
     match target.format {
-        Format::Text => out.write(|out| {
+        Format::Text | Format::Ics => out.write(|out| {
             serde_json::to_writer_pretty(&mut *out, &schema)?;
             writeln!(out)
         })?,

@@ -3,6 +3,7 @@
 mod compare;
 mod feed;
 mod files;
+mod foresight;
 mod json;
 mod ops;
 mod output;
@@ -186,7 +187,7 @@ fn help_has_an_example_for_every_command() {
     let world = World::new();
     let (help, _) = world.check("--help", 0);
     let commands = commands(&help);
-    assert_eq!(commands.len(), 22, "{commands:?}");
+    assert_eq!(commands.len(), 26, "{commands:?}");
     for command in commands {
         let (help, _) = world.check(&format!("{command} --help"), 0);
         assert!(help.contains(&format!("Example:\n  replay {command} ")), "{command}: {help}");
