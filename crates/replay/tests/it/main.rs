@@ -11,6 +11,7 @@
 
 mod cli;
 mod golden;
+mod readme;
 mod scenarios;
 mod vectors;
 mod watch;
