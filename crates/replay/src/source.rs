@@ -13,6 +13,7 @@ use coalmine_json::blockfile::{BlockReader, Form, Limits};
 use coalmine_store::RocksStore;
 use coalmine_store::{Ledger, MemoryStore, StoreError, Tip, View};
 
+use crate::commands::unknown;
 use crate::dump;
 use crate::error::Error;
 #[cfg(not(feature = "rocksdb"))]
@@ -185,9 +186,7 @@ impl Source {
             Ok(known) => known,
             Err(fault) => return Error::from(fault).in_source(&self.name),
         };
-        let nearest = coalmine_foresight::nearest(name.as_str(), known.iter().map(Name::as_str));
-        let nearest = nearest.map_or_else(String::new, |nearest| format!("; the nearest is {nearest}"));
-        self.cannot(&format!("there is no {what} {name}{nearest}"))
+        unknown(&self.name, what, name, known.iter().map(Name::as_str))
     }
 
     /// Refuses to show `what` as of a height that a store or dump has passed.
