@@ -97,6 +97,11 @@ impl Inner {
     pub(super) fn hash(&self) -> Hash32 {
         hash_inner(&self.left.hash, &self.right.hash)
     }
+
+    /// What [`Inner::hash`] hashes.
+    pub(super) fn message(&self) -> InnerMessage {
+        inner_message(&self.left.hash, &self.right.hash)
+    }
 }
 
 /// Nodes of one kind, by id. The slots of removed nodes are reused.
@@ -200,9 +205,35 @@ pub(super) fn new_id(index: usize) -> Result<u32, TreeError> {
     u32::try_from(index).ok().filter(|id| *id < NODES_MAX).ok_or(TreeError::Full)
 }
 
+/// A message of a leaf, with SHA-256's padding: a prefix, the path of its key, the hash of its value.
+const LEAF_PADDED: [u8; 128] = padded(b"JMT::LeafNode");
+/// The same of an inner node: a prefix, whose spelling is normative, and the hashes of its children.
+const INNER_PADDED: [u8; 128] = padded(b"JMT::IntrnalNode");
+
+/// What is hashed for a leaf, without the padding.
+pub(super) type LeafMessage = [u8; 77];
+/// What is hashed for an inner node, without the padding.
+pub(super) type InnerMessage = [u8; 80];
+
+pub(super) fn leaf_message(path: &Path, value_hash: &Hash32) -> LeafMessage {
+    let mut message = [0; 77];
+    message.copy_from_slice(&LEAF_PADDED[..77]);
+    message[13..45].copy_from_slice(&path.0);
+    message[45..].copy_from_slice(value_hash);
+    message
+}
+
+pub(super) fn inner_message(left: &Hash32, right: &Hash32) -> InnerMessage {
+    let mut message = [0; 80];
+    message.copy_from_slice(&INNER_PADDED[..80]);
+    message[16..48].copy_from_slice(left);
+    message[48..].copy_from_slice(right);
+    message
+}
+
 /// Computes the hash of a leaf.
 pub(super) fn hash_leaf(path: &Path, value_hash: &Hash32) -> Hash32 {
-    let mut message = LEAF_MESSAGE;
+    let mut message = LEAF_PADDED;
     message[13..45].copy_from_slice(&path.0);
     message[45..77].copy_from_slice(value_hash);
     hash_padded(message.as_chunks().0)
@@ -210,17 +241,11 @@ pub(super) fn hash_leaf(path: &Path, value_hash: &Hash32) -> Hash32 {
 
 /// Computes the hash of an inner node.
 pub(super) fn hash_inner(left: &Hash32, right: &Hash32) -> Hash32 {
-    let mut message = INNER_MESSAGE;
+    let mut message = INNER_PADDED;
     message[16..48].copy_from_slice(left);
     message[48..80].copy_from_slice(right);
     hash_padded(message.as_chunks().0)
 }
-
-/// The padded message of a leaf, with its two hashes left zero.
-const LEAF_MESSAGE: [u8; 128] = padded(b"JMT::LeafNode");
-
-/// The padded message of an inner node, with its two hashes left zero; the spelling of the prefix is normative.
-const INNER_MESSAGE: [u8; 128] = padded(b"JMT::IntrnalNode");
 
 /// Lays out a SHA-256 message of a prefix and 64 bytes to come, which with the padding fills two
 /// blocks.

@@ -3,8 +3,10 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::hash::{Hash32, hash};
-use crate::tree::arena::{Edge, Edits, Inner, KeyBytes, Link, NodeEdits, Nodes, Target, hash_leaf};
+use crate::hash::{Hash32, hash_each, many};
+use crate::tree::arena::{
+    Edge, Edits, Inner, InnerMessage, KeyBytes, LeafMessage, Link, NodeEdits, Nodes, Target, hash_leaf, leaf_message,
+};
 use crate::tree::path::{DEPTH_MAX, Path, Side, TreeError};
 
 /// One key that a block writes or deletes.
@@ -40,31 +42,36 @@ pub(super) struct Update<'a> {
     leaf: Option<Hash32>,
 }
 
-/// Sorts changes by path and computes the hashes of the new leaves.
-///
-/// Hashes that do not depend on each other follow each other, so that the processor can overlap
-/// them: first those of all values, then those of all leaves.
+/// Sorts changes by path and computes the hashes of the new leaves: first those of all values, then those of all leaves.
 pub(super) fn sort_and_hash<'a>(changes: &[KeyChange<'a>]) -> Result<Vec<Update<'a>>, TreeError> {
     // The sort is stable, so of several changes of one key the last one stays last.
     let mut order: Vec<(u64, &KeyChange<'a>)> = changes.iter().map(|change| (change.path.head(), change)).collect();
     order.sort_by(|(head_a, a), (head_b, b)| head_a.cmp(head_b).then_with(|| a.path.cmp(&b.path)));
-    let mut updates: Vec<Update<'a>> = Vec::with_capacity(order.len());
+    let mut last: Vec<&KeyChange<'a>> = Vec::with_capacity(order.len());
     for (_, change) in order {
-        let update = Update { path: change.path, key: change.key, leaf: change.value.map(hash) };
-        match updates.last_mut() {
-            Some(last) if last.path == update.path && last.key != update.key => {
+        match last.last_mut() {
+            Some(before) if before.path == change.path && before.key != change.key => {
                 return Err(TreeError::PathClash);
             }
-            Some(last) if last.path == update.path => *last = update,
-            Some(_) | None => updates.push(update),
+            Some(before) if before.path == change.path => *before = change,
+            Some(_) | None => last.push(change),
         }
     }
-    for update in &mut updates {
-        if let Some(hash) = &mut update.leaf {
-            *hash = hash_leaf(&update.path, hash);
+    let put: Vec<(&Path, &[u8])> = last.iter().filter_map(|change| Some((&change.path, change.value?))).collect();
+    let mut hashes = hash_each(put.iter().map(|(_, value)| *value));
+    match many::at_once(put.len()) {
+        Some(hasher) => {
+            let messages = put.iter().zip(&hashes).map(|((path, _), hash)| leaf_message(path, hash));
+            hasher.hash_equal(&messages.collect::<Vec<LeafMessage>>(), &mut hashes);
         }
+        None => put.iter().zip(&mut hashes).for_each(|((path, _), hash)| *hash = hash_leaf(path, hash)),
     }
-    Ok(updates)
+    let mut leaves = hashes.into_iter();
+    let update = |change: &KeyChange<'a>| {
+        let leaf = change.value.and_then(|_| leaves.next());
+        Update { path: change.path, key: change.key, leaf }
+    };
+    Ok(last.into_iter().map(update).collect())
 }
 
 /// A patch that is being computed.
@@ -75,6 +82,8 @@ pub(super) struct Draft<'t> {
     inners: Edits<Inner>,
     /// The edges that lead to them.
     places: Vec<Place>,
+    /// The index of the first of them at each depth, from the root down.
+    levels: Vec<usize>,
     leaves: Edits<KeyBytes>,
 }
 
@@ -92,7 +101,14 @@ struct Level<'s, 'a> {
 
 impl<'t> Draft<'t> {
     pub(super) fn new(tree: &'t Nodes) -> Self {
-        Self { tree, root: tree.root, inners: Edits::default(), places: Vec::new(), leaves: Edits::default() }
+        Self {
+            tree,
+            root: tree.root,
+            inners: Edits::default(),
+            places: Vec::new(),
+            levels: Vec::new(),
+            leaves: Edits::default(),
+        }
     }
 
     /// Takes the changes down the tree, level by level, opening every node on their paths.
@@ -110,6 +126,7 @@ impl<'t> Draft<'t> {
                 break;
             }
             let mut index = self.inners.nodes.len();
+            self.levels.push(index);
             // Nodes are fetched in a loop of nothing else, so that the processor waits for many at
             // a time.
             for id in self.inners.ids.iter().skip(index).flatten() {
@@ -198,29 +215,51 @@ impl<'t> Draft<'t> {
         Ok(inner)
     }
 
-    /// Hashes the dirty nodes from the deepest level up, and moves leaves that are alone up to
-    /// their place.
+    /// Hashes the dirty nodes level by level from the deepest up, and moves leaves that are alone up to their place.
     pub(super) fn ascend(&mut self) -> Result<(), TreeError> {
-        for (index, place) in mem::take(&mut self.places).into_iter().enumerate().rev() {
-            let (Some(inner), Some(id)) = (self.inners.nodes.get(index), self.inners.ids.get_mut(index)) else {
-                return Err(TreeError::Broken);
-            };
-            let edge = match inner.lone() {
-                Some(edge) => {
-                    self.inners.freed.extend(id.take());
-                    edge
+        let (places, levels) = (mem::take(&mut self.places), mem::take(&mut self.levels));
+        let mut end = places.len();
+        let mut full: Vec<(usize, Place)> = Vec::with_capacity(places.len());
+        let (mut messages, mut hashes): (Vec<InnerMessage>, Vec<Hash32>) = Default::default();
+        for start in levels.into_iter().rev() {
+            for (index, place) in places.iter().enumerate().take(end).skip(start).rev() {
+                let inner = self.inners.nodes.get(index).ok_or(TreeError::Broken)?;
+                match inner.lone() {
+                    Some(edge) => {
+                        self.inners.freed.extend(self.inners.ids.get_mut(index).and_then(Option::take));
+                        *self.edge_at(*place)? = edge;
+                    }
+                    None => full.push((index, *place)),
                 }
-                None => {
-                    let hash = inner.hash();
-                    let id = match *id {
-                        Some(id) => id,
-                        None => *id.insert(self.tree.inners.id_ahead(&mut self.inners.added)?),
-                    };
-                    Edge { link: Link::inner(id), hash }
+            }
+            if let Some(hasher) = many::at_once(full.len()) {
+                messages.clear();
+                for (index, _) in &full {
+                    messages.push(self.inners.nodes.get(*index).ok_or(TreeError::Broken)?.message());
                 }
-            };
-            *self.edge_at(place)? = edge;
+                hasher.hash_equal(&messages, &mut hashes);
+                for ((index, place), hash) in full.drain(..).zip(&hashes) {
+                    self.place(index, place, *hash)?;
+                }
+            } else {
+                for (index, place) in full.drain(..) {
+                    let hash = self.inners.nodes.get(index).ok_or(TreeError::Broken)?.hash();
+                    self.place(index, place, hash)?;
+                }
+            }
+            end = start;
         }
+        Ok(())
+    }
+
+    /// Hangs an inner node on its edge.
+    fn place(&mut self, index: usize, place: Place, hash: Hash32) -> Result<(), TreeError> {
+        let id = self.inners.ids.get_mut(index).ok_or(TreeError::Broken)?;
+        let id = match *id {
+            Some(id) => id,
+            None => *id.insert(self.tree.inners.id_ahead(&mut self.inners.added)?),
+        };
+        *self.edge_at(place)? = Edge { link: Link::inner(id), hash };
         Ok(())
     }
 

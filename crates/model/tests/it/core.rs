@@ -15,6 +15,8 @@ use serde_json::Value;
 
 /// Every direct dependency of core. There are at most five.
 const DEPENDENCIES: [&str; 4] = ["byteorder", "hex", "sha2", "thiserror"];
+/// Those that come with a feature, beside them.
+const OPTIONAL: [&str; 2] = ["p3-sha256", "p3-symmetric"];
 /// A target without an operating system, and so without std.
 const BARE: &str = "x86_64-unknown-none";
 
@@ -177,21 +179,26 @@ fn lints_refuse_what_differs() {
     check(&[], "extern crate std;\n", &rows);
 }
 
-/// The direct dependencies of core, other than those of its tests.
-fn dependencies(manifest: &Path) -> Vec<String> {
+/// The direct dependencies of core, other than those of its tests: the usual ones, and those of features.
+fn dependencies(manifest: &Path) -> [Vec<String>; 2] {
     let mut metadata = Command::new(env!("CARGO"));
     metadata.args(["metadata", "--offline", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);
     let metadata: Value = serde_json::from_slice(&metadata.output().unwrap().stdout).unwrap();
     let mut packages = metadata["packages"].as_array().unwrap().iter();
     let core = packages.find(|package| package["name"] == "coalmine-core").unwrap();
-    let all = core["dependencies"].as_array().unwrap().iter().filter(|dependency| dependency["kind"] != "dev");
-    all.map(|dependency| dependency["name"].as_str().unwrap().into()).collect()
+    [false, true].map(|is_optional| {
+        let all = core["dependencies"].as_array().unwrap().iter().filter(|dependency| dependency["kind"] != "dev");
+        let some = all.filter(|dependency| dependency["optional"] == is_optional);
+        some.map(|dependency| dependency["name"].as_str().unwrap().into()).collect()
+    })
 }
 
 #[test]
 fn core_has_few_dependencies() {
     const { assert!(DEPENDENCIES.len() <= 5) };
-    assert_eq!(dependencies(&top().join("crates/core/Cargo.toml")), DEPENDENCIES);
+    let [usual, optional] = dependencies(&top().join("crates/core/Cargo.toml"));
+    assert_eq!(usual, DEPENDENCIES);
+    assert_eq!(optional, OPTIONAL);
 }
 
 #[test]
@@ -203,6 +210,7 @@ fn another_dependency_is_seen() {
     for (section, is_seen) in [("dependencies", true), ("build-dependencies", true), ("dev-dependencies", false)] {
         let planted = format!("{text}\n[target.'cfg(all())'.{section}]\nbytes.workspace = true\n");
         fs::write(&manifest, planted).unwrap();
-        assert_eq!(dependencies(&manifest) != DEPENDENCIES, is_seen, "{section}");
+        let [usual, _] = dependencies(&manifest);
+        assert_eq!(usual != DEPENDENCIES, is_seen, "{section}");
     }
 }
