@@ -88,6 +88,7 @@ mod index;
 mod invariant;
 mod key;
 mod ledger;
+mod names;
 mod note;
 mod overlay;
 mod plugin;

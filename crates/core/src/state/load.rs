@@ -14,6 +14,7 @@ use crate::feed::record::{FeedItem, FeedTotals};
 use crate::invariant::promised;
 use crate::key::Key;
 use crate::ledger::Global;
+use crate::names::Names;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginChange, PluginVersion, Registry};
 use crate::query::trust::sequence;
@@ -210,7 +211,7 @@ impl Loader {
             tip,
             global,
             roles: self.roles,
-            names: BTreeMap::new(),
+            names: Names::default(),
             features: Vec::with_capacity(self.features.len()),
             active: BTreeSet::new(),
             steps: BTreeSet::new(),
@@ -244,7 +245,7 @@ impl Loader {
                 .find_map(|(name, users)| users.keys().next().map(|user| Key::Override { name: *name, user: *user })),
             self.changes
                 .iter()
-                .find(|(name, _)| !state.names.contains_key(name))
+                .find(|(name, _)| state.names.get(name).is_none())
                 .map(|(name, (height, seq))| Key::Change { name: *name, height: *height, seq: *seq }),
             self.active.symmetric_difference(&state.active).next().map(|name| Key::Active(*name)),
             self.steps.symmetric_difference(&state.steps).next().map(|(at, name)| Key::Step { at: *at, name: *name }),

@@ -25,6 +25,7 @@ use crate::index::{FeatureId, PluginId, index, set};
 use crate::invariant::promised;
 use crate::key::Key;
 use crate::ledger::Global;
+use crate::names::Names;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginVersion, Registry};
 use crate::plugin::requirements::{LoadRefusal, PlannedLoad, plan_load};
@@ -57,7 +58,7 @@ pub struct State {
     pub(crate) tip: Option<Height>,
     global: Global,
     roles: BTreeMap<Address, Roles>,
-    names: BTreeMap<Name, FeatureId>,
+    names: Names<FeatureId>,
     features: Vec<FeatureEntry>,
     active: BTreeSet<Name>,
     steps: BTreeSet<(Height, Name)>,
@@ -102,7 +103,7 @@ impl State {
             tip: None,
             global,
             roles: genesis.roles().clone(),
-            names: BTreeMap::new(),
+            names: Names::default(),
             features: Vec::new(),
             active: BTreeSet::new(),
             steps: BTreeSet::new(),
@@ -159,7 +160,7 @@ impl State {
     fn add_feature(&mut self, entry: FeatureEntry) {
         let id = u32::try_from(self.features.len());
         debug_assert!(id.is_ok(), "the tree is full long before the ids are: each feature has two keys at least");
-        self.names.insert(entry.data.feature.name, FeatureId(id.unwrap_or(u32::MAX)));
+        self.names.insert(&entry.data.feature.name, FeatureId(id.unwrap_or(u32::MAX)));
         self.features.push(entry);
     }
 
@@ -249,7 +250,7 @@ impl State {
 
     /// All features, in name order.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
-        self.names.values().filter_map(|id| self.entry(*id)).map(|entry| &entry.data.feature)
+        self.names.positions().filter_map(|id| self.entry(id)).map(|entry| &entry.data.feature)
     }
 
     /// The totals of the config feed.
@@ -397,7 +398,7 @@ impl State {
     }
 
     pub(crate) fn feature_id(&self, name: &Name) -> Option<FeatureId> {
-        self.names.get(name).copied()
+        self.names.get(name)
     }
 
     pub(crate) fn entry(&self, FeatureId(id): FeatureId) -> Option<&FeatureEntry> {

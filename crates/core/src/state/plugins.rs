@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::bucket::BucketPrefix;
 use crate::index::{PluginId, Presence, Row, index, moved};
 use crate::key::Key;
+use crate::names::Names;
 use crate::plugin::data::{PluginData, Versions};
 use crate::plugin::deployment::Deployment;
 use crate::plugin::engine::{is_reachable, salt};
@@ -44,7 +45,7 @@ impl PluginEntry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plugins {
     pub(crate) registry: Registry,
-    names: BTreeMap<Name, PluginId>,
+    names: Names<PluginId>,
     entries: Vec<PluginEntry>,
     /// The plugins with a deployment.
     pub(crate) deployments: BTreeSet<Name>,
@@ -60,7 +61,7 @@ pub(crate) struct Plugins {
 
 impl Plugins {
     pub(crate) fn id(&self, name: &Name) -> Option<PluginId> {
-        self.names.get(name).copied()
+        self.names.get(name)
     }
 
     pub(crate) fn data(&self, id: PluginId) -> Option<&PluginData> {
@@ -77,7 +78,7 @@ impl Plugins {
 
     /// In name order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &PluginData> {
-        self.names.values().filter_map(|id| self.data(*id))
+        self.names.positions().filter_map(|id| self.data(id))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -107,7 +108,7 @@ impl Plugins {
                     "the tree is full long before the ids are: each plugin has two keys at least"
                 );
                 self.entries.push(entry);
-                self.names.insert(name, PluginId(id.unwrap_or(u32::MAX)));
+                self.names.insert(&name, PluginId(id.unwrap_or(u32::MAX)));
             }
         }
     }
