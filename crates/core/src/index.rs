@@ -9,7 +9,7 @@ use crate::values::{Height, Name};
 pub(crate) struct FeatureId(pub(crate) u32);
 
 /// The position of a plugin in the state. Plugins are never removed, so it stays valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PluginId(pub(crate) u32);
 
 /// An edit of an index: whether the entry is there afterwards.

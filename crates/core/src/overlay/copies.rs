@@ -1,6 +1,7 @@
 //! The features and plugins that a block has touched, each copied from the state when it is first touched.
 
 use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,38 +16,46 @@ use crate::values::Name;
 /// A kind of data that the state has under names.
 pub(crate) trait Named: Clone {
     /// Its position in the state.
-    type Id: Copy;
+    type Id: Copy + Ord;
 
-    fn name(&self) -> Name;
+    fn name(&self) -> &Name;
 
     /// Looks it up in the state.
-    fn find<'s>(state: &'s State, name: &Name) -> Option<(Self::Id, &'s Self)>;
+    fn id(state: &State, name: &Name) -> Option<Self::Id>;
+
+    /// What the state has at a position.
+    fn find(state: &State, id: Self::Id) -> Option<&Self>;
 }
 
 impl Named for FeatureData {
     type Id = FeatureId;
 
-    fn name(&self) -> Name {
-        self.feature.name
+    fn name(&self) -> &Name {
+        &self.feature.name
     }
 
-    fn find<'s>(state: &'s State, name: &Name) -> Option<(FeatureId, &'s Self)> {
-        let id = state.feature_id(name)?;
-        Some((id, &state.entry(id)?.data))
+    fn id(state: &State, name: &Name) -> Option<FeatureId> {
+        state.feature_id(name)
+    }
+
+    fn find(state: &State, id: FeatureId) -> Option<&Self> {
+        state.entry(id).map(|entry| &entry.data)
     }
 }
 
 impl Named for PluginData {
     type Id = PluginId;
 
-    fn name(&self) -> Name {
-        self.name
+    fn name(&self) -> &Name {
+        &self.name
     }
 
-    fn find<'s>(state: &'s State, name: &Name) -> Option<(PluginId, &'s Self)> {
-        let plugins = state.plugin_states();
-        let id = plugins.id(name)?;
-        Some((id, plugins.data(id)?))
+    fn id(state: &State, name: &Name) -> Option<PluginId> {
+        state.plugin_states().id(name)
+    }
+
+    fn find(state: &State, id: PluginId) -> Option<&Self> {
+        state.plugin_states().data(id)
     }
 }
 
@@ -56,7 +65,10 @@ pub(crate) struct Copies<'a, T: Named> {
     base: &'a State,
     /// Every copy ever made. A copy without a slot was undone.
     copies: Vec<Touched<T, T::Id>>,
-    slots: BTreeMap<Name, usize>,
+    /// The slots of what the state has, too.
+    changed: BTreeMap<T::Id, usize>,
+    /// The slots of what it has not.
+    created: BTreeMap<Name, usize>,
     journal: Vec<Undo<Touched<T, T::Id>>>,
     /// The slots of which the journal has the value from before the transaction.
     journaled: BTreeSet<usize>,
@@ -81,7 +93,8 @@ impl<'a, T: Named> Copies<'a, T> {
         Self {
             base,
             copies: Vec::new(),
-            slots: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            created: BTreeMap::new(),
             journal: Vec::new(),
             journaled: BTreeSet::new(),
             journaling: Journaling::Off,
@@ -90,20 +103,28 @@ impl<'a, T: Named> Copies<'a, T> {
 
     /// Reads without making a copy.
     pub(crate) fn get(&self, name: &Name) -> Option<&T> {
-        match self.slots.get(name).and_then(|slot| self.copies.get(*slot)) {
-            Some(copy) => Some(&copy.data),
-            None => T::find(self.base, name).map(|(_, data)| data),
-        }
+        let slot = match T::id(self.base, name) {
+            Some(id) => match self.changed.get(&id) {
+                None => return T::find(self.base, id),
+                slot => slot,
+            },
+            None => self.created.get(name),
+        };
+        self.copies.get(*slot?).map(|copy| &copy.data)
     }
 
     /// The copy, made on first use.
     pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut Touched<T, T::Id>> {
-        let slot = match self.slots.get(name) {
-            Some(slot) => *slot,
-            None => {
-                let (id, data) = T::find(self.base, name)?;
-                self.add(Touched { id: Some(id), data: data.clone(), seq: 0 })
-            }
+        let slot = match T::id(self.base, name) {
+            Some(id) => match self.changed.entry(id) {
+                Entry::Occupied(slot) => *slot.get(),
+                Entry::Vacant(vacant) => {
+                    let data = T::find(self.base, id)?.clone();
+                    self.copies.push(Touched { id: Some(id), data, seq: 0 });
+                    *vacant.insert(self.copies.len().saturating_sub(1))
+                }
+            },
+            None => *self.created.get(name)?,
         };
         let copy = self.copies.get_mut(slot)?;
         if self.journaling == Journaling::On && self.journaled.insert(slot) {
@@ -114,18 +135,12 @@ impl<'a, T: Named> Copies<'a, T> {
 
     /// Adds what the state does not have.
     pub(crate) fn create(&mut self, copy: Touched<T, T::Id>) {
-        let name = copy.data.name();
-        self.add(copy);
+        let name = *copy.data.name();
+        self.created.insert(name, self.copies.len());
+        self.copies.push(copy);
         if self.journaling == Journaling::On {
             self.journal.push(Undo::Created(name));
         }
-    }
-
-    fn add(&mut self, copy: Touched<T, T::Id>) -> usize {
-        let slot = self.copies.len();
-        self.slots.insert(copy.data.name(), slot);
-        self.copies.push(copy);
-        slot
     }
 
     pub(super) fn begin(&mut self) {
@@ -149,23 +164,37 @@ impl<'a, T: Named> Copies<'a, T> {
                     }
                 }
                 Undo::Created(name) => {
-                    self.slots.remove(&name);
+                    self.created.remove(&name);
                 }
             }
         }
     }
 
-    /// The copies, in name order.
-    pub(crate) fn touched(&self) -> impl Iterator<Item = &Touched<T, T::Id>> {
-        self.slots.values().filter_map(|slot| self.copies.get(*slot))
+    /// How many copies there are, at most.
+    pub(crate) fn len_max(&self) -> usize {
+        self.copies.len()
     }
 
-    /// Visits the copies in name order and returns those for which `visit` returns true, in the order in which they
-    /// were made. Nothing is moved unless a copy is left out.
+    /// The slots of the copies, in no order.
+    fn slots(&self) -> impl Iterator<Item = usize> {
+        self.changed.values().chain(self.created.values()).copied()
+    }
+
+    /// The copies, in no order.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &Touched<T, T::Id>> {
+        self.slots().filter_map(|slot| self.copies.get(slot))
+    }
+
+    /// Visits the copies in name order and returns those for which `visit` returns true, in the order in which they were
+    /// made. Nothing is moved unless a copy is left out.
     pub(crate) fn into_kept(mut self, mut visit: impl FnMut(&Touched<T, T::Id>) -> bool) -> Vec<Touched<T, T::Id>> {
+        let copy = |slot: usize| Some((self.copies.get(slot)?, slot));
+        let mut by_name: Vec<_> = self.slots().filter_map(copy).collect();
+        // Positions are not the same after a restart, but names are.
+        by_name.sort_unstable_by(|(a, _), (b, _)| a.data.name().cmp(b.data.name()));
         let mut keeps = vec![false; self.copies.len()];
-        for slot in self.slots.into_values() {
-            if let (Some(copy), Some(keep)) = (self.copies.get(slot), keeps.get_mut(slot)) {
+        for (copy, slot) in by_name {
+            if let Some(keep) = keeps.get_mut(slot) {
                 *keep = visit(copy);
             }
         }
