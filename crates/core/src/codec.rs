@@ -123,6 +123,11 @@ pub struct Writer(Vec<u8>);
 
 #[expect(clippy::len_without_is_empty, reason = "a length is an offset or a size here; no caller asks whether it is 0")]
 impl Writer {
+    /// A writer with room for so many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// Takes the bytes written so far.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {

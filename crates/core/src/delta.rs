@@ -1,5 +1,6 @@
 //! The result of a block: its outcome, the records to write, and the changes of the decoded state.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
@@ -27,7 +28,8 @@ pub struct Execution {
     pub(crate) root: Hash,
     pub(crate) writes: WriteSet,
     pub(crate) notes: Vec<(usize, Note)>,
-    pub(crate) delta: Delta,
+    /// Nothing for a block that writes nothing.
+    pub(crate) delta: Option<Box<Delta>>,
     pub(crate) patch: Patch,
 }
 

@@ -3,6 +3,7 @@
 //! The hashes of a tree do not depend on each other within a level. With the feature `simd` they are computed several
 //! at a time, by the crate `p3-sha256`; without it one by one, by `sha2`. The hashes are the same.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use sha2::block_api::compress256;
@@ -60,100 +61,114 @@ fn bytes_of(state: Words) -> Hash32 {
     digest
 }
 
-/// Hashes messages of any lengths, and returns their hashes in order.
-pub(crate) fn hash_each<'a>(messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Hash32> {
-    match many::at_once(messages.len()) {
-        Some(hasher) => hasher.hash_each(messages),
-        None => messages.map(hash).collect(),
+/// Hashes a message of a length known to the compiler, which with its padding fits two blocks.
+pub(crate) fn hash_short<const LEN: usize>(message: &[u8; LEN]) -> Hash32 {
+    let mut padded = const { padding::<LEN>() };
+    if let Some(place) = padded.as_flattened_mut().first_chunk_mut() {
+        *place = *message;
+    }
+    hash_padded(&padded)
+}
+
+/// Two blocks in which a message of a length is followed by its padding.
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated by the compiler only")]
+const fn padding<const LEN: usize>() -> [[u8; BLOCK_LEN]; 2] {
+    assert!(LEN >= BLOCK_LEN && LEN < 2 * BLOCK_LEN - LENGTH_LEN);
+    let mut blocks = [[0; BLOCK_LEN]; 2];
+    blocks[LEN / BLOCK_LEN][LEN % BLOCK_LEN] = 0x80;
+    #[expect(clippy::disallowed_methods, reason = "the last two bytes are the same in every word")]
+    let [.., high, low] = (LEN * 8).to_be_bytes();
+    blocks[1][BLOCK_LEN - 2] = high;
+    blocks[1][BLOCK_LEN - 1] = low;
+    blocks
+}
+
+/// Messages of one length that are hashed together.
+#[derive(Debug)]
+pub(crate) struct Batch<const LEN: usize> {
+    messages: Vec<[u8; LEN]>,
+    hashes: Vec<Hash32>,
+}
+
+impl<const LEN: usize> Batch<LEN> {
+    /// As many as the widest hasher takes, twice; they stay in the cache until then.
+    pub(crate) const SIZE: usize = 64;
+
+    pub(crate) const fn new() -> Self {
+        Self { messages: Vec::new(), hashes: Vec::new() }
+    }
+
+    /// Returns the hashes of messages, in order.
+    pub(crate) fn hash(&mut self, messages: impl Iterator<Item = [u8; LEN]>) -> &[Hash32] {
+        self.messages.clear();
+        self.messages.extend(messages);
+        self.hashes.clear();
+        if self.messages.len() < many::AT_ONCE_MIN {
+            self.hashes.extend(self.messages.iter().map(hash_short));
+        } else {
+            self.hashes.resize(self.messages.len(), Hash32::default());
+            many::hash_flat(self.messages.as_flattened(), &mut self.hashes);
+        }
+        &self.hashes
     }
 }
 
-/// Several messages at a time.
-#[cfg(feature = "simd")]
-pub(crate) mod many {
-    use alloc::vec;
+/// Returns the hashes of messages of any lengths, in order.
+///
+/// Messages of one length are laid end to end and hashed together.
+pub(crate) fn hash_each(messages: &[&[u8]]) -> Vec<Hash32> {
+    if messages.len() < many::AT_ONCE_MIN {
+        return messages.iter().map(|message| hash(message)).collect();
+    }
+    let mut by_length: Vec<(usize, usize)> = messages.iter().map(|message| message.len()).zip(0..).collect();
+    by_length.sort_unstable();
+    let mut hashes = vec![Hash32::default(); messages.len()];
+    let (mut laid, mut hashed) = (Vec::new(), [Hash32::default(); Batch::<1>::SIZE]);
+    for run in by_length.chunk_by(|(a, _), (b, _)| a == b) {
+        for some in run.chunks(hashed.len()) {
+            let message = |(_, at): &(usize, usize)| messages.get(*at).copied().unwrap_or_default();
+            let hashed = hashed.get_mut(..some.len()).unwrap_or_default();
+            if some.len() < many::AT_ONCE_MIN {
+                some.iter().zip(&mut *hashed).for_each(|(at, place)| *place = hash(message(at)));
+            } else {
+                laid.clear();
+                some.iter().for_each(|at| laid.extend_from_slice(message(at)));
+                many::hash_flat(&laid, hashed);
+            }
+            for ((_, at), hash) in some.iter().zip(&*hashed) {
+                if let Some(place) = hashes.get_mut(*at) {
+                    *place = *hash;
+                }
+            }
+        }
+    }
+    hashes
+}
 
+#[cfg(feature = "simd")]
+mod many {
     use p3_sha256::Sha256;
     use p3_symmetric::CryptographicHasher;
 
-    use super::{Hash32, Vec, hash};
+    use super::Hash32;
 
     /// Fewer messages are hashed one by one, which the processor overlaps by itself.
-    const AT_ONCE_MIN: usize = 4;
+    pub(super) const AT_ONCE_MIN: usize = 4;
 
-    /// Hashes several messages at a time.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Hasher(());
-
-    /// The hasher for so many messages, if they are enough for it.
-    pub(crate) fn at_once(messages: usize) -> Option<Hasher> {
-        (messages >= AT_ONCE_MIN).then_some(Hasher(()))
-    }
-
-    impl Hasher {
-        /// Hashes messages of one length, and leaves their hashes in `hashes`, in order.
-        pub(crate) fn hash_equal<const LEN: usize>(self, messages: &[[u8; LEN]], hashes: &mut Vec<Hash32>) {
-            self.hash_flat(messages.as_flattened(), messages.len(), hashes);
-        }
-
-        /// The same for messages that lie end to end.
-        fn hash_flat(self, messages: &[u8], count: usize, hashes: &mut Vec<Hash32>) {
-            hashes.clear();
-            hashes.resize(count, Hash32::default());
-            Sha256.hash_many(messages, hashes);
-        }
-
-        /// Messages of one length are laid end to end, as [`Hasher::hash_flat`] wants them.
-        pub(super) fn hash_each<'a>(self, messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Hash32> {
-            let mut by_length: Vec<(usize, usize, &[u8])> =
-                messages.enumerate().map(|(at, message)| (message.len(), at, message)).collect();
-            let mut hashes = vec![Hash32::default(); by_length.len()];
-            by_length.sort_unstable_by_key(|(len, at, _)| (*len, *at));
-            let (mut laid, mut hashed) = (Vec::new(), Vec::new());
-            for run in by_length.chunk_by(|(a, ..), (b, ..)| a == b) {
-                match at_once(run.len()) {
-                    Some(hasher) => {
-                        laid.clear();
-                        run.iter().for_each(|(.., message)| laid.extend_from_slice(message));
-                        hasher.hash_flat(&laid, run.len(), &mut hashed);
-                    }
-                    None => {
-                        hashed.clear();
-                        hashed.extend(run.iter().map(|(.., message)| hash(message)));
-                    }
-                }
-                for ((_, at, _), hash) in run.iter().zip(&hashed) {
-                    if let Some(place) = hashes.get_mut(*at) {
-                        *place = *hash;
-                    }
-                }
-            }
-            hashes
-        }
+    /// Hashes messages of one length that lie end to end, one for each place.
+    pub(super) fn hash_flat(messages: &[u8], hashes: &mut [Hash32]) {
+        Sha256.hash_many(messages, hashes);
     }
 }
 
-/// One message after the other: no hasher takes several at a time.
 #[cfg(not(feature = "simd"))]
-pub(crate) mod many {
-    use super::{Hash32, Vec};
+mod many {
+    use super::Hash32;
 
-    #[derive(Clone, Copy)]
-    pub(crate) enum Hasher {}
+    /// All messages are hashed one by one.
+    pub(super) const AT_ONCE_MIN: usize = usize::MAX;
 
-    pub(crate) const fn at_once(_: usize) -> Option<Hasher> {
-        None
-    }
-
-    impl Hasher {
-        pub(crate) const fn hash_equal<const LEN: usize>(self, _: &[[u8; LEN]], _: &mut Vec<Hash32>) {
-            match self {}
-        }
-
-        pub(super) fn hash_each<'a>(self, _: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Hash32> {
-            match self {}
-        }
-    }
+    pub(super) const fn hash_flat(_: &[u8], _: &mut [Hash32]) {}
 }
 
 #[cfg(test)]
@@ -174,43 +189,33 @@ mod tests {
         }
     }
 
-    fn check_equal<const LEN: usize>() {
+    fn check_batch<const LEN: usize>() {
         let message = |index: usize| core::array::from_fn(|at| (index * 31 + at * 7) as u8);
-        let mut hashes = alloc::vec![[1; 32]];
+        let mut batch = Batch::new();
         for count in (0..70).chain([128, 1_000]) {
             let messages: Vec<[u8; LEN]> = (0..count).map(message).collect();
-            match many::at_once(count) {
-                Some(hasher) => hasher.hash_equal(&messages, &mut hashes),
-                None => hashes = messages.iter().map(|message| hash(message)).collect(),
-            }
-            let each = hash_each(messages.iter().map(<[u8; LEN]>::as_slice));
             let expected: Vec<Hash32> = messages.iter().map(|message| expected(message)).collect();
-            assert_eq!((&hashes, &each), (&expected, &expected), "{count} messages of {LEN} bytes");
+            assert_eq!(batch.hash(messages.iter().copied()), expected, "{count} messages of {LEN} bytes");
         }
     }
 
     #[test]
-    fn many_hashes_are_sha256() {
-        check_equal::<1>();
-        check_equal::<55>();
-        check_equal::<56>();
-        check_equal::<63>();
-        check_equal::<64>();
-        check_equal::<65>();
-        check_equal::<77>();
-        check_equal::<80>();
-        check_equal::<119>();
-        check_equal::<120>();
-        check_equal::<500>();
+    fn the_hashes_of_a_batch_are_sha256() {
+        check_batch::<64>();
+        check_batch::<65>();
+        check_batch::<77>();
+        check_batch::<80>();
+        check_batch::<119>();
     }
 
     #[test]
     fn messages_of_any_lengths_keep_their_order() {
         let bytes: Vec<u8> = (0..=255).cycle().take(4_000).collect();
-        for count in [0, 1, 3, 4, 5, 200, 2_000] {
-            let messages: Vec<&[u8]> = (0..count).map(|index| &bytes[index..][..index * 37 % 150]).collect();
+        for (count, lengths) in [(0, 1), (1, 9), (3, 1), (4, 1), (5, 2), (200, 1), (200, 150), (2_000, 150), (2_000, 7)]
+        {
+            let messages: Vec<&[u8]> = (0..count).map(|at| &bytes[at..][..at * 37 % lengths * 13]).collect();
             let expected: Vec<Hash32> = messages.iter().map(|message| expected(message)).collect();
-            assert_eq!(hash_each(messages.iter().copied()), expected, "{count} messages");
+            assert_eq!(hash_each(&messages), expected, "{count} messages of {lengths} lengths");
         }
     }
 }

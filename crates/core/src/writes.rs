@@ -44,6 +44,14 @@ impl WriteSet {
         self.entries.is_empty()
     }
 
+    /// An empty set with room for so many records of usual sizes.
+    pub(crate) fn with_capacity(records: usize) -> Self {
+        /// What a key and its value take, on the whole.
+        const RECORD_LEN: usize = 224;
+        let bytes = Writer::with_capacity(records.saturating_mul(RECORD_LEN));
+        Self { bytes, entries: Vec::with_capacity(records) }
+    }
+
     pub(crate) fn put(&mut self, key: &Key, write: impl FnOnce(&mut Writer)) {
         self.put_with_path(None, key, write);
     }

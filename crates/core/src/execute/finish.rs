@@ -1,5 +1,6 @@
 //! The end of a block: encodes each changed record once, and derives the indexes from the records.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -28,7 +29,10 @@ impl Executor<'_> {
             return Err(error);
         }
         let Overlay { base, features, plugins, global, registry, feed, maps, .. } = overlay;
-        let mut writes = WriteSet::default();
+        // A feature is two records, or four if it starts or stops something; a plugin is the same.
+        let touched = features.len_max().saturating_add(plugins.len_max());
+        let single = history.len().saturating_add(plugin_history.len()).saturating_add(maps.overrides.len());
+        let mut writes = WriteSet::with_capacity(touched.saturating_mul(2).saturating_add(single));
         let mut indexes = Indexes::default();
         let features = features.into_kept(|touched| indexes.add(base, touched, &mut writes));
         for entry in &history {
@@ -75,7 +79,11 @@ impl Executor<'_> {
         let patch = base.tree().prepare(&writes.tree_changes())?;
         let root = Hash(patch.root());
         let Indexes { active, steps } = indexes;
-        let delta = Delta { features, maps, global, active, steps, plugins, registry, feed: feed.into_delta() };
+        // The decoded state follows from the records.
+        let delta = (!writes.is_empty()).then(|| {
+            let feed = feed.into_delta();
+            Box::new(Delta { features, maps, global, active, steps, plugins, registry, feed })
+        });
         Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, notes, delta, patch })
     }
 }

@@ -124,7 +124,14 @@ impl State {
         let height = execution.height();
         self.tree.apply(execution.patch).map_err(|_| StaleExecution)?;
         self.tip = Some(height);
-        let Delta { features, maps, global, active, steps, plugins, registry, feed } = execution.delta;
+        if let Some(delta) = execution.delta {
+            self.apply_delta(*delta);
+        }
+        Ok(())
+    }
+
+    fn apply_delta(&mut self, delta: Delta) {
+        let Delta { features, maps, global, active, steps, plugins, registry, feed } = delta;
         self.global = global;
         for Touched { id, data, seq: _ } in features {
             match id.and_then(|FeatureId(id)| self.features.get_mut(usize::try_from(id).ok()?)) {
@@ -148,7 +155,6 @@ impl State {
         active.into_iter().for_each(|(name, presence)| index(&mut self.active, name, presence));
         steps.into_iter().for_each(|(step, presence)| index(&mut self.steps, step, presence));
         self.feed.apply(feed);
-        Ok(())
     }
 
     /// Whether the execution was made from this very state, so that [`State::apply`] would accept it.

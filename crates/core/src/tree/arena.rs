@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::hash::{Hash32, hash_padded};
+use crate::hash::{Hash32, hash_short};
 use crate::tree::path::{EMPTY_ROOT, LEAF_FLAG, NODES_MAX, Path, Side, TreeError};
 
 pub(super) type KeyBytes = Box<[u8]>;
@@ -99,7 +99,7 @@ impl Inner {
     }
 
     /// What [`Inner::hash`] hashes.
-    pub(super) fn message(&self) -> InnerMessage {
+    pub(super) fn message(&self) -> [u8; INNER_LEN] {
         inner_message(&self.left.hash, &self.right.hash)
     }
 }
@@ -120,6 +120,12 @@ pub(super) struct Edits<T> {
     pub(super) freed: Vec<u32>,
     /// The number of written nodes that take a new slot.
     pub(super) added: usize,
+}
+
+impl<T> Edits<T> {
+    pub(super) fn with_capacity(nodes: usize) -> Self {
+        Self { nodes: Vec::with_capacity(nodes), ids: Vec::with_capacity(nodes), freed: Vec::new(), added: 0 }
+    }
 }
 
 impl<T: Default> Arena<T> {
@@ -205,27 +211,23 @@ pub(super) fn new_id(index: usize) -> Result<u32, TreeError> {
     u32::try_from(index).ok().filter(|id| *id < NODES_MAX).ok_or(TreeError::Full)
 }
 
-/// A message of a leaf, with SHA-256's padding: a prefix, the path of its key, the hash of its value.
-const LEAF_PADDED: [u8; 128] = padded(b"JMT::LeafNode");
-/// The same of an inner node: a prefix, whose spelling is normative, and the hashes of its children.
-const INNER_PADDED: [u8; 128] = padded(b"JMT::IntrnalNode");
+/// The length of what is hashed for a leaf: a prefix, the path of its key, the hash of its value.
+pub(super) const LEAF_LEN: usize = 77;
+/// The length of what is hashed for an inner node: a prefix, and the hashes of its children.
+pub(super) const INNER_LEN: usize = 80;
 
-/// What is hashed for a leaf, without the padding.
-pub(super) type LeafMessage = [u8; 77];
-/// What is hashed for an inner node, without the padding.
-pub(super) type InnerMessage = [u8; 80];
-
-pub(super) fn leaf_message(path: &Path, value_hash: &Hash32) -> LeafMessage {
-    let mut message = [0; 77];
-    message.copy_from_slice(&LEAF_PADDED[..77]);
+pub(super) fn leaf_message(path: &Path, value_hash: &Hash32) -> [u8; LEAF_LEN] {
+    let mut message = [0; LEAF_LEN];
+    message[..13].copy_from_slice(b"JMT::LeafNode");
     message[13..45].copy_from_slice(&path.0);
     message[45..].copy_from_slice(value_hash);
     message
 }
 
-pub(super) fn inner_message(left: &Hash32, right: &Hash32) -> InnerMessage {
-    let mut message = [0; 80];
-    message.copy_from_slice(&INNER_PADDED[..80]);
+/// The spelling of the prefix is normative.
+fn inner_message(left: &Hash32, right: &Hash32) -> [u8; INNER_LEN] {
+    let mut message = [0; INNER_LEN];
+    message[..16].copy_from_slice(b"JMT::IntrnalNode");
     message[16..48].copy_from_slice(left);
     message[48..].copy_from_slice(right);
     message
@@ -233,34 +235,10 @@ pub(super) fn inner_message(left: &Hash32, right: &Hash32) -> InnerMessage {
 
 /// Computes the hash of a leaf.
 pub(super) fn hash_leaf(path: &Path, value_hash: &Hash32) -> Hash32 {
-    let mut message = LEAF_PADDED;
-    message[13..45].copy_from_slice(&path.0);
-    message[45..77].copy_from_slice(value_hash);
-    hash_padded(message.as_chunks().0)
+    hash_short(&leaf_message(path, value_hash))
 }
 
 /// Computes the hash of an inner node.
 pub(super) fn hash_inner(left: &Hash32, right: &Hash32) -> Hash32 {
-    let mut message = INNER_PADDED;
-    message[16..48].copy_from_slice(left);
-    message[48..80].copy_from_slice(right);
-    hash_padded(message.as_chunks().0)
-}
-
-/// Lays out a SHA-256 message of a prefix and 64 bytes to come, which with the padding fills two
-/// blocks.
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated by the compiler only")]
-const fn padded(prefix: &[u8]) -> [u8; 128] {
-    let mut message = [0; 128];
-    let mut at = 0;
-    while at < prefix.len() {
-        message[at] = prefix[at];
-        at += 1;
-    }
-    message[prefix.len() + 64] = 0x80;
-    #[expect(clippy::disallowed_methods, reason = "the last two bytes are the same in every word")]
-    let bits = ((prefix.len() + 64) * 8).to_be_bytes();
-    message[126] = bits[bits.len() - 2];
-    message[127] = bits[bits.len() - 1];
-    message
+    hash_short(&inner_message(left, right))
 }

@@ -1,5 +1,6 @@
 //! The tree of the committed state, and the patches that lead to the next.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::hash::Hash32;
@@ -13,13 +14,15 @@ use crate::tree::path::TreeError;
 #[derive(Clone, Debug)]
 pub struct Patch {
     base: Arc<()>,
-    edits: NodeEdits,
+    root: Hash32,
+    /// Nothing for a patch that leaves the tree as it is.
+    edits: Option<Box<NodeEdits>>,
 }
 
 impl Patch {
     /// Returns the root of the tree after the patch.
     pub const fn root(&self) -> Hash32 {
-        self.edits.root.hash
+        self.root
     }
 }
 
@@ -68,11 +71,15 @@ impl Tree {
     /// [`TreeError::Full`] when the tree has no room, [`TreeError::PathClash`] when two keys come
     /// with one path, [`TreeError::Broken`] when the tree in memory is damaged.
     pub fn prepare(&self, changes: &[KeyChange<'_>]) -> Result<Patch, TreeError> {
+        if changes.is_empty() {
+            return Ok(Patch { base: Arc::clone(&self.state), root: self.root(), edits: None });
+        }
         let updates = sort_and_hash(changes)?;
-        let mut draft = Draft::new(&self.nodes);
+        let mut draft = Draft::new(&self.nodes, updates.len());
         draft.descend(&updates)?;
         draft.ascend()?;
-        Ok(Patch { base: Arc::clone(&self.state), edits: draft.into_edits() })
+        let edits = draft.into_edits();
+        Ok(Patch { base: Arc::clone(&self.state), root: edits.root.hash, edits: Some(Box::new(edits)) })
     }
 
     /// Applies a patch of [`Tree::prepare`], in time proportional to the number of nodes changed.
@@ -86,7 +93,7 @@ impl Tree {
             return Err(TreeError::Stale);
         }
         self.state = Arc::new(());
-        self.nodes.apply(patch.edits)
+        patch.edits.map_or(Ok(()), |edits| self.nodes.apply(*edits))
     }
 
     /// Tells whether the patch was prepared from the tree as it is, so that [`Tree::apply`] accepts it.

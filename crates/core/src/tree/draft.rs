@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::hash::{Hash32, hash_each, many};
+use crate::hash::{Batch, Hash32, hash_each};
 use crate::tree::arena::{
-    Edge, Edits, Inner, InnerMessage, KeyBytes, LeafMessage, Link, NodeEdits, Nodes, Target, hash_leaf, leaf_message,
+    Edge, Edits, INNER_LEN, Inner, KeyBytes, LEAF_LEN, Link, NodeEdits, Nodes, Target, leaf_message,
 };
 use crate::tree::path::{DEPTH_MAX, Path, Side, TreeError};
 
@@ -34,45 +34,69 @@ impl<'a> KeyChange<'a> {
     }
 }
 
-/// A change as the hash of the new leaf; `None` for a delete.
+/// A change, with the start of its path beside it, and the hash of the new leaf; `None` for a delete.
 #[derive(Debug)]
 pub(super) struct Update<'a> {
-    path: Path,
-    key: &'a [u8],
+    head: u64,
+    change: &'a KeyChange<'a>,
     leaf: Option<Hash32>,
 }
 
-/// Sorts changes by path and computes the hashes of the new leaves: first those of all values, then those of all leaves.
-pub(super) fn sort_and_hash<'a>(changes: &[KeyChange<'a>]) -> Result<Vec<Update<'a>>, TreeError> {
-    // The sort is stable, so of several changes of one key the last one stays last.
-    let mut order: Vec<(u64, &KeyChange<'a>)> = changes.iter().map(|change| (change.path.head(), change)).collect();
-    order.sort_by(|(head_a, a), (head_b, b)| head_a.cmp(head_b).then_with(|| a.path.cmp(&b.path)));
-    let mut last: Vec<&KeyChange<'a>> = Vec::with_capacity(order.len());
-    for (_, change) in order {
-        match last.last_mut() {
-            Some(before) if before.path == change.path && before.key != change.key => {
-                return Err(TreeError::PathClash);
-            }
-            Some(before) if before.path == change.path => *before = change,
-            Some(_) | None => last.push(change),
+impl Update<'_> {
+    /// The side that the path takes below an inner node at this depth.
+    fn side(&self, depth: u16) -> Side {
+        match u64::BITS.checked_sub(depth.into()) {
+            Some(1..) if self.head.wrapping_shl(depth.into()) >> (u64::BITS - 1) == 0 => Side::Left,
+            Some(1..) => Side::Right,
+            Some(0) | None => self.change.path.side(depth),
         }
     }
-    let put: Vec<(&Path, &[u8])> = last.iter().filter_map(|change| Some((&change.path, change.value?))).collect();
-    let mut hashes = hash_each(put.iter().map(|(_, value)| *value));
-    match many::at_once(put.len()) {
-        Some(hasher) => {
-            let messages = put.iter().zip(&hashes).map(|((path, _), hash)| leaf_message(path, hash));
-            hasher.hash_equal(&messages.collect::<Vec<LeafMessage>>(), &mut hashes);
-        }
-        None => put.iter().zip(&mut hashes).for_each(|((path, _), hash)| *hash = hash_leaf(path, hash)),
-    }
-    let mut leaves = hashes.into_iter();
-    let update = |change: &KeyChange<'a>| {
-        let leaf = change.value.and_then(|_| leaves.next());
-        Update { path: change.path, key: change.key, leaf }
-    };
-    Ok(last.into_iter().map(update).collect())
 }
+
+/// Sorts changes by path and computes the hashes of the new leaves: first those of all values, then those of all leaves.
+pub(super) fn sort_and_hash<'a>(changes: &'a [KeyChange<'a>]) -> Result<Vec<Update<'a>>, TreeError> {
+    let update = |change: &'a KeyChange<'a>| Update { head: change.path.head(), change, leaf: None };
+    let mut order: Vec<(u64, u32)> = (0..).zip(changes).map(|(at, change)| (change.path.head(), at)).collect();
+    order.sort_unstable();
+    let mut updates: Vec<Update<'a>> = Vec::with_capacity(changes.len());
+    let change_at = |at: u32| usize::try_from(at).ok().and_then(|at| changes.get(at)).ok_or(TreeError::Full);
+    for (_, at) in order {
+        updates.push(update(change_at(at)?));
+    }
+    // Heads that are equal are rare: they belong to one key, or else the whole paths decide. Those of one key stay in the
+    // order in which they came, so that the last one counts.
+    let is_tied = |a: &Update<'_>, b: &Update<'_>| a.head == b.head;
+    if updates.windows(2).any(|pair| matches!(pair, [a, b] if is_tied(a, b))) {
+        updates.chunk_by_mut(is_tied).for_each(|tied| tied.sort_by_key(|update| update.change.path));
+        let clash = |pair: &[Update<'_>]| matches!(pair, [a, b] if a.change.path == b.change.path && a.change.key != b.change.key);
+        if updates.windows(2).any(clash) {
+            return Err(TreeError::PathClash);
+        }
+        updates.reverse();
+        updates.dedup_by(|a, b| a.change.path == b.change.path);
+        updates.reverse();
+    }
+    hash_leaves(&mut updates);
+    Ok(updates)
+}
+
+/// Computes the hashes of the new leaves.
+fn hash_leaves(updates: &mut [Update<'_>]) {
+    let put: Vec<&[u8]> = updates.iter().filter_map(|update| update.change.value).collect();
+    let mut values = hash_each(&put).into_iter();
+    for update in &mut *updates {
+        update.leaf = update.change.value.and_then(|_| values.next());
+    }
+    let mut messages: Batch<LEAF_LEN> = Batch::new();
+    for some in updates.chunks_mut(Batch::<LEAF_LEN>::SIZE) {
+        let message = |update: &Update<'_>| Some(leaf_message(&update.change.path, update.leaf.as_ref()?));
+        let hashes = messages.hash(some.iter().filter_map(message));
+        some.iter_mut().filter_map(|update| update.leaf.as_mut()).zip(hashes).for_each(|(leaf, hash)| *leaf = *hash);
+    }
+}
+
+/// How deep a leaf is, or a little more: log2 of a large state.
+const LEVELS_USUAL: usize = 24;
 
 /// A patch that is being computed.
 pub(super) struct Draft<'t> {
@@ -100,13 +124,18 @@ struct Level<'s, 'a> {
 }
 
 impl<'t> Draft<'t> {
-    pub(super) fn new(tree: &'t Nodes) -> Self {
+    /// Begins a patch of so many updates.
+    pub(super) fn new(tree: &'t Nodes, updates: usize) -> Self {
+        // On the way to one of n leaves there are about log2 n nodes, of which the updates share the upper ones.
+        let below = tree.leaves.len().checked_div(updates).map_or(0, |below| below.saturating_add(1).ilog2());
+        let depth = usize::try_from(below).unwrap_or_default().saturating_add(3);
+        let inners = updates.saturating_mul(depth);
         Self {
             tree,
             root: tree.root,
-            inners: Edits::default(),
-            places: Vec::new(),
-            levels: Vec::new(),
+            inners: Edits::with_capacity(inners),
+            places: Vec::with_capacity(inners),
+            levels: Vec::with_capacity(LEVELS_USUAL),
             leaves: Edits::default(),
         }
     }
@@ -145,7 +174,7 @@ impl<'t> Draft<'t> {
             for updates in level.inners.drain(..) {
                 let inner = *self.inners.nodes.get(index).ok_or(TreeError::Broken)?;
                 let place = u32::try_from(index).map_err(|_| TreeError::Full)?;
-                let middle = updates.partition_point(|update| update.path.side(depth) == Side::Left);
+                let middle = updates.partition_point(|update| update.side(depth) == Side::Left);
                 let (left, right) = updates.split_at(middle);
                 if !left.is_empty() {
                     self.enter(Some((place, Side::Left)), inner.left, left, &mut level_below);
@@ -182,7 +211,7 @@ impl<'t> Draft<'t> {
             (Target::Empty, None) => Ok(Some(Edge::EMPTY)),
             (Target::Empty, Some(hash)) => {
                 let id = self.tree.leaves.id_ahead(&mut self.leaves.added)?;
-                self.leaves.nodes.push(update.key.into());
+                self.leaves.nodes.push(update.change.key.into());
                 self.leaves.ids.push(Some(id));
                 Ok(Some(Edge { link: Link::leaf(id), hash }))
             }
@@ -199,7 +228,7 @@ impl<'t> Draft<'t> {
     }
 
     fn is_key_of(&self, leaf: u32, update: &Update<'_>) -> Result<bool, TreeError> {
-        Ok(**self.tree.leaves.get(leaf)? == *update.key)
+        Ok(**self.tree.leaves.get(leaf)? == *update.change.key)
     }
 
     /// Puts an inner node in the place of a leaf, which moves below it, or of an empty
@@ -220,7 +249,7 @@ impl<'t> Draft<'t> {
         let (places, levels) = (mem::take(&mut self.places), mem::take(&mut self.levels));
         let mut end = places.len();
         let mut full: Vec<(usize, Place)> = Vec::with_capacity(places.len());
-        let (mut messages, mut hashes): (Vec<InnerMessage>, Vec<Hash32>) = Default::default();
+        let mut messages = Batch::<INNER_LEN>::new();
         for start in levels.into_iter().rev() {
             for (index, place) in places.iter().enumerate().take(end).skip(start).rev() {
                 let inner = self.inners.nodes.get(index).ok_or(TreeError::Broken)?;
@@ -232,28 +261,20 @@ impl<'t> Draft<'t> {
                     None => full.push((index, *place)),
                 }
             }
-            if let Some(hasher) = many::at_once(full.len()) {
-                messages.clear();
-                for (index, _) in &full {
-                    messages.push(self.inners.nodes.get(*index).ok_or(TreeError::Broken)?.message());
-                }
-                hasher.hash_equal(&messages, &mut hashes);
-                for ((index, place), hash) in full.drain(..).zip(&hashes) {
-                    self.place(index, place, *hash)?;
-                }
-            } else {
-                for (index, place) in full.drain(..) {
-                    let hash = self.inners.nodes.get(index).ok_or(TreeError::Broken)?.hash();
-                    self.place(index, place, hash)?;
+            for some in full.chunks(Batch::<INNER_LEN>::SIZE) {
+                let nodes = some.iter().filter_map(|(index, _)| self.inners.nodes.get(*index));
+                for ((index, place), hash) in some.iter().zip(messages.hash(nodes.map(Inner::message))) {
+                    self.hang(*index, *place, *hash)?;
                 }
             }
+            full.clear();
             end = start;
         }
         Ok(())
     }
 
     /// Hangs an inner node on its edge.
-    fn place(&mut self, index: usize, place: Place, hash: Hash32) -> Result<(), TreeError> {
+    fn hang(&mut self, index: usize, place: Place, hash: Hash32) -> Result<(), TreeError> {
         let id = self.inners.ids.get_mut(index).ok_or(TreeError::Broken)?;
         let id = match *id {
             Some(id) => id,
