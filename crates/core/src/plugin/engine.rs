@@ -355,7 +355,7 @@ pub fn deployment_errors_left(deployment: &Deployment) -> Option<u32> {
     // again from there on.
     let room = u32::try_from(ARM_REQUESTS_MAX.saturating_sub(deployment.canary.requests)).unwrap_or(u32::MAX);
     let ranges = [(0, room), (room.saturating_add(1), u32::MAX)];
-    let (mut low, mut high) = ranges.into_iter().find(|(low, high)| low <= high && breaks(*high))?;
+    let (mut low, mut high) = ranges.into_iter().find(|(_, high)| breaks(*high))?;
     while low < high {
         let middle = low.midpoint(high);
         if breaks(middle) {
