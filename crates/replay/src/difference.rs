@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::iter::Peekable;
 
+use coalmine_answers::{Differing, differing};
 use coalmine_core::query::{Entries, Entry};
 use coalmine_core::{Fault, Read};
-use coalmine_json::render::{self, Fields, Value};
 
 use crate::error::Error;
 use crate::output::Output;
@@ -66,58 +66,34 @@ impl Iterator for Differences<'_> {
 }
 
 impl Difference {
-    /// A record that was and one that is, of which at least one exists.
-    pub(crate) const fn new(key: Vec<u8>, first: Option<Vec<u8>>, second: Option<Vec<u8>>) -> Self {
-        Self { key, first, second }
-    }
-
-    /// The kind of the record, and its fields on both sides.
-    fn decoded(&self) -> (Fields, Option<Fields>, Option<Fields>) {
-        let (what, first) = render::entry(&self.key, self.first.as_deref());
-        let (_, second) = render::entry(&self.key, self.second.as_deref());
-        (what, first, second)
+    fn decoded(&self) -> Differing {
+        differing(&self.key, self.first.as_deref(), self.second.as_deref())
     }
 
     pub(crate) fn put(&self, out: &mut Output) -> Result<(), Error> {
-        self.put_as("difference", out)
-    }
-
-    /// The same under another type of object.
-    pub(crate) fn put_as(&self, kind: &'static str, out: &mut Output) -> Result<(), Error> {
-        let (what, first, second) = self.decoded();
-        let differ = changes(first.as_ref(), second.as_ref()).into_iter().map(|(key, ..)| Value::from(key));
-        let differ: Vec<Value> = differ.collect();
-        out.put(kind, || self.to_string(), what.with("first", first).with("second", second).with("differ", differ))
+        let differing = self.decoded();
+        let text = shown(&differing);
+        out.answer(differing.answer("difference"), || text)
     }
 }
 
-/// The fields that differ, if the record exists on both sides.
-fn changes(first: Option<&Fields>, second: Option<&Fields>) -> Vec<(String, String, String)> {
-    let (Some(first), Some(second)) = (first, second) else { return Vec::new() };
-    let (first, second) = (first.flat(), second.flat());
-    let of = |side: &[(String, String)], key: &str| {
-        side.iter().find(|(found, _)| found == key).map_or_else(|| "none".into(), |(_, value)| value.clone())
-    };
-    let added = second.iter().filter(|(key, _)| !first.iter().any(|(found, _)| found == key));
-    let keys = first.iter().chain(added).map(|(key, _)| key.clone());
-    keys.map(|key| (of(&first, &key), of(&second, &key), key))
-        .filter(|(first, second, _)| first != second)
-        .map(|(first, second, key)| (key, first, second))
-        .collect()
+/// A line with the values of a record that is on one side, or what differs.
+pub(crate) fn shown(differing: &Differing) -> String {
+    let Differing { what, first, second } = differing;
+    match (first, second) {
+        (Some(only), None) => format!("- {} {}", what.values(), only.pairs()).trim_end().to_owned(),
+        (None, Some(only)) => format!("+ {} {}", what.values(), only.pairs()).trim_end().to_owned(),
+        (Some(_), Some(_)) | (None, None) => {
+            let changes = differing.changes();
+            let changes: Vec<String> =
+                changes.into_iter().map(|(key, first, second)| format!("{key}: {first} -> {second}")).collect();
+            format!("~ {} {}", what.values(), changes.join(", "))
+        }
+    }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, first, second) = self.decoded();
-        match (&first, &second) {
-            (Some(only), None) => f.write_str(format!("- {} {}", what.values(), only.pairs()).trim_end()),
-            (None, Some(only)) => f.write_str(format!("+ {} {}", what.values(), only.pairs()).trim_end()),
-            (first, second) => {
-                let changes = changes(first.as_ref(), second.as_ref());
-                let changes: Vec<String> =
-                    changes.into_iter().map(|(key, first, second)| format!("{key}: {first} -> {second}")).collect();
-                write!(f, "~ {} {}", what.values(), changes.join(", "))
-            }
-        }
+        f.write_str(&shown(&self.decoded()))
     }
 }

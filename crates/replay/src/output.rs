@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use coalmine_answers::Answer;
 use coalmine_json::render::Fields;
 use tempfile::NamedTempFile;
 
@@ -114,16 +115,23 @@ impl Output {
         }
     }
 
-    /// Writes one of several results on a line: the values of `id`, then the pairs of `rest`.
-    pub(crate) fn row(&mut self, kind: &'static str, id: Fields, rest: Fields) -> Result<(), Error> {
-        let text = [id.values(), rest.pairs()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        self.put(kind, || text.join(" "), id.and(rest))
+    /// Writes one of several results on a line: the values of its id, then the pairs of the rest.
+    pub(crate) fn row(&mut self, answer: Answer) -> Result<(), Error> {
+        let parts = [answer.id.values(), answer.rest.pairs()];
+        self.answer(answer, || parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
     }
 
     /// Writes a single result: a line per value, each after its path, and a line per entry of a list.
-    pub(crate) fn card(&mut self, kind: &'static str, fields: Fields) -> Result<(), Error> {
+    pub(crate) fn card(&mut self, answer: Answer) -> Result<(), Error> {
+        let kind = answer.kind;
+        let fields = answer.fields();
         let lines = fields.lines();
         self.put(kind, || lines.join("\n"), fields)
+    }
+
+    /// Writes `text` in the text form; in the JSON form the object of the answer.
+    pub(crate) fn answer(&mut self, answer: Answer, text: impl FnOnce() -> String) -> Result<(), Error> {
+        self.put(answer.kind, text, answer.fields())
     }
 
     /// Writes a line of JSON, whatever the form.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use clap::Args;
+use coalmine_answers::Answer;
 use coalmine_core::{Block, Decode, Height, Key, Outcome};
 use coalmine_json::render::{self, Fields, Value};
 use coalmine_store::{Ledger, MemoryStore};
@@ -199,7 +200,7 @@ fn report_outcomes(height: Height, a: &Outcome, b: &Outcome, out: &mut Output) -
         };
         fields = fields.with("event", number(event)).with("first_event", shown(a)).with("second_event", shown(b));
     }
-    out.card("bisected", fields)
+    out.card(Answer::single("bisected", fields))
 }
 
 fn first_difference<T: PartialEq>(a: impl IntoIterator<Item = T>, b: impl IntoIterator<Item = T>) -> Option<usize> {
@@ -225,7 +226,10 @@ fn report(
         fields = fields.with("first_receipt", first).with("second_receipt", second);
     }
     let [first, second] = sides;
-    out.card("bisected", fields.text("first_root", first.state().root()).text("second_root", second.state().root()))?;
+    out.card(Answer::single(
+        "bisected",
+        fields.text("first_root", first.state().root()).text("second_root", second.state().root()),
+    ))?;
     match differences(first.store(), second.store()).next() {
         Some(difference) => difference?.put(out),
         None => Ok(()),
@@ -233,7 +237,7 @@ fn report(
 }
 
 fn agree(height: Place, out: &mut Output) -> Result<(), Error> {
-    out.card("bisected", Fields::new().with("height", height).with("differ", Vec::new()))
+    out.card(Answer::single("bisected", Fields::new().with("height", height).with("differ", Vec::new())))
 }
 
 /// Compares two states at the same height, of which one has no earlier roots.
@@ -254,7 +258,7 @@ fn bisect_states(first: &Source, second: &Source, out: &mut Output) -> Result<Op
     }
     let fields = Fields::new().with("height", a.height).with("differ", vec![Value::from("root")]);
     let fields = fields.with("histories_differ_from", earliest);
-    out.card("bisected", fields.text("first_root", a.root).text("second_root", b.root))?;
+    out.card(Answer::single("bisected", fields.text("first_root", a.root).text("second_root", b.root)))?;
     if let Some(difference) = shown_first {
         difference.put(out)?;
     }

@@ -22,10 +22,7 @@ pub(crate) fn bytes(text: &str) -> Result<Bytes, String> {
 
 /// Parses a unit: 0x and hex digits are bytes, anything else is text.
 pub(crate) fn unit(text: &str) -> Result<Bytes, String> {
-    match text.strip_prefix("0x") {
-        Some(digits) => bytes(digits),
-        None => Ok(Bytes(text.into())),
-    }
+    coalmine_answers::unit_from_text(text).map(Bytes).map_err(|error| error.to_string())
 }
 
 /// How bytes are written as text.

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
-use coalmine_core::{Event, Execution, Height, Reject, Scheduled};
+use coalmine_answers as answers;
+use coalmine_core::{Event, Execution, Height, Scheduled};
 use coalmine_foresight::{Calendar, History, Upcoming, event_sentence, stale_features};
-use coalmine_json::render::{self, Fields, Value};
 use icalendar::{Component as _, EventLike as _};
 
 use crate::error::Error;
@@ -91,9 +91,8 @@ pub(crate) fn calendar(args: &CalendarArgs, target: &Target) -> Result<(), Error
     let mut out = Output::open(target, [Input::source(&args.source)])?;
     let mut ics = Ics::default();
     for (at, name) in stale_features(state) {
-        let fields = Fields::new().text("name", name).with("expires_at", at);
         if target.format != Format::Ics {
-            out.put("stale", || format!("stale {name}: its expires_at was height {at}"), fields)?;
+            out.answer(answers::past_expiry(&name, at), || format!("stale {name}: its expires_at was height {at}"))?;
         }
     }
     for upcoming in Calendar::new(state, args.blocks) {
@@ -101,8 +100,9 @@ pub(crate) fn calendar(args: &CalendarArgs, target: &Target) -> Result<(), Error
         let time = clock.as_ref().and_then(|clock| clock.time(upcoming.height));
         match target.format {
             Format::Text | Format::Json => {
-                let fields = fields(&upcoming).with("time", time.map(shown));
-                out.put("upcoming", || lines(&upcoming, time).join("\n"), fields)?;
+                let mut answer = answers::upcoming(&upcoming);
+                answer.rest = answer.rest.with("time", time.map(shown));
+                out.answer(answer, || lines(&upcoming, time).join("\n"))?;
             }
             Format::Ics => ics.push(&args.source, &upcoming, time, clock.as_ref()),
         }
@@ -158,33 +158,6 @@ fn sentence(event: &Event, scheduled: &[(u64, Scheduled)]) -> String {
 pub(crate) fn lines(upcoming: &Upcoming, time: Option<DateTime<Utc>>) -> Vec<String> {
     let time = time.map_or_else(String::new, |time| format!("{} ", shown(time)));
     sentences(upcoming).into_iter().map(|sentence| format!("{} {time}{sentence}", upcoming.height)).collect()
-}
-
-/// What happens at a height, as named values.
-pub(crate) fn fields(upcoming: &Upcoming) -> Fields {
-    let Upcoming { height, events, scheduled, stale, unknown_rules } = upcoming;
-    let event = |event: &Event| {
-        Value::from(
-            Fields::new().text("event", event.code()).and(render::event(event)).with("sentence", event_sentence(event)),
-        )
-    };
-    let entry = |(id, entry): &(u64, Scheduled)| {
-        let executed = events.iter().find_map(|event| {
-            let Event::ScheduleExecuted { id: of, code, .. } = event else { return None };
-            (of == id).then_some(*code)
-        });
-        let result = executed.map(|code| match Reject::from_code(code) {
-            None => "ok".into(),
-            Some(reject) => reject.name().to_owned(),
-        });
-        Value::from(Fields::new().with("id", *id).with("result", result).and(render::scheduled(entry)))
-    };
-    Fields::new()
-        .with("height", *height)
-        .with("events", events.iter().map(event).collect::<Vec<_>>())
-        .with("scheduled", scheduled.iter().map(entry).collect::<Vec<_>>())
-        .with("stale", stale.iter().map(|name| name.as_str().into()).collect::<Vec<Value>>())
-        .with("unknown_rules", *unknown_rules)
 }
 
 /// A calendar for other programs.

@@ -1,8 +1,8 @@
 //! `check`: is a feature on for an address, or for each of a list, and why.
 
 use clap::Args;
+use coalmine_answers as answers;
 use coalmine_core::{Address, Height, Name, State, Verdict, Why, query};
-use coalmine_json::render;
 
 use crate::error::Error;
 use crate::input::Input;
@@ -58,8 +58,7 @@ pub(crate) fn check(args: &CheckArgs, target: &Target) -> Result<(), Error> {
         return out.end(checked);
     };
     let verdict = query::check(&source, &args.name, address).map_err(|fault| in_source(fault.into()))?;
-    let fields = render::verdict(&args.name, address, &verdict);
-    out.card("verdict", fields.with("height", source.tip()?.height))?;
+    out.card(answers::verdict(&args.name, address, &verdict, source.tip()?.height))?;
     out.finish()
 }
 
@@ -79,14 +78,14 @@ fn check_users(state: &State, args: &CheckArgs, out: &mut Output) -> Result<(), 
         if is_text {
             out.write(|out| write_verdict(out, name, &user, &verdict))
         } else {
-            out.put("verdict", String::new, render::verdict(name, &user, &verdict).with("height", height))
+            out.answer(answers::verdict(name, &user, &verdict, height), String::new)
         }
     })?;
     note(format!("{name} is on for {on} of {users}"));
     Ok(())
 }
 
-/// What `render::verdict` has, on a line.
+/// What `answers::verdict` has, on a line.
 fn write_verdict(out: &mut dyn std::io::Write, name: &Name, user: &Address, verdict: &Verdict) -> std::io::Result<()> {
     let Verdict { on, decided_by, why } = verdict;
     let mut hex = [0; Address::LEN * 2];

@@ -1,6 +1,7 @@
 //! `decode`: the bytes of transactions and commands, taken apart.
 
 use clap::Args;
+use coalmine_answers::Answer;
 use coalmine_json::render::Fields;
 use coalmine_json::{inspect_command, inspect_transaction};
 
@@ -57,7 +58,7 @@ fn decode_lines(args: &DecodeArgs, name: &str, text: &str, out: &mut Output) -> 
         let (kind, found) =
             if args.bare { ("command", inspect_command(&bytes)) } else { ("transaction", inspect_transaction(&bytes)) };
         let index = if lines.len() == 1 { Fields::new() } else { Fields::new().with("line", to_u64(*number)) };
-        out.card(kind, index.and(found.fields))?;
+        out.card(Answer::single(kind, index.and(found.fields)))?;
         problems.extend(found.malformed.map(|malformed| format!("{place}: malformed: {malformed}")));
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::Input(problems.join("\n"))) }

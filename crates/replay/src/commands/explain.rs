@@ -9,7 +9,6 @@ use coalmine_foresight::{
 };
 use coalmine_json::render::{self, Fields, Value};
 
-use crate::commands::calendar;
 use crate::commands::unknown;
 use crate::error::Error;
 use crate::input::Input;
@@ -179,7 +178,7 @@ fn common(
         .with("breaker_open", is_breaker_open)
         .with("scheduled", planned)
         .with("rounds", rounds)
-        .with("next", next.upcoming.as_ref().map(calendar::fields))
+        .with("next", next.upcoming.as_ref().map(|upcoming| coalmine_answers::upcoming(upcoming).fields()))
         .with("looked_until", next.until)
         .with("errors_left", errors_left.errors)
         .with("errors_left_round", round)

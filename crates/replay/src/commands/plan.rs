@@ -1,6 +1,7 @@
 //! `plan`: what loading a plugin would do.
 
 use clap::Args;
+use coalmine_answers::Answer;
 use coalmine_core::{Height, Name, query};
 use coalmine_json::render::Fields;
 
@@ -41,11 +42,14 @@ pub(crate) fn plan(args: &PlanArgs, target: &Target) -> Result<(), Error> {
         Ok(plan) => {
             for planned in plan {
                 let rest = Fields::new().text("version", planned.version).text("load_state", planned.state);
-                out.row("planned", Fields::new().text("plugin", planned.plugin), rest)?;
+                out.row(Answer::new("planned", Fields::new().text("plugin", planned.plugin), rest))?;
             }
         }
         Err(refusal) => {
-            out.card("refused", Fields::new().text("refused", refusal.reject).text("plugin", refusal.plugin))?;
+            out.card(Answer::single(
+                "refused",
+                Fields::new().text("refused", refusal.reject).text("plugin", refusal.plugin),
+            ))?;
         }
     }
     out.finish()

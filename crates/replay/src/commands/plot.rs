@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
+use coalmine_answers::Answer;
 use coalmine_chart::ledger::{LANES_MAX, Range, Recorder, feature_timeline, overview, plugin_timeline};
 use coalmine_chart::{MarkKind, Options, Picture, Subject, Theme, page};
 use coalmine_core::{Execution, Height, Name, Read, query};
@@ -125,7 +126,7 @@ pub(crate) fn plot(args: &PlotArgs, target: &Target) -> Result<(), Error> {
     let Some(file) = target.file.as_deref().filter(|file| *file != Path::new("-")) else { return Ok(()) };
     // The picture is there: what was written is told on standard output.
     let mut told = Output::open(&Target { format: target.format, file: None }, [])?;
-    told.card("plot", Fields::new().text("file", file.display()).and(summary))?;
+    told.card(Answer::single("plot", Fields::new().text("file", file.display()).and(summary)))?;
     told.finish()
 }
 

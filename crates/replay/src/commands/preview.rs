@@ -3,16 +3,16 @@
 use std::io::Read as _;
 
 use clap::Args;
+use coalmine_answers as answers;
 use coalmine_core::{Address, Block, Height, Percent, Role, State, Status, ValueError, Version};
 use coalmine_foresight::{
-    FeatureShift, Options, PluginShare, PluginShift, Preview, PreviewError, TxPreview, Upcoming, Users, event_sentence,
-    preview as foresee,
+    FeatureShift, Options, PluginShare, PluginShift, Preview, PreviewError, RecordChange, TxPreview, Upcoming, Users,
+    event_sentence, preview as foresee,
 };
-use coalmine_json::render::{self, Fields, Value};
+use coalmine_json::render;
 
 use crate::commands::calendar;
-use crate::commands::run::described;
-use crate::difference::Difference;
+use crate::difference::shown;
 use crate::error::Error;
 use crate::input::{Input, open_file};
 use crate::output::{Output, Target};
@@ -142,188 +142,91 @@ fn addresses(file: &str) -> Result<Vec<Address>, Error> {
 }
 
 fn put(foretold: &Preview, out: &mut Output) -> Result<(), Error> {
-    let Preview { height, root, users, is_estimate, .. } = foretold;
+    let Preview { height, users, is_estimate, .. } = foretold;
     let about = if *is_estimate { "an estimate of derived addresses" } else { "each of the list" };
-    let fields = Fields::new()
-        .with("height", *height)
-        .text("root", root)
-        .with("users", *users)
-        .with("is_estimate", *is_estimate);
-    out.put("preview", || format!("block {height}, asked of {users} users: {about}"), fields)?;
+    out.answer(answers::preview(foretold), || format!("block {height}, asked of {users} users: {about}"))?;
     for (tx, preview) in (0_u64..).zip(&foretold.transactions) {
-        transaction(tx, preview, out)?;
+        out.answer(answers::receipt(tx, preview), || transaction(tx, preview))?;
     }
-    // What happens anyway comes first, as it does in the block.
-    let due =
-        foretold.events.iter().zip(&foretold.events_without).take_while(|(with, without)| with == without).count();
-    for (index, event) in foretold.events.iter().enumerate() {
-        let is_due = index < due;
-        let fields = Fields::new().text("event", event.code()).and(render::event(event));
-        let fields = fields.with("is_due", is_due).with("sentence", event_sentence(event));
+    for (event, is_due) in answers::events(foretold) {
         let anyway = if is_due { " (due anyway)" } else { "" };
-        out.put("event", || format!("event: {}{anyway}", event_sentence(event)), fields)?;
+        out.answer(answers::event(event, is_due), || format!("event: {}{anyway}", event_sentence(event)))?;
     }
-    for record in &foretold.records {
-        let difference = Difference::new(record.key.clone(), record.before.clone(), record.after.clone());
-        difference.put_as("record", out)?;
+    for RecordChange { key, before, after } in &foretold.records {
+        let differing = answers::differing(key, before.as_deref(), after.as_deref());
+        let text = shown(&differing);
+        out.answer(differing.answer("record"), || text)?;
     }
     for shift in &foretold.features {
-        feature(shift, foretold, out)?;
+        out.answer(answers::feature_shift(shift, *is_estimate), || feature(shift, foretold))?;
     }
     for shift in &foretold.plugins {
-        plugin(shift, foretold, out)?;
+        out.answer(answers::plugin_shift(shift, *is_estimate), || plugin(shift, foretold))?;
     }
-    upcoming(foretold, out)
+    for (height, without, with) in answers::upcoming_pairs(foretold) {
+        out.answer(answers::upcoming_pair(height, without, with), || upcoming(without, with))?;
+    }
+    Ok(())
 }
 
-fn transaction(tx: u64, preview: &TxPreview, out: &mut Output) -> Result<(), Error> {
-    let (result, rest) = render::receipt(&preview.receipt);
-    let notes: Vec<Value> = preview.notes.iter().map(|note| render::note(note).into()).collect();
-    let fields = Fields::new().with("tx", tx);
-    let fields = match &preview.rejection {
-        None => fields.with("signer", preview.signer.map(|signer| signer.to_string())),
-        Some(rejection) => fields.and(described(rejection)),
+fn transaction(tx: u64, preview: &TxPreview) -> String {
+    let what = match &preview.rejection {
+        None => format!("tx {tx} {}", preview.receipt.name()),
+        Some(rejection) => rejection.to_string(),
     };
-    let fields = fields.and(result).and(rest).with("notes", notes);
-    let text = || {
-        let what = match &preview.rejection {
-            None => format!("tx {tx} {}", preview.receipt.name()),
-            Some(rejection) => rejection.to_string(),
-        };
-        let notes: String = preview.notes.iter().map(|note| format!(" [{}]", render::note(note).pairs())).collect();
-        format!("{what}{notes}")
-    };
-    out.put("receipt", text, fields)
+    let notes: String = preview.notes.iter().map(|note| format!(" [{}]", render::note(note).pairs())).collect();
+    format!("{what}{notes}")
 }
 
 fn standing(standing: Option<(Status, Percent)>) -> String {
     standing.map_or_else(|| "none".into(), |(status, percent)| format!("{status} {percent} %"))
 }
 
-fn count(list: &[Address]) -> u64 {
-    u64::try_from(list.len()).unwrap_or(u64::MAX)
-}
-
-/// The addresses of a list, which an estimate has none of.
-fn listed(list: &[Address], is_estimate: bool) -> Value {
-    if is_estimate {
-        Value::None
-    } else {
-        list.iter().map(|address| address.to_string().into()).collect::<Vec<Value>>().into()
-    }
-}
-
-fn feature(shift: &FeatureShift, foretold: &Preview, out: &mut Output) -> Result<(), Error> {
+fn feature(shift: &FeatureShift, foretold: &Preview) -> String {
     let FeatureShift { name, before, after, on_before, on_after, switched_on, switched_off } = shift;
-    let side = |side: &Option<(Status, Percent)>| {
-        side.map(|(status, percent)| Fields::new().text("status", status).with("percent", percent.get()))
-    };
-    let fields = Fields::new()
-        .text("name", name)
-        .with("before", side(before))
-        .with("after", side(after))
-        .with("on_before", *on_before)
-        .with("on_after", *on_after)
-        .with("switched_on", count(switched_on))
-        .with("switched_off", count(switched_off))
-        .with("who_on", listed(switched_on, foretold.is_estimate))
-        .with("who_off", listed(switched_off, foretold.is_estimate));
-    let text = || {
-        let users = foretold.users;
-        let about = if foretold.is_estimate { "about " } else { "" };
-        let (on, off) = (switched_on.len(), switched_off.len());
-        let mut lines = vec![format!(
-            "feature {name}: {} -> {}; on for {about}{on_before} -> {on_after} of {users} users: {on} switched on, {off} off",
-            standing(*before),
-            standing(*after)
-        )];
-        if !foretold.is_estimate {
-            lines.extend(switched_on.iter().map(|user| format!("  on {user}")));
-            lines.extend(switched_off.iter().map(|user| format!("  off {user}")));
-        }
-        lines.join("\n")
-    };
-    out.put("feature", text, fields)
-}
-
-fn plugin(shift: &PluginShift, foretold: &Preview, out: &mut Output) -> Result<(), Error> {
-    let PluginShift { name, before, after, moves } = shift;
-    let side = |side: &Option<PluginShare>| {
-        side.as_ref().map(|PluginShare { current, canary }| {
-            let canary = canary.as_ref().map(|(version, share, hold)| {
-                Fields::new().text("version", version).with("share_bps", share.get()).text("hold", hold)
-            });
-            Fields::new().text("current", current).with("canary", canary)
-        })
-    };
-    let version = |version: &Option<Version>| version.as_ref().map(ToString::to_string);
-    let list: Vec<Value> = moves
-        .iter()
-        .map(|one| {
-            let fields = Fields::new().with("from", version(&one.from)).with("to", version(&one.to));
-            fields.with("users", count(&one.users)).with("who", listed(&one.users, foretold.is_estimate)).into()
-        })
-        .collect();
-    let fields = Fields::new().text("name", name).with("before", side(before)).with("after", side(after));
-    let text = || {
-        let shown = |side: &Option<PluginShare>| match side {
-            None => "none".into(),
-            Some(PluginShare { current, canary: None }) => current.to_string(),
-            Some(PluginShare { current, canary: Some((new, share, hold)) }) => {
-                format!("{current}, {new} at {share} bps ({hold})")
-            }
-        };
-        let mut lines = vec![format!("plugin {name}: {} -> {}", shown(before), shown(after))];
-        for one in moves {
-            let shown = |side: &Option<Version>| version(side).unwrap_or_else(|| "none".into());
-            let about = if foretold.is_estimate { "about " } else { "" };
-            lines.push(format!(
-                "  {} -> {}: {about}{} of {} users",
-                shown(&one.from),
-                shown(&one.to),
-                one.users.len(),
-                foretold.users
-            ));
-            if !foretold.is_estimate {
-                lines.extend(one.users.iter().map(|user| format!("    {user}")));
-            }
-        }
-        lines.join("\n")
-    };
-    out.put("plugin", text, fields.with("moves", list))
-}
-
-/// What falls due, with the commands and without, height by height.
-fn upcoming(foretold: &Preview, out: &mut Output) -> Result<(), Error> {
-    let find = |side: &[Upcoming], height: Height| side.iter().find(|one| one.height == height).cloned();
-    let mut heights: Vec<Height> =
-        foretold.upcoming.iter().chain(&foretold.upcoming_without).map(|one| one.height).collect();
-    heights.sort_unstable();
-    heights.dedup();
-    for height in heights {
-        let sides = [find(&foretold.upcoming_without, height), find(&foretold.upcoming, height)];
-        let [without, with] = sides;
-        let (mark, shown) = match (&without, &with) {
-            (Some(without), Some(with)) if without == with => ("both", vec![(' ', with)]),
-            (without, with) => {
-                let sides = [without.as_ref().map(|one| ('-', one)), with.as_ref().map(|one| ('+', one))];
-                ("differs", sides.into_iter().flatten().collect())
-            }
-        };
-        let text = || {
-            let lines: Vec<String> = shown
-                .iter()
-                .flat_map(|(mark, one)| {
-                    calendar::lines(one, None).into_iter().map(move |line| format!("due {mark} {line}"))
-                })
-                .collect();
-            lines.join("\n")
-        };
-        let fields = Fields::new().with("height", height).with("is_same", mark == "both");
-        let fields = fields
-            .with("without", without.as_ref().map(calendar::fields))
-            .with("with", with.as_ref().map(calendar::fields));
-        out.put("upcoming", text, fields)?;
+    let users = foretold.users;
+    let about = if foretold.is_estimate { "about " } else { "" };
+    let (on, off) = (switched_on.len(), switched_off.len());
+    let mut lines = vec![format!(
+        "feature {name}: {} -> {}; on for {about}{on_before} -> {on_after} of {users} users: {on} switched on, {off} off",
+        standing(*before),
+        standing(*after)
+    )];
+    if !foretold.is_estimate {
+        lines.extend(switched_on.iter().map(|user| format!("  on {user}")));
+        lines.extend(switched_off.iter().map(|user| format!("  off {user}")));
     }
-    Ok(())
+    lines.join("\n")
+}
+
+fn plugin(shift: &PluginShift, foretold: &Preview) -> String {
+    let PluginShift { name, before, after, moves } = shift;
+    let share = |side: &Option<PluginShare>| match side {
+        None => "none".into(),
+        Some(PluginShare { current, canary: None }) => current.to_string(),
+        Some(PluginShare { current, canary: Some((new, share, hold)) }) => {
+            format!("{current}, {new} at {share} bps ({hold})")
+        }
+    };
+    let version = |version: &Option<Version>| version.as_ref().map_or_else(|| "none".into(), ToString::to_string);
+    let mut lines = vec![format!("plugin {name}: {} -> {}", share(before), share(after))];
+    for one in moves {
+        let about = if foretold.is_estimate { "about " } else { "" };
+        let (from, to, count) = (version(&one.from), version(&one.to), one.users.len());
+        lines.push(format!("  {from} -> {to}: {about}{count} of {} users", foretold.users));
+        if !foretold.is_estimate {
+            lines.extend(one.users.iter().map(|user| format!("    {user}")));
+        }
+    }
+    lines.join("\n")
+}
+
+/// What falls due at a height, with the commands and without.
+fn upcoming(without: Option<&Upcoming>, with: Option<&Upcoming>) -> String {
+    let shown = match (without, with) {
+        (Some(without), Some(with)) if without == with => vec![(' ', with)],
+        (without, with) => [without.map(|one| ('-', one)), with.map(|one| ('+', one))].into_iter().flatten().collect(),
+    };
+    let of = |(mark, one)| calendar::lines(one, None).into_iter().map(move |line| format!("due {mark} {line}"));
+    shown.into_iter().flat_map(of).collect::<Vec<_>>().join("\n")
 }

@@ -35,6 +35,7 @@ pub(crate) fn restore(args: &RestoreArgs, target: &Target) -> Result<(), Error> 
 fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), Error> {
     use std::io::BufReader;
 
+    use coalmine_answers::Answer;
     use coalmine_core::{Encode as _, Key, State};
     use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError, check_rules};
 
@@ -62,7 +63,10 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     let ledger = Ledger::restore(RocksStore::create(path, Durability::Synced)?, tip, &records)?;
     let tip = ledger.last_committed();
     let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
-    out.card("restored", Fields::new().with("height", tip.height).text("root", tip.root).with("records", records))?;
+    out.card(Answer::single(
+        "restored",
+        Fields::new().with("height", tip.height).text("root", tip.root).with("records", records),
+    ))?;
     out.finish()
 }
 

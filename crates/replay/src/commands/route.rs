@@ -1,9 +1,8 @@
 //! `route`: which version of a plugin serves a unit, or each of a list.
 
 use clap::Args;
-use coalmine_core::query::{self, Routing};
-use coalmine_core::{Bps, DeploymentSummary, Height, Name, State, Version, bucket_of_unit};
-use coalmine_json::render::Fields;
+use coalmine_answers as answers;
+use coalmine_core::{Height, Name, State, query};
 
 use crate::commands::bytes::{Bytes, unit};
 use crate::error::Error;
@@ -56,9 +55,10 @@ pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
     }
     let users = args.users.as_deref().map(|users| Input::File(users.as_ref()));
     let mut out = Output::open(target, [Some(Input::source(&args.source)), users].into_iter().flatten())?;
-    if let Some(unit) = &args.unit {
-        let fields = routed(&source, &args.plugin, unit).map_err(in_source)?;
-        out.card("route", fields)?;
+    if let Some(Bytes(unit)) = &args.unit {
+        let routing = query::routing(&source, &args.plugin, unit).map_err(|fault| in_source(fault.into()))?;
+        let routing = routing.ok_or_else(|| source.no_plugin(&args.plugin))?;
+        out.card(answers::route(&args.plugin, unit, &routing, source.tip()?.height))?;
         return out.finish();
     }
     let loaded = source.load().map_err(in_source)?;
@@ -66,34 +66,11 @@ pub(crate) fn route(args: &RouteArgs, target: &Target) -> Result<(), Error> {
     out.end(routed)
 }
 
-fn routed(source: &Source, plugin: &Name, unit: &Bytes) -> Result<Fields, Error> {
-    let Routing { version, bucket_and_share } =
-        query::routing(source, plugin, &unit.0)?.ok_or_else(|| source.no_plugin(plugin))?;
-    let (bucket, share) = bucket_and_share.unzip();
-    Ok(Fields::new()
-        .text("plugin", plugin)
-        .and(of_unit(unit, &version, bucket, share))
-        .with("height", source.tip()?.height))
-}
-
-fn of_unit(Bytes(unit): &Bytes, version: &Version, bucket: Option<Bps>, share: Option<Bps>) -> Fields {
-    Fields::new()
-        .with("unit", format!("0x{}", hex::encode(unit)))
-        .text("version", version)
-        .with("bucket", bucket.map(Bps::get))
-        .with("share_bps", share.map(Bps::get))
-}
-
 /// A line for each unit.
 fn route_units(state: &State, args: &RouteArgs, out: &mut Output) -> Result<(), Error> {
-    let (plugin, chain) = (&args.plugin, &state.global().chain);
-    let deployment = state.deployment(plugin);
-    let share = deployment.map(|_| DeploymentSummary::of(deployment).share);
-    each_line(args.users.as_deref().unwrap_or("-"), unit, |unit| {
-        let Some(version) = state.route(plugin, &unit.0) else { return Ok(()) };
-        let bucket = deployment.map(|deployment| bucket_of_unit(chain, plugin, deployment.salt, &unit.0));
-        let id = Fields::new().text("plugin", plugin);
-        let rest = of_unit(&unit, version, bucket, share).with("height", state.tip());
-        out.row("route", id, rest)
+    let plugin = &args.plugin;
+    each_line(args.users.as_deref().unwrap_or("-"), unit, |Bytes(unit)| {
+        let Some(routing) = answers::routing(state, plugin, &unit) else { return Ok(()) };
+        out.row(answers::route(plugin, &unit, &routing, state.tip()))
     })
 }

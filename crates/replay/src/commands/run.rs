@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use coalmine_answers::{self as answers, Answer};
 use coalmine_core::{Execution, Height, Note};
 use coalmine_foresight::Rejection;
 use coalmine_json::render::{self, Fields, Value};
@@ -184,7 +185,7 @@ impl<'a> Session<'a> {
             .with("rejected", self.rejected)
             .with("events", self.events)
             .text("root", tip.root);
-        self.out.card("summary", fields)?;
+        self.out.card(Answer::single("summary", fields))?;
         let micros = self.started.elapsed().as_micros().max(1);
         let rate = |count: u64| u128::from(count).saturating_mul(1_000_000).checked_div(micros).unwrap_or_default();
         let (blocks, transactions) = (rate(self.blocks), rate(self.transactions));
@@ -209,7 +210,7 @@ impl<'a> Session<'a> {
         if !self.args.receipts {
             for rejection in &rejections {
                 let id = at().with("tx", number(rejection.tx)).text("result", rejection.reject);
-                let fields = id.with("command", rejection.index).and(described(rejection));
+                let fields = id.with("command", rejection.index).and(answers::rejection(rejection));
                 self.out.put("rejected", || format!("{} {rejection}", execution.height()), fields)?;
             }
         }
@@ -219,7 +220,7 @@ impl<'a> Session<'a> {
             for ((index, tx), receipt) in (0_usize..).zip(0_u64..).zip(&outcome.receipts) {
                 let (result, mut rest) = render::receipt(receipt);
                 if let Some(rejection) = rejections.next_if(|rejection| rejection.tx == index) {
-                    rest = rest.and(described(rejection));
+                    rest = rest.and(answers::rejection(rejection));
                 }
                 let (own, others) = notes.split_at(notes.partition_point(|(of, _)| *of <= index));
                 if !own.is_empty() {
@@ -281,21 +282,6 @@ impl Observer for Session<'_> {
     fn is_stopped(&self) -> bool {
         self.stop.is_set()
     }
-}
-
-/// Who, what and why of a rejected transaction.
-pub(super) fn described(Rejection { tx: _, index: _, signer, op, subject, reject: _, why }: &Rejection) -> Fields {
-    let mut fields = Fields::new();
-    if let Some(op) = op {
-        fields = fields.text("op", op);
-    }
-    if let Some(subject) = subject {
-        fields = fields.text("subject", subject);
-    }
-    if let Some(signer) = signer {
-        fields = fields.text("signer", signer);
-    }
-    fields.with("why", why.as_str())
 }
 
 fn number(count: usize) -> u64 {

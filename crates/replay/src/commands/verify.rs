@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use coalmine_answers::Answer;
 use coalmine_core::{Encode, Execution};
 use coalmine_json::render::{Fields, Value};
 use coalmine_store::{Ledger, MemoryStore, Store};
@@ -83,7 +84,7 @@ fn verify_file(file: &Path, stop: &Stop, out: &mut Output) -> Result<bool, Error
         std::iter::once("memory").chain(watch.replicas.iter().map(|replica| replica.name())).map(Value::from).collect();
     let result = Fields::new().text("file", &name).with("result", if is_held { "held" } else { "failed" });
     let rest = Fields::new().with("height", tip.height).with("blocks", watch.blocks).text("root", tip.root);
-    out.row("verified", result, rest.with("runs", runs))?;
+    out.row(Answer::new("verified", result, rest.with("runs", runs)))?;
     Ok(is_held)
 }
 

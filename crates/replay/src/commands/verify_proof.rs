@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Read as _};
 
 use clap::Args;
+use coalmine_answers::Answer;
 use coalmine_core::{ChainId, Encode, Hash, Height, Key};
 use coalmine_json::render::{self, Fields};
 use coalmine_proof::{BUNDLE_SIZE_MAX, Bundle, Claim};
@@ -54,7 +55,7 @@ pub(crate) fn verify_proof(args: &VerifyProofArgs, target: &Target) -> Result<()
     let fields = read(input).and_then(|bundle| describe(&bundle, &root)).map_err(|error| error.at(&name))?;
     let source = args.source.as_deref().map(Input::source);
     let mut out = Output::open(target, [Some(Input::File(args.file.as_ref())), source].into_iter().flatten())?;
-    out.card("proven", fields)?;
+    out.card(Answer::single("proven", fields))?;
     out.finish()
 }
 

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use clap::Args;
 #[cfg(feature = "rocksdb")]
+use coalmine_answers::Answer;
+#[cfg(feature = "rocksdb")]
 use coalmine_json::render::Fields;
 use coalmine_store::Tip;
 
@@ -51,7 +53,7 @@ fn read_store(path: &Path, args: &VerifyStoreArgs, out: &mut Output) -> Result<(
     let verified = verify(&store.reader().snapshot()).map_err(|error| Error::from(error).in_source(&args.store))?;
     let tip = verified.tip;
     let fields = Fields::new().with("height", tip.height).text("root", tip.root);
-    out.card("verified_store", fields.with("records", verified.records).with("bytes", verified.bytes))?;
+    out.card(Answer::single("verified_store", fields.with("records", verified.records).with("bytes", verified.bytes)))?;
     match args.expect {
         Some(expected) if expected != tip => {
             Err(Error::Differs(format!("{}: expected {expected}, got {tip}", args.store)))

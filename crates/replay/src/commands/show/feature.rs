@@ -1,9 +1,7 @@
 //! `show` for features.
 
-use std::num::NonZeroU32;
-
-use coalmine_core::{Feature, Height, MetricsRecord, Name, Read, query};
-use coalmine_json::render::{self, Fields};
+use coalmine_answers as answers;
+use coalmine_core::{Feature, Height, Name, Read, query};
 
 use super::pages::{PAGE, pages};
 use crate::error::Error;
@@ -16,35 +14,24 @@ pub(super) fn features(source: &Source, out: &mut Output) -> Result<(), Error> {
         let found = source.past.map_or(Ok(now), |at| query::feature_at(source, &feature.name, at))?;
         // A feature that was created later did not exist yet.
         let Some((status, percent)) = found else { return Ok(()) };
-        let rest = Fields::new().text("status", status).with("percent", percent.get());
-        out.row("feature", Fields::new().text("name", feature.name), rest)
+        out.row(answers::feature_standing(&feature.name, status, percent))
     })
 }
 
 pub(super) fn feature(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
-    let feature = query::feature(source, name)?.ok_or_else(|| source.no_feature(name))?;
     if let Some(at) = source.past {
+        known(source, name)?;
         let (status, percent) =
             query::feature_at(source, name, at)?.ok_or_else(|| source.cannot(&format!("{name} was created later")))?;
-        let fields = Fields::new().text("name", name).text("status", status);
-        return out.card("feature", fields.with("rollout_percent", percent.get()));
+        return out.card(answers::feature_in_the_past(name, status, percent));
     }
-    let height = source.tip()?.height.unwrap_or_default();
-    let progress = query::progress(source, name, height)?;
-    out.card(
-        "feature",
-        render::feature(&feature)
-            .with("blocks_to_step", progress.and_then(|progress| progress.blocks_to_step))
-            .with("errors_left", progress.and_then(|progress| progress.errors_left))
-            .with("step_due", query::due(source, name)?)
-            .with("policy", render::policy(&query::policy(source, name)?)),
-    )
+    let height = source.tip()?.height;
+    out.card(answers::feature(source, name, height)?.ok_or_else(|| source.no_feature(name))?)
 }
 
 pub(super) fn metrics(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
     source.present("metrics")?;
-    let metrics = query::metrics(source, name)?.ok_or_else(|| source.no_feature(name))?;
-    out.card("metrics", render::metrics(&MetricsRecord { name: *name, metrics }))
+    out.card(answers::metrics(source, name)?.ok_or_else(|| source.no_feature(name))?)
 }
 
 pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
@@ -53,13 +40,7 @@ pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<
     pages(
         |after| query::history(source, name, after, PAGE),
         |entry| (entry.height, entry.seq),
-        |entry| {
-            if entry.height > until {
-                return Ok(());
-            }
-            let id = Fields::new().with("height", entry.height).with("seq", entry.seq);
-            out.row("change", id, render::change(&entry.change))
-        },
+        |entry| if entry.height > until { Ok(()) } else { out.row(answers::feature_change(entry)) },
     )
 }
 
@@ -69,24 +50,16 @@ pub(super) fn overrides(source: &Source, name: &Name, out: &mut Output) -> Resul
     pages(
         |after: Option<_>| query::overrides(source, name, after.as_ref(), PAGE),
         |(user, _)| *user,
-        |(user, record)| out.row("override", Fields::new().text("user", user), render::user_switch(record)),
+        |(user, record)| out.row(answers::override_of_user(user, record)),
     )
 }
 
 pub(super) fn stale(source: &Source, out: &mut Output) -> Result<(), Error> {
     source.present("stale")?;
-    let height = source.tip()?.height.unwrap_or_default();
+    let height = source.tip()?.height;
     each_feature(source, |feature| {
         let policy = query::policy(source, &feature.name)?;
-        let Some(expires_at) = policy.expires_at.map(NonZeroU32::get).filter(|at| *at <= height) else {
-            return Ok(());
-        };
-        let rest = Fields::new()
-            .text("status", feature.status)
-            .with("percent", feature.rollout_percent.get())
-            .text("lifetime", policy.lifetime)
-            .with("expires_at", expires_at);
-        out.row("stale", Fields::new().text("name", feature.name), rest)
+        answers::stale_feature(feature, &policy, height).map_or(Ok(()), |stale| out.row(stale))
     })
 }
 

@@ -1,7 +1,7 @@
 //! `show` for the config feed.
 
-use coalmine_core::{FeedId, FeedKey, FeedKind, query};
-use coalmine_json::render::{self, Fields};
+use coalmine_answers as answers;
+use coalmine_core::{FeedId, FeedKind, query};
 
 use super::pages::{PAGE, pages};
 use crate::error::Error;
@@ -11,14 +11,12 @@ use crate::source::Source;
 /// The totals, then every item.
 pub(super) fn feed(source: &Source, out: &mut Output) -> Result<(), Error> {
     source.present("the feed")?;
-    out.row("feed", Fields::new(), render::feed(&query::feed(source)?))?;
+    out.row(answers::feed(&query::feed(source)?))?;
     for kind in FeedKind::ALL {
         pages(
             |after: Option<FeedId>| query::feed_items(source, *kind, after.as_ref(), PAGE),
             |(id, _)| *id,
-            |(id, item)| {
-                out.row("feed_item", render::feed_key(&FeedKey { kind: *kind, id: *id }), render::feed_item(item))
-            },
+            |(id, item)| out.row(answers::feed_item(*kind, *id, item)),
         )?;
     }
     Ok(())

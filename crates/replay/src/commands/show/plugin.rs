@@ -1,8 +1,7 @@
 //! `show` for plugins.
 
-use coalmine_core::{DeploymentSummary, Height, Name, query};
-use coalmine_json::blockfile::PluginFacts;
-use coalmine_json::render::{self, Fields};
+use coalmine_answers as answers;
+use coalmine_core::{Height, Name, query};
 
 use super::pages::{PAGE, pages};
 use crate::error::Error;
@@ -16,9 +15,8 @@ pub(super) fn plugins(source: &Source, out: &mut Output) -> Result<(), Error> {
         |after: Option<Name>| query::plugins(source, after.as_ref(), PAGE),
         |(name, _)| *name,
         |(name, plugin)| {
-            let standing = DeploymentSummary::of(query::deployment(source, name)?.as_ref());
-            let facts = PluginFacts { plugin: plugin.clone(), standing };
-            out.row("plugin", Fields::new().text("name", name), render::plugin::summary(&facts))
+            let deployment = query::deployment(source, name)?;
+            out.row(answers::plugin_standing(name, plugin, deployment.as_ref()))
         },
     )
 }
@@ -26,10 +24,7 @@ pub(super) fn plugins(source: &Source, out: &mut Output) -> Result<(), Error> {
 /// One plugin.
 pub(super) fn plugin(source: &Source, name: &Name, out: &mut Output) -> Result<(), Error> {
     source.present("plugin")?;
-    let plugin = query::plugin(source, name)?.ok_or_else(|| source.no_plugin(name))?;
-    let deployment = query::deployment(source, name)?;
-    let versions = query::plugin_versions(source, name)?;
-    out.card("plugin", render::plugin::card(name, &plugin, deployment.as_ref(), &versions))
+    out.card(answers::plugin(source, name)?.ok_or_else(|| source.no_plugin(name))?)
 }
 
 /// What happened to a plugin.
@@ -39,12 +34,6 @@ pub(super) fn history(source: &Source, name: &Name, out: &mut Output) -> Result<
     pages(
         |after| query::plugin_history(source, name, after, PAGE),
         |entry| (entry.height, entry.seq),
-        |entry| {
-            if entry.height > until {
-                return Ok(());
-            }
-            let id = Fields::new().with("height", entry.height).with("seq", entry.seq);
-            out.row("plugin_change", id, render::plugin::change(&entry.change))
-        },
+        |entry| if entry.height > until { Ok(()) } else { out.row(answers::plugin_change(entry)) },
     )
 }
