@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
 use crate::block::Outcome;
+use crate::event::Event;
 use crate::feature::data::FeatureData;
 use crate::feature::record::Override;
 use crate::feed::record::{FeedItem, FeedKey, FeedTotals};
@@ -25,6 +26,7 @@ use crate::writes::WriteSet;
 pub struct Execution {
     pub(crate) height: Height,
     pub(crate) outcome: Outcome,
+    pub(crate) events_before: Vec<usize>,
     pub(crate) root: Hash,
     pub(crate) writes: WriteSet,
     pub(crate) notes: Vec<(usize, Note)>,
@@ -109,6 +111,15 @@ impl Execution {
     #[must_use]
     pub const fn outcome(&self) -> &Outcome {
         &self.outcome
+    }
+
+    /// The events of one transaction, by its index. Those of due work come before the first transaction's.
+    #[must_use]
+    pub fn events_of(&self, tx: usize) -> &[Event] {
+        let end = tx.checked_add(1).and_then(|next| self.events_before.get(next));
+        let end = end.copied().unwrap_or(self.outcome.events.len());
+        let start = self.events_before.get(tx).copied().unwrap_or(end);
+        self.outcome.events.get(start..end).unwrap_or_default()
     }
 
     /// The root of all records after the block.

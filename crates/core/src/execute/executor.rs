@@ -38,6 +38,8 @@ pub(super) struct Executor<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) events: Vec<Event>,
+    /// How many events there were before each transaction.
+    pub(super) events_before: Vec<usize>,
     pub(super) history: Vec<PendingChange>,
     pub(super) plugin_history: Vec<PendingPluginChange>,
     /// Index of the current transaction.

@@ -24,7 +24,7 @@ use crate::writes::{WriteSet, stored, write_change, write_index, write_index_cha
 impl Executor<'_> {
     pub(super) fn finish(self, receipts: Vec<Receipt>) -> Result<Execution, BlockError> {
         let Self { height, overlay, out, work_left: _, due_max: _ } = self;
-        let Output { events, history, plugin_history, tx: _, notes, stopped } = out;
+        let Output { events, events_before, history, plugin_history, tx: _, notes, stopped } = out;
         if let Some(error) = stopped {
             return Err(error);
         }
@@ -84,7 +84,16 @@ impl Executor<'_> {
             let feed = feed.into_delta();
             Box::new(Delta { features, maps, global, active, steps, plugins, registry, feed })
         });
-        Ok(Execution { height, outcome: Outcome { receipts, events }, root, writes, notes, delta, patch })
+        Ok(Execution {
+            height,
+            outcome: Outcome { receipts, events },
+            events_before,
+            root,
+            writes,
+            notes,
+            delta,
+            patch,
+        })
     }
 }
 

@@ -211,6 +211,7 @@ impl Executor<'_> {
 
     fn run_payload(&mut self, tx: usize, payload: &Payload) -> Receipt {
         self.out.tx = tx;
+        self.out.events_before.push(self.out.events.len());
         match payload {
             Payload::Malformed(_) => Receipt::Rejected { reject: Reject::Malformed, index: 0 },
             Payload::Transaction(tx) => {

@@ -21,6 +21,7 @@ mod architecture;
 mod bounds;
 mod buckets;
 mod edges;
+mod events;
 mod feed;
 mod format;
 mod guardian;
