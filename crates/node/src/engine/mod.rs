@@ -1,0 +1,7 @@
+//! Where blocks come from.
+
+mod clock;
+mod solo;
+
+pub use clock::{Clock, SystemClock};
+pub use solo::{Solo, StartError};

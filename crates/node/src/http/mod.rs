@@ -1,0 +1,10 @@
+//! The HTTP API.
+
+use axum::Router;
+
+use crate::node::Node;
+
+/// The routes of the API.
+pub fn router(node: Node) -> Router {
+    Router::new().with_state(node)
+}

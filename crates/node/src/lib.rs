@@ -1,0 +1,24 @@
+//! The node: takes signed transactions, makes blocks of them, keeps them, answers and tells.
+//!
+//! [`Node`] is what everything that asks or tells is written on. Blocks come from an [`engine`], which alone may
+//! commit; they are executed and kept in one way, whatever the engine. Time enters a block only as the choice of its
+//! height.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
+
+mod block;
+mod chain;
+pub mod database;
+pub mod engine;
+pub mod http;
+mod mempool;
+mod node;
+pub mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use chain::{Chain, Stopped};
+pub use mempool::{Limits, Refusal};
+pub use node::{
+    Behind, Health, Node, NotSettled, OpenError, Options, Sequences, StopSignal, SubmitError, Submitted, TxState,
+};
+pub use tables::{BlockRecord, TxOutcome, TxRecord};
