@@ -216,11 +216,7 @@ impl<S: Store> Ledger<S> {
     ///
     /// # Errors
     /// The store is not empty or fails, or the records are not exactly the state of the tip.
-    pub fn restore<K: AsRef<[u8]>, V: AsRef<[u8]>>(
-        mut store: S,
-        tip: Tip,
-        records: &[(K, V)],
-    ) -> Result<Self, OpenError> {
+    pub fn restore<K: AsRef<[u8]>, V: AsRef<[u8]>>(store: S, tip: Tip, records: &[(K, V)]) -> Result<Self, OpenError> {
         refuse_used(&store)?;
         let key = Key::Global.to_bytes();
         if let Some((_, global)) = records.iter().find(|(found, _)| found.as_ref() == key) {
@@ -228,7 +224,18 @@ impl<S: Store> Ledger<S> {
         }
         let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height)?;
         compare_root(&state, tip)?;
-        store.commit(None, &tip, records.iter().map(|(key, value)| (key.as_ref(), Some(value.as_ref()))))?;
+        Self::fill(store, state, records.iter().map(|(key, value)| (key.as_ref(), value.as_ref())))
+    }
+
+    /// Writes a state, whose records these are, into an empty store.
+    pub(crate) fn fill<'r>(
+        mut store: S,
+        state: State,
+        records: impl Iterator<Item = (&'r [u8], &'r [u8])>,
+    ) -> Result<Self, OpenError> {
+        refuse_used(&store)?;
+        let tip = Tip { height: state.tip(), root: state.root() };
+        store.commit(None, &tip, records.map(|(key, value)| (key, Some(value))))?;
         Ok(Self::ready(store, state))
     }
 
@@ -435,7 +442,8 @@ fn load(view: &impl View) -> Result<(State, Verified), OpenError> {
     Ok((state, verified))
 }
 
-fn compare_root(state: &State, tip: Tip) -> Result<(), OpenError> {
+/// Compares the root of a state with that of a tip.
+pub(crate) fn compare_root(state: &State, tip: Tip) -> Result<(), OpenError> {
     let computed = state.root();
     if computed == tip.root { Ok(()) } else { Err(OpenError::Root { tip, computed }) }
 }
@@ -451,6 +459,11 @@ pub fn check_rules(global: &[u8], height: Option<Height>) -> Result<(), OpenErro
     let mut read = || -> Result<(u16, u16), DecodeError> { Ok((input.u16()?, input.u16()?)) };
     let corrupt = |cause| Fault::Corrupt { key: Key::Global.to_bytes(), cause };
     let (format, rules) = read().map_err(corrupt)?;
+    check_numbers(format, rules, height)
+}
+
+/// The same for the two numbers.
+pub(crate) fn check_numbers(format: u16, rules: u16, height: Option<Height>) -> Result<(), OpenError> {
     let may_be = |rules: RuleSet| height.is_some() || rules <= RuleSet::LATEST;
     let is_known = format == FORMAT && RuleSet::from_number(rules).is_some_and(may_be);
     if is_known { Ok(()) } else { Err(OpenError::Rules { format, rules }) }

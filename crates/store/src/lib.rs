@@ -27,6 +27,7 @@
 //!   and each of its snapshots is the state after one block. `coalmine_core::query` reads from it.
 //! * A host with a log of its own replays the blocks after [`Ledger::last_committed`].
 //! * [`verify`] reads a store from end to end and recomputes its root.
+//! * [`dump`] writes a state as a file or in chunks, the same bytes on every node, and restores it.
 //! * A store of your own implements [`Store`] and passes the suite in the module `conformance`, which
 //!   the cargo feature of that name enables.
 //!
@@ -36,6 +37,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod dump;
 mod error;
 mod lease;
 mod ledger;

@@ -11,6 +11,7 @@ mod common;
 
 mod builds;
 mod conformance;
+mod dump;
 #[cfg(feature = "rocksdb")]
 mod durability;
 mod ledger;

@@ -53,6 +53,7 @@ fn by_the_code(of: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
         // Parts of others, what is written only, and what is no value of the core.
         "sequence" | "settings" | "feed_entry" | "grant" | "manifest" | "requirement" | "metadatum" => return None,
         "outcome" | "blocks_file" | "frame" | "bucket" | "route" => return None,
+        "dump_file" | "dump_header" | "dump_chunk" | "dump_record" => return None,
         other => panic!("an example of {other}"),
     })
 }
@@ -127,6 +128,25 @@ fn the_block_file_holds_a_genesis_and_blocks() {
     });
     assert!(Genesis::from_bytes(inside.next().unwrap()).is_ok());
     assert!(inside.all(|bytes| Block::from_bytes(bytes).is_ok()));
+}
+
+/// The example is a dump that the store writes and reads.
+#[test]
+fn the_dump_holds_the_state_of_a_genesis() {
+    let document = document();
+    let cells = |of: &str| -> Vec<Vec<u8>> {
+        document.table(Some(of), &["field"]).rows.iter().map(|row| unhex(&row[2])).collect()
+    };
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/dumps/genesis.dump");
+    assert_eq!(cells("dump_file").concat(), std::fs::read(path).unwrap());
+    let [_, header, hash, records @ ..] = &cells("dump_file")[..] else { panic!() };
+    assert_eq!(header[4..], cells("dump_header").concat());
+    assert_eq!(hash.as_slice(), sha256(&[&header[4..]]));
+    assert!(header.ends_with(&cells("dump_chunk").concat()));
+    let chunk = records.concat();
+    let len = u32::try_from(chunk.len()).unwrap().to_be_bytes();
+    assert_eq!(cells("dump_chunk"), [len.to_vec(), sha256(&[&chunk]).to_vec()]);
+    assert_eq!(records.last(), Some(&cells("dump_record").concat()));
 }
 
 // Roots and buckets, as the text says.

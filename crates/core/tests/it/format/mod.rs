@@ -265,6 +265,7 @@ impl Layouts {
         }
         match name {
             "magic" => self.read_text("magic", bytes),
+            "dump_magic" => self.read_text("dump", bytes),
             "domain" => self.read_text("bucket", bytes),
             "route_domain" => self.read_text("route", bytes),
             _ => {
