@@ -179,7 +179,7 @@ fn a_header_is_checked_field_by_field() {
     let rows: [(&str, Change, &str); 7] = [
         (
             "chain",
-            &|parts| parts.chain = b"example-2",
+            |parts| parts.chain = b"example-2",
             "the header says chain \"example-2\", but the records \"example-1\"",
         ),
         ("chain", |parts| parts.chain = b"no chain", "the header does not decode: value out of range"),
