@@ -1,19 +1,25 @@
-//! Dumps: every record of a state as text, in key order, after a line with height and root.
+//! Dumps: every record of a state in key order. As text, after a line with height and root; or binary, as
+//! [`coalmine_store::dump`] has it. A reader tells them by their first bytes.
 //!
 //! ```text
 //! {"format":"coalmine-dump/1","height":100,"root":"64 hex digits"}
 //! {"key":"hex","value":"hex"}
 //! ```
 //!
-//! The height is null where no block has been executed. A dump is read line by line, and every line
+//! The height is null where no block has been executed. The text is read line by line, and every line
 //! is checked for form and order; the ledger checks that the records give the root.
 
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
 
 use coalmine_core::query::Entry;
+#[cfg(feature = "rocksdb")]
+use coalmine_core::{Encode as _, State};
 use coalmine_core::{Hash, Height, Key, STATE_KEYS};
-use coalmine_store::{Tip, View};
+#[cfg(feature = "rocksdb")]
+use coalmine_store::check_rules;
+use coalmine_store::dump::{self as binary, Dump, DumpError, MAGIC, Restored};
+use coalmine_store::{Ledger, OpenError, Store, Tip, View};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -42,7 +48,80 @@ struct Line {
     value: String,
 }
 
-/// Writes all records of a view.
+/// A dump that has been read, of which nothing has been written yet.
+#[derive(Debug)]
+pub(crate) enum Dumped {
+    /// Height and root, and the records, which have not been compared with them.
+    Text(Tip, Vec<Entry>),
+    /// Records that are the state of its tip.
+    Binary(Box<Restored>),
+}
+
+impl Dumped {
+    /// Reads a dump in either form.
+    pub(crate) fn read(file: &str, mut input: impl BufRead) -> Result<Self, Error> {
+        let start = input.fill_buf().map_err(|error| Error::Input(format!("{file}: cannot be read: {error}")))?;
+        if is_binary(start) {
+            return binary::read(input)
+                .map(|restored| Self::Binary(restored.into()))
+                .map_err(|error| wrong(error, file));
+        }
+        read(file, input).map(|(tip, records)| Self::Text(tip, records))
+    }
+
+    /// Checks that the records of a text are the state of its tip, as those of a binary dump are.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        let Self::Text(tip, records) = self else { return Ok(()) };
+        let global = Key::Global.to_bytes();
+        if let Some((_, global)) = records.iter().find(|(key, _)| *key == global) {
+            check_rules(global, tip.height)?;
+        }
+        let computed = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height)?.root();
+        if computed == tip.root { Ok(()) } else { Err(OpenError::Root { tip: *tip, computed }) }
+    }
+
+    /// The number of records.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn records(&self) -> u64 {
+        match self {
+            Self::Text(_, records) => u64::try_from(records.len()).unwrap_or(u64::MAX),
+            Self::Binary(restored) => restored.records(),
+        }
+    }
+
+    /// Fills an empty store.
+    pub(crate) fn restore<S: Store>(self, store: S) -> Result<Ledger<S>, OpenError> {
+        match self {
+            Self::Text(tip, records) => Ledger::restore(store, tip, &records),
+            Self::Binary(restored) => restored.into_ledger(store),
+        }
+    }
+}
+
+/// An error of a binary dump, as the tool has it.
+fn wrong(error: DumpError, file: &str) -> Error {
+    if let DumpError::Open(error) = error {
+        return Error::from(error).in_source(file);
+    }
+    Error::Input(format!("{file}: {error}"))
+}
+
+/// Writes all records of a view in binary form.
+pub(crate) fn write_binary(view: &impl View, name: &str, out: &mut Output) -> Result<(), Error> {
+    let dump = Dump::new(view).map_err(|error| wrong(error, name))?;
+    let mut ended = Ok(());
+    out.write(|out| match dump.write_to(out) {
+        Err(DumpError::Output(error)) => Err(error),
+        other => {
+            ended = other;
+            Ok(())
+        }
+    })?;
+    ended.map_err(|error| wrong(error, name))
+}
+
+/// Writes all records of a view as text.
 pub(crate) fn write(view: &impl View, out: &mut Output) -> Result<(), Error> {
     let tip = view.tip()?.ok_or_else(|| Error::Input("the store is empty: there is nothing to dump".into()))?;
     out.json(&Header { format: FORMAT.into(), height: tip.height, root: tip.root.to_string() })?;
@@ -55,13 +134,20 @@ pub(crate) fn write(view: &impl View, out: &mut Output) -> Result<(), Error> {
     written
 }
 
+fn is_binary(start: &[u8]) -> bool {
+    start.starts_with(&MAGIC)
+}
+
 /// Whether a file with this beginning is a dump, of any version.
 pub(crate) fn is_dump(start: &[u8]) -> bool {
+    if is_binary(start) {
+        return true;
+    }
     let start: Vec<u8> = start.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     start.starts_with(br#"{"format":"coalmine-dump/"#)
 }
 
-/// Reads a dump: the tip, and the records in key order.
+/// Reads the text of a dump: the tip, and the records in key order.
 ///
 /// # Errors
 /// The first problem, with its line.

@@ -14,7 +14,7 @@ use coalmine_store::RocksStore;
 use coalmine_store::{Ledger, MemoryStore, StoreError, Tip, View};
 
 use crate::commands::unknown;
-use crate::dump;
+use crate::dump::{self, Dumped};
 use crate::error::Error;
 #[cfg(not(feature = "rocksdb"))]
 use crate::input::no_rocksdb;
@@ -64,8 +64,7 @@ pub(crate) fn open(argument: &str) -> Result<Opened, Error> {
     let is_dump = dump::is_dump(&start);
     let input = io::Cursor::new(start).chain(input);
     if is_dump {
-        let (tip, records) = dump::read(&name, input)?;
-        let ledger = Ledger::restore(MemoryStore::new(), tip, &records);
+        let ledger = Dumped::read(&name, BufReader::new(input))?.restore(MemoryStore::new());
         let ledger = ledger.map_err(|error| Error::from(error).in_source(&name))?;
         return Ok(Opened::State(Box::new(Source::new(&name, Backing::Memory(Box::new(ledger))))));
     }

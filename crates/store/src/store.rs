@@ -19,6 +19,12 @@ pub trait View: Read {
     fn tip(&self) -> Result<Option<Tip>, StoreError>;
 }
 
+impl<V: View + ?Sized> View for &V {
+    fn tip(&self) -> Result<Option<Tip>, StoreError> {
+        (**self).tip()
+    }
+}
+
 /// Takes snapshots, on any thread, while blocks are committed on another.
 pub trait Snapshots: Clone + Send + Sync + 'static {
     /// The state as it was at one tip, whatever is committed in the meantime.

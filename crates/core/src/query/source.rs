@@ -29,6 +29,20 @@ pub trait Read {
     fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Entry>, Fault>;
 }
 
+impl<R: Read + ?Sized> Read for &R {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        (**self).scan(start, end, visit)
+    }
+
+    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Entry>, Fault> {
+        (**self).last(start, end)
+    }
+}
+
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 

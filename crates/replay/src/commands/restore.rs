@@ -16,7 +16,7 @@ The records must give the root of the dump, or nothing is written. The folder mu
 Example:
   replay restore state.dump rocksdb:./copy")]
 pub(crate) struct RestoreArgs {
-    /// The dump; - is standard input
+    /// The dump, as text or binary; - is standard input
     #[arg(value_name = "DUMP")]
     dump: String,
     /// rocksdb:PATH
@@ -36,10 +36,9 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
     use std::io::BufReader;
 
     use coalmine_answers::Answer;
-    use coalmine_core::{Encode as _, Key, State};
-    use coalmine_store::{Durability, Ledger, OpenError, Problem, RocksStore, StoreError, check_rules};
+    use coalmine_store::{Durability, Problem, RocksStore, StoreError};
 
-    use crate::dump as dumps;
+    use crate::dump::Dumped;
     use crate::input::{Input, open_file};
     use crate::output::Output;
     use coalmine_json::render::Fields;
@@ -49,20 +48,12 @@ fn write_store(path: &Path, args: &RestoreArgs, target: &Target) -> Result<(), E
         return Err(problem.into());
     }
     let (name, input) = open_file(&args.dump)?;
-    let (tip, records) = dumps::read(&name, BufReader::new(input))?;
     // Before a folder is made, so that a bad dump leaves nothing behind.
-    if let Some((_, global)) = records.iter().find(|(key, _)| *key == Key::Global.to_bytes()) {
-        check_rules(global, tip.height)?;
-    }
-    let state = State::load(records.iter().map(|(key, value)| Ok((key, value))), tip.height);
-    let computed = state.map_err(|fault| Error::from(fault).in_source(&args.dump))?.root();
-    if computed != tip.root {
-        return Err(Error::from(OpenError::Root { tip, computed }).in_source(&args.dump));
-    }
+    let dumped = Dumped::read(&name, BufReader::new(input))?;
+    dumped.check().map_err(|error| Error::from(error).in_source(&args.dump))?;
+    let records = dumped.records();
     let mut out = Output::open(target, [Input::File(args.dump.as_ref()), Input::Store(path)])?;
-    let ledger = Ledger::restore(RocksStore::create(path, Durability::Synced)?, tip, &records)?;
-    let tip = ledger.last_committed();
-    let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
+    let tip = dumped.restore(RocksStore::create(path, Durability::Synced)?)?.last_committed();
     out.card(Answer::single(
         "restored",
         Fields::new().with("height", tip.height).text("root", tip.root).with("records", records),

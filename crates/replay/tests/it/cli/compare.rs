@@ -69,6 +69,45 @@ fn dumps_are_sources_and_are_checked() {
 }
 
 #[test]
+fn binary_dumps_are_sources_and_are_checked() {
+    let world = World::new();
+    world.golden("dump canary.json --binary -o canary.dump", 0, "", "");
+    let bytes = fs::read(world.path("canary.dump")).unwrap();
+    assert!(bytes.starts_with(b"CMD1"));
+    assert_eq!(world.run("dump canary.json --binary").stdout, bytes, "also on standard output");
+    assert_eq!(world.run("dump canary.dump --binary").stdout, bytes, "and from itself");
+    let (text, _) = world.check("dump canary.json", 0);
+    world.golden("dump canary.dump", 0, &text, "");
+    world.write("text.dump", &text);
+    assert_eq!(world.run("dump text.dump --binary").stdout, bytes, "and from the text");
+    world.golden("diff canary.json canary.dump", 0, "", "");
+    let (past, _) = world.check("dump canary.json --at 110", 0);
+    world.check("dump canary.json --at 110 --binary -o past.dump", 0);
+    world.golden("dump past.dump", 0, &past, "");
+    world.check("show canary.dump features --at 110", 0);
+    world.fails("show canary.dump features --at 131", 2, "it ends at height 130, before height 131");
+    world.fails("dump canary.dump --at 110 --binary", 2, "is not known");
+
+    // The header stands behind the magic and its length, and its hash behind it.
+    let start = 8 + usize::try_from(u32::from_be_bytes(*bytes[4..].first_chunk().unwrap())).unwrap() + 32;
+    let flipped = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    for (name, content, words) in [
+        ("header.dump", flipped(20), "header.dump: the header is damaged: its hash does not match; take another copy"),
+        ("chunk.dump", flipped(start + 20), "chunk.dump: chunk 1 of 1 is damaged: its hash does not match"),
+        ("torn.dump", bytes[..bytes.len() - 9].to_vec(), "torn.dump: the dump is cut off: chunk 1 of 1 has"),
+        ("more.dump", [&bytes[..], b"\n"].concat(), "more.dump: bytes follow the last chunk"),
+        ("empty.dump", b"CMD1".to_vec(), "empty.dump: the dump is cut off: the header has 0 of its 4 bytes"),
+    ] {
+        fs::write(world.path(name), content).unwrap();
+        world.fails(&format!("show {name} features"), 2, words);
+    }
+}
+
+#[test]
 fn diff_and_bisect_find_what_differs() {
     let world = World::new();
     let a = format!("{HEADER}\n{}", r#"{"height":1,"txs":[{"op":"create_feature","name":"f","description":"a"}]}"#);

@@ -56,6 +56,16 @@ fn stores_are_verified_dumped_and_restored() {
     world.write("bad.dump", world.read("s.dump").replace(&root, &"0".repeat(64)));
     world.fails("restore bad.dump rocksdb:u", 1, "its records have root");
     assert!(!world.path("u").exists(), "a dump that is refused leaves nothing behind");
+    // The binary form has the same bytes as that of the block file.
+    world.check("dump rocksdb:s --binary -o b.dump", 0);
+    assert_eq!(fs::read(world.path("b.dump")).unwrap(), world.run("dump canary.json --binary").stdout);
+    let (out, _) = world.check("restore b.dump rocksdb:v", 0);
+    assert!(out.starts_with(&format!("height 130\nroot {root}\n")), "{out}");
+    world.golden("diff rocksdb:s rocksdb:v", 0, "", "");
+    let torn = fs::read(world.path("b.dump")).unwrap();
+    fs::write(world.path("torn.dump"), &torn[..torn.len() - 1]).unwrap();
+    world.fails("restore torn.dump rocksdb:u", 2, "torn.dump: the dump is cut off: chunk 1 of 1 has");
+    assert!(!world.path("u").exists(), "a dump that is refused leaves nothing behind");
     world.check("run canary.json --store rocksdb:t --until 200", 0);
 
     for args in ["features", "feature base", "metrics base", "history base", "roles", "schedule", "global", "stale"] {
