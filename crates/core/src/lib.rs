@@ -153,6 +153,7 @@ pub use reject::Reject;
 pub use rounds::{Pool, PoolEntry, PoolKind};
 pub use rules::{RULES_NOTICE, RuleSet};
 pub use schedule::{SCHEDULED_MAX, SCHEDULED_RESERVED, Scheduled, ScheduledRules};
+pub use state::plugins::{PluginsMark, Router};
 pub use state::{Handle, PluginHandle, StaleExecution, State};
 pub use valid::{Valid, Validate};
 pub use values::{Address, Bps, ChainId, Description, FORMAT, Hash, Height, Name, Percent, Role, Roles, ValueError};

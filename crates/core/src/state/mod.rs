@@ -34,7 +34,7 @@ use crate::rounds::{Pool, PoolEntry};
 use crate::schedule::{Scheduled, ScheduledRules, changes_of_rules};
 use crate::state::features::FeatureEntry;
 use crate::state::feed::Feed;
-use crate::state::plugins::Plugins;
+use crate::state::plugins::{Plugins, PluginsMark, Router};
 use crate::state::trust::Trust;
 use crate::tree::{Tree, TreeError};
 use crate::values::{Address, ChainId, Hash, Height, Name, Role, Roles};
@@ -140,6 +140,9 @@ impl State {
             }
         }
         self.plugins.registry = registry;
+        if !plugins.is_empty() {
+            self.plugins.mark = PluginsMark::default();
+        }
         plugins.into_iter().for_each(|touched| self.plugins.put(&self.global.chain, touched.data));
         let MapChanges { overrides, roles, schedule, sequences, pools, rows, queue } = maps;
         self.trust.apply(sequences, pools);
@@ -363,6 +366,24 @@ impl State {
     #[must_use]
     pub fn route_by(&self, PluginHandle(id): PluginHandle, unit: &[u8]) -> Option<&Version> {
         self.plugins.route(id, unit)
+    }
+
+    /// The routing of a plugin, to keep beyond the borrow of the state: its answers are those of [`State::route`] until a
+    /// block changes plugins.
+    #[must_use]
+    pub fn router(&self, name: &Name) -> Option<Router> {
+        self.plugins.router(name)
+    }
+
+    /// Says whether plugins have changed since another mark was taken.
+    #[must_use]
+    pub const fn plugins_mark(&self) -> &PluginsMark {
+        &self.plugins.mark
+    }
+
+    /// The plugins that are not Unloaded, in name order: at most [`LOADED_MAX`](crate::LOADED_MAX), however many there are.
+    pub fn plugins_to_host(&self) -> impl Iterator<Item = (&Name, &Plugin)> {
+        self.plugins.not_unloaded().map(|data| (&data.name, &data.plugin))
     }
 
     /// Plans a load of a plugin as the command `load` in the next block would, in order.

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::bucket::BucketPrefix;
@@ -16,7 +17,7 @@ use crate::plugin::record::{
 };
 use crate::plugin::requirements::View;
 use crate::plugin::version::Version;
-use crate::values::{ChainId, Height, Name};
+use crate::values::{Bps, ChainId, Height, Name};
 
 /// A plugin, and values derived from it.
 #[derive(Debug, Clone)]
@@ -41,9 +42,65 @@ impl PluginEntry {
     }
 }
 
+/// Routes the units of one plugin as the state did that it comes from, for hot paths that cannot borrow the state.
+///
+/// Its answers are those of [`State::route`](crate::State::route) for as long as
+/// [`State::plugins_mark`](crate::State::plugins_mark) is the same.
+#[derive(Debug, Clone)]
+pub struct Router {
+    current: Version,
+    canary: Option<Canary>,
+}
+
+/// What a deployment routes to its new version.
+#[derive(Debug, Clone)]
+struct Canary {
+    version: Version,
+    share: Bps,
+    prefix: BucketPrefix,
+}
+
+impl Router {
+    /// The version that serves a unit.
+    #[must_use]
+    pub fn route(&self, unit: &[u8]) -> &Version {
+        self.canary_for(unit).unwrap_or(&self.current)
+    }
+
+    /// The new version of a deployment, if that serves the unit.
+    #[must_use]
+    pub fn canary_for(&self, unit: &[u8]) -> Option<&Version> {
+        let canary = self.canary.as_ref()?;
+        // Only a share between the ends takes a hash.
+        let is_in = match canary.share {
+            Bps::ZERO => false,
+            Bps::FULL => true,
+            share => canary.prefix.bucket(unit) < share,
+        };
+        is_in.then_some(&canary.version)
+    }
+}
+
+/// Says whether plugins have changed: two marks are equal if the states that gave them have the same plugins, because
+/// one comes from the other by blocks that changed none.
+///
+/// Open rounds and the settings of the registry are no part of it.
+#[derive(Debug, Clone, Default)]
+pub struct PluginsMark(Arc<()>);
+
+impl PartialEq for PluginsMark {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for PluginsMark {}
+
 /// All plugins.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plugins {
+    /// Another one after every block that changes plugins.
+    pub(crate) mark: PluginsMark,
     pub(crate) registry: Registry,
     names: Names<PluginId>,
     entries: Vec<PluginEntry>,
@@ -74,6 +131,21 @@ impl Plugins {
 
     pub(crate) fn route(&self, id: PluginId, unit: &[u8]) -> Option<&Version> {
         self.entry(id).map(|entry| entry.route(unit))
+    }
+
+    pub(crate) fn router(&self, name: &Name) -> Option<Router> {
+        let PluginEntry { data, route } = self.entry(self.id(name)?)?;
+        let canary = data.deployment.as_ref().zip(route.as_ref()).map(|(deployment, prefix)| Canary {
+            version: deployment.new.clone(),
+            share: deployment.share(),
+            prefix: prefix.clone(),
+        });
+        Some(Router { current: data.plugin.current.clone(), canary })
+    }
+
+    /// The plugins that are not Unloaded, in name order.
+    pub(crate) fn not_unloaded(&self) -> impl Iterator<Item = &PluginData> {
+        self.dependents.get(&None).into_iter().flatten().filter_map(|name| self.get(name))
     }
 
     /// In name order.

@@ -188,11 +188,18 @@ fn check_growth(before: &State, after: &State) {
     }
 }
 
-/// Routing by name, by handle and from the records is one.
+/// Routing by name, by handle, by a router and from the records is one.
 fn check_routes(world: &World) {
     for plugin in PLUGINS.map(name) {
+        let router = world.state.router(&plugin);
         for unit in 0..20_u8 {
             let by_name = world.state.route(&plugin, &[unit]);
+            assert_eq!(router.as_ref().map(|router| router.route(&[unit])), by_name);
+            let new = world.state.deployment(&plugin).map(|deployment| &deployment.new);
+            assert_eq!(
+                router.as_ref().and_then(|router| router.canary_for(&[unit])),
+                by_name.filter(|_| by_name == new)
+            );
             let handle = world.state.resolve_plugin(&plugin);
             assert_eq!(handle.and_then(|handle| world.state.route_by(handle, &[unit])), by_name);
             assert_eq!(query::route(&world.records, &plugin, &[unit]).unwrap().as_ref(), by_name);
@@ -206,6 +213,26 @@ fn check_routes(world: &World) {
             assert_eq!(routing.and_then(|routing| routing.bucket_and_share), bucket_and_share);
         }
     }
+}
+
+/// Equal marks mean equal plugins, and what a host has to look at are those that are not Unloaded. Returns whether the
+/// marks are equal.
+fn check_mark(before: &State, now: &State) -> bool {
+    let all = |state: &State| {
+        let one = |(name, plugin): (&Name, &Plugin)| {
+            let versions: Vec<PluginVersion> = state.plugin_versions(name).cloned().collect();
+            (*name, plugin.clone(), versions, state.deployment(name).cloned())
+        };
+        state.plugins().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(now.plugins_mark(), now.clone().plugins_mark());
+    let is_same = before.plugins_mark() == now.plugins_mark();
+    if is_same {
+        assert_eq!(all(before), all(now));
+    }
+    let not_unloaded = now.plugins().filter(|(_, plugin)| plugin.load_state != LoadState::Unloaded);
+    assert!(now.plugins_to_host().eq(not_unloaded));
+    is_same
 }
 
 fn current<'s>(state: &'s State, plugin: &Name) -> Option<&'s PluginVersion> {
@@ -284,7 +311,7 @@ fn breaks_a_rule(deployment: &Deployment) -> bool {
 #[test]
 fn whatever_is_done_to_plugins() {
     let (mut seen, mut rolled_back, mut held) = (BTreeSet::new(), BTreeSet::new(), 0);
-    let mut requirements = 0;
+    let (mut requirements, mut unchanged) = (0, 0);
     for seed in 0..60 {
         let mut random = Random(seed);
         let with_force = seed % 3 == 0;
@@ -314,6 +341,7 @@ fn whatever_is_done_to_plugins() {
             requirements += check_requirements(&world.state);
             check_plans(&world);
             check_routes(&world);
+            unchanged += u32::from(check_mark(&before, &world.state));
             for plugin in PLUGINS.map(name) {
                 let is_told = outcome.receipts.iter().zip(&commands).any(|(receipt, command)| {
                     let Command::ReportVersion { plugin: of, version, .. } = command else { return false };
@@ -342,6 +370,7 @@ fn whatever_is_done_to_plugins() {
     use PluginReason::{ErrorRate, Manual, Regression, Timeout, Unhealthy};
     assert_eq!(rolled_back, BTreeSet::from([Manual, ErrorRate, Regression, Timeout, Unhealthy]));
     assert!(held > 10, "{held} held by a rule");
+    assert!(unchanged > 500, "{unchanged} blocks changed no plugin");
     assert!(requirements > 500, "{requirements} requirements in order");
 }
 
