@@ -11,10 +11,11 @@ use crate::{host, workspace};
 
 /// Every target, and how long its input may be. Longer input makes a run slow and finds nothing more; a
 /// world is chosen by few bytes.
-const TARGETS: [(&str, u32); 9] = [
+const TARGETS: [(&str, u32); 10] = [
     ("block", 3072),
     ("blockfile", 2048),
     ("decode", 512),
+    ("dump", 2048),
     ("execute", 1024),
     ("feed", 1024),
     ("load", 64),

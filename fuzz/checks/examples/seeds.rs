@@ -90,6 +90,12 @@ fn main() {
     for (number, dump) in coalmine_fuzz_checks::dumps().enumerate() {
         write("restore", &format!("{number:02}"), &dump);
     }
+    for (number, dump) in coalmine_fuzz_checks::binary_dumps().enumerate() {
+        write("dump", &format!("{number:02}"), &dump);
+    }
+    for name in ["genesis", "lived"] {
+        write("dump", name, &fs::read(root.join("fixtures/dumps").join(name).with_extension("dump")).unwrap());
+    }
     for (number, stream) in streams().into_iter().enumerate() {
         write("feed", &format!("{number:02}"), &stream);
     }

@@ -16,6 +16,7 @@ use coalmine_core::{
 };
 use coalmine_json::{inspect_command, inspect_transaction};
 use coalmine_store::Tip;
+use coalmine_store::dump::Header;
 
 use crate::Check;
 
@@ -34,7 +35,7 @@ const fn of<T: Decode + Encode + Debug + PartialEq>() -> Decoder {
 }
 
 /// Every decoder of the binary formats of core, store, auth and chart.
-pub const DECODERS: [Decoder; 58] = [
+pub const DECODERS: [Decoder; 59] = [
     of::<Key>(),
     of::<Feature>(),
     of::<MetricsRecord>(),
@@ -88,6 +89,7 @@ pub const DECODERS: [Decoder; 58] = [
     of::<Envelope>(),
     of::<Multisig>(),
     of::<Sample>(),
+    of::<Header>(),
     Decoder { name: || "PoolEntry", decode: |bytes| _ = said(bytes), check: pool_entry },
     Decoder { name: || "TxCommand", decode: |bytes| drop(TxCommand::from_bytes(bytes)), check: command },
     Decoder { name: || "Strategy", decode: |bytes| drop(Strategy::decode(&mut Reader::new(bytes))), check: strategy },

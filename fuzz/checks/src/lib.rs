@@ -14,6 +14,7 @@
 mod block;
 mod blockfile;
 mod decode;
+mod dump;
 mod execute;
 mod feed;
 mod load;
@@ -25,6 +26,7 @@ mod worlds;
 pub use block::block;
 pub use blockfile::blockfile;
 pub use decode::{DECODERS, Decoder, decode, round_trip};
+pub use dump::{binary_dumps, dump};
 pub use execute::{EXECUTE_WORLDS, execute, lived_blocks};
 pub use feed::feed;
 pub use load::{kind_of_record, lived_keys, load};
@@ -36,10 +38,11 @@ pub use version::version;
 pub type Check = fn(&[u8]);
 
 /// Every target and its check.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("block", block),
     ("blockfile", blockfile),
     ("decode", decode),
+    ("dump", dump),
     ("execute", execute),
     ("feed", feed),
     ("load", load),

@@ -9,8 +9,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use coalmine_core::{
-    Block, Command, CommandKind, Decode, Encode, FeedBody, FeedEntry, FeedId, FeedPart, Genesis, Reader, Role, Roles,
-    Valid, Writer,
+    Block, Command, CommandKind, Decode, Encode, FeedBody, FeedEntry, FeedId, FeedPart, Genesis, Hash, Reader, Role,
+    Roles, Valid, Writer,
 };
 use coalmine_feed::message::{Environment, Filter, Message};
 use coalmine_feed::secret::Salt;
@@ -18,7 +18,9 @@ use coalmine_fuzz_checks::{Check, DECODERS, TARGETS};
 use coalmine_json::blockfile::{BlockReader, Limits};
 use coalmine_proof::{Bundle, verify};
 use coalmine_replay::dump;
+use coalmine_store::dump::MAGIC;
 use peak_alloc::PeakAlloc;
+use sha2::{Digest, Sha256};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -39,13 +41,14 @@ fn peak(decoder: Check, bytes: &[u8]) -> usize {
 // Decoders.
 
 /// Those that are not among [`DECODERS`].
-const MORE: [(&str, Check); 7] = [
+const MORE: [(&str, Check); 8] = [
     ("proof", |bytes| drop(verify(&[0; 32], b"key", bytes))),
     ("bundle", |bytes| {
         let Ok(bundle) = Bundle::from_json(bytes) else { return };
         drop(bundle.record(&bundle.root, &bundle.claim.key().unwrap_or_default()));
     }),
     ("dump", |bytes| drop(dump::read("dump", bytes))),
+    ("binary dump", |bytes| drop(coalmine_store::dump::read(bytes))),
     ("environment", |bytes| drop(Environment::from_body(bytes))),
     ("filter", |bytes| drop(Filter::from_body(bytes))),
     ("block file", |bytes| {
@@ -68,6 +71,25 @@ const MORE: [(&str, Check); 7] = [
 fn block_of(payload: &[u8]) -> Vec<u8> {
     let count = (16 * 1_024 * 1_024 - 8) / (payload.len() + 4);
     Block::from_encoded(1, vec![payload; count.min(65_536)]).unwrap().to_bytes()
+}
+
+/// A binary dump of these chunks, whatever they are.
+fn binary_dump_of(chunks: &[&[u8]]) -> Vec<u8> {
+    let mut header = Writer::default();
+    header.raw(&[0, 0, 1, 0, 1, 0]);
+    header.hash(&Hash([0; Hash::LEN]));
+    header.u32(u32::try_from(chunks.len()).unwrap());
+    for chunk in chunks {
+        header.u32(u32::try_from(chunk.len()).unwrap());
+        header.raw(&Sha256::digest(chunk));
+    }
+    let header = header.into_bytes();
+    let mut out = Writer::default();
+    out.raw(&MAGIC);
+    out.lp32(&header);
+    out.raw(&Sha256::digest(&header));
+    chunks.iter().for_each(|chunk| out.raw(chunk));
+    out.into_bytes()
 }
 
 fn tx_of(command: &[u8], count: u8) -> Vec<u8> {
@@ -151,6 +173,20 @@ fn hostile() -> Vec<(String, Vec<u8>)> {
         let lines = (0..50_000_u32).map(|number| format!("{{\"key\":\"d6{number:08x}\",\"value\":\"\"}}\n"));
         let header = format!("{{\"format\":\"coalmine-dump/1\",\"height\":1,\"root\":\"{}\"}}\n", "0".repeat(64));
         [header].into_iter().chain(lines).collect::<String>().into_bytes()
+    });
+    add("a binary dump of short records", {
+        let records: Vec<u8> =
+            (0..50_000_u32).flat_map(|number| [&[5, 0xd6], &number.to_be_bytes()[..], &[0; 4]].concat()).collect();
+        binary_dump_of(&[&records])
+    });
+    add("a binary dump that claims the longest header", [&MAGIC[..], &3_600_200_u32.to_be_bytes()].concat());
+    add("a binary dump that claims the longest chunk", {
+        let whole = binary_dump_of(&[&[0; 8 << 20]]);
+        whole[..whole.len() - (8 << 20)].to_vec()
+    });
+    add("a binary dump of many chunks that are not there", {
+        let whole = binary_dump_of(&[b"x".as_slice(); 20_000]);
+        whole[..whole.len() - 20_000].to_vec()
     });
     add("a bundle of nothing", {
         let items = listed(50_000, &|_| r#"{"key":"","value":null,"proof":""}"#.into());
