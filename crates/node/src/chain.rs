@@ -15,7 +15,7 @@ use coalmine_core::{
 use coalmine_store::{CommitError, StoreError, Tip};
 
 use crate::block;
-use crate::database::{Batch, Database, Sync};
+use crate::database::{Batch, Database, LedgerStore, Sync};
 use crate::mempool::Waiting;
 use crate::node::{Node, OLDEST, OpenError, Options};
 use crate::tables::{BlockRecord, Table, TxOutcome, block_row, height_key, place_row, sample_key};
@@ -65,7 +65,7 @@ impl Chain {
     ///
     /// # Errors
     /// The database fails, is damaged, or is of another ledger.
-    pub fn open(database: Database, genesis: &Genesis, options: Options) -> Result<Self, OpenError> {
+    pub fn open(database: (Database, LedgerStore), genesis: &Genesis, options: Options) -> Result<Self, OpenError> {
         Ok(Self { node: Node::open(database, genesis, options)? })
     }
 
@@ -211,7 +211,7 @@ impl Chain {
         let oldest = self.prune(height, &mut batch)?;
         let staged = inner.ledger_mut().stage(execution, &mut batch)?;
         // The token is lost with an error: the ledger then commits nothing more.
-        inner.database().write(batch, sync)?;
+        inner.ledger().store().write(batch, sync)?;
         inner.ledger_mut().committed(staged)?;
         inner.pruned(oldest);
         let signers: BTreeSet<Address> = inner.pool().committed(txs.iter().map(|(id, _)| id));

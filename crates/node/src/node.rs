@@ -22,6 +22,8 @@ use crate::tables::{
 
 /// The mark of the oldest height whose outcome is kept.
 pub(crate) const OLDEST: &[u8] = b"oldest";
+/// The mark of the genesis: its hash.
+const GENESIS: &[u8] = b"genesis";
 /// What the keys of [`Node::meta_put`] begin with.
 const FOREIGN: &[u8] = b"x/";
 
@@ -46,6 +48,14 @@ pub enum OpenError {
     /// A key with a role that anybody can sign for.
     #[error("the genesis cannot be used: {0}")]
     Reserved(#[from] ReservedError),
+    /// The database belongs to a ledger with another genesis.
+    #[error("the database is of the ledger with genesis {found}, genesis.json has {expected}; use the genesis.json of that ledger, or another home")]
+    Genesis {
+        /// The hash of the genesis given.
+        expected: Hash,
+        /// The hash of that of the database.
+        found: Hash,
+    },
     /// A mark that does not decode.
     #[error("the mark {0:?} of the node is damaged; restore a copy")]
     Mark(&'static str),
@@ -204,16 +214,34 @@ struct Status {
 }
 
 impl Node {
-    pub(crate) fn open(database: Database, genesis: &Genesis, options: Options) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        (database, store): (Database, LedgerStore),
+        genesis: &Genesis,
+        options: Options,
+    ) -> Result<Self, OpenError> {
         check_genesis(genesis)?;
-        let ledger = Ledger::open_or_create(database.store()?, genesis)?;
+        let ledger = Ledger::open_or_create(store, genesis)?;
+        let domain = Domain::of(genesis);
+        match database.get(Table::Meta, GENESIS)? {
+            // Of a ledger that has just been created, or whose node died before it wrote this.
+            None => {
+                let mut batch = Batch::default();
+                batch.put(Table::Meta, GENESIS, domain.genesis().0);
+                database.write(batch, Sync::Now)?;
+            }
+            Some(found) if found == domain.genesis().0 => {}
+            Some(found) => {
+                let found = found.try_into().map(Hash).map_err(|_| OpenError::Mark("genesis"))?;
+                return Err(OpenError::Genesis { expected: *domain.genesis(), found });
+            }
+        }
         let oldest = match database.get(Table::Meta, OLDEST)? {
             Some(value) => read_height(&value).map_err(|_| OpenError::Mark("oldest"))?,
             None => 0,
         };
         Ok(Self(Arc::new(Inner {
             genesis: genesis.clone(),
-            domain: Domain::of(genesis),
+            domain,
             options,
             records: ledger.store().reader(),
             database,
@@ -258,7 +286,7 @@ impl Node {
     }
 
     /// Reads the records, as they were at one tip: for histories, and for what takes longer.
-    pub fn records<T>(&self, ask: impl FnOnce(&Snapshot) -> T) -> T {
+    pub fn records<T>(&self, ask: impl FnOnce(&Snapshot<'_>) -> T) -> T {
         ask(&self.0.records.snapshot())
     }
 

@@ -43,6 +43,9 @@ pub const COLUMN: &str = "coalmine";
 
 /// Recovery replays what was written since the last flush, so a smaller buffer opens faster.
 const WRITE_BUFFER: usize = 16 << 20;
+/// The same for all column families together, where a host has some, and of their logs.
+const WRITE_BUFFERS: usize = 32 << 20;
+const LOGS_SIZE_MAX: u64 = 64 << 20;
 /// How many of RocksDB's text logs to keep, and the maximum length of each.
 const TEXT_LOGS: usize = 4;
 const TEXT_LOG_SIZE: usize = 4 << 20;
@@ -125,6 +128,15 @@ impl RocksStore {
     /// # Errors
     /// The folder is not empty or cannot be written.
     pub fn create(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
+        Self::create_with(folder, durability, &[])
+    }
+
+    /// The same with column families for data of the host beside that of the store. The host reads and writes them
+    /// through [`RocksStore::db`], and writes a block with its own data by [`RocksStore::write_staged`].
+    ///
+    /// # Errors
+    /// As for [`RocksStore::create`].
+    pub fn create_with(folder: impl AsRef<Path>, durability: Durability, columns: &[&str]) -> Result<Self, StoreError> {
         let folder = folder.as_ref();
         let create = || {
             if folder.exists() && read_folder(folder)?.next().is_some() {
@@ -132,11 +144,11 @@ impl RocksStore {
             }
             fs::create_dir_all(folder).and_then(|()| sync_parent(folder)).map_err(|error| io_problem(&error))?;
             let tip_file = TipFile::open(folder)?;
-            let mut options = db_options(durability);
+            let mut options = db_options(durability, columns);
             options.create_if_missing(true);
             options.create_missing_column_families(true);
             options.set_error_if_exists(true);
-            Ok(Self::of(open_db(&options, folder)?, durability, tip_file))
+            Ok(Self::of(open_db(&options, folder, columns)?, durability, tip_file))
         };
         create().map_err(|problem| StoreError::new(place(folder), problem))
     }
@@ -147,19 +159,27 @@ impl RocksStore {
     /// There is no store, or it is locked, damaged, of another format, or has lost blocks. Then it is
     /// left as it was.
     pub fn open(folder: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
+        Self::open_with(folder, durability, &[])
+    }
+
+    /// Opens what [`RocksStore::create_with`] has created, with the same column families.
+    ///
+    /// # Errors
+    /// As for [`RocksStore::open`].
+    pub fn open_with(folder: impl AsRef<Path>, durability: Durability, columns: &[&str]) -> Result<Self, StoreError> {
         let folder = folder.as_ref();
         let open = || {
             let tip_file = lock(folder)?;
-            let options = db_options(durability);
+            let options = db_options(durability, columns);
             let acknowledged = tip_file.read()?;
             check_logs(folder)?;
-            let found = replay_log(&options, folder)?;
+            let found = replay_log(&options, folder, columns)?;
             if let Some(acknowledged) = acknowledged
                 && !found.is_some_and(|found| found == acknowledged || found.height > acknowledged.height)
             {
                 return Err(Problem::Behind { acknowledged, found });
             }
-            Ok(Self::of(open_db(&options, folder)?, durability, tip_file))
+            Ok(Self::of(open_db(&options, folder, columns)?, durability, tip_file))
         };
         open().map_err(|problem| StoreError::new(place(folder), problem))
     }
@@ -174,11 +194,11 @@ impl RocksStore {
         let folder = folder.as_ref();
         let open = || {
             let tip_file = lock(folder)?;
-            let mut options = db_options(durability);
+            let mut options = db_options(durability, &[]);
             options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
             mend_logs(folder)?;
-            replay_log(&options, folder)?;
-            Ok(Self::of(open_db(&options, folder)?, durability, tip_file))
+            replay_log(&options, folder, &[])?;
+            Ok(Self::of(open_db(&options, folder, &[])?, durability, tip_file))
         };
         let store = open().map_err(|problem| StoreError::new(place(folder), problem))?;
         store.sync()?;
@@ -249,11 +269,29 @@ impl<T: Columns> RocksStore<T> {
         Ok(())
     }
 
+    /// Writes a batch in which a block was staged, as durable as asked for. A block that is not synced is durable with
+    /// the next one that is, and comes back or is lost with all after it: a host does so for one that it has told nobody.
+    ///
+    /// # Errors
+    /// The store failed. Only reopening shows whether the block is in it; drop its token.
+    pub fn write_staged(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        self.write_as(None, batch, durability).map_err(|problem| self.reader.located(problem))
+    }
+
     fn write(&self, tip: &Tip, batch: WriteBatch) -> Result<(), Problem> {
+        self.write_as(Some(tip), batch, self.durability)
+    }
+
+    fn write_as(&self, tip: Option<&Tip>, batch: WriteBatch, durability: Durability) -> Result<(), Problem> {
         let mut options = WriteOptions::default();
-        options.set_sync(self.durability == Durability::Synced);
+        options.set_sync(durability == Durability::Synced);
         self.reader.db.write_opt(batch, &options).map_err(|error| rocksdb_problem(&error))?;
-        match (&self.tip_file, self.durability) {
+        let tip = match tip {
+            Some(tip) => Some(*tip),
+            None => self.reader.tip().map_err(StoreError::into_problem)?,
+        };
+        let Some(tip) = &tip else { return Ok(()) };
+        match (&self.tip_file, durability) {
             (Some(tip_file), Durability::Synced) => tip_file.write(tip),
             (None, Durability::Synced) | (_, Durability::Unsynced) => Ok(()),
         }
@@ -455,9 +493,13 @@ fn lock(folder: &Path) -> Result<TipFile, Problem> {
     TipFile::open(folder)
 }
 
-fn open_db(options: &Options, folder: &Path) -> Result<DBWithThreadMode<SingleThreaded>, Problem> {
-    DBWithThreadMode::open_cf_with_opts(options, folder, [(COLUMN, column_options())])
-        .map_err(|error| rocksdb_problem(&error))
+/// The column family of the store, and those of its host.
+fn all_columns<'c>(columns: &[&'c str]) -> impl Iterator<Item = (&'c str, Options)> {
+    [COLUMN].into_iter().chain(columns.iter().copied()).map(|name| (name, column_options()))
+}
+
+fn open_db(options: &Options, folder: &Path, columns: &[&str]) -> Result<DBWithThreadMode<SingleThreaded>, Problem> {
+    DBWithThreadMode::open_cf_with_opts(options, folder, all_columns(columns)).map_err(|error| rocksdb_problem(&error))
 }
 
 /// Finds the tip at which opening would leave the store, without changing a file.
@@ -466,9 +508,8 @@ fn open_db(options: &Options, folder: &Path) -> Result<DBWithThreadMode<SingleTh
 /// a flush or compaction that a kill interrupted. But a damaged MANIFEST that ends early has lost
 /// tables, and looks no different. So where there are such tables, the records must give the root
 /// of the tip without them.
-fn replay_log(options: &Options, folder: &Path) -> Result<Option<Tip>, Problem> {
-    let columns = [(COLUMN, column_options())];
-    let db = DBWithThreadMode::open_cf_with_opts_for_read_only(options, folder, columns, false)
+fn replay_log(options: &Options, folder: &Path, columns: &[&str]) -> Result<Option<Tip>, Problem> {
+    let db = DBWithThreadMode::open_cf_with_opts_for_read_only(options, folder, all_columns(columns), false)
         .map_err(|error| rocksdb_problem(&error))?;
     let unlisted = unlisted_tables(&db, folder)?;
     let reader = RocksReader::<SingleThreaded>::of(db);
@@ -494,7 +535,7 @@ fn unlisted_tables(db: &DBWithThreadMode<SingleThreaded>, folder: &Path) -> Resu
     Ok(tables)
 }
 
-fn db_options(durability: Durability) -> Options {
+fn db_options(durability: Durability, columns: &[&str]) -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_track_and_verify_wals_in_manifest(true);
@@ -504,6 +545,11 @@ fn db_options(durability: Durability) -> Options {
     });
     options.set_keep_log_file_num(TEXT_LOGS);
     options.set_max_log_file_size(TEXT_LOG_SIZE);
+    if !columns.is_empty() {
+        // A column family that is seldom written would keep the logs of all others from being deleted.
+        options.set_max_total_wal_size(LOGS_SIZE_MAX);
+        options.set_db_write_buffer_size(WRITE_BUFFERS);
+    }
     options
 }
 

@@ -1,13 +1,13 @@
-//! The database in memory.
+//! The tables in memory.
 
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coalmine_core::query::Visit;
-use coalmine_store::{MemoryBatch, MemoryHandle, MemoryStore, StoreError};
+use coalmine_store::{MemoryBatch, MemoryHandle};
 use imbl::OrdMap;
 
-use crate::database::Change;
+use crate::database::batch::Change;
 use crate::tables::Table;
 
 type Rows = OrdMap<(Table, Vec<u8>), Vec<u8>>;
@@ -15,18 +15,16 @@ type Rows = OrdMap<(Table, Vec<u8>), Vec<u8>>;
 /// A database in memory.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    records: MemoryHandle,
     tables: Arc<Mutex<Rows>>,
 }
 
 impl Memory {
-    pub(super) fn store(&self) -> Result<MemoryStore, StoreError> {
-        MemoryStore::with_handle(self.records.clone())
-    }
-
-    pub(super) fn write(&self, records: MemoryBatch, changes: Vec<Change>) {
+    /// Writes the records of a block, if there is one, and changes of tables.
+    pub(super) fn write(&self, records: Option<(&MemoryHandle, MemoryBatch)>, changes: Vec<Change>) {
         let mut tables = self.lock();
-        self.records.write(records);
+        if let Some((handle, batch)) = records {
+            handle.write(batch);
+        }
         for (table, key, value) in changes {
             match value {
                 Some(value) => drop(tables.insert((table, key), value)),
