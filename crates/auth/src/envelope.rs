@@ -49,6 +49,12 @@ impl Domain {
         Self { chain: *genesis.chain(), genesis: Hash(Sha256::digest(genesis.to_bytes()).into()) }
     }
 
+    /// The ledger of a chain id and the hash of a genesis, for whoever does not have the genesis itself.
+    #[must_use]
+    pub const fn new(chain: ChainId, genesis: Hash) -> Self {
+        Self { chain, genesis }
+    }
+
     /// The hash of the genesis.
     #[must_use]
     pub const fn genesis(&self) -> &Hash {

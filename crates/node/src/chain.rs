@@ -17,7 +17,7 @@ use coalmine_store::{CommitError, StoreError, Tip};
 use crate::block;
 use crate::database::{Batch, Database, LedgerStore, Sync};
 use crate::mempool::Waiting;
-use crate::node::{Node, OLDEST, OpenError, Options};
+use crate::node::{FIRST, Node, OLDEST, OpenError, Options};
 use crate::tables::{BlockRecord, Table, TxOutcome, block_row, height_key, place_row, sample_key};
 
 /// How many rows a block prunes at most, so that a late decision to keep less costs no block much.
@@ -207,6 +207,9 @@ impl Chain {
         }
         for (key, value) in &stamp.marks {
             batch.put(Table::Meta, key.clone(), value.clone());
+        }
+        if inner.ledger().last_committed().height.is_none() {
+            batch.put(Table::Meta, FIRST, height_key(height));
         }
         let oldest = self.prune(height, &mut batch)?;
         let staged = inner.ledger_mut().stage(execution, &mut batch)?;

@@ -7,8 +7,12 @@
 
 mod block;
 mod chain;
+pub mod cli;
+pub mod config;
 pub mod database;
 pub mod engine;
+pub mod export;
+pub mod home;
 pub mod http;
 mod mempool;
 mod node;

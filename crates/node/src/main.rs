@@ -1,3 +1,9 @@
-//! The `coalmine` binary.
+//! The `coalmine` binary: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use coalmine_node::cli;
+
+fn main() -> ExitCode {
+    ExitCode::from(cli::main(std::env::args_os()))
+}

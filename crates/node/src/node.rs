@@ -22,6 +22,8 @@ use crate::tables::{
 
 /// The mark of the oldest height whose outcome is kept.
 pub(crate) const OLDEST: &[u8] = b"oldest";
+/// The mark of the first height.
+pub(crate) const FIRST: &[u8] = b"first";
 /// The mark of the genesis: its hash.
 const GENESIS: &[u8] = b"genesis";
 /// What the keys of [`Node::meta_put`] begin with.
@@ -49,7 +51,9 @@ pub enum OpenError {
     #[error("the genesis cannot be used: {0}")]
     Reserved(#[from] ReservedError),
     /// The database belongs to a ledger with another genesis.
-    #[error("the database is of the ledger with genesis {found}, genesis.json has {expected}; use the genesis.json of that ledger, or another home")]
+    #[error(
+        "the database is of the ledger with genesis {found}, genesis.json has {expected}; use the genesis.json of that ledger, or another home"
+    )]
     Genesis {
         /// The hash of the genesis given.
         expected: Hash,
@@ -254,6 +258,17 @@ impl Node {
             wake: Condvar::new(),
             status: Mutex::new(Status { engine: "none", moved: Instant::now(), stopped: None }),
         })))
+    }
+
+    /// Marks a database whose records came from a dump as that of a ledger: what was before is not there.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) fn mark_restored(database: &Database, genesis: &Genesis, tip: &Tip) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(Table::Meta, GENESIS, Domain::of(genesis).genesis().0);
+        batch.put(Table::Meta, OLDEST, height_key(tip.height.map_or(0, |tip| tip.saturating_add(1))));
+        database.write(batch, Sync::Now)
     }
 
     /// The state before the first block.

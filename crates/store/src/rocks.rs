@@ -298,7 +298,33 @@ impl<T: Columns> RocksStore<T> {
     }
 }
 
+impl RocksReader {
+    /// Opens the store of a folder for reading alone, also while another process writes to it: what is read stays as it
+    /// is now. If that process replaces files at the same moment, opening fails, and may be tried again.
+    ///
+    /// # Errors
+    /// There is no store, or it cannot be read.
+    pub fn open_read_only(folder: impl AsRef<Path>, columns: &[&str]) -> Result<Self, StoreError> {
+        let folder = folder.as_ref();
+        let open = || {
+            if !RocksStore::exists(folder) {
+                return Err(if folder.exists() { Problem::NotAStore } else { Problem::Missing });
+            }
+            let options = db_options(Durability::Synced, columns);
+            DBWithThreadMode::open_cf_with_opts_for_read_only(&options, folder, all_columns(columns), false)
+                .map_err(|error| rocksdb_problem(&error))
+        };
+        open().map(Self::of).map_err(|problem| StoreError::new(place(folder), problem))
+    }
+}
+
 impl<T: Columns> RocksReader<T> {
+    /// Returns the database.
+    #[must_use]
+    pub const fn db(&self) -> &Arc<DBWithThreadMode<T>> {
+        &self.db
+    }
+
     fn of(db: DBWithThreadMode<T>) -> Self {
         Self { db: Arc::new(db), column: COLUMN.into() }
     }

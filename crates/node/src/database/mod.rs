@@ -46,7 +46,7 @@ impl Database {
     #[cfg(feature = "rocksdb")]
     pub fn open(folder: &Path) -> Result<(Self, LedgerStore), StoreError> {
         let store = rocks::open_or_create(folder)?;
-        Ok((Self::Rocks(Rocks::of(&store)), LedgerStore::Rocks(store)))
+        Ok((Self::Rocks(Rocks::of(store.db())), LedgerStore::Rocks(store)))
     }
 
     /// Opens the database of a folder: in this build there is none.
@@ -55,8 +55,26 @@ impl Database {
     /// Always.
     #[cfg(not(feature = "rocksdb"))]
     pub fn open(folder: &Path) -> Result<(Self, LedgerStore), StoreError> {
-        let problem = "this build keeps nothing on disk; build it with --features rocksdb";
-        Err(StoreError::new(folder.display().to_string(), coalmine_store::Problem::Other(problem.into())))
+        Err(no_rocksdb(folder))
+    }
+
+    /// Opens the database of a folder for reading alone, also while a node runs there. It stays as it is now.
+    ///
+    /// # Errors
+    /// There is none, or this build has no RocksDB.
+    #[cfg(feature = "rocksdb")]
+    pub fn open_read_only(folder: &Path) -> Result<(Self, Records), StoreError> {
+        let reader = rocks::open_read_only(folder)?;
+        Ok((Self::Rocks(Rocks::of(reader.db())), Records::Rocks(reader)))
+    }
+
+    /// Opens the database of a folder for reading alone: in this build there is none.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "rocksdb"))]
+    pub fn open_read_only(folder: &Path) -> Result<(Self, Records), StoreError> {
+        Err(no_rocksdb(folder))
     }
 
     /// Where it is, for messages.
@@ -109,4 +127,10 @@ impl Database {
             Self::Rocks(rocks) => rocks.scan(table, start, end, visit),
         }
     }
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn no_rocksdb(folder: &Path) -> StoreError {
+    let problem = "this build keeps nothing on disk; build it with --features rocksdb";
+    StoreError::new(folder.display().to_string(), coalmine_store::Problem::Other(problem.into()))
 }

@@ -2,13 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use coalmine_core::query::Visit;
-use coalmine_store::{Durability, Problem, RocksStore, StoreError};
+use coalmine_store::{Durability, Problem, RocksReader, RocksStore, StoreError};
 use rocksdb::{ColumnFamily, DBWithThreadMode, ReadOptions, SingleThreaded, WriteBatch, WriteOptions};
 
 use crate::database::batch::{Change, Sync};
 use crate::tables::Table;
+
+/// How often a database that another process writes to is opened, and the time between two attempts.
+const ATTEMPTS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A database on disk.
 #[derive(Debug, Clone)]
@@ -23,9 +29,17 @@ pub(super) fn open_or_create(folder: &Path) -> Result<RocksStore, StoreError> {
     RocksStore::create_with(folder, Durability::Synced, &columns)
 }
 
+/// Opens the database of a folder for reading alone.
+pub(super) fn open_read_only(folder: &Path) -> Result<RocksReader, StoreError> {
+    let columns = Table::ALL.map(Table::name);
+    let open = || RocksReader::open_read_only(folder, &columns);
+    // The node that runs there may be replacing files.
+    (1..ATTEMPTS).find_map(|_| open().inspect_err(|_| thread::sleep(PAUSE)).ok()).map_or_else(open, Ok)
+}
+
 impl Rocks {
-    pub(super) fn of(store: &RocksStore) -> Self {
-        Self(Arc::clone(store.db()))
+    pub(super) fn of(db: &Arc<DBWithThreadMode<SingleThreaded>>) -> Self {
+        Self(Arc::clone(db))
     }
 
     pub(super) fn place(&self) -> String {

@@ -1,5 +1,6 @@
 //! The store of the ledger in a database, one type for both kinds.
 
+use std::fmt;
 use std::marker::PhantomData;
 
 use coalmine_core::query::Visit;
@@ -16,7 +17,6 @@ use crate::database::memory::Memory;
 use crate::database::rocks::Rocks;
 
 /// The store of the ledger in a database.
-#[derive(Debug)]
 pub enum LedgerStore {
     /// In memory, with the tables.
     Memory(MemoryStore, Memory),
@@ -26,7 +26,7 @@ pub enum LedgerStore {
 }
 
 /// Takes snapshots of the ledger's records, on any thread.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Records {
     /// In memory.
     Memory(MemoryReader),
@@ -42,6 +42,18 @@ pub enum Snapshot<'a> {
     /// On disk.
     #[cfg(feature = "rocksdb")]
     Rocks(RocksSnapshot<'a>),
+}
+
+impl fmt::Debug for LedgerStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LedgerStore").field(&self.place()).finish()
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Records")
+    }
 }
 
 impl LedgerStore {
@@ -68,7 +80,7 @@ impl LedgerStore {
                     batch::Records::Rocks(records) => records,
                     batch::Records::Memory(_) | batch::Records::None => rocksdb::WriteBatch::default(),
                 };
-                Rocks::of(store).add(batch.changes, &mut records)?;
+                Rocks::of(store.db()).add(batch.changes, &mut records)?;
                 let durability = match sync {
                     Sync::Now => Durability::Synced,
                     Sync::Later => Durability::Unsynced,
