@@ -394,7 +394,8 @@ fn payloads(txs: Val<'_>, signer: &Address) -> Result<Vec<(Vec<u8>, usize)>, Pro
 
 /// The document without its blocks; `also` are more keys that it may have.
 fn header(object: &Object<'_>, also: &[&str], file: &str, document: &str) -> Result<Header, Problem> {
-    let keys = ["format", "name", "description", "genesis", "expect"];
+    // An editor finds the schema by the first; it is not for the reader.
+    let keys = ["$schema", "format", "name", "description", "genesis", "expect"];
     object.only("the document", keys.into_iter().chain(also.iter().copied()))?;
     let format = object.need("format")?;
     let text = format.string().map_err(|problem| problem.in_key("format"))?;

@@ -187,7 +187,9 @@ fn block() -> Fields {
 /// A document, or without blocks the first line of a stream.
 fn document(blocks: Option<Fields>) -> Fields {
     let plain = || Fields::new().with("type", "string");
+    let schema = plain().with("description", "Where an editor finds this schema; nothing else reads it.");
     let mut properties = Fields::new()
+        .with("$schema", schema)
         .with("format", Fields::new().with("const", FORMAT))
         .with("name", plain())
         .with("description", plain())

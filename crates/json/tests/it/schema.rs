@@ -64,6 +64,9 @@ fn every_fixture_is_valid() {
             let value: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
             if value["format"] == "coalmine-blocks/1" {
                 accepts(&whole, &value, &file.display().to_string());
+                let mut named = value.clone();
+                named["$schema"] = json!("../blocks.schema.json");
+                accepts(&whole, &named, "one that names the schema");
                 seen += 1;
             }
         }

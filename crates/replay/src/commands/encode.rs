@@ -1,14 +1,16 @@
 //! `encode`: commands and transactions in JSON as bytes.
 
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use coalmine_auth::{Domain, Envelope, SecretKey, SignError, Signer as _};
 use coalmine_core::{Address, Command, Encode, Height, Payload, Sequence, Transaction, TxCommand};
-use coalmine_json::blockfile::{FileError, Place};
 use coalmine_json::render::Fields;
 use coalmine_json::{JsonError, inspect_transaction, read_commands, read_transactions};
 
 use super::bytes::{Encoding, read_text};
+use super::signing::{self, at};
 use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Output, Target};
@@ -23,8 +25,13 @@ an error.
 A signer comes from the transaction, else from --signer. --sequence is that of the first transaction; the next ones \
 count on from it. With --bare the input has commands, and each is encoded by itself, without a signer.
 
+With --key and --genesis each transaction is signed: what is printed is the envelope that a node takes. The key file is \
+PKCS#8 PEM that nobody but its owner can read, as openssl genpkey -algorithm ed25519 makes them; the genesis is a block \
+file's, or stands alone in a file. A signed transaction needs a sequence, and its signer is the address of the key.
+
 Example:
-  replay encode '{\"op\":\"enable\",\"name\":\"search_v3\"}' --signer $OPERATOR --sequence 7")]
+  replay encode '{\"op\":\"enable\",\"name\":\"search_v3\"}' --signer $OPERATOR --sequence 7
+  replay encode '{\"op\":\"enable\",\"name\":\"search_v3\"}' --sequence 7 --key operator.pem --genesis genesis.json")]
 pub(crate) struct EncodeArgs {
     /// A file, - for standard input, or the JSON itself
     #[arg(value_name = "JSON")]
@@ -38,6 +45,12 @@ pub(crate) struct EncodeArgs {
     /// The last height at which the transactions are valid
     #[arg(long, value_name = "HEIGHT", requires = "sequence")]
     valid_until: Option<Height>,
+    /// Sign with the key in this file
+    #[arg(long, value_name = "FILE", requires = "genesis", conflicts_with = "bare")]
+    key: Option<PathBuf>,
+    /// The genesis of the ledger for which to sign: a block file, or a genesis alone
+    #[arg(long, value_name = "FILE", requires = "key")]
+    genesis: Option<String>,
     /// Encode commands instead of transactions
     #[arg(long)]
     bare: bool,
@@ -60,8 +73,10 @@ pub(crate) fn encode(args: &EncodeArgs, target: &Target) -> Result<(), Error> {
         let of = |command: &Command| Fields::new().with("op", command.kind().name());
         found.extend(read_commands(&text).map_err(bad)?.iter().map(|command| (command.to_bytes(), of(command))));
     } else {
+        let signing = Signing::of(args)?;
         let mut sequence = args.sequence;
-        for (index, payload) in read_transactions(&text, args.signer.as_ref()).map_err(bad)?.into_iter().enumerate() {
+        let signer = args.signer.or_else(|| signing.as_ref().map(|signing| signing.key.public_key().address()));
+        for (index, payload) in read_transactions(&text, signer.as_ref()).map_err(bad)?.into_iter().enumerate() {
             let refused = |why: String| Error::Input(format!("{name}: transaction {index}: {why}"));
             let transaction = valid(payload).map_err(refused)?;
             let transaction = match (transaction.sequence(), sequence) {
@@ -74,13 +89,20 @@ pub(crate) fn encode(args: &EncodeArgs, target: &Target) -> Result<(), Error> {
             };
             let number = transaction.sequence().map(|sequence| sequence.number);
             let fields = Fields::new().text("signer", transaction.signer()).with("sequence", number);
-            found.push((transaction.to_bytes(), fields));
+            found.push(match &signing {
+                None => (transaction.to_bytes(), fields),
+                Some(signing) => {
+                    let envelope = signing.sign(&transaction).map_err(refused)?;
+                    (envelope.to_bytes(), fields.text("id", envelope.id()))
+                }
+            });
         }
     }
     if found.is_empty() {
         return Err(Error::Input(format!("{name}: there is nothing to encode")));
     }
-    let mut out = Output::open(target, [Input::File(args.json.as_ref())])?;
+    let files = [Some(Path::new(&args.json)), args.key.as_deref(), args.genesis.as_deref().map(Path::new)];
+    let mut out = Output::open(target, files.into_iter().flatten().map(Input::File))?;
     for (bytes, of) in found {
         let text = args.to.encode(&bytes);
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -88,6 +110,27 @@ pub(crate) fn encode(args: &EncodeArgs, target: &Target) -> Result<(), Error> {
         out.put("encoded", || text, fields)?;
     }
     out.finish()
+}
+
+/// A key, and the ledger for which it signs.
+struct Signing {
+    key: SecretKey,
+    domain: Domain,
+}
+
+impl Signing {
+    fn of(args: &EncodeArgs) -> Result<Option<Self>, Error> {
+        let (Some(path), Some(genesis)) = (&args.key, &args.genesis) else { return Ok(None) };
+        Ok(Some(Self { key: signing::key(path)?, domain: signing::domain(genesis)? }))
+    }
+
+    fn sign(&self, transaction: &Transaction) -> Result<Envelope, String> {
+        let signed = Envelope::sign(&self.domain, transaction, &self.key);
+        signed.map_err(|error| {
+            let hint = if matches!(error, SignError::NotSequenced) { "; give it one with --sequence" } else { "" };
+            format!("{error}{hint}")
+        })
+    }
 }
 
 /// A transaction that a ledger can accept.
@@ -106,10 +149,4 @@ fn valid(payload: Payload) -> Result<Transaction, String> {
         }
     });
     invalid.map_or(Ok(transaction), Err)
-}
-
-/// The error of a text, with the name of where it comes from.
-fn at(name: &str, JsonError { line, column, message }: JsonError) -> Error {
-    let place = Place::Text { line, column };
-    FileError { file: name.into(), place, block: None, tx: None, message, unknown_rules: None }.into()
 }

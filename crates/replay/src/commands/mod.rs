@@ -24,6 +24,7 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod shell;
 pub(crate) mod show;
+mod signing;
 pub(crate) mod verify;
 pub(crate) mod verify_proof;
 pub(crate) mod verify_store;

@@ -17,7 +17,7 @@ fn errors_of_the_document_say_where() {
         ("{\"a\":1,\n  \"\\u0061\":2}", "f.json:2:3: repeated key \"a\""),
         (
             "{\"é\\u001b\": 1}",
-            "f.json:1:2: unknown key \"é\\u{1b}\"; the document takes format, name, description, genesis, expect, blocks",
+            "f.json:1:2: unknown key \"é\\u{1b}\"; the document takes $schema, format, name, description, genesis, expect, blocks",
         ),
         ("{\"é\": x}", "f.json:1:7: not valid JSON: expected value"),
         ("{\"a\": 1}\n\n ]", "f.json:3:2: not valid JSON: trailing characters"),

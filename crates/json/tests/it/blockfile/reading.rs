@@ -123,8 +123,10 @@ fn lines_say_where_and_blank_ones_do_not_count() {
     }
     assert_eq!(
         error("f.jsonl", &format!("{{{HEAD},\"blocks\":[]}}\n")),
-        "f.jsonl:1:108: unknown key \"blocks\"; the document takes format, name, description, genesis, expect"
+        "f.jsonl:1:108: unknown key \"blocks\"; the document takes $schema, format, name, description, genesis, expect"
     );
+    let named = format!("{{\"$schema\":\"blocks.schema.json\",{HEAD}}}\n{{\"height\":1}}");
+    assert_eq!(error("f.jsonl", &named), "no error", "an editor's key");
     let mut bytes = format!("{{{HEAD}}}\n{{\"height\":1}}\n{{\"hé").into_bytes();
     bytes.push(0xff);
     let (_, blocks, error) = read("f.jsonl", &bytes);

@@ -14,6 +14,8 @@ mod prove;
 mod rocksdb;
 mod run;
 mod show;
+#[cfg(unix)]
+mod signed;
 mod trust;
 
 use std::fs;
