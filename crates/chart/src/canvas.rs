@@ -121,24 +121,26 @@ impl Canvas {
         let (width, height) = (self.width, short(height));
         let ground = Rectangle::new().set("class", Ink::Ground.class()).set("width", "100%").set("height", "100%");
         let scheme = match theme {
-            Theme::Auto => "light dark",
-            Theme::Light => "light",
-            Theme::Dark => "dark",
+            Theme::Auto => Some("light dark"),
+            Theme::Light => Some("light"),
+            Theme::Dark => Some("dark"),
+            Theme::Page => None,
         };
-        let document = Document::new()
+        let mut document = Document::new()
             .set("viewBox", format!("0 0 {width} {height}"))
             .set("width", width)
             .set("height", height)
             .set("role", "img")
             .set("class", "coalmine")
             .set("aria-labelledby", format!("{id}-title {id}-desc"))
-            .set("style", format!("color-scheme:{scheme};max-width:100%;height:auto"))
             .add(Title::new(clean(title)).set("id", format!("{id}-title")))
-            .add(Description::new().set("id", format!("{id}-desc")).add(TextNode::new(clean(description))))
-            .add(Style::new(palette::sheet(theme)))
-            .add(ground)
-            .add(self.body);
-        format!("{document}\n")
+            .add(Description::new().set("id", format!("{id}-desc")).add(TextNode::new(clean(description))));
+        if let Some(scheme) = scheme {
+            document = document
+                .set("style", format!("color-scheme:{scheme};max-width:100%;height:auto"))
+                .add(Style::new(palette::sheet(theme)));
+        }
+        format!("{}\n", document.add(ground).add(self.body))
     }
 }
 

@@ -79,6 +79,8 @@ fn rows(picture: &Timeline) -> Vec<[String; 3]> {
 /// # Errors
 /// [`ChartError`] if the plotting library refuses the layout.
 pub fn page(picture: Picture<'_>, options: &Options) -> Result<String, ChartError> {
+    let theme = if options.theme == Theme::Page { Theme::Auto } else { options.theme };
+    let options = &Options { theme, ..*options };
     let wide = picture.svg(options)?;
     let narrow = picture.svg(&Options { width: NARROW, ..*options })?;
     let title = escape(&picture.title());
@@ -94,7 +96,8 @@ pub fn page(picture: Picture<'_>, options: &Options) -> Result<String, ChartErro
     }
     let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
     let (scheme, light, dark) = match options.theme {
-        Theme::Auto => ("light dark", "", "@media(prefers-color-scheme:dark){body{background:#12161b;color:#e8ebee}}"),
+        // A file stands alone: there is no other page that could have a style for it.
+        Theme::Auto | Theme::Page => ("light dark", "", "@media(prefers-color-scheme:dark){body{background:#12161b;color:#e8ebee}}"),
         Theme::Light => ("light", "", ""),
         Theme::Dark => ("dark", "background:#12161b;color:#e8ebee;", ""),
     };

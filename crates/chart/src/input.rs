@@ -37,6 +37,9 @@ pub enum Theme {
     Light,
     /// Light on dark.
     Dark,
+    /// As the page has it that the picture is put into: the picture has no style of its own, and the page has
+    /// [`style_sheet`](crate::style_sheet). For pages whose policy allows no styles inside of them.
+    Page,
 }
 
 /// What a timeline or lane is about.

@@ -40,6 +40,7 @@ pub use html::{Picture, page};
 pub use input::{Curve, Kind, Lane, Mark, MarkKind, Marks, Options, Overview, Span, Subject, Theme, Timeline};
 pub use labels::{Label, Spot, place};
 pub use lanes::overview;
+pub use palette::style_sheet;
 pub use text::{number, rate};
 pub use thin::Series;
 pub use timeline::timeline;

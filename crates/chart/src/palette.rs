@@ -116,6 +116,14 @@ impl Ink {
     }
 }
 
+/// The style sheet of a page with pictures of [`Theme::Page`]: they are as light or dark as the reader has it.
+///
+/// Its rules name the class of the pictures, so that they touch nothing else on the page.
+#[must_use]
+pub fn style_sheet() -> String {
+    format!(".coalmine{{max-width:100%;height:auto}}{}", sheet(Theme::Auto))
+}
+
 /// The style sheet of a picture. Its rules name the picture's own class, so that they touch nothing else on a page that
 /// the picture is put into. The dark rules come last and say colours only, so that a viewer that knows no media
 /// queries shows the light picture.

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use roxmltree::{Document, Node};
 
 const WIDTHS: [u32; 4] = [0, 360, 960, u32::MAX];
-const THEMES: [Theme; 3] = [Theme::Auto, Theme::Light, Theme::Dark];
+const THEMES: [Theme; 4] = [Theme::Auto, Theme::Light, Theme::Dark, Theme::Page];
 
 /// Checks what holds for every SVG.
 fn check_svg(svg: &str) {
@@ -49,6 +49,7 @@ fn check_picture(picture: Picture<'_>) {
             check_svg(&svg);
             assert_eq!(picture.svg(&options).unwrap(), svg, "the same values give the same bytes");
             assert_eq!(svg.contains("@media(prefers-color-scheme:dark)"), theme == Theme::Auto);
+            assert_eq!(svg.contains("style"), theme != Theme::Page, "a page's policy may forbid styles inside of it");
             let html = page(picture, &options).unwrap();
             assert!(!html.contains("<script") && html.contains("default-src 'none'"));
         }
