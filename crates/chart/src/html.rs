@@ -97,7 +97,9 @@ pub fn page(picture: Picture<'_>, options: &Options) -> Result<String, ChartErro
     let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
     let (scheme, light, dark) = match options.theme {
         // A file stands alone: there is no other page that could have a style for it.
-        Theme::Auto | Theme::Page => ("light dark", "", "@media(prefers-color-scheme:dark){body{background:#12161b;color:#e8ebee}}"),
+        Theme::Auto | Theme::Page => {
+            ("light dark", "", "@media(prefers-color-scheme:dark){body{background:#12161b;color:#e8ebee}}")
+        }
         Theme::Light => ("light", "", ""),
         Theme::Dark => ("dark", "background:#12161b;color:#e8ebee;", ""),
     };

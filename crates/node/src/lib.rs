@@ -9,6 +9,7 @@ mod block;
 mod chain;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod database;
 pub mod engine;
 pub mod export;

@@ -2,9 +2,10 @@
 
 use axum::Router;
 
+use crate::dashboard;
 use crate::node::Node;
 
 /// The routes of the API.
 pub fn router(node: Node) -> Router {
-    Router::new().with_state(node)
+    Router::new().merge(dashboard::router(node))
 }
