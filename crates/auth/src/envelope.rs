@@ -8,7 +8,7 @@
 //! rules of the block that executes it.
 
 use coalmine_core::{
-    Address, COMMAND_SIZE_MAX, ChainId, Decode, DecodeError, DecodeErrorKind, Encode, Genesis, Hash, Reader,
+    Address, COMMAND_SIZE_MAX, ChainId, Decode, DecodeError, DecodeErrorKind, Encode, Genesis, Hash, Height, Reader,
     TX_COMMANDS_MAX, Transaction, Writer,
 };
 use sha2::{Digest as _, Sha256};
@@ -24,6 +24,8 @@ const SINGLE: u8 = 1;
 const MULTI: u8 = 2;
 /// What sign bytes begin with.
 const DOMAIN: &[u8] = b"coalmine/tx/1";
+/// What the bytes begin with that a node signs for a root.
+const ROOT_DOMAIN: &[u8] = b"coalmine/root/1";
 /// Where a transaction has the count of its commands, and the bit that marks a sequence.
 const COUNT_AT: usize = Address::ZERO.0.len();
 const SEQUENCED: u8 = 0x80;
@@ -59,6 +61,19 @@ impl Domain {
     #[must_use]
     pub const fn genesis(&self) -> &Hash {
         &self.genesis
+    }
+
+    /// What a node signs to say which root a height of this ledger has: `"coalmine/root/1" ‖ lp8 chain ‖ genesis 32 ‖
+    /// height u32 ‖ root 32`.
+    #[must_use]
+    pub fn root_bytes(&self, height: Height, root: &Hash) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.raw(ROOT_DOMAIN);
+        out.lp8(self.chain.as_bytes());
+        out.hash(&self.genesis);
+        out.u32(height);
+        out.hash(root);
+        out.into_bytes()
     }
 
     /// What is signed for a transaction.

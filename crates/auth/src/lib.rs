@@ -35,7 +35,7 @@ mod key_file;
 mod multisig;
 mod reserved;
 
-pub use address::address_of;
+pub use address::{address_of, address_of_targeting_key};
 pub use cometbft::{ImportError, from_cometbft, to_cometbft};
 pub use envelope::{Domain, ENVELOPE_SIZE_MAX, Envelope, Proof, SignError, VerifyError};
 pub use key::{KeyError, PublicKey, SecretKey, Signature, Signer, SignerError};

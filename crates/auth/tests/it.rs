@@ -17,8 +17,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coalmine_auth::{
     Domain, ENVELOPE_SIZE_MAX, Envelope, ImportError, KEY_FILE_SIZE_MAX, KeyError, Multisig, MultisigError, PublicKey,
-    SMALL_ORDER, SecretKey, SignError, Signature, Signer, SignerError, VerifyError, check_genesis, check_grants,
-    create_key, create_secret, from_cometbft, is_reserved, read_key, read_secret, to_cometbft,
+    SMALL_ORDER, SecretKey, SignError, Signature, Signer, SignerError, VerifyError, address_of_targeting_key,
+    check_genesis, check_grants, create_key, create_secret, from_cometbft, is_reserved, read_key, read_secret,
+    to_cometbft,
 };
 use coalmine_core::prelude::*;
 use coalmine_core::{Decode, DecodeErrorKind, Encode, Sequence};
@@ -27,6 +28,11 @@ use serde_json::Value;
 
 fn vectors() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/auth/auth.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn targeting_keys() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vectors/targeting.json");
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -63,6 +69,23 @@ fn transaction(signer: Address) -> Transaction {
 }
 
 // Vectors.
+
+#[test]
+fn the_bytes_that_a_node_signs_for_a_root_name_ledger_and_height() {
+    let domain = domain("x");
+    let parts: [&[u8]; 6] = [b"coalmine/root/1", &[1, b'x'], &domain.genesis().0, &[0, 0, 1, 2], &[0xab; 32], b""];
+    assert_eq!(domain.root_bytes(0x102, &Hash([0xab; 32])), parts.concat());
+}
+
+#[test]
+fn targeting_keys_stand_for_addresses() {
+    let vectors = targeting_keys();
+    assert!(rows(&vectors).len() >= 15);
+    for row in rows(&vectors) {
+        let address = address_of_targeting_key(row["fields"]["key"].as_str().unwrap());
+        assert_eq!(address.to_string(), row["address"].as_str().unwrap(), "{}", row["id"]);
+    }
+}
 
 #[test]
 fn keys_are_those_of_another_implementation() {
