@@ -18,6 +18,7 @@ use core::num::NonZeroU64;
 use crate::codec::Encode;
 use crate::delta::{Delta, Execution, MapChanges, Touched};
 use crate::feature::decide::{Facts, Lookup, Verdict, decide, decide_from};
+use crate::feature::lifecycle::automatic_step_due;
 use crate::feature::record::{Feature, Metrics, Override, Policy};
 use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedTotals};
 use crate::genesis::Genesis;
@@ -255,6 +256,19 @@ impl State {
     #[must_use]
     pub fn policy(&self, name: &Name) -> Option<&Policy> {
         self.entry_of(name).map(|entry| &entry.data.policy)
+    }
+
+    /// The height of the next step of a rollout that goes by itself.
+    #[must_use]
+    pub fn step_due(&self, name: &Name) -> Option<Height> {
+        let data = &self.entry_of(name)?.data;
+        automatic_step_due(&data.feature, &data.policy)
+    }
+
+    /// Whether any user has an override of a feature; false for an unknown one.
+    #[must_use]
+    pub fn has_overrides(&self, name: &Name) -> bool {
+        self.entry_of(name).is_some_and(|entry| !entry.overrides.is_empty())
     }
 
     /// All features, in name order.
