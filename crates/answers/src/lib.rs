@@ -25,4 +25,4 @@ pub use foretold::{
 pub use ledger::{feed, feed_item, global, pool_entry, role_holder, rules, scheduled};
 pub use plugin::{plugin, plugin_change, plugin_standing};
 pub use upcoming::{event_with_sentence, past_expiry, upcoming};
-pub use verdict::{UnitError, route, routing, unit_from_text, verdict};
+pub use verdict::{UnitError, no_route, route, routing, unit_from_text, verdict};

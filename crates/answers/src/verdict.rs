@@ -4,7 +4,7 @@ use std::fmt;
 
 use coalmine_core::query::Routing;
 use coalmine_core::{Address, Bps, Height, Name, State, Verdict, bucket_of_unit};
-use coalmine_json::render::{self, Fields};
+use coalmine_json::render::{self, Fields, Value};
 
 use crate::answer::Answer;
 
@@ -33,6 +33,18 @@ pub fn route(plugin: &Name, unit: &[u8], routing: &Routing, height: Option<Heigh
         .text("version", &routing.version)
         .with("bucket", bucket.map(Bps::get))
         .with("share_bps", share.map(Bps::get))
+        .with("height", height);
+    Answer::new("route", Fields::new().text("plugin", plugin), rest)
+}
+
+/// That a unit is served by nothing: there is no such plugin.
+#[must_use]
+pub fn no_route(plugin: &Name, unit: &[u8], height: Option<Height>) -> Answer {
+    let rest = Fields::new()
+        .with("unit", format!("0x{}", hex::encode(unit)))
+        .with("version", Value::None)
+        .with("bucket", Value::None)
+        .with("share_bps", Value::None)
         .with("height", height);
     Answer::new("route", Fields::new().text("plugin", plugin), rest)
 }
