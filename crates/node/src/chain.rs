@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use coalmine_chart::ledger::samples;
 use coalmine_core::{
@@ -169,10 +170,14 @@ impl Chain {
     }
 
     fn execute(&self, block: &Block) -> Result<Execution, BlockError> {
-        self.node.inner().ledger().execute(block)
+        let begin = Instant::now();
+        let execution = self.node.inner().ledger().execute(block);
+        self.node.timings().executed(begin.elapsed());
+        execution
     }
 
     fn write(&mut self, execution: Execution, txs: &[(Hash, &[u8])], stamp: &Stamp, sync: Sync) -> Result<(), Stopped> {
+        let begin = Instant::now();
         let inner = self.node.inner();
         let (height, root) = (execution.height(), execution.root());
         let mut batch = Batch::default();
@@ -216,6 +221,7 @@ impl Chain {
         // The token is lost with an error: the ledger then commits nothing more.
         inner.ledger().store().write(batch, sync)?;
         inner.ledger_mut().committed(staged)?;
+        self.node.timings().committed(begin.elapsed());
         inner.pruned(oldest);
         let signers: BTreeSet<Address> = inner.pool().committed(txs.iter().map(|(id, _)| id));
         inner.recheck(height.saturating_add(1), &signers);

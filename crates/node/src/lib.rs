@@ -20,10 +20,12 @@ mod node;
 pub mod tables;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timings;
 
 pub use chain::{Chain, Stopped};
 pub use mempool::{Limits, Refusal};
 pub use node::{
-    Behind, Health, Node, NotSettled, OpenError, Options, Sequences, StopSignal, SubmitError, Submitted, TxState,
+    Behind, Health, Node, NotLinearizable, NotSettled, OpenError, Options, Sequences, StopSignal, SubmitError,
+    Submitted, TxState,
 };
 pub use tables::{BlockRecord, TxOutcome, TxRecord};

@@ -19,6 +19,7 @@ use crate::mempool::{Limits, Mempool, Refusal, Waiting, check};
 use crate::tables::{
     BlockRecord, Table, TxRecord, height_key, read_block_row, read_height, read_place_row, sample_key,
 };
+use crate::timings::Timings;
 
 /// The mark of the oldest height whose outcome is kept.
 pub(crate) const OLDEST: &[u8] = b"oldest";
@@ -146,6 +147,11 @@ pub struct Behind {
     pub tip: Tip,
 }
 
+/// The engine cannot say what is last.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the engine makes no more blocks: {0}")]
+pub struct NotLinearizable(String);
+
 /// The sequences of a signer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequences {
@@ -207,6 +213,7 @@ pub(crate) struct Inner {
     is_stopping: Mutex<bool>,
     wake: Condvar,
     status: Mutex<Status>,
+    timings: Timings,
 }
 
 #[derive(Debug)]
@@ -257,6 +264,7 @@ impl Node {
             is_stopping: Mutex::new(false),
             wake: Condvar::new(),
             status: Mutex::new(Status { engine: "none", moved: Instant::now(), stopped: None }),
+            timings: Timings::default(),
         })))
     }
 
@@ -293,6 +301,22 @@ impl Node {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Tip> {
         self.0.tip.subscribe()
+    }
+
+    /// Makes sure that what is read from here on has everything that was acknowledged before: by this node, or by
+    /// another one that replicates with it.
+    ///
+    /// # Errors
+    /// The engine has stopped, so nobody knows.
+    pub async fn linearizable(&self) -> Result<Tip, NotLinearizable> {
+        // A single node acknowledges nothing before everybody can read it.
+        let stopped = self.0.status().stopped.clone();
+        stopped.map_or_else(|| Ok(self.tip()), |why| Err(NotLinearizable(why)))
+    }
+
+    /// How long blocks take.
+    pub(crate) fn timings(&self) -> &Timings {
+        &self.0.timings
     }
 
     /// Reads the state. Blocks wait for it to end before they are applied, so it must be short.

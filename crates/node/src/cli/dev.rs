@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use coalmine_auth::create_key;
+use coalmine_auth::{SecretKey, create_key};
 use coalmine_core::{Role, Roles};
 
 use crate::chain::Chain;
@@ -16,6 +17,7 @@ use crate::cli::story::Story;
 use crate::config::{Config, Log, LogFormat};
 use crate::database::Database;
 use crate::engine::{Solo, SystemClock};
+use crate::http;
 use crate::node::Options;
 
 /// The story that is played without another one.
@@ -96,7 +98,9 @@ pub(super) fn dev(args: &DevArgs) -> Result<(), Error> {
     }
     out.line("")?;
     let empty = args.empty;
-    serve(&node, solo, listener, |node| {
+    let signer = SecretKey::generate().map_err(Error::input)?;
+    let api = http::Options { signer: Some(Arc::new(signer)), ..http::Options::default() };
+    serve(&node, solo, listener, api, |node| {
         if !empty {
             tokio::spawn(story.play(node));
         }

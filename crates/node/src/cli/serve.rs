@@ -8,7 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::time::{interval, timeout};
+use tokio::time::interval;
 use tracing_subscriber::EnvFilter;
 
 use crate::chain::Stopped;
@@ -18,8 +18,6 @@ use crate::engine::{Clock, Solo};
 use crate::http;
 use crate::node::Node;
 
-/// How long connections may take to end.
-const END_MAX: Duration = Duration::from_secs(10);
 /// Threads of the API; blocks have one of their own.
 const WORKERS: usize = 2;
 /// The exit code of a second signal.
@@ -52,6 +50,7 @@ pub(super) fn serve<C: Clock + 'static>(
     node: &Node,
     solo: Solo<C>,
     listener: TcpListener,
+    api: http::Options,
     beside: impl FnOnce(Node),
 ) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
@@ -66,9 +65,7 @@ pub(super) fn serve<C: Clock + 'static>(
     beside(node.clone());
     let result = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::input)?;
-        let mut stop = node.stop();
-        let server = axum::serve(listener, http::router(node.clone()));
-        let server = tokio::spawn(server.with_graceful_shutdown(async move { stop.stopped().await }).into_future());
+        let server = tokio::spawn(http::serve(listener, node.clone(), api));
         let mut signals = Signals::new().map_err(Error::input)?;
         tokio::spawn(watchdog(node.clone()));
         tell(&[NotifyState::Ready]);
@@ -99,9 +96,8 @@ pub(super) fn serve<C: Clock + 'static>(
             Some(result) => result,
             None => has_ended.await.unwrap_or(Ok(())),
         };
-        if timeout(END_MAX, server).await.is_err() {
-            tracing::warn!("connections are still open after {} s; they are cut", END_MAX.as_secs());
-        }
+        // It cuts what does not end in time.
+        let _ended = server.await;
         result.map_err(Error::from)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -1,6 +1,9 @@
 //! `start`: runs the node of a home.
 
+use std::sync::Arc;
+
 use clap::Args;
+use coalmine_auth::{SecretKey, create_key, read_key};
 use coalmine_store::Tip;
 
 use crate::chain::Chain;
@@ -11,6 +14,7 @@ use crate::config::Overrides;
 use crate::database::Database;
 use crate::engine::{Solo, SystemClock};
 use crate::home::Home;
+use crate::http::{self, NodeSigner};
 use crate::mempool::Limits;
 use crate::node::{OpenError, Options};
 
@@ -40,7 +44,17 @@ pub(super) fn start(args: &StartArgs, home: &Home) -> Result<(), Error> {
     tracing::info!(chain = genesis.chain().as_str(), genesis = %node.domain().genesis(), height, %root, "opened");
     let solo = Solo::start(chain, SystemClock::default(), config.block_interval, args.accept_clock)?;
     tracing::info!(listen = %config.http.listen, height = node.tip().height, "running");
-    serve(&node, solo, listener, |_| ())
+    let api = http::Options { signer: Some(node_key(home)?), ..http::Options::default() };
+    serve(&node, solo, listener, api, |_| ())
+}
+
+/// The key with which this node signs roots. It is made at the first start, and holds no role.
+fn node_key(home: &Home) -> Result<NodeSigner, Error> {
+    let path = home.keys().join("node.pem");
+    if !path.exists() {
+        create_key(&path, &SecretKey::generate().map_err(Error::input)?).map_err(Error::input)?;
+    }
+    Ok(Arc::new(read_key(&path).map_err(Error::input)?))
 }
 
 /// Writes down what is known of a root that is wrong.

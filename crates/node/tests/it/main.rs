@@ -10,3 +10,4 @@
 )]
 
 mod blocks;
+mod http;

@@ -1,0 +1,262 @@
+//! Metrics in the OpenMetrics form.
+//!
+//! Gauges of the state are read when somebody scrapes, so that what has been removed is gone at once. Counters begin at
+//! zero with the process. Labels are names of the state and constants, never an address or a targeting key.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::State as Extract;
+use coalmine_core::{DeploymentSummary, Event, RuleSet, State};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::http::api::{Api, Reply};
+use crate::http::flags::Reason;
+use crate::http::problem::Problem;
+use crate::http::status::{VERSION, not_ready};
+use crate::tables::BlockRecord;
+
+/// The media type of the answer.
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How many features, and how many plugins, have series of their own: the first ones by name.
+const SERIES_MAX: usize = 10_000;
+
+/// A gauge of what is never negative.
+type Level = Gauge<u64, AtomicU64>;
+
+/// What is counted as it happens.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    txs: Family<Code, Counter>,
+    rollbacks: Family<Why, Counter>,
+    evaluations: Family<Why, Counter>,
+    block_txs: Histogram,
+    interval: Histogram,
+    /// The time of the last block, in milliseconds.
+    last: Arc<Mutex<Option<u64>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFeature {
+    feature: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FeatureStatus {
+    feature: String,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPlugin {
+    plugin: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginStatus {
+    plugin: String,
+    version: String,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+    rules: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Upgrade {
+    rules: u16,
+    known: String,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        Self {
+            txs: Family::default(),
+            rollbacks: Family::default(),
+            evaluations: Family::default(),
+            block_txs: Histogram::new(exponential_buckets(1.0, 4.0, 9)),
+            interval: Histogram::new(exponential_buckets(0.125, 2.0, 14)),
+            last: Arc::default(),
+        }
+    }
+
+    /// Counts a block.
+    pub(super) fn block(&self, record: &BlockRecord) {
+        for tx in &record.txs {
+            self.txs.get_or_create(&Code { code: tx.receipt.name() }).inc();
+        }
+        for event in &record.events {
+            let reason = if let Event::RolledBack { rule, .. } = event {
+                rule.name()
+            } else if let Event::DeploymentRolledBack { reason, .. } = event {
+                reason.name()
+            } else {
+                continue;
+            };
+            self.rollbacks.get_or_create(&Why { reason }).inc();
+        }
+        self.block_txs.observe(float(u64::try_from(record.txs.len()).unwrap_or(u64::MAX)));
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(record.time);
+        if let Some(last) = last {
+            self.interval.observe(float(record.time.saturating_sub(last)) / 1_000.0);
+        }
+    }
+
+    /// Counts an evaluation.
+    pub(super) fn evaluated(&self, reason: Reason) {
+        self.evaluations.get_or_create(&Why { reason: reason.name() }).inc();
+    }
+}
+
+/// A count as a float: exact up to 2^53, and no count here comes so far.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "there is no other way from u64 to f64")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// Answers `GET /metrics`.
+pub(super) async fn metrics(Extract(api): Extract<Api>) -> Result<Reply, Problem> {
+    let scraped = tokio::task::spawn_blocking(move || scrape(&api)).await;
+    let text = scraped.map_err(|error| Problem::fault(&error))?.map_err(|error| Problem::fault(&error))?;
+    Ok(Reply::of_type(MEDIA_TYPE, text.into_bytes()))
+}
+
+fn scrape(api: &Api) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("coalmine");
+    counted(&mut registry, api);
+    of_node(&mut registry, api);
+    api.state(|state, _| of_state(&mut registry, state));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn counted(registry: &mut Registry, api: &Api) {
+    let Metrics { txs, rollbacks, evaluations, block_txs, interval, last: _ } = api.metrics().clone();
+    registry.register("txs", "Transactions in blocks, by what became of them", txs);
+    registry.register("rollbacks", "Features and deployments that were rolled back, by rule", rollbacks);
+    registry.register("evaluations", "Flags that were evaluated by OFREP, by reason", evaluations);
+    registry.register("block_txs", "Transactions of a block that has something to tell", block_txs);
+    let help = "Time from one block that has something to tell to the next";
+    registry.register_with_unit("block_interval", help, Unit::Seconds, interval);
+    let timings = api.node().timings();
+    let help = "Time to execute a block";
+    registry.register_with_unit("block_execute", help, Unit::Seconds, timings.execute.clone());
+    let help = "Time to write a block durably and to apply it";
+    registry.register_with_unit("block_commit", help, Unit::Seconds, timings.commit.clone());
+}
+
+fn level(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Level::default();
+    gauge.set(value);
+    registry.register(name, help, gauge);
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn of_node(registry: &mut Registry, api: &Api) {
+    let node = api.node();
+    let height = node.tip().height.unwrap_or_default();
+    level(registry, "height", "The height of this node", height.into());
+    level(registry, "head_height", "The highest height that this node knows of", height.into());
+    level(registry, "pending_txs", "Transactions that wait for a block", count(node.pending()));
+    level(registry, "sse_clients", "Streams that are open", count(api.slots().open()));
+    let is_ready = not_ready(api).is_empty();
+    level(registry, "ready", "Whether the node is ready, as /readyz says it", is_ready.into());
+}
+
+fn of_state(registry: &mut Registry, state: &State) {
+    let global = state.global();
+    let build = Family::<Build, Level>::default();
+    build.get_or_create(&Build { version: VERSION, rules: RuleSet::LATEST.number() }).set(1);
+    registry.register("build_info", "This build, and the last rule set that it knows", build);
+    level(registry, "breaker_open", "Whether the circuit breaker is open", global.breaker.is_some().into());
+    let upgrade = Family::<Upgrade, Level>::default();
+    for change in state.scheduled_rules() {
+        let is_known = change.rules.is_some_and(|rules| rules <= RuleSet::LATEST);
+        let label = Upgrade { rules: change.number, known: is_known.to_string() };
+        upgrade.get_or_create(&label).set(change.at.into());
+    }
+    registry.register("upgrade_height", "The height of a scheduled change of rules", upgrade);
+    level(registry, "features", "How many features there are", count(state.feature_count()));
+    level(registry, "plugins", "How many plugins there are", count(state.plugin_count()));
+    features(registry, state);
+    plugins(registry, state);
+}
+
+fn features(registry: &mut Registry, state: &State) {
+    let status = Family::<FeatureStatus, Level>::default();
+    let percent = Family::<OfFeature, Level>::default();
+    let rate = Family::<OfFeature, Level>::default();
+    let step = Family::<OfFeature, Level>::default();
+    for feature in state.features().take(SERIES_MAX) {
+        let label = OfFeature { feature: feature.name.to_string() };
+        let of_status = FeatureStatus { feature: label.feature.clone(), status: feature.status.name() };
+        status.get_or_create(&of_status).set(1);
+        percent.get_or_create(&label).set(feature.rollout_percent.bps().get().into());
+        if let Some(bps) = bps(feature.error_count, feature.success_count) {
+            rate.get_or_create(&label).set(bps);
+        }
+        if let Some(due) = state.step_due(&feature.name) {
+            step.get_or_create(&label).set(due.into());
+        }
+    }
+    registry.register("feature_info", "A feature and its status", status);
+    registry.register("feature_percent_bps", "For how many users it is on, in 1/10 000", percent);
+    registry.register("feature_error_rate_bps", "The error rate of its trial, in 1/10 000", rate);
+    registry.register("feature_next_step_height", "The height of its next step", step);
+}
+
+fn plugins(registry: &mut Registry, state: &State) {
+    let status = Family::<PluginStatus, Level>::default();
+    let share = Family::<OfPlugin, Level>::default();
+    let rate = Family::<OfPlugin, Level>::default();
+    for (name, plugin) in state.plugins().take(SERIES_MAX) {
+        let deployment = state.deployment(name);
+        let summary = DeploymentSummary::of(deployment);
+        let label = OfPlugin { plugin: name.to_string() };
+        let of_status = PluginStatus {
+            plugin: label.plugin.clone(),
+            version: plugin.current.to_string(),
+            status: summary.status.name(),
+        };
+        status.get_or_create(&of_status).set(1);
+        share.get_or_create(&label).set(summary.share.get().into());
+        let canary = deployment.map(|deployment| deployment.canary);
+        if let Some(bps) = canary.and_then(|arm| bps(arm.errors, arm.requests.saturating_sub(arm.errors))) {
+            rate.get_or_create(&label).set(bps);
+        }
+    }
+    registry.register("plugin_info", "A plugin, its current version and the status of its deployment", status);
+    registry.register("plugin_share_bps", "Which share of units gets its new version, in 1/10 000", share);
+    registry.register("plugin_error_rate_bps", "The error rate of its new version, in 1/10 000", rate);
+}
+
+/// An error rate in 1/10 000; none without operations.
+fn bps(errors: u64, successes: u64) -> Option<u64> {
+    let errors = u128::from(errors);
+    let all = errors.checked_add(successes.into())?;
+    u64::try_from(errors.checked_mul(10_000)?.checked_div(all)?).ok()
+}
