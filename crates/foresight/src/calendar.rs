@@ -73,13 +73,9 @@ impl<'s> Calendar<'s> {
         Self::of(Cow::Borrowed(state), blocks)
     }
 
-    /// The same on a state that nobody else needs, which saves a clone.
+    /// The same on a state that may be given away, which saves the clone.
     #[must_use]
-    pub fn owning(state: State, blocks: u32) -> Calendar<'static> {
-        Calendar::of(Cow::Owned(state), blocks)
-    }
-
-    fn of(state: Cow<'s, State>, blocks: u32) -> Self {
+    pub fn of(state: Cow<'s, State>, blocks: u32) -> Self {
         let (tip, is_over) = (state.tip().unwrap_or_default(), state.tip().is_none());
         let until = tip.saturating_add(blocks);
         let expiries = expiries(&state).filter(|(at, _)| *at > tip && *at <= until).collect();

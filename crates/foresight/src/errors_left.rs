@@ -7,9 +7,11 @@
 use std::num::NonZeroU64;
 
 use coalmine_core::{
-    Address, Block, BlockError, Command, Event, Height, Hold, Name, PluginReason, Pool, PoolKind, Progress, Report,
-    Role, RollbackRule, Sequence, State, Transaction, VersionReport, deployment_errors_left,
+    Address, Block, BlockError, Command, Event, Execution, Height, Hold, Name, PluginReason, Pool, PoolKind, Progress,
+    Report, Role, RollbackRule, Sequence, State, Transaction, VersionReport, deployment_errors_left,
 };
+
+use crate::found::Found;
 
 /// How many errors a feature or deployment still bears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,8 @@ pub struct ErrorsLeft {
     /// The most errors that a report of the next block may bring, if it brings nothing else, without a rollback (or a
     /// pause, where a deployment does not roll back by itself) by any rule: one more does it. With rounds, the most that
     /// each of a quorum of reporters may report there. 0 also if a report without errors would do it; `None` if no
-    /// number of errors would, or if nothing is on that could be reported about.
+    /// number of errors would, or if nothing is on that could be reported about. Where reports act at once, it is said of a
+    /// report that gets into a block, also when what is due in the next one leaves no room for any.
     pub errors: Option<u32>,
     /// The round in which reports of the next block are pooled; `None` where they act at once.
     pub rounds: Option<Rounds>,
@@ -42,21 +45,23 @@ impl ErrorsLeft {
     /// # Errors
     /// The next blocks cannot be executed: the state in memory is damaged, or the rules of one are unknown.
     pub fn of_feature(state: &State, name: &Name) -> Result<Self, BlockError> {
-        let Some(settled) = settle(state)? else { return Ok(NOTHING) };
+        let Some((last, execution)) = settle(state)? else { return Ok(NOTHING) };
+        let found = Found::after(state, &execution);
         let (Some(feature), Some(metrics), Some(policy)) =
-            (settled.state.feature(name), settled.state.metrics(name), settled.state.policy(name))
+            (found.feature(name), found.metrics(name), found.policy(name))
         else {
             return Ok(NOTHING);
         };
         if !feature.status.is_on() {
             return Ok(NOTHING);
         }
-        let pool = Pool::of_feature(*name);
-        let Some(rounds) = settled.rounds(&pool) else {
+        if found.global().params.round_blocks.is_none() {
             // Asked of the last block, the guard answers for the next one.
-            let errors = Progress::of(feature, metrics, policy, settled.last).errors_left;
+            let errors = Progress::of(&feature, &metrics, &policy, last).errors_left;
             return Ok(Self { errors, rounds: None });
-        };
+        }
+        let (pool, settled) = (Pool::of_feature(*name), Settled::of(state, execution));
+        let Some(rounds) = settled.rounds(&pool) else { return Ok(NOTHING) };
         let report = |errors: u32| {
             let report = Report { errors, ..Report::default() };
             Command::report(*name, report).ok()
@@ -72,19 +77,22 @@ impl ErrorsLeft {
     /// # Errors
     /// As for a feature.
     pub fn of_plugin(state: &State, name: &Name) -> Result<Self, BlockError> {
-        let Some(settled) = settle(state)? else { return Ok(NOTHING) };
-        let Some(deployment) = settled.state.deployment(name) else { return Ok(NOTHING) };
+        let Some((_, execution)) = settle(state)? else { return Ok(NOTHING) };
+        let found = Found::after(state, &execution);
+        let Some(deployment) = found.deployment(name) else { return Ok(NOTHING) };
+        if found.global().params.round_blocks.is_none() {
+            return Ok(Self { errors: deployment_errors_left(&deployment), rounds: None });
+        }
         let pool = Pool::of_version(PoolKind::VersionReport, *name, &deployment.new);
-        let Some(rounds) = settled.rounds(&pool) else {
-            return Ok(Self { errors: deployment_errors_left(deployment), rounds: None });
-        };
+        let settled = Settled::of(state, execution);
+        let Some(rounds) = settled.rounds(&pool) else { return Ok(NOTHING) };
         let report = |errors: u32| {
             let report = VersionReport { requests: errors, errors, latency_total: 0 };
             Command::report_version(*name, deployment.new.clone(), report).ok()
         };
         let errors = if deployment.hold == Hold::Paused && !deployment.plan.guardrails().auto_rollback {
             // A rule that breaks in a pause says nothing, so there is no event to look for.
-            deployment_errors_left(deployment)
+            deployment_errors_left(&deployment)
         } else {
             settled.search(&pool, rounds, 0, &report)?
         };
@@ -92,24 +100,27 @@ impl ErrorsLeft {
     }
 }
 
-/// The state as the transactions of the next block find it: what is due there has been done.
+/// The last height, and what is due in the next block.
+fn settle(state: &State) -> Result<Option<(Height, Execution)>, BlockError> {
+    let Some((last, next)) = state.tip().and_then(|tip| Some((tip, tip.checked_add(1)?))) else { return Ok(None) };
+    Ok(Some((last, state.execute(&Block::empty(next))?)))
+}
+
+/// The state as the transactions of the next block find it: what is due there has been done. Only rounds need it whole.
 struct Settled<'s> {
     before: &'s State,
     state: State,
-    last: Height,
     next: Height,
 }
 
-fn settle(state: &State) -> Result<Option<Settled<'_>>, BlockError> {
-    let Some((last, next)) = state.tip().and_then(|tip| Some((tip, tip.checked_add(1)?))) else { return Ok(None) };
-    let execution = state.execute(&Block::empty(next))?;
-    let mut settled = state.clone();
-    let applied = settled.apply(execution);
-    debug_assert!(applied.is_ok(), "it was executed on this state");
-    Ok(Some(Settled { before: state, state: settled, last, next }))
-}
+impl<'s> Settled<'s> {
+    fn of(before: &'s State, execution: Execution) -> Self {
+        let (mut state, next) = (before.clone(), execution.height());
+        let applied = state.apply(execution);
+        debug_assert!(applied.is_ok(), "it was executed on this state");
+        Self { before, state, next }
+    }
 
-impl Settled<'_> {
     /// The round that a report joins; `None` where reports act at once.
     fn rounds(&self, pool: &Pool) -> Option<Rounds> {
         let params = self.state.global().params;

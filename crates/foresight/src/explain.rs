@@ -1,5 +1,6 @@
 //! What a feature or plugin is, since when and why; what it waits for, what happens next, and who could act.
 
+use std::borrow::Cow;
 use std::num::{NonZeroU32, NonZeroU64};
 
 use coalmine_core::{
@@ -116,16 +117,17 @@ pub struct PluginExplanation {
     pub could: Vec<Could>,
 }
 
-/// Explains a feature, looking so many blocks ahead; `None` if there is none of that name.
+/// Explains a feature, looking so many blocks ahead; `None` if there is none of that name. A state that is lent is cloned
+/// if the look ahead has to apply anything to it, one that is given is not.
 ///
 /// # Errors
 /// The state in memory is damaged, or the next block has rules that this build does not know.
 pub fn explain_feature(
-    state: &State,
+    shared: Cow<'_, State>,
     history: FeatureHistory,
     blocks: u32,
 ) -> Result<Option<FeatureExplanation>, BlockError> {
-    let name = history.name;
+    let (name, state) = (history.name, &*shared);
     let (Some(feature), Some(metrics), Some(policy)) =
         (state.feature(&name), state.metrics(&name), state.policy(&name))
     else {
@@ -136,7 +138,7 @@ pub fn explain_feature(
         (!status.is_on()).then_some((*prerequisite, status))
     };
     let subject = Subject::Feature(name);
-    Ok(Some(FeatureExplanation {
+    let mut explained = FeatureExplanation {
         height: state.tip().unwrap_or_default(),
         feature: feature.clone(),
         metrics: *metrics,
@@ -146,10 +148,12 @@ pub fn explain_feature(
         breaker: breaker(state),
         planned: planned(state, &subject),
         rounds: rounds(state, &subject),
-        next: next(state, &subject, blocks)?,
+        next: NOTHING_NEXT,
         errors_left: ErrorsLeft::of_feature(state, &name)?,
         could: could(state, feature_commands(feature.status)),
-    }))
+    };
+    explained.next = next(shared, &subject, blocks)?;
+    Ok(Some(explained))
 }
 
 /// Explains a plugin, looking so many blocks ahead; `None` if there is none of that name.
@@ -157,15 +161,15 @@ pub fn explain_feature(
 /// # Errors
 /// As for a feature.
 pub fn explain_plugin(
-    state: &State,
+    shared: Cow<'_, State>,
     history: PluginHistory,
     blocks: u32,
 ) -> Result<Option<PluginExplanation>, BlockError> {
-    let name = history.name;
+    let (name, state) = (history.name, &*shared);
     let Some(plugin) = state.plugin(&name) else { return Ok(None) };
     let subject = Subject::Plugin(name);
     let deployment = state.deployment(&name);
-    Ok(Some(PluginExplanation {
+    let mut explained = PluginExplanation {
         height: state.tip().unwrap_or_default(),
         name,
         plugin: plugin.clone(),
@@ -174,10 +178,12 @@ pub fn explain_plugin(
         breaker: breaker(state),
         planned: planned(state, &subject),
         rounds: rounds(state, &subject),
-        next: next(state, &subject, blocks)?,
+        next: NOTHING_NEXT,
         errors_left: ErrorsLeft::of_plugin(state, &name)?,
         could: could(state, &plugin_commands(plugin, deployment)),
-    }))
+    };
+    explained.next = next(shared, &subject, blocks)?;
+    Ok(Some(explained))
 }
 
 fn breaker(state: &State) -> Option<(Height, Option<Height>)> {
@@ -212,8 +218,11 @@ fn rounds(state: &State, subject: &Subject) -> Vec<OpenRound> {
     open.map(|(closes, pool, said)| OpenRound { kind: pool.kind(), closes, reporters: said.len(), quorum }).collect()
 }
 
-fn next(state: &State, subject: &Subject, blocks: u32) -> Result<Next, BlockError> {
-    let calendar = Calendar::new(state, blocks);
+/// Before the look ahead, which takes the state.
+const NOTHING_NEXT: Next = Next { upcoming: None, until: 0 };
+
+fn next(state: Cow<'_, State>, subject: &Subject, blocks: u32) -> Result<Next, BlockError> {
+    let calendar = Calendar::of(state, blocks);
     let until = calendar.until();
     for upcoming in calendar {
         let upcoming = upcoming?;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use coalmine_core::{
-    Address, Decode, Deployment, Encode, Execution, Feature, Global, Key, Name, Plugin, PluginVersion, Policy, Reader,
-    Registry, Roles, State, Version,
+    Address, Decode, Deployment, Encode, Execution, Feature, Global, Key, Metrics, MetricsRecord, Name, Plugin,
+    PluginVersion, Policy, Reader, Registry, Roles, State, Version,
 };
 
 /// A committed state and writes on top of it.
@@ -37,6 +37,11 @@ impl<'a> Found<'a> {
 
     pub(crate) fn feature(&self, name: &Name) -> Option<Feature> {
         self.record(&Key::Feature(*name), |state| state.feature(name).cloned())
+    }
+
+    pub(crate) fn metrics(&self, name: &Name) -> Option<Metrics> {
+        let of = |metrics: &Metrics| MetricsRecord { name: *name, metrics: *metrics };
+        self.record(&Key::Metrics(*name), |state| state.metrics(name).map(of)).map(|record| record.metrics)
     }
 
     /// The policy of a feature; the default one has no record.

@@ -1,5 +1,6 @@
 //! A block that is run dry: what it would do, and to whom.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use coalmine_core::{
@@ -105,7 +106,7 @@ pub fn preview(state: &State, records: &impl Read, block: &Block, options: &Opti
     let plugins = touched_plugins.iter().map(|name| plugin_shift(state, &after, name, &addresses)).collect();
 
     let events_without = empty.outcome().events.clone();
-    let upcoming = Calendar::owning(after, options.blocks).collect::<Result<_, _>>()?;
+    let upcoming = Calendar::of(Cow::Owned(after), options.blocks).collect::<Result<_, _>>()?;
     let upcoming_without = without(state, height, options.blocks)?;
     Ok(Preview {
         height,

@@ -1,5 +1,6 @@
 //! SOURCE: anything with a state. A block file that is run in memory, a dump, or a store.
 
+use std::borrow::Cow;
 use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
@@ -234,6 +235,14 @@ impl StateAt {
         match self {
             Self::Run(state) => state,
             Self::Loaded(loaded) => loaded.state(),
+        }
+    }
+
+    /// Gives the state away where nobody else needs it, so that a look ahead clones none.
+    pub(crate) fn give<T>(self, take: impl FnOnce(Cow<'_, State>) -> T) -> T {
+        match self {
+            Self::Run(state) => take(Cow::Owned(*state)),
+            Self::Loaded(loaded) => take(Cow::Borrowed(loaded.state())),
         }
     }
 }

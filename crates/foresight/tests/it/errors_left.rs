@@ -1,8 +1,8 @@
 //! That many errors are borne, and one more is not: under every rule, with windows and with quorums.
 
 use coalmine_core::{
-    Address, Block, BlockError, Command, Event, Name, PluginReason, Pool, PoolKind, Report, Role, RollbackRule,
-    Sequence, State, Transaction, VersionReport,
+    Address, Block, BlockError, Command, Event, Name, PluginReason, Pool, PoolKind, Receipt, Reject, Report, Role,
+    RollbackRule, Sequence, State, Transaction, VersionReport,
 };
 use coalmine_foresight::ErrorsLeft;
 
@@ -29,6 +29,18 @@ fn is_verdict(event: &Event, name: &Name) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether what is due in the next block leaves no room for a report, so that none can act there.
+fn is_full(state: &State, pool: &Pool, report: &Command) -> bool {
+    let next = state.tip().unwrap() + 1;
+    let holders = state.roles().map(|(address, _)| *address).filter(|one| state.roles_of(one).allows(Role::Reporter));
+    let txs: Vec<_> = holders.take(1).map(|reporter| signed(state, reporter, report)).collect();
+    let execution = state.execute(&Block::new(next, txs).unwrap()).unwrap();
+    let full = |receipt: &Receipt| matches!(receipt, Receipt::Rejected { reject: Reject::BlockFull, .. });
+    let is_full = execution.outcome().receipts.iter().any(full);
+    assert!(!is_full || !rolls_back(state, pool, report).unwrap());
+    is_full
 }
 
 /// Whether these reports in the next block, and empty blocks until their round has closed, have a verdict.
@@ -82,6 +94,8 @@ struct Checked {
     rounds: usize,
     plugins: usize,
     windows: usize,
+    /// Blocks that were full before any report; they take hundreds of worlds to meet.
+    full: usize,
 }
 
 fn check(
@@ -103,6 +117,7 @@ fn check(
             count.unlimited += 1;
             assert!(!rolls_back(state, pool, &report(u32::MAX)).unwrap(), "{}", place());
         }
+        Some(errors) if left.rounds.is_none() && is_full(state, pool, &report(errors)) => count.full += 1,
         Some(errors) => {
             count.limited += 1;
             // If a report without errors would do it, none is left.
@@ -158,6 +173,9 @@ fn that_many_errors_are_borne_and_one_more_is_not() {
             }
         });
     }
-    let Checked { limited, unlimited, rounds, plugins, windows } = count;
-    assert!(limited > 300 && unlimited > 20 && rounds > 20 && plugins > 50 && windows > 20, "{count:?}");
+    let Checked { limited, unlimited, rounds, plugins, windows, full } = count;
+    assert!(
+        limited > 300 && unlimited > 20 && rounds > 20 && plugins > 50 && windows > 20 && full < limited / 20,
+        "{count:?}"
+    );
 }

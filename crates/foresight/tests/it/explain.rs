@@ -1,5 +1,7 @@
 //! An explanation names the rule, counts and threshold that the event had, and who could act.
 
+use std::borrow::Cow;
+
 use coalmine_core::{
     Block, Command, CommandKind, Event, Evidence, Percent, Reason, Reject, RollbackEvidence, Transaction,
 };
@@ -41,7 +43,9 @@ fn an_explanation_names_what_the_event_had() {
                             history.verdicts.iter().any(|(entry, _)| entry.change.evidence == Some(evidence)),
                             "{place}"
                         );
-                        let Ok(Some(explained)) = explain_feature(&node.state, history, 0) else { continue };
+                        let Ok(Some(explained)) = explain_feature(Cow::Borrowed(&node.state), history, 0) else {
+                            continue;
+                        };
                         let found = explained.sentences().iter().any(|sentence| {
                             let figures = match rule.tag() {
                                 0 | 5 => has_number(sentence, *errors) && has_number(sentence, *successes),
@@ -57,7 +61,9 @@ fn an_explanation_names_what_the_event_had() {
                     }
                     Event::DeploymentRolledBack { plugin, version, reason, evidence, .. } => {
                         let history = PluginHistory::read(&node.records, plugin, u32::MAX).unwrap();
-                        let Ok(Some(explained)) = explain_plugin(&node.state, history, 0) else { continue };
+                        let Ok(Some(explained)) = explain_plugin(Cow::Borrowed(&node.state), history, 0) else {
+                            continue;
+                        };
                         let Evidence { requests, errors, .. } = *evidence;
                         let found = explained.sentences().iter().any(|sentence| {
                             sentence.contains(&format!("reason {reason}"))
@@ -74,7 +80,7 @@ fn an_explanation_names_what_the_event_had() {
             // What happens next is what the calendar says.
             for feature in node.state.features() {
                 let history = FeatureHistory::read(&node.records, &feature.name, u32::MAX).unwrap();
-                let Ok(Some(explained)) = explain_feature(&node.state, history, 30) else { continue };
+                let Ok(Some(explained)) = explain_feature(Cow::Borrowed(&node.state), history, 30) else { continue };
                 let first = Calendar::new(&node.state, 30).map(Result::unwrap).find(|upcoming| {
                     let about = upcoming.events.iter().any(|event| event.feature() == Some(&feature.name));
                     about || upcoming.unknown_rules.is_some()
@@ -135,7 +141,7 @@ fn who_could_act_could() {
             for feature in node.state.features() {
                 let name = feature.name;
                 let history = FeatureHistory::read(&node.records, &name, u32::MAX).unwrap();
-                let Ok(Some(explained)) = explain_feature(&node.state, history, 0) else { return };
+                let Ok(Some(explained)) = explain_feature(Cow::Borrowed(&node.state), history, 0) else { return };
                 let Ok(due) = node.state.execute(&Block::empty(block.height())) else { return };
                 // Only where nothing is due that would change what the command meets.
                 if !due.outcome().events.is_empty() {

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::output::{Format, Output, Target};
 use crate::source::Source;
+use crate::terminal::note;
 
 /// Arguments of `calendar`.
 #[derive(Debug, Args)]
@@ -95,17 +96,26 @@ pub(crate) fn calendar(args: &CalendarArgs, target: &Target) -> Result<(), Error
             out.answer(answers::past_expiry(&name, at), || format!("stale {name}: its expires_at was height {at}"))?;
         }
     }
-    for upcoming in Calendar::new(state, args.blocks) {
-        let upcoming = upcoming?;
-        let time = clock.as_ref().and_then(|clock| clock.time(upcoming.height));
-        match target.format {
-            Format::Text | Format::Json => {
-                let mut answer = answers::upcoming(&upcoming);
-                answer.rest = answer.rest.with("time", time.map(shown));
-                out.answer(answer, || lines(&upcoming, time).join("\n"))?;
+    let until = tip.saturating_add(args.blocks);
+    let found = source.give(|state| -> Result<u64, Error> {
+        let mut found = 0_u64;
+        for upcoming in Calendar::of(state, args.blocks) {
+            let upcoming = upcoming?;
+            found = found.saturating_add(1);
+            let time = clock.as_ref().and_then(|clock| clock.time(upcoming.height));
+            match target.format {
+                Format::Text | Format::Json => {
+                    let mut answer = answers::upcoming(&upcoming);
+                    answer.rest = answer.rest.with("time", time.map(shown));
+                    out.answer(answer, || lines(&upcoming, time).join("\n"))?;
+                }
+                Format::Ics => ics.push(&args.source, &upcoming, time, clock.as_ref()),
             }
-            Format::Ics => ics.push(&args.source, &upcoming, time, clock.as_ref()),
         }
+        Ok(found)
+    })?;
+    if found == 0 && target.format == Format::Text {
+        note(format_args!("nothing happens by itself after height {tip} up to height {until}"));
     }
     if target.format == Format::Ics {
         out.write(|to| write!(to, "{}", ics.calendar))?;

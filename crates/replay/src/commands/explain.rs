@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use coalmine_core::query::{HistoryEntry, PluginHistoryEntry};
-use coalmine_core::{Height, MetricsRecord, Name, State};
+use coalmine_core::{Height, MetricsRecord, Name};
 use coalmine_foresight::{
     Could, ErrorsLeft, FeatureExplanation, FeatureHistory, Next, PluginExplanation, PluginHistory, explain_feature,
     explain_plugin,
@@ -74,9 +74,12 @@ fn feature(args: &ExplainArgs, name: &Name, target: &Target) -> Result<(), Error
     }
     let state = source.state();
     let names = || state.features().map(|feature| feature.name.as_str());
-    let explained = explain_feature(state, history, args.blocks)?;
-    let explained = explained.ok_or_else(|| unknown(&args.source, "feature", name, names()))?;
-    put(args, &explained.sentences(), of_feature(state, &explained), target)
+    let missing = || unknown(&args.source, "feature", name, names());
+    state.feature(name).ok_or_else(missing)?;
+    let explained = source.give(|state| explain_feature(state, history, args.blocks))?;
+    // It was there before the state was given away.
+    let Some(explained) = explained else { return Ok(()) };
+    put(args, &explained.sentences(), of_feature(&explained), target)
 }
 
 fn plugin(args: &ExplainArgs, name: &Name, target: &Target) -> Result<(), Error> {
@@ -88,8 +91,10 @@ fn plugin(args: &ExplainArgs, name: &Name, target: &Target) -> Result<(), Error>
     }
     let state = source.state();
     let names = || state.plugins().map(|(name, _)| name.as_str());
-    let explained = explain_plugin(state, history, args.blocks)?;
-    let explained = explained.ok_or_else(|| unknown(&args.source, "plugin", name, names()))?;
+    let missing = || unknown(&args.source, "plugin", name, names());
+    state.plugin(name).ok_or_else(missing)?;
+    let explained = source.give(|state| explain_plugin(state, history, args.blocks))?;
+    let Some(explained) = explained else { return Ok(()) };
     put(args, &explained.sentences(), of_plugin(&explained), target)
 }
 
@@ -101,7 +106,7 @@ fn put(args: &ExplainArgs, sentences: &[String], fields: Fields, target: &Target
     out.finish()
 }
 
-fn of_feature(state: &State, explained: &FeatureExplanation) -> Fields {
+fn of_feature(explained: &FeatureExplanation) -> Fields {
     let FeatureExplanation { height, feature, metrics, policy, history, next, errors_left, could, .. } = explained;
     let entry = |entry: &HistoryEntry| {
         Fields::new().with("height", entry.height).with("seq", entry.seq).and(render::change(&entry.change))
@@ -121,7 +126,7 @@ fn of_feature(state: &State, explained: &FeatureExplanation) -> Fields {
         .with("percent_since", history.last.as_ref().map(entry))
         .with("verdicts", history.verdicts.iter().map(|(verdict, _)| entry(verdict).into()).collect::<Vec<Value>>())
         .with("prerequisites_off", off)
-        .and(common(state.global().breaker.is_some(), &explained.planned, &explained.rounds, next, errors_left, could))
+        .and(common(explained.breaker.is_some(), &explained.planned, &explained.rounds, next, errors_left, could))
 }
 
 fn of_plugin(explained: &PluginExplanation) -> Fields {
