@@ -17,6 +17,7 @@ mod commands;
 mod difference;
 mod expect;
 mod input;
+mod kept;
 mod output;
 mod source;
 mod terminal;

@@ -35,9 +35,18 @@ use coalmine_core::Name;
 
 use crate::error::Error;
 
-/// The error for a name that does not exist in a source, with the nearest that does.
+/// Names that are listed when none is near.
+const LISTED_MAX: usize = 8;
+
+/// The error for a name that does not exist in a source, with the nearest that does, or all if they are few.
 pub(crate) fn unknown<'n>(source: &str, what: &str, name: &Name, known: impl Iterator<Item = &'n str>) -> Error {
-    let nearest = coalmine_foresight::nearest(name.as_str(), known);
-    let nearest = nearest.map_or_else(String::new, |nearest| format!("; the nearest is {nearest}"));
-    Error::Input(format!("{source}: there is no {what} {name}{nearest}"))
+    let known: Vec<&str> = known.collect();
+    let instead = match (coalmine_foresight::nearest(name.as_str(), known.iter().copied()), known.as_slice()) {
+        (Some(nearest), _) => format!("; the nearest is {nearest}"),
+        (None, []) => format!(", and no other {what}"),
+        (None, [one]) => format!("; there is only {one}"),
+        (None, few) if few.len() <= LISTED_MAX => format!("; there are {}", few.join(", ")),
+        (None, many) => format!("; there are {} others", many.len()),
+    };
+    Error::Input(format!("{source}: there is no {what} {name}{instead}"))
 }

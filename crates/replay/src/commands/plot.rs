@@ -6,14 +6,16 @@ use clap::{Args, Subcommand, ValueEnum};
 use coalmine_answers::Answer;
 use coalmine_chart::ledger::{LANES_MAX, Range, Recorder, feature_timeline, overview, plugin_timeline};
 use coalmine_chart::{MarkKind, Options, Picture, Subject, Theme, page};
-use coalmine_core::{Execution, Height, Name, Read, query};
-use coalmine_foresight::nearest;
+use coalmine_core::query::{self, Entry, Visit};
+use coalmine_core::{BlockError, Execution, Fault, Height, Name, Read, State};
 use coalmine_json::render::Fields;
 
+use crate::commands;
 use crate::error::Error;
 use crate::input::Input;
+use crate::kept::{HISTORIES_SIZE_MAX, Keep, Kept};
 use crate::output::{Output, Target};
-use crate::runner::{Failure, Goal, Observer};
+use crate::runner::{Failure, Goal, Observer, run_state};
 use crate::source::{self, Opened, Source};
 use crate::terminal::{Progress, Stop};
 
@@ -137,39 +139,56 @@ struct Drawn {
 }
 
 fn draw(args: &PlotArgs, form: Form) -> Result<Drawn, Error> {
-    let subject = match args.what {
-        What::Feature { name } => Some((Subject::Feature, name)),
-        What::Plugin { name } => Some((Subject::Plugin, name)),
-        What::Overview => None,
-    };
-    let range = Range { from: args.from, to: args.at };
-    let (source, recorder) = run(args, subject, range)?;
-    let tip = source.tip()?.height;
-    if let (Some(from), Some(tip)) = (args.from, tip)
-        && from > tip
-    {
-        return Err(source.cannot(&format!("it ends at height {tip}, before --from {from}")));
-    }
     let options = Options { width: args.width, theme: args.theme.into() };
-    let Some((subject, name)) = subject else {
-        source.present("an overview")?;
-        let picture = overview(&source, (range, tip), LANES_MAX)?;
-        let content = content(Picture::Overview(&picture), &options, form)?;
-        let lanes = u64::try_from(picture.lanes.len()).unwrap_or(u64::MAX);
-        let summary = Fields::new()
-            .with("kind", "overview")
-            .with("from", u64::from(picture.from))
-            .with("to", u64::from(picture.to))
-            .with("shown", lanes)
-            .with("total", picture.total);
-        return Ok(Drawn { summary: sized(summary, &content), content });
-    };
+    match args.what {
+        What::Feature { name } => draw_one(args, (Subject::Feature, name), (form, &options)),
+        What::Plugin { name } => draw_one(args, (Subject::Plugin, name), (form, &options)),
+        What::Overview => draw_overview(args, (form, &options)),
+    }
+}
+
+fn range(args: &PlotArgs) -> Range {
+    Range { from: args.from, to: args.at }
+}
+
+fn draw_overview(args: &PlotArgs, (form, options): (Form, &Options)) -> Result<Drawn, Error> {
+    let mut stop = None;
+    let mut drawing = Drawing::of(
+        args,
+        &mut stop,
+        None,
+        Keep::All { histories_size_max: is_file(&args.source).then_some(HISTORIES_SIZE_MAX) },
+    )?;
+    let mut picture = overview(&drawing.records, (range(args), drawing.tip), LANES_MAX)?;
+    if drawing.records.is_partial() {
+        // Which lanes there are is known now, so their histories alone are kept, whatever the length of all.
+        let names = picture.lanes.iter().filter_map(|lane| lane.name.parse().ok()).collect();
+        drawing = Drawing::of(args, &mut stop, None, Keep::Named(names))?;
+        let lanes = picture.lanes.len();
+        let total = picture.total;
+        picture = overview(&drawing.records, (range(args), drawing.tip), lanes)?;
+        picture.total = total;
+    }
+    let content = content(Picture::Overview(&picture), options, form)?;
+    let lanes = u64::try_from(picture.lanes.len()).unwrap_or(u64::MAX);
+    let summary = Fields::new()
+        .with("kind", "overview")
+        .with("from", u64::from(picture.from))
+        .with("to", u64::from(picture.to))
+        .with("shown", lanes)
+        .with("total", picture.total);
+    Ok(Drawn { summary: sized(summary, &content), content })
+}
+
+fn draw_one(args: &PlotArgs, one: (Subject, Name), (form, options): (Form, &Options)) -> Result<Drawn, Error> {
+    let (subject, name) = one;
+    let Drawing { records, tip, recorder } = Drawing::of(args, &mut None, Some(one), Keep::Named([name].into()))?;
     let picture = match subject {
-        Subject::Feature => feature_timeline(&source, &name, (range, tip), recorder)?,
-        Subject::Plugin => plugin_timeline(&source, &name, (range, tip), recorder)?,
+        Subject::Feature => feature_timeline(&records, &name, (range(args), tip), recorder)?,
+        Subject::Plugin => plugin_timeline(&records, &name, (range(args), tip), recorder)?,
     };
-    let Some(picture) = picture else { return Err(unknown(&source, subject, &name)?) };
-    let content = content(Picture::Timeline(&picture), &options, form)?;
+    let Some(picture) = picture else { return Err(unknown(&args.source, &records, subject, &name)?) };
+    let content = content(Picture::Timeline(&picture), options, form)?;
     let marks = MarkKind::ALL.iter().fold(0_u64, |sum, kind| sum.saturating_add(picture.marks.count(*kind)));
     let summary = Fields::new()
         .with("kind", subject.name())
@@ -194,24 +213,102 @@ fn content(picture: Picture<'_>, options: &Options, form: Form) -> Result<String
     content.map_err(|error| Error::Input(error.to_string()))
 }
 
-/// Opens the source; a block file is run, and what it says about the subject is recorded.
-fn run(args: &PlotArgs, subject: Option<(Subject, Name)>, range: Range) -> Result<(Source, Option<Recorder>), Error> {
-    match source::open(&args.source)? {
-        Opened::State(source) => Ok((source.seen_from(args.at)?, None)),
-        Opened::Blocks(blocks) => {
-            let recorder = subject.map(|(subject, name)| Recorder::new(subject, name, range));
-            let (stop, progress) = (Stop::on_signal()?, Progress::new(false));
-            let mut watch = Watch { recorder, stop, progress, blocks: 0 };
-            let source = Source::run_watched(&args.source, *blocks, args.at, &mut watch);
-            watch.progress.clear();
-            Ok((source?, watch.recorder))
+/// What a picture is drawn from.
+struct Drawing {
+    records: Records,
+    tip: Option<Height>,
+    recorder: Option<Recorder>,
+}
+
+/// Where the records of a picture are.
+enum Records {
+    /// In a store or dump.
+    Source(Source),
+    /// Kept while a block file ran.
+    Kept(Kept),
+}
+
+impl Records {
+    fn view(&self) -> &dyn Read {
+        match self {
+            Self::Source(source) => source,
+            Self::Kept(kept) => kept,
         }
     }
+
+    const fn is_partial(&self) -> bool {
+        match self {
+            Self::Source(_) => false,
+            Self::Kept(kept) => kept.is_partial,
+        }
+    }
+}
+
+impl Read for Records {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.view().get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        self.view().scan(start, end, visit)
+    }
+
+    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Entry>, Fault> {
+        self.view().last(start, end)
+    }
+}
+
+impl Drawing {
+    /// Opens the source; a block file is run, and what it says about the subject is recorded.
+    ///
+    /// A process has one handler of signals, which `stop` keeps for the next run.
+    fn of(args: &PlotArgs, stop: &mut Option<Stop>, one: Option<(Subject, Name)>, keep: Keep) -> Result<Self, Error> {
+        let drawing = match source::open(&args.source)? {
+            Opened::State(source) => {
+                let source = source.seen_from(args.at)?;
+                if one.is_none() {
+                    source.present("an overview")?;
+                }
+                Self { tip: source.tip()?.height, records: Records::Source(source), recorder: None }
+            }
+            Opened::Blocks(mut blocks) => {
+                let recorder = one.map(|(subject, name)| Recorder::new(subject, name, range(args)));
+                let mut kept = Kept::new(keep);
+                let (_, genesis) = State::genesis(blocks.genesis()).map_err(BlockError::from)?;
+                kept.write(&genesis);
+                let stop = match stop {
+                    Some(stop) => stop.clone(),
+                    None => stop.insert(Stop::on_signal()?).clone(),
+                };
+                let progress = Progress::new(false);
+                let mut watch = Watch { recorder, kept, stop, progress, blocks: 0 };
+                let state = run_state(&mut blocks, args.at, &mut watch);
+                watch.progress.clear();
+                Self { tip: state?.tip(), records: Records::Kept(watch.kept), recorder: watch.recorder }
+            }
+        };
+        if let (Some(from), Some(tip)) = (args.from, drawing.tip)
+            && from > tip
+        {
+            return Err(cannot(&args.source, &format!("it ends at height {tip}, before --from {from}")));
+        }
+        Ok(drawing)
+    }
+}
+
+/// Whether a block file can be read once more.
+fn is_file(argument: &str) -> bool {
+    argument != "-" && Path::new(argument).is_file()
+}
+
+fn cannot(source: &str, why: &str) -> Error {
+    Error::Input(format!("{source}: {why}"))
 }
 
 /// Watches the run of a block file.
 struct Watch {
     recorder: Option<Recorder>,
+    kept: Kept,
     stop: Stop,
     progress: Progress,
     blocks: u64,
@@ -222,6 +319,7 @@ impl Observer for Watch {
         if let Some(recorder) = &mut self.recorder {
             recorder.execution(execution);
         }
+        self.kept.write(execution.writes());
         self.blocks = self.blocks.saturating_add(1);
         self.progress.at(execution.height(), self.blocks);
         Ok(())
@@ -235,17 +333,13 @@ impl Observer for Watch {
 }
 
 /// The error about a name that is not there, with the nearest that is.
-fn unknown(source: &Source, subject: Subject, name: &Name) -> Result<Error, Error> {
-    let names = names(source, subject)?;
+fn unknown(source: &str, records: &Records, subject: Subject, name: &Name) -> Result<Error, Error> {
+    let names = names(records, subject)?;
     let what = subject.name();
     if names.contains(name) {
-        return Ok(source.cannot(&format!("{what} {name} is not there yet at that height")));
+        return Ok(cannot(source, &format!("{what} {name} is not there yet at that height")));
     }
-    Ok(source.cannot(&match nearest(name.as_str(), names.iter().map(Name::as_str)) {
-        Some(near) => format!("there is no {what} {name}; the nearest is {near}"),
-        None if names.is_empty() => format!("there is no {what} {name}, and no other"),
-        None => format!("there is no {what} {name}"),
-    }))
+    Ok(commands::unknown(source, what, name, names.iter().map(Name::as_str)))
 }
 
 fn names(source: &impl Read, subject: Subject) -> Result<Vec<Name>, Error> {

@@ -81,7 +81,11 @@ fn what_cannot_be_drawn_is_refused() {
     symlink("/dev/full", world.path("full.svg")).unwrap();
     for (args, code, words) in [
         ("canary.json feature bass -o new.svg", 2, "canary.json: there is no feature bass; the nearest is base"),
-        ("canary.json feature something_else -o new.svg", 2, "canary.json: there is no feature something_else\n"),
+        (
+            "canary.json feature something_else -o new.svg",
+            2,
+            "canary.json: there is no feature something_else; there are base, top\n",
+        ),
         ("canary.json plugin base -o new.svg", 2, "canary.json: there is no plugin base, and no other"),
         ("canary.json feature top --at 100 -o new.svg", 2, "there is no feature top"),
         ("plugins.json plugin ap -o new.svg", 2, "there is no plugin ap; the nearest is app"),
