@@ -1,5 +1,7 @@
 //! The page of a feature.
 
+use std::borrow::Cow;
+
 use coalmine_chart::{Subject, number};
 use coalmine_core::query::HistoryEntry;
 use coalmine_core::{Address, Change, Feature, Height, Name, Policy, query};
@@ -29,7 +31,7 @@ pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String
     // Those that nobody sent a command for.
     let verdicts: Vec<_> = verdicts.iter().filter(|(entry, _)| entry.change.actor == Address::ZERO).collect();
     let began = history.created.map_or(0, |entry| entry.height);
-    let mut explanation = explain_feature(state, history, 0)?.ok_or_else(missing)?;
+    let mut explanation = explain_feature(Cow::Borrowed(state), history, 0)?.ok_or_else(missing)?;
     let (upcoming, until) = view.moment.next(|event| event.feature() == Some(&name))?;
     explanation.next = Next { upcoming: upcoming.cloned(), until };
     let mut sentences = explanation.sentences().into_iter().map(|words| sentence(&words, Some(&name)));

@@ -1,5 +1,7 @@
 //! The page of a plugin.
 
+use std::borrow::Cow;
+
 use coalmine_chart::{Subject, number, rate};
 use coalmine_core::{
     Address, Counts, Deployment, Height, Name, Plugin, PluginAction, PluginChange, PluginVersion, query,
@@ -29,7 +31,7 @@ pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String
     let verdicts: Vec<_> = std::mem::take(&mut history.verdicts);
     let verdicts: Vec<_> = verdicts.iter().filter(|entry| is_automatic(&entry.change)).collect();
     let began = history.created.as_ref().map_or(0, |entry| entry.height);
-    let mut explanation = explain_plugin(state, history, 0)?.ok_or_else(missing)?;
+    let mut explanation = explain_plugin(Cow::Borrowed(state), history, 0)?.ok_or_else(missing)?;
     let (upcoming, until) = view.moment.next(|event| event.plugin() == Some(&name))?;
     explanation.next = Next { upcoming: upcoming.cloned(), until };
     let mut sentences = explanation.sentences().into_iter().map(|words| sentence(&words, Some(&name)));
