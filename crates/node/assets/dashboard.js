@@ -151,7 +151,8 @@ async function check(section) {
       await Promise.all([ask("/v1/check", { feature, user }), verifier(), evidence(feature, user, trusted)]);
     const { result, words } = verifies(`${root}\n${feature}\n${user}\n${JSON.stringify(bundle)}`);
     if (result === REFUSED) {
-      put(verified, "notice bad", strong("Refused: the proof does not hold."), ` ${words}. Do not rely on this answer.`);
+      verdict.className = "verdict refused";
+      put(verified, "notice bad", strong("Refused: the proof does not hold"), ` (${words}). Do not rely on this answer.`);
       return;
     }
     const isOn = result === ON;
@@ -160,7 +161,7 @@ async function check(section) {
     const whose = trusted ? "the root that you gave" : "the root that this node names for that block";
     const more = said.on === isOn ? "" : " In the meantime the answer has changed: check again.";
     put(verified, "notice good", strong("Verified in your browser:"),
-      ` the records behind this answer hash to ${whose}, `, code(root), `, as of block ${bundle.height}. In its words: `,
+      ` the records behind this answer hash to ${whose}, `, code(root), `, as of block ${bundle.height}. The verdict: `,
       code(words), `.${more}`);
   } catch (error) {
     put(verified, "notice bad", strong("It could not be verified in your browser:"),

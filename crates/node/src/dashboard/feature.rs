@@ -10,7 +10,7 @@ use coalmine_foresight::{FeatureHistory, Next, explain_feature, feature_change_s
 use crate::dashboard::page::{Frame, write};
 use crate::dashboard::subject::{Entry, Fact, Last, SubjectPage, VERDICTS, draw};
 use crate::dashboard::view::{Failure, Query, View};
-use crate::dashboard::words::{actor, away, feature_href, feature_row, sentence};
+use crate::dashboard::words::{actor, away, feature_href, feature_row, sentence, tidy};
 
 /// How many entries of a history are read at once.
 const PAGE: usize = 1_024;
@@ -34,7 +34,7 @@ pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String
     let mut explanation = explain_feature(Cow::Borrowed(state), history, 0)?.ok_or_else(missing)?;
     let (upcoming, until) = view.moment.next(|event| event.feature() == Some(&name))?;
     explanation.next = Next { upcoming: upcoming.cloned(), until };
-    let mut sentences = explanation.sentences().into_iter().map(|words| sentence(&words, Some(&name)));
+    let mut sentences = explanation.sentences().into_iter().map(|words| tidy(&words));
     let row = feature_row(feature, metrics, policy, view.height);
     write(&SubjectPage {
         frame: Frame::new(view, ""),

@@ -14,7 +14,7 @@ use crate::dashboard::subject::{
     ArmRow, Arms, Entry, Fact, Last, Past, StageRow, SubjectPage, VERDICTS, VersionRow, draw,
 };
 use crate::dashboard::view::{Failure, Query, View};
-use crate::dashboard::words::{away, error_rate, mean_latency, plugin_href, plugin_row, sentence};
+use crate::dashboard::words::{away, error_rate, mean_latency, plugin_href, plugin_row, sentence, tidy};
 
 /// How many entries of a history are read at once.
 const PAGE: usize = 1_024;
@@ -34,7 +34,7 @@ pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String
     let mut explanation = explain_plugin(Cow::Borrowed(state), history, 0)?.ok_or_else(missing)?;
     let (upcoming, until) = view.moment.next(|event| event.plugin() == Some(&name))?;
     explanation.next = Next { upcoming: upcoming.cloned(), until };
-    let mut sentences = explanation.sentences().into_iter().map(|words| sentence(&words, Some(&name)));
+    let mut sentences = explanation.sentences().into_iter().map(|words| tidy(&words));
     let is_rolled_back = deployment.is_none() && is_rolled_back(view, &name)?;
     let row = plugin_row(&name, plugin, deployment, is_rolled_back, view.height);
     let verdict = |entry: &&&query::PluginHistoryEntry| Entry {

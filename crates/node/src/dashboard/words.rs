@@ -114,10 +114,14 @@ pub(super) fn away(at: Height, now: Height) -> String {
     }
 }
 
-/// A sentence: with a full stop, and with a capital unless it begins with the name of something. Numbers stay beside their
-/// signs of percent.
+/// A text whose numbers stay beside their signs of percent.
+pub(super) fn tidy(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
+}
+
+/// A sentence: with a full stop, and with a capital unless it begins with the name of something.
 pub(super) fn sentence(text: &str, name: Option<&Name>) -> String {
-    let text = text.replace(" %", "\u{a0}%");
+    let text = tidy(text);
     let end = if text.ends_with('.') || text.is_empty() { "" } else { "." };
     if name.is_some_and(|name| text.starts_with(name.as_str())) {
         return format!("{text}{end}");
@@ -229,7 +233,11 @@ pub(super) fn plugin_row(
             let threshold = deployment.plan.guardrails().error_threshold_bps.get();
             error_rate(deployment.canary.errors, deployment.canary.requests, threshold.into())
         }),
-        next: deployment.map_or_else(|| "nothing".into(), |deployment| plugin_next(deployment, now)),
+        next: match deployment {
+            Some(deployment) => plugin_next(deployment, now),
+            None if is_rolled_back => "waits for deploy".into(),
+            None => "nothing".into(),
+        },
     }
 }
 
