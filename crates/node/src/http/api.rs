@@ -48,6 +48,8 @@ pub struct Options {
     pub streams: usize,
     /// How many of them to one address.
     pub streams_per_address: usize,
+    /// How many blocks that have something to tell a stream may be behind before it is closed as too slow.
+    pub stream_blocks: usize,
     /// How many connections may be open.
     pub connections: usize,
     /// Whether a proxy that is trusted says who asks: the last address of `X-Forwarded-For` counts then.
@@ -63,6 +65,7 @@ impl Default for Options {
         Self {
             streams: 1_000,
             streams_per_address: 32,
+            stream_blocks: 256,
             connections: 2_048,
             is_behind_proxy: false,
             height_age_max: Duration::from_secs(30),
@@ -73,10 +76,12 @@ impl Default for Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { streams, streams_per_address, connections, is_behind_proxy, height_age_max, signer } = self;
+        let Self { streams, streams_per_address, stream_blocks, connections, is_behind_proxy, height_age_max, signer } =
+            self;
         f.debug_struct("Options")
             .field("streams", streams)
             .field("streams_per_address", streams_per_address)
+            .field("stream_blocks", stream_blocks)
             .field("connections", connections)
             .field("is_behind_proxy", is_behind_proxy)
             .field("height_age_max", height_age_max)
@@ -111,7 +116,7 @@ impl Api {
     pub(super) fn new(node: Node, options: Options) -> Self {
         let metrics = Metrics::new();
         let sinces = Arc::new(Sinces::default());
-        let hub = Hub::start(&node, &metrics, &sinces);
+        let hub = Hub::start(&node, &metrics, &sinces, options.stream_blocks);
         let slots = Slots::new(options.streams, options.streams_per_address);
         let (reads, forward) = (Semaphore::new(READS), Semaphore::new(FORWARD));
         Self(Arc::new(Inner { node, options, hub, sinces, metrics, slots, reads, forward, cloned: Mutex::new(None) }))

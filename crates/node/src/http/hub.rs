@@ -20,8 +20,7 @@ use crate::http::since::Sinces;
 use crate::node::Node;
 use crate::tables::BlockRecord;
 
-/// How many blocks are kept in memory, and how many bytes of messages.
-const KEPT_MAX: usize = 1_024;
+/// How many bytes of messages are kept in memory.
 const KEPT_BYTES: usize = 8 << 20;
 /// How many blocks are read at once.
 pub(super) const READ: usize = 64;
@@ -46,6 +45,8 @@ struct Recent {
     from: Height,
     messages: VecDeque<Arc<Message>>,
     bytes: usize,
+    /// How many blocks are kept.
+    max: usize,
 }
 
 /// A block as streams tell of it.
@@ -88,11 +89,11 @@ pub(super) fn frame(id: Option<Height>, event: &str, data: &Fields) -> Bytes {
 
 impl Hub {
     /// Follows a node on a task of its own, until the node stops.
-    pub(super) fn start(node: &Node, metrics: &Metrics, sinces: &Arc<Sinces>) -> Self {
+    pub(super) fn start(node: &Node, metrics: &Metrics, sinces: &Arc<Sinces>, max: usize) -> Self {
         sinces.is_at(node.tip().root);
         let tip = node.tip();
         let from = next(tip);
-        let recent = Recent { from, messages: VecDeque::new(), bytes: 0 };
+        let recent = Recent { from, messages: VecDeque::new(), bytes: 0, max };
         let hub =
             Self(Arc::new(Inner { node: node.clone(), recent: Mutex::new(recent), seen: watch::Sender::new(tip) }));
         tokio::spawn(hub.clone().follow(from, metrics.clone(), Arc::clone(sinces)));
@@ -189,7 +190,7 @@ impl Recent {
     fn push(&mut self, message: Arc<Message>) {
         self.bytes = self.bytes.saturating_add(message.frame.len());
         self.messages.push_back(message);
-        while self.messages.len() > KEPT_MAX || self.bytes > KEPT_BYTES {
+        while self.messages.len() > self.max || self.bytes > KEPT_BYTES {
             let Some(oldest) = self.messages.pop_front() else { break };
             self.bytes = self.bytes.saturating_sub(oldest.frame.len());
             self.from = oldest.height.saturating_add(1);

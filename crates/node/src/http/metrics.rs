@@ -1,13 +1,15 @@
-//! Metrics in the OpenMetrics form.
+//! Metrics: in the OpenMetrics form for who asks for it, else in the older text form of Prometheus.
 //!
 //! Gauges of the state are read when somebody scrapes, so that what has been removed is gone at once. Counters begin at
 //! zero with the process. Labels are names of the state and constants, never an address or a targeting key.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State as Extract;
+use axum::http::{HeaderMap, header};
 use coalmine_core::{DeploymentSummary, Event, RuleSet, State};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -23,8 +25,10 @@ use crate::http::problem::Problem;
 use crate::http::status::{VERSION, not_ready};
 use crate::tables::BlockRecord;
 
-/// The media type of the answer.
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The media type of the answer to who asks for it, as Prometheus does.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// That of the older text form, which other tools read.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// How many features, and how many plugins, have series of their own: the first ones by name.
 const SERIES_MAX: usize = 10_000;
 
@@ -135,10 +139,32 @@ const fn float(count: u64) -> f64 {
 }
 
 /// Answers `GET /metrics`.
-pub(super) async fn metrics(Extract(api): Extract<Api>) -> Result<Reply, Problem> {
+pub(super) async fn metrics(Extract(api): Extract<Api>, headers: HeaderMap) -> Result<Reply, Problem> {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    let takes_openmetrics = accepted.any(|accept| accept.contains("application/openmetrics-text"));
     let scraped = tokio::task::spawn_blocking(move || scrape(&api)).await;
     let text = scraped.map_err(|error| Problem::fault(&error))?.map_err(|error| Problem::fault(&error))?;
-    Ok(Reply::of_type(MEDIA_TYPE, text.into_bytes()))
+    Ok(if takes_openmetrics {
+        Reply::of_type(OPENMETRICS, text.into_bytes())
+    } else {
+        Reply::of_type(TEXT, older(&text).into_bytes())
+    })
+}
+
+/// The older text form of metrics: a counter is called as its samples are, and there are neither units nor an end.
+fn older(text: &str) -> String {
+    let counters: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let line = |line: &str| match line.strip_prefix("# ").and_then(|rest| rest.split_once(' ')) {
+        None if line == "# EOF" => String::new(),
+        Some(("UNIT", _)) => String::new(),
+        Some((word @ ("HELP" | "TYPE"), rest)) => match rest.split_once(' ') {
+            Some((name, rest)) if counters.contains(name) => format!("# {word} {name}_total {rest}\n"),
+            Some(_) | None => format!("{line}\n"),
+        },
+        Some(_) | None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 fn scrape(api: &Api) -> Result<String, fmt::Error> {

@@ -606,10 +606,10 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::Get,
         path: "/metrics",
         summary: "Metrics",
-        about: "In the OpenMetrics form, for Prometheus. Gauges of the state are those of the moment.",
+        about: "For Prometheus: in the OpenMetrics form if `Accept` names it, else in the older text form. Gauges of the state are those of the moment, counters begin with the process.",
         parameters: &[],
         body: None,
-        successes: &[Success { status: 200, media_type: "application/openmetrics-text", about: "Metrics" }],
+        successes: &[Success { status: 200, media_type: "text/plain", about: "Metrics" }],
         problems: &[],
     },
     get_json(

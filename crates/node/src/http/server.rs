@@ -32,8 +32,8 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const WRITE_TIME: Duration = Duration::from_secs(30);
 /// How long the rest may take when the node stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
-/// No headers have more bytes.
-const HEADERS_MAX: usize = 32 * 1_024;
+/// How many bytes are read before they are parsed: headers that are not whole in three times as many are refused.
+const HEADERS_MAX: usize = 16 * 1_024;
 /// How many headers there are at most.
 const HEADER_COUNT_MAX: usize = 100;
 /// How long the server waits when there is no place for another connection.

@@ -105,13 +105,15 @@ async fn every_read_answers() {
     }
 }
 
+/// Path, body of a POST, status, name of the problem, reject, and a part of the detail.
+type Row<'r> = (&'r str, Option<&'r str>, u16, &'r str, Option<(&'r str, u16)>, &'r str);
+
 #[tokio::test]
 async fn every_problem_is_a_document() {
     let world = World::new();
     let many = format!(r#"{{"checks":[{}]}}"#, vec![r#"{"feature":"on","user":"x"}"#; 1_001].join(","));
     let users = format!(r#"{{"commands":[],"users":[{}]}}"#, vec![format!("{USER:?}"); 1_001].join(","));
-    // A row is a request, the status, the name of the problem, the reject, and a part of the detail.
-    let rows: &[(&str, Option<&str>, u16, &str, Option<(&str, u16)>, &str)] = &[
+    let rows: &[Row<'_>] = &[
         ("/nothing", None, 404, "not_found", None, "/openapi.json"),
         ("/v1/features/", None, 404, "not_found", None, "openapi"),
         ("/v1/features/parte", None, 404, "feature_not_found", Some(("feature_not_found", 3)), "the nearest is part"),

@@ -2,4 +2,9 @@
 
 mod answers;
 mod document;
+mod events;
+mod metrics;
+mod ofrep;
+mod robust;
+mod submission;
 mod web;

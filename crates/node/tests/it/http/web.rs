@@ -6,11 +6,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use coalmine_auth::SecretKey;
-use coalmine_node::http::{Options, router};
+use coalmine_node::http::{self, Options, router};
 use coalmine_node::testing::{self, Manual, key, signed};
 use coalmine_node::{Node, Options as NodeOptions};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tower_service::Service as _;
 
 /// A user whom nothing is known of.
@@ -156,4 +158,102 @@ pub(super) async fn ask(router: &Router, request: Request<Body>) -> Answer {
     let body = tokio::time::timeout(Duration::from_secs(20), body.collect()).await.expect("it ends");
     let body = body.unwrap().to_bytes().to_vec();
     Answer { status: parts.status, headers: parts.headers, body }
+}
+
+/// A node that serves on a socket.
+pub(super) struct Served {
+    pub(super) url: String,
+    pub(super) port: u16,
+    node: Node,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    pub(super) async fn new(node: &Node, options: Options) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(http::serve(listener, node.clone(), options));
+        Self { url: format!("http://127.0.0.1:{port}"), port, node: node.clone(), task: Some(task) }
+    }
+
+    /// Stops the node and waits until the server has ended.
+    pub(super) async fn stop(mut self) {
+        self.node.begin_stop();
+        self.task.take().unwrap().await.unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+/// A message of a stream.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Frame {
+    pub(super) id: Option<String>,
+    pub(super) event: String,
+    pub(super) data: Value,
+    pub(super) is_comment: bool,
+}
+
+/// A stream that is read in the process.
+pub(super) struct Stream {
+    body: Body,
+    buffer: Vec<u8>,
+}
+
+impl Stream {
+    pub(super) async fn open(world: &World, path: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = Request::get(path);
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = world.router.clone().call(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        assert!(response.headers().contains_key("coalmine-height"));
+        Self { body: response.into_body(), buffer: Vec::new() }
+    }
+
+    /// The next message; none at the end.
+    pub(super) async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
+                let frame: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                return Some(parse(std::str::from_utf8(&frame).unwrap()));
+            }
+            let frame = self.body.frame().await?;
+            self.buffer.extend(frame.unwrap().into_data().unwrap());
+        }
+    }
+
+    /// The next message that has to come soon.
+    pub(super) async fn soon(&mut self) -> Frame {
+        tokio::time::timeout(Duration::from_secs(5), self.next()).await.expect("it comes").expect("no end")
+    }
+
+    /// Whether nothing comes for a while.
+    pub(super) async fn is_silent(&mut self) -> bool {
+        tokio::time::timeout(Duration::from_millis(100), self.next()).await.is_err()
+    }
+}
+
+pub(super) fn parse(text: &str) -> Frame {
+    let mut frame = Frame::default();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match line.split_once(": ") {
+            Some(("id", id)) => frame.id = Some(id.into()),
+            Some(("event", event)) => frame.event = event.into(),
+            Some(("data", data)) => frame.data = serde_json::from_str(data).unwrap(),
+            Some(("retry", _)) => {}
+            _ => frame.is_comment = line.starts_with(':'),
+        }
+    }
+    frame
 }
