@@ -87,7 +87,7 @@ impl Output {
         let sink = path.map_or_else(|| Ok(Sink::Stdout(io::stdout())), Sink::open);
         match sink {
             Ok(sink) => Ok(Self { to, format: target.format, writer: BufWriter::new(sink), is_empty: true }),
-            Err(error) => Err(Error::Input(format!("{to}: cannot be written: {error}"))),
+            Err(error) => Err(Error::Input(format!("{to}: cannot be written: {}", plain(&error)))),
         }
     }
 
@@ -229,7 +229,7 @@ impl Write for Sink {
         match self {
             Self::Stdout(stdout) => stdout.write(bytes),
             Self::Device(file) => file.write(bytes),
-            Self::Beside { file, .. } => file.write(bytes),
+            Self::Beside { file, .. } => file.as_file_mut().write(bytes),
         }
     }
 
@@ -237,7 +237,13 @@ impl Write for Sink {
         match self {
             Self::Stdout(stdout) => stdout.flush(),
             Self::Device(file) => file.flush(),
-            Self::Beside { file, .. } => file.flush(),
+            Self::Beside { file, .. } => file.as_file_mut().flush(),
         }
     }
+}
+
+/// What the system says, without the name of a temporary file that nobody knows.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path ").map(|(said, _)| said.to_owned()).unwrap_or(text)
 }

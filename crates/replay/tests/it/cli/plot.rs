@@ -97,7 +97,11 @@ fn what_cannot_be_drawn_is_refused() {
         ("canary.json feature _bad -o new.svg", 2, "a name is 1 to 64"),
         ("nothing.json overview -o new.svg", 2, "nothing.json: cannot be read"),
         ("canary.json overview -o full.svg", 3, "full.svg: cannot be written: No space left"),
-        ("canary.json overview -o none/new.svg", 2, "none/new.svg: cannot be written: No such file"),
+        (
+            "canary.json overview -o none/new.svg",
+            2,
+            "none/new.svg: cannot be written: No such file or directory (os error 2)\n",
+        ),
         ("canary.json feature nothing -o empty.svg", 2, "there is no feature nothing"),
     ] {
         world.fails(&format!("plot {args}"), code, words);
