@@ -7,6 +7,8 @@ const script = document.currentScript;
 
 /** The shortest time between two requests for the page, in milliseconds. */
 const PAUSE = 1000;
+/** How long the page waits before it asks again for a stream that was refused. */
+const RETRY = 5000;
 
 /** Makes `old` the same as `fresh`, and keeps every node that can stay: with it focus, selection and scroll places. */
 function renew(old, fresh) {
@@ -74,22 +76,42 @@ function follow(main) {
     }, PAUSE);
   };
 
-  const events = new EventSource("/v1/events");
-  events.addEventListener("open", () => say("live", "is-live"));
-  // The first message tells the height: what happened since this page was made is asked for.
-  for (const kind of ["hello", "block", "tip", "reset"]) events.addEventListener(kind, load);
-  events.addEventListener("error", () => {
-    if (events.readyState === EventSource.CLOSED) say("not live: reload the page", "is-lost");
-    else say("connecting again", "is-lost");
-  });
+  let events = null;
+  const open = () => {
+    events = new EventSource("/v1/events");
+    events.addEventListener("open", () => say("live", "is-live"));
+    for (const kind of ["block", "reset"]) events.addEventListener(kind, load);
+    // These tell the height, which the page may have.
+    for (const kind of ["hello", "tip"]) {
+      events.addEventListener(kind, (event) => {
+        const { tip } = JSON.parse(event.data);
+        if (String(tip ?? "") !== document.getElementById("tip").dataset.height) load();
+      });
+    }
+    events.addEventListener("error", () => {
+      say("connecting again", "is-lost");
+      if (events?.readyState !== EventSource.CLOSED) return;
+      // The node has refused the stream, which a browser does not ask for again by itself.
+      close();
+      setTimeout(() => {
+        if (!document.hidden && !events) open();
+      }, RETRY);
+    });
+  };
+  const close = () => {
+    events?.close();
+    events = null;
+  };
+  // A browser makes few connections to a node: a page that nobody looks at must not hold one of them.
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && isDue && !isBusy) load();
+    if (document.hidden) close();
+    else if (!events) open();
   });
-  // A page that is left must not hold one of the few connections that a browser makes.
-  addEventListener("pagehide", () => events.close());
+  addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => {
-    if (event.persisted) location.reload();
+    if (event.persisted && !events) open();
   });
+  if (!document.hidden) open();
 }
 
 // ---- Verified: the proof of the answer, checked here and not by the node.

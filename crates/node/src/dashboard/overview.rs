@@ -42,6 +42,17 @@ struct OverviewPage {
     until: String,
 }
 
+/// Why something is listed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Open {
+    /// A feature that is on its way or was rolled back.
+    Feature,
+    /// A plugin with a deployment.
+    Deployed,
+    /// A plugin whose last deployment was rolled back.
+    RolledBack,
+}
+
 /// A list by name, in pages.
 struct List {
     rows: Vec<Row>,
@@ -75,27 +86,36 @@ pub(super) fn page(view: &View<'_>, query: &Query) -> Result<String, Failure> {
         let (feature, metrics, policy) = (state.feature(name)?, state.metrics(name)?, state.policy(name)?);
         Some(feature_row(feature, metrics, policy, view.height))
     };
-    let mut open: Vec<Row> = Vec::new();
-    let mut plugins: Vec<Row> = Vec::new();
-    for (name, plugin) in state.plugins() {
-        let deployment = state.deployment(name);
-        let is_rolled_back = deployment.is_none() && is_rolled_back(view, name)?;
-        let row = plugin_row(name, plugin, deployment, is_rolled_back, view.height);
-        if deployment.is_some() || is_rolled_back {
-            open.push(row);
+    let plugin_row_of = |name: &Name, is_rolled_back| {
+        let (plugin, deployment) = (state.plugin(name)?, state.deployment(name));
+        Some(plugin_row(name, plugin, deployment, is_rolled_back, view.height))
+    };
+    // Rows are made of what is shown only: a ledger may have many more.
+    let mut open: Vec<(Name, Open)> = Vec::new();
+    let mut plugins: Vec<Name> = Vec::new();
+    for (name, _) in state.plugins() {
+        if state.deployment(name).is_some() {
+            open.push((*name, Open::Deployed));
+        } else if is_rolled_back(view, name)? {
+            open.push((*name, Open::RolledBack));
         } else if after_plugin.is_none_or(|after| *name > after) && plugins.len() <= ROWS_MAX {
-            plugins.push(row);
+            plugins.push(*name);
         }
     }
     let open_features = state.features().filter(|feature| is_feature_open(feature.status));
-    open.extend(open_features.filter_map(|feature| row_of(&feature.name)));
-    open.sort_by(|a, b| a.name.cmp(&b.name));
+    open.extend(open_features.map(|feature| (feature.name, Open::Feature)));
+    open.sort_unstable();
     let open_left = open.len().saturating_sub(OPEN_MAX);
-    open.truncate(OPEN_MAX);
+    let open = open.iter().take(OPEN_MAX).filter_map(|(name, open)| match open {
+        Open::Feature => row_of(name),
+        Open::Deployed => plugin_row_of(name, false),
+        Open::RolledBack => plugin_row_of(name, true),
+    });
+    let open = open.collect();
     let settled = state.features().filter(|feature| !is_feature_open(feature.status));
     let settled = settled.filter(|feature| after_feature.is_none_or(|after| feature.name > after));
     let features = List::of(settled.filter_map(|feature| row_of(&feature.name)), after_feature.as_ref());
-    let plugins = List::of(plugins.into_iter(), after_plugin.as_ref());
+    let plugins = List::of(plugins.iter().filter_map(|name| plugin_row_of(name, false)), after_plugin.as_ref());
     let (wide, narrow) = lanes(view)?;
     let due = view.moment.due()?;
     write(&OverviewPage {

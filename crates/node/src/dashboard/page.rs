@@ -22,6 +22,8 @@ const MENU: [(&str, &str); 4] =
 pub(super) struct Frame {
     pub(super) chain: String,
     pub(super) height: String,
+    /// The height without spaces, for the script; empty before the first block.
+    pub(super) tip: String,
     /// The address in the menu that the page belongs to.
     pub(super) at: &'static str,
     pub(super) menu: [(&'static str, &'static str); 4],
@@ -40,6 +42,7 @@ impl Frame {
         Self {
             chain: view.state().global().chain.as_str().into(),
             height: tip.map_or_else(|| "none yet".into(), |height| number(height.into())),
+            tip: tip.map_or_else(String::new, |height| height.to_string()),
             is_live: true,
             breaker: words::breaker(view.state(), view.height),
             reasons: view.node.health().reasons,
@@ -51,6 +54,7 @@ impl Frame {
         Self {
             chain: String::new(),
             height: String::new(),
+            tip: String::new(),
             at,
             menu: MENU,
             is_live: false,

@@ -1,11 +1,12 @@
 //! What the page of a feature and that of a plugin have in common: the picture, verdicts, and a history in pages.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 use askama::Template;
 use coalmine_chart::ledger::{Range, Recorder, feature_timeline, plugin_timeline};
 use coalmine_chart::{Options, Subject, Theme, number, timeline};
-use coalmine_core::{Height, Name};
+use coalmine_core::{Event, Height, Name};
 
 use crate::dashboard::overview::{NARROW, WIDE};
 use crate::dashboard::page::Frame;
@@ -19,8 +20,15 @@ pub(super) const VERDICTS: usize = 10;
 /// How many blocks a picture shows unless it is told, and what else may be chosen.
 const BLOCKS: u32 = 1_000;
 const RANGES: [u32; 4] = [100, 1_000, 10_000, 100_000];
-/// How many blocks with events are read at once.
-const OUTCOMES: usize = 256;
+/// How many samples are read at once.
+const SAMPLES: usize = 4_096;
+/// How many events are read for the marks of a picture, those of others included. A busy ledger has many of them: marks
+/// of what was before come from the history alone.
+const EVENTS_MAX: usize = 50_000;
+/// How many blocks are read at once for them, from the last one backwards. Of a quiet ledger more at a time.
+const WINDOW: u32 = 16;
+/// So few events in a window make the next one longer.
+const FEW: usize = 256;
 
 /// What is said beside a label.
 pub(super) struct Fact {
@@ -162,24 +170,23 @@ pub(super) fn draw(
     let range = Range { from: Some(from), to: None };
     let mut recorder = Recorder::new(subject, *name, range);
     // Rates hold until the next sample, so what was before the picture is read, too.
-    let before = from.saturating_sub(blocks);
-    let limit = usize::try_from(most.saturating_mul(2)).unwrap_or(usize::MAX);
-    let mut samples = view.node.samples(subject, name, before, view.height, limit)?.into_iter().peekable();
-    let mut next = from;
+    let mut next = from.saturating_sub(blocks);
+    let mut events = events(view, (subject, name), from)?.into_iter().peekable();
     loop {
-        let outcomes = view.node.outcomes(next, OUTCOMES)?;
-        for record in &outcomes {
-            while let Some((height, sample)) = samples.next_if(|(height, _)| *height <= record.height) {
-                recorder.sample(height, &sample);
+        let samples = view.node.samples(subject, name, next, view.height, SAMPLES)?;
+        for (height, sample) in &samples {
+            // The sample of a block comes before its events.
+            while let Some((at, event)) = events.next_if(|(at, _)| at < height) {
+                recorder.event(at, &event);
             }
-            record.events.iter().for_each(|event| recorder.event(record.height, event));
+            recorder.sample(*height, sample);
         }
-        match outcomes.last() {
-            Some(last) if outcomes.len() == OUTCOMES => next = last.height.saturating_add(1),
+        match samples.last() {
+            Some((last, _)) if samples.len() == SAMPLES => next = last.saturating_add(1),
             Some(_) | None => break,
         }
     }
-    samples.for_each(|(height, sample)| recorder.sample(height, &sample));
+    events.for_each(|(height, event)| recorder.event(height, &event));
     let place = (range, Some(view.height));
     let picture = match subject {
         Subject::Feature => feature_timeline(view.records, name, place, Some(recorder))?,
@@ -198,4 +205,37 @@ pub(super) fn draw(
         is_current: *range == blocks,
     });
     Ok(Drawn { wide: svg(WIDE)?, narrow: svg(NARROW)?, ranges: ranges.collect() })
+}
+
+/// The events from a height on that a picture may show, ascending; of a busy ledger the last ones.
+fn events(view: &View<'_>, (subject, name): (Subject, &Name), from: Height) -> Result<Vec<(Height, Event)>, Failure> {
+    let is_shown = |event: &Event| {
+        let about = match subject {
+            Subject::Feature => event.feature(),
+            Subject::Plugin => event.plugin(),
+        };
+        about == Some(name) || (event.feature().is_none() && event.plugin().is_none())
+    };
+    let (mut found, mut read) = (Vec::new(), 0_usize);
+    let (mut below, mut window) = (view.height.saturating_add(1), WINDOW);
+    while below > from && read < EVENTS_MAX {
+        let start = below.saturating_sub(window).max(from);
+        let (mut in_window, mut read_here) = (Vec::new(), 0_usize);
+        view.node.inner().each_outcome(start, below, &mut |record| {
+            read_here = read_here.saturating_add(record.events.len());
+            let shown = record.events.into_iter().filter(is_shown);
+            in_window.extend(shown.map(|event| (record.height, event)));
+            ControlFlow::Continue(())
+        })?;
+        if read_here <= FEW {
+            window = window.saturating_mul(4);
+        } else {
+            window = WINDOW;
+        }
+        read = read.saturating_add(read_here);
+        in_window.append(&mut found);
+        found = in_window;
+        below = start;
+    }
+    Ok(found)
 }

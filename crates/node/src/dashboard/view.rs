@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_secs(10);
 /// How many blocks are looked ahead for what is due.
 pub(super) const AHEAD: u32 = 100_000;
 /// At how many heights something is foretold at most.
-pub(super) const DUE_MAX: usize = 64;
+pub(super) const DUE_MAX: usize = 32;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]

@@ -162,6 +162,11 @@ fn a_story_plays_without_a_reload() {
     browser.wait("document.querySelector('.wide svg desc').textContent.includes('25')");
     assert_eq!(browser.eval("[window.mark, document.getElementById('user').value]"), json!([1, "half"]));
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    // When the node goes, the page says so and keeps what it has.
+    world.node.begin_stop();
+    browser.wait("document.getElementById('live').textContent === 'connecting again'");
+    assert_eq!(browser.eval("document.querySelector('.title .badge').textContent"), "canary");
+    browser.shoot("live-without-the-node");
 }
 
 #[test]
