@@ -1,6 +1,7 @@
 //! The HTTP API: called in the process, over sockets, and by real clients.
 
 mod answers;
+mod clients;
 mod document;
 mod events;
 mod metrics;

@@ -170,10 +170,22 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) async fn new(node: &Node, options: Options) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(node, options, 0).await
+    }
+
+    /// On a given port.
+    pub(super) async fn at(node: &Node, options: Options, port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(http::serve(listener, node.clone(), options));
         Self { url: format!("http://127.0.0.1:{port}"), port, node: node.clone(), task: Some(task) }
+    }
+
+    /// Cuts all connections, as if the machine were gone.
+    pub(super) async fn cut(mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        let _ended = task.await;
     }
 
     /// Stops the node and waits until the server has ended.
