@@ -142,7 +142,9 @@ impl<'s> Settled<'s> {
     ) -> Result<Option<u32>, BlockError> {
         let Some(closes) = rounds.closes else { return Ok(None) };
         let reporters = self.quorum(pool, rounds.quorum);
-        if reporters.len() < usize::from(rounds.quorum) {
+        // What somebody has said counts when the round closes, also if they have lost the role since.
+        let silent = self.spoke(pool).filter(|address| !self.may_report(address)).count();
+        if reporters.len().saturating_add(silent) < usize::from(rounds.quorum) {
             return Ok(None);
         }
         let stops = |errors: u32| match report(errors) {
@@ -171,10 +173,15 @@ impl<'s> Settled<'s> {
         may_sign && self.state.roles_of(address).allows(Role::Reporter)
     }
 
+    /// Who has said something in the open round.
+    fn spoke(&self, pool: &Pool) -> impl Iterator<Item = &Address> {
+        let open = self.state.rounds().find(|(_, open, _)| *open == pool);
+        open.into_iter().flat_map(|(.., said)| said).map(|(address, _)| address)
+    }
+
     /// As many reporters as a round needs: those who have said something in it already come first.
     fn quorum(&self, pool: &Pool, quorum: u8) -> Vec<Address> {
-        let open = self.state.rounds().find(|(_, open, _)| *open == pool);
-        let spoke: Vec<Address> = open.into_iter().flat_map(|(.., said)| said).map(|(address, _)| *address).collect();
+        let spoke: Vec<Address> = self.spoke(pool).copied().collect();
         let others = self.state.roles().map(|(address, _)| *address).filter(|address| !spoke.contains(address));
         spoke
             .iter()

@@ -94,7 +94,7 @@ struct Checked {
     rounds: usize,
     plugins: usize,
     windows: usize,
-    /// Blocks that were full before any report; they take hundreds of worlds to meet.
+    /// In blocks that were full before any report.
     full: usize,
 }
 
@@ -174,8 +174,6 @@ fn that_many_errors_are_borne_and_one_more_is_not() {
         });
     }
     let Checked { limited, unlimited, rounds, plugins, windows, full } = count;
-    assert!(
-        limited > 300 && unlimited > 20 && rounds > 20 && plugins > 50 && windows > 20 && full < limited / 20,
-        "{count:?}"
-    );
+    assert!(limited > 300 && unlimited > 20 && rounds > 20 && plugins > 50 && windows > 20, "{count:?}");
+    assert!((1..limited / 20).contains(&full), "{count:?}");
 }
