@@ -151,6 +151,13 @@ async function evidence(feature, user, trusted) {
   throw new Error("blocks come too fast to compare the proof with the root of one");
 }
 
+/** The address of a targeting key; none where the browser hashes nothing, as on a page that is not secure. */
+async function addressOf(key) {
+  if (!crypto.subtle) return null;
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`coalmine/targeting/1${key}`));
+  return `0x${[...new Uint8Array(hash, 0, 20)].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
 function put(element, style, ...parts) {
   element.className = style;
   element.replaceChildren(...parts.map((part) => {
@@ -162,13 +169,15 @@ function put(element, style, ...parts) {
 }
 
 async function check(section) {
-  const { feature, user, root: trusted } = section.dataset;
+  const { feature, user, key, root: trusted } = section.dataset;
   const verdict = document.getElementById("verdict");
   const verified = document.getElementById("verified");
   const strong = (text) => ({ tag: "strong", text });
   const code = (text) => ({ tag: "code", text });
   put(verified, "notice", "Verifying the proof in your browser …");
   try {
+    const address = key ? await addressOf(key) : user;
+    if (address && address !== user) throw new Error(`the key ${key} stands for ${address}, not for ${user}`);
     const [said, verifies, { bundle, root }] =
       await Promise.all([ask("/v1/check", { feature, user }), verifier(), evidence(feature, user, trusted)]);
     const { result, words } = verifies(`${root}\n${feature}\n${user}\n${JSON.stringify(bundle)}`);
@@ -182,9 +191,10 @@ async function check(section) {
     verdict.className = `verdict ${isOn ? "on" : "off"}`;
     const whose = trusted ? "the root that you gave" : "the root that this node names for that block";
     const more = said.on === isOn ? "" : " In the meantime the answer has changed: check again.";
+    const unhashed = address ? "" : " That the address is the one of the key was not verified: this page is not secure.";
     put(verified, "notice good", strong("Verified in your browser:"),
       ` the records behind this answer hash to ${whose}, `, code(root), `, as of block ${bundle.height}. The verdict: `,
-      code(words), `.${more}`);
+      code(words), `.${more}${unhashed}`);
   } catch (error) {
     put(verified, "notice bad", strong("It could not be verified in your browser:"),
       ` ${error.message}. What stands above is the word of this node.`);

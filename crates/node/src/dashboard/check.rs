@@ -1,6 +1,7 @@
 //! The box "is it on for …?": the node's answer, which the page's script then verifies by its proof.
 
 use askama::Template;
+use coalmine_auth::address_of_targeting_key;
 use coalmine_chart::{number, rate};
 use coalmine_core::{Address, Hash, Name, Why};
 
@@ -8,6 +9,8 @@ use crate::dashboard::page::{Frame, write};
 use crate::dashboard::view::{Failure, Query, View};
 use crate::dashboard::words::{feature_badge, feature_href};
 
+/// The longest targeting key.
+const KEY_MAX: usize = 256;
 /// How many features the list of the box offers.
 const OFFERED_MAX: usize = 200;
 
@@ -16,6 +19,8 @@ struct Answer {
     feature: String,
     href: String,
     user: Address,
+    /// The targeting key that the address stands for; empty if an address was given.
+    key: String,
     is_on: bool,
     why: String,
     height: String,
@@ -65,10 +70,18 @@ fn ask(view: &View<'_>, feature: &str, user: &str, root: &str) -> Result<Option<
     let name: Name = feature.parse().map_err(|_| words(missing()))?;
     let record = state.feature(&name).ok_or_else(|| words(missing()))?;
     if user.is_empty() {
-        return Err(("user", "Say for whom: an address, 0x and 40 hex digits.".into()));
+        return Err(("user", "Say for whom: an address, or a targeting key.".into()));
     }
-    let address: Address =
-        user.parse().map_err(|_| ("user", format!("{user:?} is no address, which is 0x and 40 hex digits.")))?;
+    if user.len() > KEY_MAX {
+        return Err(("user", format!("A targeting key has at most {KEY_MAX} bytes.")));
+    }
+    let parsed: Option<Address> = user.parse().ok();
+    // As a targeting key it would stand for somebody, but hardly for whom was meant.
+    if parsed.is_none() && user.starts_with("0x") {
+        return Err(("user", format!("{user:?} is no address, which is 0x and 40 hex digits.")));
+    }
+    let key = if parsed.is_some() { String::new() } else { user.to_owned() };
+    let address = parsed.unwrap_or_else(|| address_of_targeting_key(user));
     if !root.is_empty() && root.parse::<Hash>().is_err() {
         return Err(("root", format!("{root:?} is no root, which is 64 hex digits.")));
     }
@@ -100,6 +113,7 @@ fn ask(view: &View<'_>, feature: &str, user: &str, root: &str) -> Result<Option<
         feature: name.to_string(),
         href: feature_href(&name),
         user: address,
+        key,
         is_on: verdict.on,
         why,
         height: number(view.height.into()),

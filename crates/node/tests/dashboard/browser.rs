@@ -176,20 +176,22 @@ fn an_answer_is_verified_in_the_browser_and_a_false_one_refused() {
     let root = world.node.tip().root.to_string();
     let other = format!("{:0>64}", 1);
     let done = "document.getElementById('verified').className !== 'notice'";
-    // The feature, the root that is trusted, and what the page says.
-    for (feature, trusted, style, verdict, words) in [
-        ("dark_theme", "", "notice good", "on", "hash to the root that this node names for that block"),
-        ("dark_theme", root.as_str(), "notice good", "on", "hash to the root that you gave"),
-        ("search_v3", "", "notice good", "off", "off, decided by search_v3: it is disabled"),
+    // The feature, the user, the root that is trusted, and what the page says.
+    for (feature, user, trusted, style, verdict, words) in [
+        ("dark_theme", USER, "", "notice good", "on", "hash to the root that this node names for that block"),
+        ("dark_theme", USER, root.as_str(), "notice good", "on", "hash to the root that you gave"),
+        ("fast_feed", "carol@example.com", "", "notice good", "off", "off, decided by fast_feed: bucket"),
+        ("search_v3", "user-1", "", "notice good", "off", "off, decided by search_v3: it is disabled"),
         (
             "dark_theme",
+            USER,
             other.as_str(),
             "notice bad",
             "on",
             "Refused: the proof does not hold (the bundle does not prove it",
         ),
     ] {
-        browser.open(&format!("/check?feature={feature}&user={USER}&root={trusted}"), DESK);
+        browser.open(&format!("/check?feature={feature}&user={user}&root={trusted}"), DESK);
         browser.wait(done);
         let text = browser.eval("document.getElementById('verified').innerText");
         let text = text.as_str().unwrap();

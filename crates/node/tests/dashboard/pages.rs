@@ -12,6 +12,7 @@ fn pages_say_what_is_so() {
     let world = World::lived();
     let check = format!("/check?feature=dark_theme&user={USER}");
     let check_missing = format!("/check?feature=dark_them&user={USER}");
+    let check_long = format!("/check?feature=dark_theme&user={}", "k".repeat(257));
     let check_root = format!("/check?feature=dark_theme&user={USER}&root=12");
     // The address, the status, and what the page has.
     for (path, status, words) in [
@@ -85,7 +86,13 @@ fn pages_say_what_is_so() {
             200,
             vec!["There is no feature &#34;dark_them&#34;. Did you mean dark_theme?", "aria-invalid"],
         ),
-        ("/check?feature=dark_theme&user=me", 200, vec!["&#34;me&#34; is no address"]),
+        ("/check?feature=dark_theme&user=0x12", 200, vec!["&#34;0x12&#34; is no address"]),
+        (&check_long, 200, vec!["A targeting key has at most 256 bytes"]),
+        (
+            "/check?feature=dark_theme&user=user-1",
+            200,
+            vec!["The targeting key <code>user-1</code> stands for", "0x0294d5d149d122959aad093f8f9206149014bcf4"],
+        ),
         ("/check?feature=dark_theme", 200, vec!["Say for whom"]),
         (&check_root, 200, vec!["is no root"]),
         (
