@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use coalmine_chart::ledger::samples;
 use coalmine_core::{
-    Address, BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Encode as _, Execution, Genesis, Hash, Height,
-    LimitError, Receipt, Reject,
+    BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Encode as _, Execution, Genesis, Hash, Height, LimitError,
+    Receipt, Reject,
 };
 use coalmine_store::{CommitError, StoreError, Tip};
 
@@ -223,8 +223,7 @@ impl Chain {
         inner.ledger_mut().committed(staged)?;
         self.node.timings().committed(begin.elapsed());
         inner.pruned(oldest);
-        let signers: BTreeSet<Address> = inner.pool().committed(txs.iter().map(|(id, _)| id));
-        inner.recheck(height.saturating_add(1), &signers);
+        inner.settle(txs.iter().map(|(id, _)| id), height.saturating_add(1));
         inner.seen(Tip { height: Some(height), root });
         Ok(())
     }

@@ -22,7 +22,7 @@ pub mod tables;
 pub mod testing;
 mod timings;
 
-pub use chain::{Chain, Stopped};
+pub use chain::{Chain, Stamp, Stopped};
 pub use mempool::{Limits, Refusal};
 pub use node::{
     Behind, Health, Node, NotLinearizable, NotSettled, OpenError, Options, Sequences, StopSignal, SubmitError,

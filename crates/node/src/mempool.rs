@@ -113,7 +113,6 @@ pub(crate) struct Mempool {
     by_id: BTreeMap<Hash, (Arc<Waiting>, Place)>,
     by_signer: BTreeMap<Address, BTreeMap<u64, Hash>>,
     order: BTreeMap<Place, Hash>,
-    expiring: BTreeSet<(NonZeroU32, Hash)>,
     bytes: usize,
     arrivals: u64,
     dropped: BTreeMap<Hash, Refusal>,
@@ -163,7 +162,6 @@ impl Mempool {
         self.arrivals = self.arrivals.saturating_add(1);
         self.order.insert(place, waiting.id);
         self.by_signer.entry(waiting.signer).or_default().insert(waiting.sequence, waiting.id);
-        self.expiring.extend(waiting.valid_until.map(|last| (last, waiting.id)));
         self.dropped.remove(&waiting.id);
         self.by_id.insert(waiting.id, (Arc::new(waiting), place));
         Ok(())
@@ -192,25 +190,14 @@ impl Mempool {
         selected
     }
 
-    /// Drops what a block has executed. Returns the signers of it.
-    pub(crate) fn committed<'i>(&mut self, ids: impl IntoIterator<Item = &'i Hash>) -> BTreeSet<Address> {
-        ids.into_iter().filter_map(|id| self.remove(id)).map(|waiting| waiting.signer).collect()
-    }
-
-    /// Drops what can no longer be executed at `next`, after a block of these signers.
-    pub(crate) fn recheck(&mut self, state: &State, next: Height, signers: &BTreeSet<Address>) {
-        let next_valid = NonZeroU32::new(next);
-        let expired = self.expiring.iter().take_while(|(last, _)| Some(*last) < next_valid);
-        let mut suspects: Vec<Hash> = expired.map(|(_, id)| *id).collect();
-        for signer in signers {
-            suspects.extend(self.by_signer.get(signer).into_iter().flat_map(BTreeMap::values));
-        }
-        for id in suspects {
-            let Some((waiting, _)) = self.by_id.get(&id) else { continue };
-            if let Err(refusal) = check(waiting, state, next) {
-                self.drop_for(&id, refusal);
-            }
-        }
+    /// Drops what a block has executed, and then what can no longer be executed at `next`.
+    pub(crate) fn committed<'i>(&mut self, ids: impl IntoIterator<Item = &'i Hash>, state: &State, next: Height) {
+        ids.into_iter().for_each(|id| drop(self.remove(id)));
+        // Whoever made the block, it may have taken a role or used a sequence of anybody.
+        let refused =
+            self.by_id.values().filter_map(|(waiting, _)| Some((waiting.id, check(waiting, state, next).err()?)));
+        let refused: Vec<(Hash, Refusal)> = refused.collect();
+        refused.into_iter().for_each(|(id, refusal)| self.drop_for(&id, refusal));
     }
 
     fn drop_for(&mut self, id: &Hash, refusal: Refusal) {
@@ -229,9 +216,6 @@ impl Mempool {
         let (waiting, place) = self.by_id.remove(id)?;
         self.order.remove(&place);
         self.bytes = self.bytes.saturating_sub(waiting.envelope.len());
-        if let Some(last) = waiting.valid_until {
-            self.expiring.remove(&(last, *id));
-        }
         if let Some(of_signer) = self.by_signer.get_mut(&waiting.signer) {
             of_signer.remove(&waiting.sequence);
             if of_signer.is_empty() {

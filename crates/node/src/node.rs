@@ -1,6 +1,5 @@
 //! The node as everything sees it that asks or tells: reads, submission, and what has happened.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -129,8 +128,8 @@ pub enum NotSettled {
     /// It does not wait, and is in no block that is kept.
     #[error("it is in no block and does not wait{}", .0.map_or_else(String::new, |refusal| format!(": {refusal}")))]
     Gone(Option<Refusal>),
-    /// The node stops.
-    #[error("the node stops")]
+    /// The node stops, or can make no more blocks.
+    #[error("the node makes no more blocks")]
     Stopping,
     /// The database cannot be read.
     #[error(transparent)]
@@ -400,7 +399,9 @@ impl Node {
             match self.transaction(&id)? {
                 TxState::Committed(record) => return Ok(record),
                 TxState::Unknown(refusal) => return Err(NotSettled::Gone(refusal)),
-                TxState::Pending if stop.is_stopping() => return Err(NotSettled::Stopping),
+                TxState::Pending if stop.is_stopping() || self.0.status().stopped.is_some() => {
+                    return Err(NotSettled::Stopping);
+                }
                 TxState::Pending => {}
             }
             tokio::select! {
@@ -609,9 +610,10 @@ impl Inner {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn recheck(&self, next: Height, signers: &BTreeSet<Address>) {
+    /// Takes what a block has executed out of what waits, and what can no longer be executed.
+    pub(crate) fn settle<'i>(&self, ids: impl IntoIterator<Item = &'i Hash>, next: Height) {
         let mut pool = self.pool();
-        pool.recheck(self.ledger().state(), next, signers);
+        pool.committed(ids, self.ledger().state(), next);
     }
 
     /// Waits on the thread of an engine. Returns early, and true, when the node stops.
@@ -641,6 +643,8 @@ impl Inner {
     /// Says that there are no more blocks, and why.
     pub(crate) fn halted(&self, reason: String) {
         self.status().stopped = Some(reason);
+        // Whoever waits for a block waits in vain.
+        self.tip.send_modify(|_| ());
     }
 
     /// Visits the outcomes from a height to below another, ascending.

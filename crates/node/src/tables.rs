@@ -261,3 +261,70 @@ fn counted(input: &mut Reader<'_>, size: usize) -> Result<usize, DecodeError> {
     }
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(byte: u8) -> Hash {
+        Hash([byte; 32])
+    }
+
+    fn record() -> BlockRecord {
+        let name: Name = "a".parse().unwrap();
+        let created = |name: &str| Event::FeatureCreated { name: name.parse().unwrap() };
+        let tx = |byte, receipt, events| TxOutcome { id: hash(byte), receipt, events };
+        BlockRecord {
+            height: 7,
+            root: hash(9),
+            time: 1_800_000_000_000,
+            txs: vec![
+                tx(1, Receipt::Ok, 2),
+                tx(2, Receipt::Rejected { reject: coalmine_core::Reject::Unauthorized, index: 1 }, 0),
+                tx(3, Receipt::Ok, 1),
+            ],
+            events: ["due", "b", "c", "d"].map(created).into(),
+            sampled: vec![(Subject::Feature, name), (Subject::Plugin, name)],
+        }
+    }
+
+    #[test]
+    fn a_transaction_has_its_own_events() {
+        let events = |index| record().tx(index).unwrap().events;
+        let all = record().events;
+        assert_eq!([events(0), events(1), events(2)], [all[1..3].to_vec(), vec![], all[3..].to_vec()]);
+        assert_eq!(record().tx(3), None);
+        let TxRecord { id, height, index, receipt, .. } = record().tx(1).unwrap();
+        assert_eq!((id, height, index, receipt.code(), receipt.index()), (hash(2), 7, 1, 2, 1));
+    }
+
+    #[test]
+    fn rows_have_one_encoding() {
+        let row = record().to_row();
+        assert_eq!(BlockRecord::from_row(7, &row), Ok(record()));
+        let empty = BlockRecord { txs: vec![], events: vec![], sampled: vec![], ..record() };
+        assert_eq!(empty.to_row(), [&[9; 32][..], &1_800_000_000_000_u64.to_be_bytes(), &[0; 12]].concat());
+        assert!(empty.is_quiet() && !record().is_quiet());
+        assert!((0..row.len()).all(|len| BlockRecord::from_row(7, &row[..len]).is_err()));
+        assert!(BlockRecord::from_row(7, &[row.as_slice(), &[0]].concat()).is_err());
+        // Counts that cannot be: of transactions, of events of one, of events, of samples.
+        for (at, kind) in [(40, DecodeErrorKind::TooLarge), (44 + 35, DecodeErrorKind::OutOfRange)] {
+            let mut bad = row.clone();
+            bad[at] = 0xff;
+            assert_eq!(BlockRecord::from_row(7, &bad).map_err(|error| error.kind), Err(kind), "byte {at}");
+        }
+
+        let block = block_row(&[b"one".as_slice(), b""]);
+        assert_eq!(block, [0, 0, 0, 2, 0, 0, 0, 3, b'o', b'n', b'e', 0, 0, 0, 0]);
+        assert_eq!(read_block_row(&block), Ok(vec![b"one".to_vec(), vec![]]));
+        assert!((0..block.len()).all(|len| read_block_row(&block[..len]).is_err()));
+        assert!(read_block_row(&[0xff; 8]).is_err());
+        assert_eq!(place_row(7, 2), [0, 0, 0, 7, 0, 0, 0, 2]);
+        assert_eq!(read_place_row(&place_row(7, 2)), Ok((7, 2)));
+        assert!(read_place_row(&[0; 7]).is_err() && read_place_row(&[0; 9]).is_err());
+        assert_eq!(read_height(&height_key(7)), Ok(7));
+        assert!(read_height(&[0; 3]).is_err() && read_height(&[0; 5]).is_err());
+        let name: Name = "ab".parse().unwrap();
+        assert_eq!(sample_key(Subject::Plugin, &name, 7), [1, 2, b'a', b'b', 0, 0, 0, 7]);
+    }
+}

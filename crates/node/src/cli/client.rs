@@ -16,7 +16,7 @@ use crate::cli::error::Error;
 const ANSWER_SIZE_MAX: u64 = 16 << 20;
 /// A line of a stream is at most so long, in bytes: the events of one block.
 const LINE_SIZE_MAX: u64 = 64 << 20;
-/// How long a node may take for an answer, besides what a request asks it to wait.
+/// How long a node may take for an answer; it waits for a block for ten seconds at most.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// A stream says something every 15 s.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -46,17 +46,27 @@ impl Answer {
         }
     }
 
-    pub(super) fn number(&self, key: &str) -> Option<u64> {
-        match self.0.get(key)? {
-            Shown::Number(number) => Some(*number),
-            Shown::None | Shown::Bool(_) | Shown::Text(_) | Shown::List(_) | Shown::Fields(_) => None,
-        }
-    }
-
     pub(super) fn object(&self, key: &str) -> Option<Self> {
         match self.0.get(key)? {
             Shown::Fields(fields) => Some(Self(fields.clone())),
             Shown::None | Shown::Bool(_) | Shown::Number(_) | Shown::Text(_) | Shown::List(_) => None,
+        }
+    }
+
+    /// The objects of a list; none if there is no such list.
+    pub(super) fn objects(&self, key: &str) -> Vec<Self> {
+        let Some(Shown::List(list)) = self.0.get(key) else { return Vec::new() };
+        let object = |value: &Shown| match value {
+            Shown::Fields(fields) => Some(Self(fields.clone())),
+            Shown::None | Shown::Bool(_) | Shown::Number(_) | Shown::Text(_) | Shown::List(_) => None,
+        };
+        list.iter().filter_map(object).collect()
+    }
+
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        match self.0.get(key)? {
+            Shown::Number(number) => Some(*number),
+            Shown::None | Shown::Bool(_) | Shown::Text(_) | Shown::List(_) | Shown::Fields(_) => None,
         }
     }
 }
@@ -87,9 +97,8 @@ impl Client {
     }
 
     /// Sends bytes.
-    pub(super) fn post_bytes(&self, path: &str, body: &[u8], wait: Duration) -> Result<Answer, Error> {
-        let at_most = ANSWER_MAX.saturating_add(wait);
-        let request = self.agent.post(self.url(path)).config().timeout_recv_response(Some(at_most)).build();
+    pub(super) fn post_bytes(&self, path: &str, body: &[u8]) -> Result<Answer, Error> {
+        let request = self.agent.post(self.url(path)).config().timeout_recv_response(Some(ANSWER_MAX)).build();
         self.answer(request.content_type("application/octet-stream").send(body))
     }
 

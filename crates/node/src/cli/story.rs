@@ -188,7 +188,9 @@ impl Story {
         };
         match envelope() {
             Ok(envelope) => {
-                if let Err(error) = node.submit(&envelope.to_bytes()) {
+                if let Err(error) = node.submit(&envelope.to_bytes())
+                    && !node.stop().is_stopping()
+                {
                     tracing::warn!(%error, "a transaction of the story is not taken");
                 }
             }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use coalmine_auth::{Domain, Envelope, SecretKey, Signer as _, check_grants, read_key};
@@ -19,6 +19,8 @@ use crate::home::Home;
 
 /// Commands in JSON are at most so long, in bytes.
 const INPUT_SIZE_MAX: u64 = 4 << 20;
+/// How long to wait for a receipt.
+const SETTLED_MAX: Duration = Duration::from_secs(60);
 /// What stands between two ops.
 const AND: &str = "+";
 
@@ -217,25 +219,78 @@ fn preview(client: &Client, key: &SecretKey, commands: &[Command], out: Format) 
     let answer = client.post_json("/v1/preview", &json!({ "commands": commands, "signer": signer }))?;
     match out {
         Format::Json => out.fields(&answer.0),
-        Format::Text => answer.0.lines().iter().try_for_each(|line| out.line(&format!("preview {line}"))),
+        Format::Text => in_words(&answer).iter().try_for_each(|line| out.line(line)),
     }
+}
+
+/// A preview for people; `--format json` has all of it.
+fn in_words(answer: &Answer) -> Vec<String> {
+    let preview = answer.object("preview");
+    let height = preview.as_ref().and_then(|preview| preview.number("height"));
+    let mut lines = Vec::new();
+    let mut say = |what: String| lines.push(format!("preview: {what}"));
+    for receipt in answer.objects("receipts") {
+        let at = height.map_or_else(String::new, |height| format!(" in block {height}"));
+        let why = receipt.text("why").map_or_else(String::new, |why| format!(": {why}"));
+        say(format!("{}{at}{why}", receipt.text("result").unwrap_or("no receipt")));
+    }
+    answer.objects("events").iter().filter_map(|event| event.text("sentence")).for_each(|words| say(words.into()));
+    for feature in answer.objects("features") {
+        let side = |key: &str| {
+            let side = feature.object(key)?;
+            Some(format!("{} {} %", side.text("status")?, side.number("percent")?))
+        };
+        let (name, before, after) = (feature.text("name").unwrap_or("?"), side("before"), side("after"));
+        let users = preview.as_ref().and_then(|preview| preview.number("users")).unwrap_or_default();
+        let (on, off) = (feature.number("switched_on"), feature.number("switched_off"));
+        say(format!(
+            "{name}: {} -> {}; of {users} users {} are switched on, {} off",
+            before.unwrap_or_else(|| "nothing".into()),
+            after.unwrap_or_else(|| "nothing".into()),
+            on.unwrap_or_default(),
+            off.unwrap_or_default(),
+        ));
+    }
+    for due in answer.objects("upcoming") {
+        if let (Some(height), Some(words)) = (due.number("height"), due.text("sentence")) {
+            say(format!("then at height {height}: {words}"));
+        }
+    }
+    lines
+}
+
+/// What became of it: its fields, and each event in a sentence.
+fn shown(answer: &Answer, out: Format) -> Result<(), Error> {
+    if out == Format::Json {
+        return out.fields(&answer.0);
+    }
+    for key in ["id", "state", "height", "index", "result", "code"] {
+        match (answer.text(key), answer.number(key)) {
+            (Some(text), _) => out.line(&format!("{key} {text}"))?,
+            (None, Some(number)) => out.line(&format!("{key} {number}"))?,
+            (None, None) => {}
+        }
+    }
+    let events = answer.objects("events");
+    events.iter().filter_map(|event| event.text("sentence")).try_for_each(|words| out.line(&format!("event {words}")))
 }
 
 fn send(client: &Client, envelope: &[u8], no_wait: bool, out: Format) -> Result<(), Error> {
-    let wait = if no_wait { "none" } else { "commit" };
-    let at_most = Duration::from_secs(if no_wait { 0 } else { 60 });
-    let answer = client.post_bytes(&format!("/v1/transactions?wait={wait}"), envelope, at_most)?;
-    let code = receipt_code(&answer);
-    out.fields(&answer.0)?;
-    match code {
-        Some(0) => Ok(()),
-        Some(_) => Err(Error::Rejected("the transaction was rejected".into())),
-        None if no_wait => Ok(()),
-        None => Err(Error::Rejected("it still waits for a block".into())),
+    let path = if no_wait { "/v1/transactions?wait=none" } else { "/v1/transactions?wait=commit" };
+    let until = Instant::now().checked_add(SETTLED_MAX);
+    loop {
+        // The same envelope again gets the same answer, so a wait that was too short is simply gone on with.
+        let answer = client.post_bytes(path, envelope)?;
+        let code = answer.number("code");
+        if code.is_none() && !no_wait && until.is_some_and(|until| Instant::now() < until) {
+            continue;
+        }
+        shown(&answer, out)?;
+        return match code {
+            Some(0) => Ok(()),
+            Some(_) => Err(Error::Rejected("the transaction was rejected".into())),
+            None if no_wait => Ok(()),
+            None => Err(Error::Rejected("it still waits for a block; ask again with its id, or send it again".into())),
+        };
     }
-}
-
-/// The code of the receipt, if there is one.
-fn receipt_code(answer: &Answer) -> Option<u64> {
-    answer.object("receipt").map_or_else(|| answer.number("code"), |receipt| receipt.number("code"))
 }

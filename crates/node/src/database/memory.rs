@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coalmine_core::query::Visit;
-use coalmine_store::{MemoryBatch, MemoryHandle};
+use coalmine_store::{MemoryBatch, MemoryHandle, MemoryStore};
 use imbl::OrdMap;
 
 use crate::database::batch::Change;
@@ -13,18 +13,27 @@ use crate::tables::Table;
 type Rows = OrdMap<(Table, Vec<u8>), Vec<u8>>;
 
 /// A database in memory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Memory {
+    records: MemoryHandle,
     tables: Arc<Mutex<Rows>>,
 }
 
 impl Memory {
-    /// Writes the records of a block, if there is one, and changes of tables.
-    pub(super) fn write(&self, records: Option<(&MemoryHandle, MemoryBatch)>, changes: Vec<Change>) {
+    pub(super) fn of(store: &MemoryStore) -> Self {
+        Self { records: store.handle(), tables: Arc::default() }
+    }
+
+    /// The store of the records, once that of before was dropped.
+    #[cfg(feature = "testing")]
+    pub(super) fn store(&self) -> Result<MemoryStore, coalmine_store::StoreError> {
+        MemoryStore::with_handle(self.records.clone())
+    }
+
+    /// Writes the records of a block, of which there may be none, and changes of tables.
+    pub(super) fn write(&self, records: MemoryBatch, changes: Vec<Change>) {
         let mut tables = self.lock();
-        if let Some((handle, batch)) = records {
-            handle.write(batch);
-        }
+        self.records.write(records);
         for (table, key, value) in changes {
             match value {
                 Some(value) => drop(tables.insert((table, key), value)),

@@ -11,7 +11,7 @@ mod store;
 use std::path::Path;
 
 use coalmine_core::query::Visit;
-use coalmine_store::{MemoryStore, StoreError};
+use coalmine_store::{MemoryBatch, MemoryStore, StoreError};
 
 pub use batch::{Batch, Sync};
 pub use memory::Memory;
@@ -35,8 +35,22 @@ impl Database {
     /// A new database in memory.
     #[must_use]
     pub fn memory() -> (Self, LedgerStore) {
-        let memory = Memory::default();
-        (Self::Memory(memory.clone()), LedgerStore::Memory(MemoryStore::new(), memory))
+        let store = MemoryStore::new();
+        let memory = Memory::of(&store);
+        (Self::Memory(memory.clone()), LedgerStore::Memory(store, memory))
+    }
+
+    /// The store of a database in memory, opened again after the node on it is gone.
+    ///
+    /// # Errors
+    /// It is not gone, or the database is on disk.
+    #[cfg(feature = "testing")]
+    pub fn reopened(&self) -> Result<LedgerStore, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(LedgerStore::Memory(memory.store()?, memory.clone())),
+            #[cfg(feature = "rocksdb")]
+            Self::Rocks(_) => Err(StoreError::new(self.place(), coalmine_store::Problem::InUse)),
+        }
     }
 
     /// Opens the database of a folder, or creates it in a new or empty one.
@@ -93,7 +107,7 @@ impl Database {
     /// The database failed. Whether the batch is in it only reopening shows.
     pub fn write(&self, batch: Batch, sync: Sync) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => memory.write(None, batch.changes),
+            Self::Memory(memory) => memory.write(MemoryBatch::default(), batch.changes),
             #[cfg(feature = "rocksdb")]
             Self::Rocks(rocks) => return rocks.write(batch.changes, sync),
         }

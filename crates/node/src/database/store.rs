@@ -63,14 +63,14 @@ impl LedgerStore {
     /// The database failed. Whether the block is in it only reopening shows.
     pub(crate) fn write(&self, batch: Batch, sync: Sync) -> Result<(), StoreError> {
         match (self, batch.records) {
-            (Self::Memory(store, memory), records) => {
+            (Self::Memory(_, memory), records) => {
                 let records = match records {
                     batch::Records::Memory(records) => records,
                     #[cfg(feature = "rocksdb")]
                     batch::Records::Rocks(_) => MemoryBatch::default(),
                     batch::Records::None => MemoryBatch::default(),
                 };
-                memory.write(Some((&store.handle(), records)), batch.changes);
+                memory.write(records, batch.changes);
                 let _nothing_to_sync = sync;
                 Ok(())
             }
