@@ -44,6 +44,13 @@ pub(crate) const DURABILITY: &[Tests] = &[Tests {
     is_stored: true,
 }];
 
+pub(crate) const NODE_KILLS: &[Tests] = &[Tests {
+    package: "coalmine-node",
+    filter: "survival::",
+    variables: &[("COALMINE_NODE_KILLS", "1000"), ("COALMINE_NODE_FAULTS", "40")],
+    is_stored: true,
+}];
+
 /// Runs tests one after another. What they count and measure is printed.
 pub(crate) fn run(tests: &[Tests]) -> Result<()> {
     tests.iter().try_for_each(|tests| {
@@ -82,7 +89,7 @@ mod tests {
     use super::*;
     use crate::workspace;
 
-    const ALL: [&[Tests]; 8] = [SEARCH, WORLDS, EDGES, ROLES, BOUNDS, BUCKETS, GOLDEN, DURABILITY];
+    const ALL: [&[Tests]; 9] = [SEARCH, WORLDS, EDGES, ROLES, BOUNDS, BUCKETS, GOLDEN, DURABILITY, NODE_KILLS];
 
     #[test]
     fn the_tests_are_there() {

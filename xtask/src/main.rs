@@ -46,6 +46,8 @@ enum Harness {
     Golden,
     /// Kills, failing system calls, loss of power and bit rot
     Durability,
+    /// A node that is killed under load, and whose disk fails
+    NodeKills,
     /// Hostile bytes; takes days
     Fuzz(fuzz::Args),
     /// What the tests of core reach
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Harness::Builds(args) => builds::run(&args),
         Harness::Golden => long::run(long::GOLDEN),
         Harness::Durability => long::run_with("strace", long::DURABILITY),
+        Harness::NodeKills => long::run_with("strace", long::NODE_KILLS),
         Harness::Fuzz(args) => fuzz::run(&args),
         Harness::Coverage(args) => coverage::run(&args),
         Harness::Mutants(args) => mutants::run(&args),
@@ -123,5 +126,6 @@ mod tests {
         check("evidence fuzz --executions 1000 --asan decode execute", true);
         check("evidence fuzz --asan decode", false);
         check("evidence fuzz nothing", false);
+        check("evidence node-kills", true);
     }
 }

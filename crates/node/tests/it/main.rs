@@ -5,9 +5,17 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::type_complexity,
     clippy::unwrap_used,
     reason = "tests"
 )]
 
 mod blocks;
+mod cli;
+#[cfg(feature = "rocksdb")]
+mod disk;
+mod export;
 mod http;
+mod mempool;
+#[cfg(feature = "rocksdb")]
+mod survival;
