@@ -5,16 +5,15 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::codec::Writer;
-use crate::hash::hash_padded;
+use crate::hash::{Hash32, hash_padded};
 use crate::invariant::promised;
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
 /// The number of buckets: a bucket is in `0..BUCKETS`, one per basis point.
 pub const BUCKETS: u16 = Bps::FULL.get();
 
-const BUCKET_DOMAIN: &[u8] = b"coalmine/bucket/1";
-const ROUTE_DOMAIN: &[u8] = b"coalmine/route/1";
+const BUCKET_DOMAIN: &[u8; 17] = b"coalmine/bucket/1";
+const ROUTE_DOMAIN: &[u8; 16] = b"coalmine/route/1";
 
 /// SHA-256 blocks of a message. After the domain, two length-prefixed texts of at most 64 bytes and
 /// the salt, they leave room for a unit of at least 28 bytes and the padding.
@@ -42,42 +41,82 @@ impl BucketPrefix {
         Self::new(ROUTE_DOMAIN, chain, plugin, salt)
     }
 
-    fn new(domain: &[u8], chain: &ChainId, name: &Name, salt: u64) -> Self {
-        let mut message = Writer::default();
-        message.raw(domain);
-        message.lp8(chain.as_bytes());
-        message.name(name);
-        message.u64(salt);
-        let mut blocks = [[0; BLOCK_LEN]; BLOCKS];
-        blocks.as_flattened_mut().iter_mut().zip(message.as_bytes()).for_each(|(place, byte)| *place = *byte);
-        Self { blocks, len: message.len() }
+    /// Whatever is copied has a length that the compiler knows.
+    fn new<const LEN: usize>(domain: &[u8; LEN], chain: &ChainId, name: &Name, salt: u64) -> Self {
+        let mut prefix = Self { blocks: [[0; BLOCK_LEN]; BLOCKS], len: 0 };
+        prefix.push(domain, LEN);
+        for (padded, len) in [chain.padded(), name.padded()] {
+            prefix.push(&[len], 1);
+            prefix.push(padded, len.into());
+        }
+        prefix.push(&salt.to_be_bytes(), size_of::<u64>());
+        prefix
     }
 
-    /// The bucket of a unit: the first 8 bytes of the hash, scaled to `0..BUCKETS`.
+    /// Appends bytes, of which all behind the first `len` are zeros.
+    fn push<const LEN: usize>(&mut self, bytes: &[u8; LEN], len: usize) {
+        let place = self.blocks.as_flattened_mut().get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
+        debug_assert!(place.is_some(), "domain, chain id, name and salt take at most 155 bytes of 192");
+        if let Some(place) = place {
+            *place = *bytes;
+        }
+        self.len = self.len.saturating_add(len);
+    }
+
+    /// The bucket of a unit.
     pub(crate) fn bucket(&self, unit: &[u8]) -> Bps {
-        let [a, b, c, d, e, f, g, h, ..] = self.hash(unit);
-        scale([a, b, c, d, e, f, g, h])
+        scale(&self.hash(unit))
     }
 
-    fn hash(&self, unit: &[u8]) -> [u8; 32] {
-        self.hash_in_place(unit).unwrap_or_else(|| {
+    fn hash(&self, unit: &[u8]) -> Hash32 {
+        hash_with_unit(self.blocks, self.len, unit).unwrap_or_else(|| {
             let message =
-                promised(self.blocks.as_flattened().get(..self.len), "a message of at most 164 bytes fits 192");
+                promised(self.blocks.as_flattened().get(..self.len), "a message of at most 155 bytes fits 192");
             Sha256::new().chain_update(message).chain_update(unit).finalize().into()
         })
     }
+}
 
-    /// Hashes without an allocation; `None` if the unit is too long for the blocks.
-    fn hash_in_place(&self, unit: &[u8]) -> Option<[u8; 32]> {
-        let mut blocks = self.blocks;
-        let end = self.len.checked_add(unit.len())?;
-        let count = end.checked_add(PADDING_MIN)?.div_ceil(BLOCK_LEN);
-        let padded = blocks.as_flattened_mut().get_mut(..count.checked_mul(BLOCK_LEN)?)?;
-        padded.get_mut(self.len..end)?.copy_from_slice(unit);
-        *padded.get_mut(end)? = 0x80;
-        *padded.last_chunk_mut()? = u64::try_from(end).ok()?.checked_mul(8)?.to_be_bytes();
-        Some(hash_padded(blocks.get(..count)?))
+/// A prefix for buckets of users that is short, as most are, beside values that are needed with it: so that all of it
+/// takes two lines of the cache.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShortPrefix {
+    message: [u8; ShortPrefix::MAX],
+    len: u8,
+}
+
+impl ShortPrefix {
+    const MAX: usize = 104;
+
+    /// `None` if there is no room for the message.
+    pub(crate) fn of(prefix: &BucketPrefix) -> Option<Self> {
+        let message = prefix.blocks.as_flattened().first_chunk()?;
+        let len = u8::try_from(prefix.len).ok()?;
+        (prefix.len <= Self::MAX).then_some(Self { message: *message, len })
     }
+
+    /// The bucket of a user; `None` if the message with its padding is too long for two blocks.
+    pub(crate) fn bucket(&self, user: &Address) -> Option<Bps> {
+        let mut blocks = [[0; BLOCK_LEN]; 2];
+        *blocks.as_flattened_mut().first_chunk_mut()? = self.message;
+        hash_with_unit(blocks, self.len.into(), &user.0).map(|hash| scale(&hash))
+    }
+}
+
+/// Hashes what is in the blocks and a unit behind it, without an allocation; `None` if the unit is too long for the
+/// blocks.
+fn hash_with_unit<const BLOCKS: usize>(
+    mut blocks: [[u8; BLOCK_LEN]; BLOCKS],
+    len: usize,
+    unit: &[u8],
+) -> Option<Hash32> {
+    let end = len.checked_add(unit.len())?;
+    let count = end.checked_add(PADDING_MIN)?.div_ceil(BLOCK_LEN);
+    let padded = blocks.as_flattened_mut().get_mut(..count.checked_mul(BLOCK_LEN)?)?;
+    padded.get_mut(len..end)?.copy_from_slice(unit);
+    *padded.get_mut(end)? = 0x80;
+    *padded.last_chunk_mut()? = u64::try_from(end).ok()?.checked_mul(8)?.to_be_bytes();
+    Some(hash_padded(blocks.get(..count)?))
 }
 
 /// The bucket of a user in a feature: salted SHA-256, its first 8 bytes scaled to `0..BUCKETS`.
@@ -92,9 +131,10 @@ pub fn bucket_of_unit(chain: &ChainId, plugin: &Name, salt: u64, unit: &[u8]) ->
     BucketPrefix::of_deployment(chain, plugin, salt).bucket(unit)
 }
 
-/// Scales 8 bytes, read as a fraction of 2^64, to `0..BUCKETS`, rounding down.
-fn scale(first: [u8; 8]) -> Bps {
-    let product = u128::from(u64::from_be_bytes(first)).saturating_mul(u128::from(BUCKETS));
+/// Scales the first 8 bytes of a hash, read as a fraction of 2^64, to `0..BUCKETS`, rounding down.
+fn scale([a, b, c, d, e, f, g, h, ..]: &Hash32) -> Bps {
+    let first = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+    let product = u128::from(first).saturating_mul(u128::from(BUCKETS));
     let bucket = u16::try_from(product >> 64).ok().and_then(|bucket| Bps::new(bucket).ok());
     promised(bucket, "a fraction below 1 of 10 000 is below 10 000")
 }
@@ -108,28 +148,54 @@ pub fn bucket_first_byte(user: &Address) -> Bps {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
+    use crate::codec::Writer;
 
     #[test]
     fn every_scaled_hash_is_a_bucket() {
         for (first, bucket) in [(0, 0), (u64::MAX, 9_999), (u64::MAX / 2, 4_999), (1 << 63, 5_000)] {
-            assert_eq!(scale(first.to_be_bytes()).get(), bucket);
+            let mut hash = [0xff; 32];
+            hash[..8].copy_from_slice(&u64::to_be_bytes(first));
+            assert_eq!(scale(&hash).get(), bucket);
         }
     }
 
     #[test]
     fn a_unit_of_any_length_is_hashed_as_it_is() {
         let long = "a".repeat(64);
-        let (chain, plugin) = (ChainId::new(long.as_bytes()).unwrap(), long.parse().unwrap());
-        for prefix in [
-            BucketPrefix::of_deployment(&chain, &plugin, u64::MAX),
-            BucketPrefix::of_deployment(&ChainId::new(b"").unwrap(), &"a".parse().unwrap(), 0),
-        ] {
-            let message = &prefix.blocks.as_flattened()[..prefix.len];
+        for (chain, plugin, salt) in [(long.as_str(), long.as_str(), u64::MAX), ("", "a", 0), ("c-1", "plugin", 7)] {
+            let (chain, plugin) = (ChainId::new(chain.as_bytes()).unwrap(), plugin.parse().unwrap());
+            let mut message = Writer::default();
+            message.raw(ROUTE_DOMAIN);
+            message.lp8(chain.as_bytes());
+            message.name(&plugin);
+            message.u64(salt);
             for len in 0..=300 {
                 let unit = [0xa5; 300];
-                let expected: [u8; 32] = Sha256::digest([message, &unit[..len]].concat()).into();
-                assert_eq!(prefix.hash(&unit[..len]), expected, "{len}");
+                let expected: [u8; 32] = Sha256::digest([message.as_bytes(), &unit[..len]].concat()).into();
+                let found = BucketPrefix::of_deployment(&chain, &plugin, salt).hash(&unit[..len]);
+                assert_eq!(found, expected, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_prefix_gives_the_same_buckets() {
+        let chain = ChainId::new(b"").unwrap();
+        let users: Vec<Address> = (0..100).map(|byte| Address([byte; 20])).collect();
+        for len in 1..=64 {
+            let name: Name = "a".repeat(len).parse().unwrap();
+            for chain in [chain, ChainId::new("c".repeat(len).as_bytes()).unwrap()] {
+                let prefix = BucketPrefix::of_feature(&chain, &name, 7);
+                let short = ShortPrefix::of(&prefix);
+                assert_eq!(short.is_some(), prefix.len <= 104, "{name} of {chain:?}");
+                for user in &users {
+                    let bucket = short.and_then(|short| short.bucket(user));
+                    assert_eq!(bucket.is_some(), prefix.len + 20 + 9 <= 128, "{name} of {chain:?}");
+                    assert_eq!(bucket.unwrap_or(prefix.bucket(&user.0)), bucket_sha256(&chain, &name, 7, user));
+                }
             }
         }
     }

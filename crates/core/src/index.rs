@@ -8,6 +8,12 @@ use crate::values::{Height, Name};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FeatureId(pub(crate) u32);
 
+impl FeatureId {
+    pub(crate) fn index(self) -> Option<usize> {
+        usize::try_from(self.0).ok()
+    }
+}
+
 /// The position of a plugin in the state. Plugins are never removed, so it stays valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PluginId(pub(crate) u32);

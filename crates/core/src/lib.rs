@@ -116,7 +116,7 @@ pub use event::fields::EventValue;
 pub use event::{BreakerClosedBy, Event, EventCode};
 pub use execute::BlockError;
 pub use execute::price::BLOCK_WORK_MAX;
-pub use feature::decide::{Facts, Lookup, Verdict, Why, decide};
+pub use feature::decide::{Exposure, Facts, Lookup, Verdict, Why, decide};
 pub use feature::lifecycle::{Progress, blocks_to_step};
 pub use feature::record::{
     Advance, Bucketing, Cause, Change, Feature, FeatureChanges, Lifetime, Metrics, MetricsRecord, Override,

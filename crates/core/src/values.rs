@@ -189,6 +189,11 @@ impl Padded {
         promised(self.bytes.get(..usize::from(self.len)), "the length is that of the bytes it was made from")
     }
 
+    /// All 64 bytes, and how many of them come before the padding.
+    const fn padded(&self) -> (&[u8; Self::MAX], u8) {
+        (&self.bytes, self.len)
+    }
+
     fn words(&self) -> impl Iterator<Item = u64> {
         self.bytes.as_chunks().0.iter().map(|word| u64::from_be_bytes(*word))
     }
@@ -245,6 +250,11 @@ impl Name {
         self.0.as_str()
     }
 
+    /// The bytes with zeros behind them, and the length.
+    pub(crate) const fn padded(&self) -> (&[u8; Self::LEN_MAX], u8) {
+        self.0.padded()
+    }
+
     /// The bytes with their padding as big-endian words, which sort as the name does.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
         self.0.words()
@@ -284,6 +294,11 @@ impl ChainId {
     /// [`ValueError::ChainId`] if the bytes are not a valid chain id.
     pub fn new(bytes: &[u8]) -> Result<Self, ValueError> {
         Padded::new(bytes).map(Self).ok_or(ValueError::ChainId)
+    }
+
+    /// The bytes with zeros behind them, and the length.
+    pub(crate) const fn padded(&self) -> (&[u8; Padded::MAX], u8) {
+        self.0.padded()
     }
 
     /// The bytes that the global record and the bucket hashes contain, without a length.

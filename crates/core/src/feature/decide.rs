@@ -5,23 +5,41 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::bucket::{BucketPrefix, bucket_first_byte, bucket_sha256};
-use crate::feature::record::{Bucketing, Policy, Status};
+use crate::bucket::{bucket_first_byte, bucket_sha256};
+use crate::feature::record::{Bucketing, Feature, Policy, Status};
 use crate::values::{Address, Bps, ChainId, Name, Percent};
 
-/// What the answer depends on: a feature's status, percentage and policy, and the user's override.
-#[derive(Debug, Clone)]
-pub struct Facts<'a> {
+/// How far a feature is on, and how the users that it is on for are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exposure {
     /// The feature's status.
     pub status: Status,
     /// Percentage of users that the feature is on for.
     pub percent: Percent,
-    /// The stored policy, or the default one.
-    pub policy: Cow<'a, Policy>,
+    /// How users are mapped to buckets.
+    pub bucketing: Bucketing,
+    /// Part of the bucket hash.
+    pub salt: u64,
+}
+
+impl Exposure {
+    /// That of a feature with a policy, stored or default.
+    #[must_use]
+    pub const fn of(feature: &Feature, policy: &Policy) -> Self {
+        let (Feature { status, rollout_percent, .. }, Policy { bucketing, salt, .. }) = (feature, policy);
+        Self { status: *status, percent: *rollout_percent, bucketing: *bucketing, salt: *salt }
+    }
+}
+
+/// What the answer depends on: a feature's exposure and prerequisites, and the user's override.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// How far the feature is on.
+    pub exposure: Exposure,
+    /// The features that must be on for the user, too.
+    pub prerequisites: Cow<'a, [Name]>,
     /// The user's override, if there is one.
     pub user: Option<bool>,
-    /// The bucket prefix of the feature, if the source keeps it: it saves work and changes no answer.
-    pub(crate) prefix: Option<&'a BucketPrefix>,
 }
 
 /// A source of facts: decoded state, store or bundle of proofs.
@@ -112,9 +130,9 @@ pub(crate) fn decide_from<L: Lookup>(
 ) -> Result<Verdict, L::Error> {
     // A feature is on exactly if it and all its direct and indirect prerequisites are on when each is taken alone.
     // So evaluating each of them once is enough; the order only determines which one the verdict names.
-    if facts.status.is_on() && !facts.policy.prerequisites.is_empty() {
+    if facts.exposure.status.is_on() && !facts.prerequisites.is_empty() {
         let mut seen = BTreeSet::new();
-        let mut open: Vec<Name> = facts.policy.prerequisites.iter().rev().copied().collect();
+        let mut open: Vec<Name> = facts.prerequisites.iter().rev().copied().collect();
         while let Some(next) = open.pop() {
             if !seen.insert(next) {
                 continue;
@@ -122,31 +140,44 @@ pub(crate) fn decide_from<L: Lookup>(
             let Some(facts) = source.facts(&next, user)? else {
                 return Ok(Verdict { on: false, decided_by: next, why: Why::Unknown });
             };
-            let verdict = alone(source, &next, &facts, user)?;
-            if !verdict.on {
-                return Ok(verdict);
+            let (on, why) = alone_from(source, &next, &facts, user)?;
+            if !on {
+                return Ok(Verdict { on, decided_by: next, why });
             }
-            open.extend(facts.policy.prerequisites.iter().rev());
+            open.extend(facts.prerequisites.iter().rev());
         }
     }
-    alone(source, name, facts, user)
+    let (on, why) = alone_from(source, name, facts, user)?;
+    Ok(Verdict { on, decided_by: *name, why })
 }
 
 /// Evaluates a feature without its prerequisites.
-fn alone<L: Lookup>(source: &L, name: &Name, facts: &Facts<'_>, user: &Address) -> Result<Verdict, L::Error> {
-    let verdict = |on, why| Ok(Verdict { on, decided_by: *name, why });
-    match (facts.status, facts.user) {
-        (Status::Disabled | Status::RolledBack, _) => verdict(false, Why::Status(facts.status)),
-        (Status::Canary | Status::RollingOut | Status::Enabled, Some(enabled)) => verdict(enabled, Why::Override),
-        (Status::Enabled, None) => verdict(true, Why::Status(facts.status)),
+fn alone_from<L: Lookup>(source: &L, name: &Name, facts: &Facts<'_>, user: &Address) -> Result<(bool, Why), L::Error> {
+    let salt = facts.exposure.salt;
+    alone(&facts.exposure, facts.user, user, || Ok(bucket_sha256(&source.chain()?, name, salt, user)))
+}
+
+/// The same for a user who has the override `switched` or none. The bucket by SHA-256 is only asked for where it
+/// decides.
+#[inline]
+pub(crate) fn alone<E>(
+    exposure: &Exposure,
+    switched: Option<bool>,
+    user: &Address,
+    bucket_sha256: impl FnOnce() -> Result<Bps, E>,
+) -> Result<(bool, Why), E> {
+    let Exposure { status, percent, bucketing, salt: _ } = *exposure;
+    Ok(match (status, switched) {
+        (Status::Disabled | Status::RolledBack, _) => (false, Why::Status(status)),
+        (Status::Canary | Status::RollingOut | Status::Enabled, Some(enabled)) => (enabled, Why::Override),
+        (Status::Enabled, None) => (true, Why::Status(status)),
         (Status::Canary | Status::RollingOut, None) => {
-            let bucket = match (facts.policy.bucketing, facts.prefix) {
-                (Bucketing::FirstByte, _) => bucket_first_byte(user),
-                (Bucketing::Sha256, Some(prefix)) => prefix.bucket(&user.0),
-                (Bucketing::Sha256, None) => bucket_sha256(&source.chain()?, name, facts.policy.salt, user),
+            let bucket = match bucketing {
+                Bucketing::FirstByte => bucket_first_byte(user),
+                Bucketing::Sha256 => bucket_sha256()?,
             };
-            let share = facts.percent.bps();
-            verdict(bucket < share, Why::Bucket { bucket, share })
+            let share = percent.bps();
+            (bucket < share, Why::Bucket { bucket, share })
         }
-    }
+    })
 }

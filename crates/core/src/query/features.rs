@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode};
 use crate::fault::Fault;
-use crate::feature::decide::{Facts, Lookup, Verdict, decide};
+use crate::feature::decide::{Exposure, Facts, Lookup, Verdict, decide};
 use crate::feature::lifecycle::{Progress, automatic_step_due};
 use crate::feature::record::{Change, Feature, Metrics, MetricsRecord, Override, Policy, Status};
 use crate::key::{DueKind, Key, KeyPrefix, KeyRange};
@@ -236,12 +236,11 @@ impl<R: Read> Lookup for Records<'_, R> {
 
     fn facts(&self, name: &Name, user: &Address) -> Result<Option<Facts<'_>>, Fault> {
         let Some(feature) = feature(self.0, name)? else { return Ok(None) };
+        let policy = policy(self.0, name)?;
         Ok(Some(Facts {
-            status: feature.status,
-            percent: feature.rollout_percent,
-            policy: Cow::Owned(policy(self.0, name)?),
+            exposure: Exposure::of(&feature, &policy),
+            prerequisites: Cow::Owned(policy.prerequisites),
             user: override_of(self.0, name, user)?.map(|record| record.enabled),
-            prefix: None,
         }))
     }
 }

@@ -14,7 +14,6 @@ use crate::feed::record::{FeedItem, FeedTotals};
 use crate::invariant::promised;
 use crate::key::Key;
 use crate::ledger::Global;
-use crate::names::Names;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginChange, PluginVersion, Registry};
 use crate::query::trust::sequence;
@@ -22,7 +21,7 @@ use crate::rounds::PoolEntry;
 use crate::rules::RuleSet;
 use crate::schedule::{SCHEDULED_MAX, Scheduled};
 use crate::state::State;
-use crate::state::features::FeatureEntry;
+use crate::state::features::Features;
 use crate::state::feed::Feed;
 use crate::state::plugins::{PluginLoader, Plugins};
 use crate::state::trust::{Trust, TrustLoader};
@@ -211,8 +210,7 @@ impl Loader {
             tip,
             global,
             roles: self.roles,
-            names: Names::default(),
-            features: Vec::with_capacity(self.features.len()),
+            features: Features::default(),
             active: BTreeSet::new(),
             steps: BTreeSet::new(),
             schedule: self.schedule,
@@ -232,9 +230,7 @@ impl Loader {
             if let Some(at) = data.automatic_step_due() {
                 state.steps.insert((at, name));
             }
-            let mut entry = FeatureEntry::new(&state.global.chain, data);
-            entry.overrides = self.overrides.remove(&name).unwrap_or_default();
-            state.add_feature(entry);
+            state.features.add(&state.global.chain, data, self.overrides.remove(&name).unwrap_or_default());
         }
         // Whatever is left belongs to no feature. The indexes must equal those that follow from the features.
         let orphan = [
@@ -245,7 +241,7 @@ impl Loader {
                 .find_map(|(name, users)| users.keys().next().map(|user| Key::Override { name: *name, user: *user })),
             self.changes
                 .iter()
-                .find(|(name, _)| state.names.get(name).is_none())
+                .find(|(name, _)| state.features.id(name).is_none())
                 .map(|(name, (height, seq))| Key::Change { name: *name, height: *height, seq: *seq }),
             self.active.symmetric_difference(&state.active).next().map(|name| Key::Active(*name)),
             self.steps.symmetric_difference(&state.steps).next().map(|(at, name)| Key::Step { at: *at, name: *name }),

@@ -17,7 +17,7 @@ use core::num::NonZeroU64;
 
 use crate::codec::Encode;
 use crate::delta::{Delta, Execution, MapChanges, Touched};
-use crate::feature::decide::{Facts, Lookup, Verdict, decide, decide_from};
+use crate::feature::decide::{Facts, Lookup, Verdict, alone, decide, decide_from};
 use crate::feature::lifecycle::automatic_step_due;
 use crate::feature::record::{Feature, Metrics, Override, Policy};
 use crate::feed::record::{FeedId, FeedItem, FeedKey, FeedKind, FeedTotals};
@@ -26,14 +26,13 @@ use crate::index::{FeatureId, PluginId, index, set};
 use crate::invariant::promised;
 use crate::key::Key;
 use crate::ledger::Global;
-use crate::names::Names;
 use crate::plugin::deployment::Deployment;
 use crate::plugin::record::{Plugin, PluginVersion, Registry};
 use crate::plugin::requirements::{LoadRefusal, PlannedLoad, plan_load};
 use crate::plugin::version::Version;
 use crate::rounds::{Pool, PoolEntry};
 use crate::schedule::{Scheduled, ScheduledRules, changes_of_rules};
-use crate::state::features::FeatureEntry;
+use crate::state::features::{FeatureEntry, Features};
 use crate::state::feed::Feed;
 use crate::state::plugins::{Plugins, PluginsMark, Router};
 use crate::state::trust::Trust;
@@ -59,8 +58,7 @@ pub struct State {
     pub(crate) tip: Option<Height>,
     global: Global,
     roles: BTreeMap<Address, Roles>,
-    names: Names<FeatureId>,
-    features: Vec<FeatureEntry>,
+    features: Features,
     active: BTreeSet<Name>,
     steps: BTreeSet<(Height, Name)>,
     schedule: BTreeMap<(Height, u64), Scheduled>,
@@ -104,8 +102,7 @@ impl State {
             tip: None,
             global,
             roles: genesis.roles().clone(),
-            names: Names::default(),
-            features: Vec::new(),
+            features: Features::default(),
             active: BTreeSet::new(),
             steps: BTreeSet::new(),
             schedule: BTreeMap::new(),
@@ -135,9 +132,9 @@ impl State {
         let Delta { features, maps, global, active, steps, plugins, registry, feed } = delta;
         self.global = global;
         for Touched { id, data, seq: _ } in features {
-            match id.and_then(|FeatureId(id)| self.features.get_mut(usize::try_from(id).ok()?)) {
-                Some(entry) => entry.set(&self.global.chain, data),
-                None => self.add_feature(FeatureEntry::new(&self.global.chain, data)),
+            match id {
+                Some(id) => self.features.replace(&self.global.chain, id, data),
+                None => self.features.add(&self.global.chain, data, BTreeMap::new()),
             }
         }
         self.plugins.registry = registry;
@@ -150,9 +147,7 @@ impl State {
         rows.into_iter().for_each(|(row, presence)| self.plugins.set_row(row, presence));
         queue.into_iter().for_each(|(entry, presence)| index(&mut self.plugins.queue, entry, presence));
         for ((name, user), change) in overrides {
-            if let Some(entry) = self.entry_mut(&name) {
-                set(&mut entry.overrides, user, change);
-            }
+            self.features.set_override(&name, user, change);
         }
         roles.into_iter().for_each(|(address, change)| set(&mut self.roles, address, change));
         schedule.into_iter().for_each(|(key, change)| set(&mut self.schedule, key, change));
@@ -165,13 +160,6 @@ impl State {
     #[must_use]
     pub fn accepts(&self, execution: &Execution) -> bool {
         self.tree.accepts(&execution.patch)
-    }
-
-    fn add_feature(&mut self, entry: FeatureEntry) {
-        let id = u32::try_from(self.features.len());
-        debug_assert!(id.is_ok(), "the tree is full long before the ids are: each feature has two keys at least");
-        self.names.insert(&entry.data.feature.name, FeatureId(id.unwrap_or(u32::MAX)));
-        self.features.push(entry);
     }
 
     /// Height of the last block; `None` before the first.
@@ -243,37 +231,37 @@ impl State {
     /// Looks a feature up by name.
     #[must_use]
     pub fn feature(&self, name: &Name) -> Option<&Feature> {
-        self.entry_of(name).map(|entry| &entry.data.feature)
+        self.features.get(name).map(|entry| &entry.data.feature)
     }
 
     /// The metrics of a feature.
     #[must_use]
     pub fn metrics(&self, name: &Name) -> Option<&Metrics> {
-        self.entry_of(name).map(|entry| &entry.data.metrics)
+        self.features.get(name).map(|entry| &entry.data.metrics)
     }
 
     /// The policy of a feature, the default one included.
     #[must_use]
     pub fn policy(&self, name: &Name) -> Option<&Policy> {
-        self.entry_of(name).map(|entry| &entry.data.policy)
+        self.features.get(name).map(|entry| &entry.data.policy)
     }
 
     /// The height of the next step of a rollout that goes by itself.
     #[must_use]
     pub fn step_due(&self, name: &Name) -> Option<Height> {
-        let data = &self.entry_of(name)?.data;
+        let data = &self.features.get(name)?.data;
         automatic_step_due(&data.feature, &data.policy)
     }
 
     /// Whether any user has an override of a feature; false for an unknown one.
     #[must_use]
     pub fn has_overrides(&self, name: &Name) -> bool {
-        self.entry_of(name).is_some_and(|entry| !entry.overrides.is_empty())
+        self.features.id(name).and_then(|id| self.features.glance(id)).is_some_and(|glance| glance.has_overrides)
     }
 
     /// All features, in name order.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
-        self.names.positions().filter_map(|id| self.entry(id)).map(|entry| &entry.data.feature)
+        self.features.iter().map(|entry| &entry.data.feature)
     }
 
     /// The totals of the config feed.
@@ -302,15 +290,30 @@ impl State {
     /// Whether a feature is on for a user. An unknown feature is off.
     #[must_use]
     pub fn is_enabled(&self, name: &Name, user: &Address) -> bool {
-        self.resolve(name).is_some_and(|handle| self.is_enabled_by(handle, user))
+        self.features.id(name).is_some_and(|id| self.is_on(id, name, user))
     }
 
     /// Whether a feature is on for a user, by handle.
     #[must_use]
     pub fn is_enabled_by(&self, Handle(id): Handle, user: &Address) -> bool {
-        let Some(entry) = self.entry(id) else { return false };
-        match decide_from(self, &entry.data.feature.name, &entry.facts(user), user) {
-            Ok(verdict) => verdict.on,
+        self.entry(id).is_some_and(|entry| self.is_on(id, &entry.data.feature.name, user))
+    }
+
+    fn is_on(&self, id: FeatureId, name: &Name, user: &Address) -> bool {
+        let Some(glance) = self.features.glance(id) else { return false };
+        let verdict: Result<bool, Infallible> = match self.entry(id) {
+            Some(entry) if glance.has_prerequisites => {
+                decide_from(self, name, &entry.facts(user), user).map(|verdict| verdict.on)
+            }
+            entry => {
+                let record = entry.filter(|_| glance.has_overrides).and_then(|entry| entry.override_of(user));
+                let switched = record.map(|record| record.enabled);
+                let bucket = || Ok(glance.bucket(&self.global.chain, name, user));
+                alone(&glance.exposure, switched, user, bucket).map(|(on, _)| on)
+            }
+        };
+        match verdict {
+            Ok(on) => on,
             Err(never) => match never {},
         }
     }
@@ -439,24 +442,15 @@ impl State {
     }
 
     pub(crate) fn feature_id(&self, name: &Name) -> Option<FeatureId> {
-        self.names.get(name)
+        self.features.id(name)
     }
 
-    pub(crate) fn entry(&self, FeatureId(id): FeatureId) -> Option<&FeatureEntry> {
-        self.features.get(usize::try_from(id).ok()?)
-    }
-
-    fn entry_of(&self, name: &Name) -> Option<&FeatureEntry> {
-        self.entry(self.feature_id(name)?)
-    }
-
-    fn entry_mut(&mut self, name: &Name) -> Option<&mut FeatureEntry> {
-        let FeatureId(id) = self.feature_id(name)?;
-        self.features.get_mut(usize::try_from(id).ok()?)
+    pub(crate) fn entry(&self, id: FeatureId) -> Option<&FeatureEntry> {
+        self.features.entry(id)
     }
 
     pub(crate) fn override_record(&self, name: &Name, user: &Address) -> Option<&Override> {
-        self.entry_of(name)?.overrides.get(user)
+        self.features.get(name)?.override_of(user)
     }
 
     pub(crate) fn roles_record(&self, address: &Address) -> Option<&Roles> {
@@ -512,7 +506,7 @@ impl Lookup for State {
     }
 
     fn facts(&self, name: &Name, user: &Address) -> Result<Option<Facts<'_>>, Infallible> {
-        Ok(self.entry_of(name).map(|entry| entry.facts(user)))
+        Ok(self.features.get(name).map(|entry| entry.facts(user)))
     }
 }
 
