@@ -86,6 +86,11 @@ pub(crate) struct Features {
 }
 
 impl Features {
+    /// None yet, with room for so many.
+    pub(crate) fn with_capacity(features: usize) -> Self {
+        Self { names: Names::default(), entries: Vec::with_capacity(features), glances: Vec::with_capacity(features) }
+    }
+
     pub(crate) fn id(&self, name: &Name) -> Option<FeatureId> {
         self.names.get(name)
     }

@@ -59,15 +59,52 @@ struct Loader {
     features: BTreeMap<Name, Feature>,
     metrics: BTreeMap<Name, Metrics>,
     policies: BTreeMap<Name, Policy>,
-    overrides: BTreeMap<Name, BTreeMap<Address, Override>>,
-    /// One history entry of each feature that has any.
+    overrides: ByName<(Address, Override)>,
+    /// A history entry of each feature that has any.
     changes: BTreeMap<Name, (Height, u32)>,
+    /// The feature whose history entry came last.
+    last_changed: Option<Name>,
     active: BTreeSet<Name>,
     steps: BTreeSet<(Height, Name)>,
     schedule: BTreeMap<(Height, u64), Scheduled>,
     plugins: PluginLoader,
     feed: Feed,
     trust: TrustLoader,
+}
+
+/// Collects what belongs to names. A scan brings all of one name at once, which then takes one lookup.
+struct ByName<T> {
+    open: Option<(Name, Vec<T>)>,
+    closed: BTreeMap<Name, Vec<T>>,
+}
+
+impl<T> Default for ByName<T> {
+    fn default() -> Self {
+        Self { open: None, closed: BTreeMap::new() }
+    }
+}
+
+impl<T> ByName<T> {
+    fn push(&mut self, name: Name, item: T) {
+        match &mut self.open {
+            Some((open, items)) if *open == name => items.push(item),
+            Some(_) | None => {
+                self.close();
+                let mut items = self.closed.remove(&name).unwrap_or_default();
+                items.push(item);
+                self.open = Some((name, items));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed.extend(self.open.take());
+    }
+
+    fn finish(mut self) -> BTreeMap<Name, Vec<T>> {
+        self.close();
+        self.closed
+    }
 }
 
 impl Loader {
@@ -96,10 +133,13 @@ impl Loader {
             }
             Key::Change { name, height, seq } => {
                 Change::from_bytes(value)?;
-                self.changes.insert(name, (height, seq));
+                // A scan brings the whole history of a feature at once.
+                if self.last_changed.replace(name) != Some(name) {
+                    self.changes.insert(name, (height, seq));
+                }
             }
             Key::Override { name, user } => {
-                self.overrides.entry(name).or_default().insert(user, Override::from_bytes(value)?);
+                self.overrides.push(name, (user, Override::from_bytes(value)?));
             }
             Key::Global => self.global = Some(Global::from_bytes(value)?),
             Key::Policy(name) => {
@@ -210,7 +250,7 @@ impl Loader {
             tip,
             global,
             roles: self.roles,
-            features: Features::default(),
+            features: Features::with_capacity(self.features.len()),
             active: BTreeSet::new(),
             steps: BTreeSet::new(),
             schedule: self.schedule,
@@ -219,6 +259,7 @@ impl Loader {
             trust: Trust::default(),
             tree: Tree::new(),
         };
+        let mut overrides = self.overrides.finish();
         for (name, feature) in self.features {
             let metrics = self.metrics.remove(&name).ok_or_else(|| mismatch(Key::Metrics(name)))?;
             let policy = self.policies.remove(&name).unwrap_or_default();
@@ -230,15 +271,15 @@ impl Loader {
             if let Some(at) = data.automatic_step_due() {
                 state.steps.insert((at, name));
             }
-            state.features.add(&state.global.chain, data, self.overrides.remove(&name).unwrap_or_default());
+            state.features.add(&state.global.chain, data, overrides.remove(&name).into_iter().flatten().collect());
         }
         // Whatever is left belongs to no feature. The indexes must equal those that follow from the features.
         let orphan = [
             self.metrics.first_key_value().map(|(name, _)| Key::Metrics(*name)),
             self.policies.first_key_value().map(|(name, _)| Key::Policy(*name)),
-            self.overrides
-                .iter()
-                .find_map(|(name, users)| users.keys().next().map(|user| Key::Override { name: *name, user: *user })),
+            overrides.iter().find_map(|(name, users)| {
+                users.iter().map(|(user, _)| *user).min().map(|user| Key::Override { name: *name, user })
+            }),
             self.changes
                 .iter()
                 .find(|(name, _)| state.features.id(name).is_none())

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::hash::{Hash32, hash_short};
+use crate::hash::Hash32;
 use crate::tree::path::{EMPTY_ROOT, LEAF_FLAG, NODES_MAX, Path, Side, TreeError};
 
 pub(super) type KeyBytes = Box<[u8]>;
@@ -94,11 +94,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn hash(&self) -> Hash32 {
-        hash_inner(&self.left.hash, &self.right.hash)
-    }
-
-    /// What [`Inner::hash`] hashes.
+    /// What is hashed for the node.
     pub(super) fn message(&self) -> [u8; INNER_LEN] {
         inner_message(&self.left.hash, &self.right.hash)
     }
@@ -139,12 +135,6 @@ impl<T: Default> Arena<T> {
 
     fn get_mut(&mut self, id: u32) -> Result<&mut T, TreeError> {
         usize::try_from(id).ok().and_then(|at| self.slots.get_mut(at)).ok_or(TreeError::Broken)
-    }
-
-    pub(super) fn push(&mut self, node: T) -> Result<u32, TreeError> {
-        let id = new_id(self.slots.len())?;
-        self.slots.push(node);
-        Ok(id)
     }
 
     /// Returns the id of the next new node after `added` others, and counts it.
@@ -225,20 +215,10 @@ pub(super) fn leaf_message(path: &Path, value_hash: &Hash32) -> [u8; LEAF_LEN] {
 }
 
 /// The spelling of the prefix is normative.
-fn inner_message(left: &Hash32, right: &Hash32) -> [u8; INNER_LEN] {
+pub(super) fn inner_message(left: &Hash32, right: &Hash32) -> [u8; INNER_LEN] {
     let mut message = [0; INNER_LEN];
     message[..16].copy_from_slice(b"JMT::IntrnalNode");
     message[16..48].copy_from_slice(left);
     message[48..].copy_from_slice(right);
     message
-}
-
-/// Computes the hash of a leaf.
-pub(super) fn hash_leaf(path: &Path, value_hash: &Hash32) -> Hash32 {
-    hash_short(&leaf_message(path, value_hash))
-}
-
-/// Computes the hash of an inner node.
-pub(super) fn hash_inner(left: &Hash32, right: &Hash32) -> Hash32 {
-    hash_short(&inner_message(left, right))
 }

@@ -41,12 +41,20 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    use super::arena::{Link, Target, hash_inner, hash_leaf, new_id};
+    use super::arena::{Link, Target, inner_message, leaf_message, new_id};
     use super::*;
     use crate::hash::hash;
 
+    fn hash_leaf(path: &Path, value: &Hash32) -> Hash32 {
+        hash(&leaf_message(path, value))
+    }
+
+    fn hash_inner(left: &Hash32, right: &Hash32) -> Hash32 {
+        hash(&inner_message(left, right))
+    }
+
     #[test]
-    fn two_block_hashes_are_sha256() {
+    fn leaves_and_inner_nodes_are_hashed_behind_their_prefix() {
         let [a, b] = [hash(b"a"), hash(b"b")];
         let check = |prefix: &[u8], expected: Hash32| {
             let message = [prefix, a.as_slice(), b.as_slice()].concat();
@@ -119,7 +127,7 @@ mod tests {
         let entries = || paths.iter().zip(&keys);
         let mut builder = Builder::new();
         for (path, key) in entries() {
-            builder.push_at(*path, key, key);
+            builder.push_at(Some(*path), key, key);
         }
         let bulk = builder.finish().unwrap();
         let changes: Vec<KeyChange<'_>> =
