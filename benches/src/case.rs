@@ -17,8 +17,12 @@ pub struct Case {
     pub units: u64,
     /// What the figure is meant to be.
     pub goal: Option<Goal>,
+    limit: Option<Limit>,
     runner: Lazy,
 }
+
+/// Counts the compressions of SHA-256 that a unit takes at least.
+type Limit = Box<dyn FnOnce() -> f64>;
 
 enum Lazy {
     Waiting(Option<Box<dyn FnOnce() -> Runner>>),
@@ -52,11 +56,21 @@ impl Case {
         units: u64,
         build: impl FnOnce() -> Runner + 'static,
     ) -> Self {
-        Self { name: name.into(), clock, units, goal: None, runner: Lazy::Waiting(Some(Box::new(build))) }
+        Self { name: name.into(), clock, units, goal: None, limit: None, runner: Lazy::Waiting(Some(Box::new(build))) }
     }
 
     pub(crate) fn goal(self, goal: Goal) -> Self {
         Self { goal: Some(goal), ..self }
+    }
+
+    /// Says how many compressions of SHA-256 one run takes at least.
+    pub(crate) fn limit(self, compressions: impl FnOnce() -> f64 + 'static) -> Self {
+        Self { limit: Some(Box::new(compressions)), ..self }
+    }
+
+    /// How many compressions of SHA-256 a unit takes at least, if the case says so. To be asked for once.
+    pub fn compressions(&mut self) -> Option<f64> {
+        Some(self.limit.take()?() / self.units as f64)
     }
 
     /// Builds what the case needs, if that has not been done.

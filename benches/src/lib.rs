@@ -15,9 +15,12 @@
 
 mod case;
 mod clock;
+mod limit;
+pub mod memory;
 mod suites;
 mod workload;
 
 pub use case::{Case, Figures, Goal, Ratio, Suite};
 pub use clock::Clock;
+pub use limit::compression;
 pub use suites::all;

@@ -16,6 +16,7 @@ use coalmine_store::{Ledger, MemoryStore, Store};
 
 use crate::case::{Case, Goal, Runner, Suite, feed};
 use crate::clock::Clock;
+use crate::limit::of_block;
 use crate::workload::{Size, Traffic, block, commit, filled, filling, genesis, report};
 
 pub(super) const FEATURES: u64 = 1_000;
@@ -34,10 +35,12 @@ pub(super) fn suite() -> Suite {
                 let base = filled(Size::features(FEATURES));
                 from_start(Clock::Thread, txs, move || base.clone(), commit)
             })
-            .goal(Goal::PerSecond(5e6)),
+            .goal(Goal::PerSecond(5e6))
+            .limit(move || of_traffic(txs)),
             Case::new(format!("blocks of {text} tx, ledger in memory"), Clock::Thread, units, move || {
                 from_start(Clock::Thread, txs, || filled_ledger(MemoryStore::new()), commit_to)
-            }),
+            })
+            .limit(move || of_traffic(txs)),
             Case::new(format!("blocks of {text} reports, state"), Clock::Thread, units, move || {
                 let state = filled(Size::features(FEATURES));
                 let mut random = Random(9);
@@ -56,6 +59,12 @@ pub(super) fn suite() -> Suite {
         ]
     });
     Suite { name: "blocks", unit: "tx", cases: cases.collect(), ratios: Vec::new() }
+}
+
+/// The compressions of a block of traffic, at least.
+pub(super) fn of_traffic(txs: usize) -> f64 {
+    let state = filled(Size::features(FEATURES));
+    of_block(&state, &Traffic::new(FEATURES, txs, state.tip().unwrap()).next())
 }
 
 /// A ledger of [`FEATURES`] in an empty store.

@@ -13,6 +13,7 @@ use coalmine_core::{Block, Payload, State};
 use super::{Shared, shared};
 use crate::case::{Case, Suite, feed, repeat};
 use crate::clock::Clock;
+use crate::limit::of_block;
 use crate::workload::{Size, block, commit, filled, report, start_canary};
 
 const FEATURES: u64 = 1_000;
@@ -54,7 +55,7 @@ fn execute(state: &Shared<State>, name: String, count: usize, payload: fn() -> P
 }
 
 fn whole(state: &Shared<State>, name: String, payload: fn() -> Payload) -> Case {
-    let state = state.clone();
+    let (state, limit) = (state.clone(), state.clone());
     Case::new(name, Clock::Thread, 1, move || {
         let mut state = State::clone(&state);
         let mut height = state.tip().unwrap();
@@ -64,6 +65,7 @@ fn whole(state: &Shared<State>, name: String, payload: fn() -> Payload) -> Case 
         };
         feed(Clock::Thread, 256, make, move |block| commit(&mut state, block))
     })
+    .limit(move || of_block(&limit, &next_block(&limit, vec![payload()])))
 }
 
 /// The update of the tree by the write set of a block of one transaction. The paths of records that

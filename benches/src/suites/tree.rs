@@ -13,6 +13,7 @@ use jmt::{KeyHash, Sha256Jmt};
 
 use crate::case::{Case, Goal, Ratio, Suite, feed};
 use crate::clock::Clock;
+use crate::limit::inner_nodes;
 
 const KEYS: u64 = 100_000;
 const CHANGED: u64 = 1_000;
@@ -66,7 +67,9 @@ pub(super) fn suite() -> Suite {
                 },
             )
         })
-        .goal(Goal::Nanoseconds(2_500.0)),
+        .goal(Goal::Nanoseconds(2_500.0))
+        // Three compressions of a value, two of a leaf.
+        .limit(|| CHANGED as f64 * 5.0 + 2.0 * inner_nodes(KEYS as f64, CHANGED as f64)),
         Case::new("jmt on its MockTreeStore, update and write", Clock::Thread, CHANGED, || {
             let mut random = Random(3);
             let store = MockTreeStore::default();
