@@ -197,7 +197,7 @@ impl Lookup for Anybody<'_> {
 
     fn facts(&self, name: &Name, user: &Address) -> Result<Option<Facts<'_>>, Infallible> {
         let facts = self.state.facts(name, user)?;
-        let differs = facts.as_ref().is_some_and(|facts| match facts.status {
+        let differs = facts.as_ref().is_some_and(|facts| match facts.exposure.status {
             Status::Disabled | Status::RolledBack => false,
             Status::Canary | Status::RollingOut => true,
             Status::Enabled => self.state.has_overrides(name),
