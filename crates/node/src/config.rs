@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The most streams that anybody may allow: each holds a connection.
+const STREAMS_MAX: u32 = 100_000;
 /// A configuration is at most so long, in bytes.
 const FILE_SIZE_MAX: u64 = 1 << 20;
 /// Shorter blocks than this would be all that a node does.
@@ -63,6 +65,12 @@ pub struct Config {
 pub struct Http {
     /// The address that it listens on.
     pub listen: SocketAddr,
+    /// How many event streams may be open.
+    pub streams: u32,
+    /// How many of them to one address.
+    pub streams_per_address: u32,
+    /// Whether the last address of `X-Forwarded-For` says who asks. Only behind a proxy that sets it.
+    pub behind_proxy: bool,
 }
 
 /// The log, which goes to standard error.
@@ -89,7 +97,8 @@ impl Default for Config {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8700)) }
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8700));
+        Self { listen, streams: 1_000, streams_per_address: 32, behind_proxy: false }
     }
 }
 
@@ -201,6 +210,12 @@ impl Config {
             let found = humantime::format_duration(self.block_interval);
             return Err(ConfigError::Value(format!("block_interval is 10ms to 1h, not {found}")));
         }
+        let streams = self.http.streams;
+        if !(1..=STREAMS_MAX).contains(&streams) || !(1..=streams).contains(&self.http.streams_per_address) {
+            return Err(ConfigError::Value(format!(
+                "http.streams is 1 to {STREAMS_MAX}, and http.streams_per_address is 1 to streams"
+            )));
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
             return Err(ConfigError::Value(format!(
                 "log filter: {error}; write it as warn, or coalmine_node=debug,info"
@@ -235,6 +250,11 @@ keep_blocks = {}
 [http]
 # The address of the API. Beyond this machine only behind a proxy that knows who may ask.
 listen = \"{}\"
+# How many event streams may be open, and how many of them to one address.
+streams = {}
+streams_per_address = {}
+# Whether the last address of X-Forwarded-For says who asks. Only behind a proxy that sets it.
+behind_proxy = {}
 
 [log]
 # text or json, to standard error.
@@ -244,6 +264,9 @@ filter = {}
 ",
             self.keep_blocks,
             self.http.listen,
+            self.http.streams,
+            self.http.streams_per_address,
+            self.http.behind_proxy,
             toml::Value::from(self.log.filter.as_str()),
         );
         out

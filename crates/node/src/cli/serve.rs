@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -45,6 +46,18 @@ pub(super) fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Error
     Ok(listener)
 }
 
+/// Lets this process have as many files as the system gives it, and returns how many connections are half of them: the
+/// database needs the others, and a node whose database finds no file stops.
+fn connections_max() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let files = getrlimit(Resource::Nofile).current;
+    files.and_then(|files| usize::try_from(files).ok()).map_or(usize::MAX, |files| files / 2)
+}
+
 /// Runs a node until a signal ends it, or it can make no more blocks.
 pub(super) fn serve<C: Clock + 'static>(
     node: &Node,
@@ -53,6 +66,8 @@ pub(super) fn serve<C: Clock + 'static>(
     api: http::Options,
     beside: impl FnOnce(Node),
 ) -> Result<(), Error> {
+    let connections = api.connections.min(connections_max());
+    let api = http::Options { connections, ..api };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(Error::input)?;
     let _inside = runtime.enter();

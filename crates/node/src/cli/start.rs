@@ -10,7 +10,7 @@ use crate::chain::Chain;
 use crate::cli::config::read;
 use crate::cli::error::Error;
 use crate::cli::serve::{listen, log, serve};
-use crate::config::Overrides;
+use crate::config::{Http, Overrides};
 use crate::database::Database;
 use crate::engine::{Solo, SystemClock};
 use crate::home::Home;
@@ -44,8 +44,22 @@ pub(super) fn start(args: &StartArgs, home: &Home) -> Result<(), Error> {
     tracing::info!(chain = genesis.chain().as_str(), genesis = %node.domain().genesis(), height, %root, "opened");
     let solo = Solo::start(chain, SystemClock::default(), config.block_interval, args.accept_clock)?;
     tracing::info!(listen = %config.http.listen, height = node.tip().height, "running");
-    let api = http::Options { signer: Some(node_key(home)?), ..http::Options::default() };
+    let api = api(&config.http, node_key(home)?);
     serve(&node, solo, listener, api, |_| ())
+}
+
+/// What the configuration says of the API. Each stream has a connection, and requests have some besides.
+fn api(config: &Http, signer: NodeSigner) -> http::Options {
+    let default = http::Options::default();
+    let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
+    http::Options {
+        streams: count(config.streams),
+        streams_per_address: count(config.streams_per_address),
+        connections: default.connections.saturating_add(count(config.streams)),
+        is_behind_proxy: config.behind_proxy,
+        signer: Some(signer),
+        ..default
+    }
 }
 
 /// The key with which this node signs roots. It is made at the first start, and holds no role.

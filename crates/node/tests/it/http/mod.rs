@@ -2,6 +2,7 @@
 
 mod answers;
 mod clients;
+mod configuration;
 mod document;
 mod events;
 mod metrics;
