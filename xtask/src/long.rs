@@ -14,12 +14,12 @@ pub(crate) struct Tests {
     /// How the names of the tests begin.
     filter: &'static str,
     variables: &'static [(&'static str, &'static str)],
-    /// With RocksDB.
-    is_stored: bool,
+    /// With all features of the workspace: RocksDB, and the engine of plugins.
+    has_features: bool,
 }
 
 const fn core(filter: &'static str, variables: &'static [(&'static str, &'static str)]) -> Tests {
-    Tests { package: "coalmine-core", filter, variables, is_stored: false }
+    Tests { package: "coalmine-core", filter, variables, has_features: false }
 }
 
 pub(crate) const SEARCH: &[Tests] = &[core("search::", &[("COALMINE_SEARCH_HEIGHTS", "5")])];
@@ -31,7 +31,7 @@ pub(crate) const BOUNDS: &[Tests] =
     &[core("bounds::", &[("COALMINE_BOUNDS_BLOCKS", "100000"), ("COALMINE_BOUNDS_IDLE", "1000000")])];
 pub(crate) const BUCKETS: &[Tests] = &[core("buckets::", &[("COALMINE_BUCKETS", "long")])];
 pub(crate) const GOLDEN: &[Tests] =
-    &[Tests { package: "coalmine-replay", filter: "golden::", variables: &[], is_stored: true }];
+    &[Tests { package: "coalmine-replay", filter: "golden::", variables: &[], has_features: true }];
 pub(crate) const DURABILITY: &[Tests] = &[Tests {
     package: "coalmine-store",
     filter: "durability::",
@@ -41,7 +41,14 @@ pub(crate) const DURABILITY: &[Tests] = &[Tests {
         ("COALMINE_POWER_CUTS", "60"),
         ("COALMINE_BIT_ROT", "all"),
     ],
-    is_stored: true,
+    has_features: true,
+}];
+
+pub(crate) const PLUGINS: &[Tests] = &[Tests {
+    package: "coalmine-host",
+    filter: "soak::",
+    variables: &[("COALMINE_SOAK", "150000")],
+    has_features: true,
 }];
 
 pub(crate) const NODE_KILLS: &[Tests] = &[Tests {
@@ -73,8 +80,8 @@ impl Tests {
     fn command(&self, option: &str) -> Command {
         let mut cargo = host::cargo();
         cargo.args(["test", "--release", "--locked"]);
-        if self.is_stored {
-            // With the features of the whole workspace, for which RocksDB is compiled once.
+        if self.has_features {
+            // Of the whole workspace, so that what takes long is compiled once.
             cargo.args(["--workspace", "--all-features"]);
         } else {
             cargo.args(["-p", self.package]);
@@ -89,7 +96,8 @@ mod tests {
     use super::*;
     use crate::workspace;
 
-    const ALL: [&[Tests]; 9] = [SEARCH, WORLDS, EDGES, ROLES, BOUNDS, BUCKETS, GOLDEN, DURABILITY, NODE_KILLS];
+    const ALL: [&[Tests]; 10] =
+        [SEARCH, WORLDS, EDGES, ROLES, BOUNDS, BUCKETS, GOLDEN, DURABILITY, NODE_KILLS, PLUGINS];
 
     #[test]
     fn the_tests_are_there() {

@@ -58,6 +58,8 @@ enum Harness {
     Bounds,
     /// A million addresses and a hundred features
     Buckets,
+    /// Instances and traps of plugins by the ten thousand, and memory afterwards
+    Plugins,
     /// Bans, licences and sources of what is linked
     Supply,
     /// In short form, those that are no cargo test: supply, builds, coverage, mutants
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Harness::Mutants(args) => mutants::run(&args),
         Harness::Bounds => long::run_with("valgrind", long::BOUNDS),
         Harness::Buckets => long::run(long::BUCKETS),
+        Harness::Plugins => long::run(long::PLUGINS),
         Harness::Supply => supply::run(),
         Harness::Short => short(),
     };

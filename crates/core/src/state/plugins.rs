@@ -67,6 +67,12 @@ impl Router {
         self.canary_for(unit).unwrap_or(&self.current)
     }
 
+    /// The version that serves every unit which no deployment routes elsewhere.
+    #[must_use]
+    pub const fn current(&self) -> &Version {
+        &self.current
+    }
+
     /// The new version of a deployment, if that serves the unit.
     #[must_use]
     pub fn canary_for(&self, unit: &[u8]) -> Option<&Version> {

@@ -5,15 +5,12 @@
 //! code may have, and it cannot send the node elsewhere: a redirect is followed on the same host only.
 
 use std::io::Read;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use coalmine_core::Hash;
-use rustls::crypto::ring::default_provider;
 use ureq::http::Uri;
 use ureq::http::header::LOCATION;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, ResponseExt};
 
 use crate::code::{Source, code_hash};
@@ -52,9 +49,6 @@ pub enum MirrorError {
     /// The text is no URL of a mirror.
     #[error("a mirror is a URL like https://plugins.example.org/code, without user, query or fragment")]
     Url,
-    /// The system's certificates cannot be read.
-    #[error("the system's certificates cannot be read, so no https mirror can be checked: {0}")]
-    Certificates(String),
     /// The mirror does not have it.
     #[error("it does not have it (status {0})")]
     Status(u16),
@@ -81,12 +75,7 @@ impl MirrorError {
         match self {
             Self::Status(status) => *status >= 500 || *status == 429 || *status == 408,
             Self::Http(_) => true,
-            Self::Url
-            | Self::Certificates(_)
-            | Self::Elsewhere(_)
-            | Self::Redirects
-            | Self::TooLarge(_)
-            | Self::Damaged(_) => false,
+            Self::Url | Self::Elsewhere(_) | Self::Redirects | Self::TooLarge(_) | Self::Damaged(_) => false,
         }
     }
 }
@@ -103,24 +92,13 @@ impl Mirrors {
     /// Takes the base URLs, in the order in which they are asked.
     ///
     /// # Errors
-    /// [`MirrorError::Url`], with the text that is none, or [`MirrorError::Certificates`].
+    /// [`MirrorError::Url`], with the text that is none.
     pub fn new<T: AsRef<str>>(bases: &[T], limits: FetchLimits) -> Result<Self, (String, MirrorError)> {
         for base in bases.iter().map(AsRef::as_ref) {
             check_base(base).ok_or_else(|| (base.to_owned(), MirrorError::Url))?;
         }
         let bases: Vec<String> = bases.iter().map(|base| base.as_ref().to_owned()).collect();
-        let secure = bases.iter().find(|base| base.starts_with("https:"));
-        let certificates = match secure {
-            Some(base) => system_certificates().map_err(|error| (base.clone(), error))?,
-            None => Vec::new(),
-        };
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
-            .root_certs(RootCerts::new_with_certs(&certificates))
-            .build();
         let agent = Agent::config_builder()
-            .tls_config(tls)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
@@ -217,13 +195,4 @@ fn follow(from: &Uri, location: &str) -> Result<Uri, MirrorError> {
     }
     let to: Uri = location.parse().map_err(|_| elsewhere())?;
     if to.scheme() == from.scheme() && to.authority() == from.authority() { Ok(to) } else { Err(elsewhere()) }
-}
-
-fn system_certificates() -> Result<Vec<Certificate<'static>>, MirrorError> {
-    let loaded = rustls_native_certs::load_native_certs();
-    let said = loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    if loaded.certs.is_empty() {
-        return Err(MirrorError::Certificates(if said.is_empty() { "there are none".to_owned() } else { said }));
-    }
-    Ok(loaded.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }

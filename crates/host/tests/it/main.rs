@@ -7,7 +7,18 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "wasm")]
+mod cache;
+#[cfg(feature = "wasm")]
+mod calls;
 mod code;
+mod common;
 #[cfg(feature = "fetch")]
 mod fetch;
+mod follow;
 mod incoming;
+mod load;
+#[cfg(feature = "wasm")]
+mod plugins;
+#[cfg(feature = "wasm")]
+mod soak;
