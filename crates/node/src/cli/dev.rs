@@ -94,7 +94,9 @@ pub(super) fn dev(args: &DevArgs) -> Result<(), Error> {
     if let Some(file) = admin {
         let at = if args.port == 8700 { String::new() } else { format!(" --node http://{address}") };
         let file = file.display();
-        out.line(&format!("  change something coalmine tx --key {file}{at} create_feature --name hello"))?;
+        out.line(&format!(
+            "  change something coalmine tx --key {file}{at} create_feature --name hello --description \"my first one\""
+        ))?;
     }
     out.line("")?;
     let empty = args.empty;

@@ -36,7 +36,7 @@ the home, if there is one; else for that of the node, whose chain and genesis ha
 
 Examples:
   coalmine tx start_canary --name search_v3 --percent 5
-  coalmine tx create_feature --name search_v3 + enable --name search_v3
+  coalmine tx create_feature --name search_v3 --description 'a new index' + enable --name search_v3
   coalmine tx --dry-run '{\"op\":\"rollback\",\"name\":\"search_v3\"}'")]
 pub(super) struct TxArgs {
     #[command(flatten)]

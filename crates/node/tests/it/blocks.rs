@@ -70,8 +70,11 @@ fn what_is_old_is_pruned_and_the_state_is_not() {
     let name = "a".parse().unwrap();
     let mut ids = Vec::new();
     for sequence in 1..=6 {
-        let commands =
-            if sequence == 1 { create("a") } else { vec![Command::Enable { name }, Command::Disable { name }] };
+        let commands = match sequence {
+            1 => create("a"),
+            2 | 4 | 6 => vec![Command::Enable { name }],
+            _ => vec![Command::Disable { name }],
+        };
         let Submitted::Pending(id) = node.submit(&signed(&node, &key(1), sequence, commands)).unwrap() else {
             panic!()
         };

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -192,7 +193,17 @@ impl Drop for Running {
 
 #[test]
 fn dev_plays_a_story_and_ends_on_a_signal() {
+    // It tells the service manager, too.
+    let temp = tempfile::tempdir().unwrap();
+    let manager = UnixDatagram::bind(temp.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let hear = || {
+        let mut said = [0; 256];
+        let len = manager.recv(&mut said).unwrap();
+        String::from_utf8_lossy(&said[..len]).trim().to_owned()
+    };
     let mut child = program(&["dev", "--port", "0", "--block-interval", "20ms", "--log", "info"]);
+    child.env("NOTIFY_SOCKET", temp.path().join("notify")).env("WATCHDOG_USEC", "200000").env_remove("WATCHDOG_PID");
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let said: Vec<String> = lines.by_ref().take(8).collect();
@@ -201,9 +212,11 @@ fn dev_plays_a_story_and_ends_on_a_signal() {
     assert!(Path::new(&file).is_file(), "{said:?}");
     let mut err = child.stderr.take().unwrap();
     let running = Running(child);
+    assert_eq!([hear(), hear(), hear()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
     std::thread::sleep(Duration::from_millis(2_500));
     running.signal("-TERM");
     assert_eq!(running.end(), Some(0));
+    assert_eq!(std::iter::repeat_with(hear).find(|said| said != "WATCHDOG=1").unwrap(), "STOPPING=1");
     assert!(!Path::new(&file).exists(), "the keys go with it");
     let mut log = String::new();
     err.read_to_string(&mut log).unwrap();
@@ -214,8 +227,9 @@ fn dev_plays_a_story_and_ends_on_a_signal() {
 fn a_transaction_is_sent_watched_and_answered() {
     let mut child = program(&["dev", "--empty", "--port", "0", "--block-interval", "20ms"]);
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let said: Vec<String> = lines.take(8).collect();
+    // Whoever stops listening ends it.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said: Vec<String> = lines.by_ref().take(8).collect();
     let _running = Running(child);
     let word = |start: &str| {
         let line = said.iter().find(|line| line.trim_start().starts_with(start)).unwrap();
@@ -232,7 +246,7 @@ fn a_transaction_is_sent_watched_and_answered() {
     for line in ["preview: ok in block", "preview: hello is created", "result ok", "event hello is created"] {
         assert!(out.contains(line), "{line}: {out}");
     }
-    tx(&["create_feature", "--name", "hello"], 1, "feature_already_exists");
+    tx(&["create_feature", "--name", "hello", "--description", ""], 1, "feature_already_exists");
     tx(&["--dry-run", "enable", "--name=hello"], 0, "preview");
     let pending = tx(&["--no-wait", "--no-preview", "enable", "--name", "hello"], 0, "state pending");
     assert!(!pending.contains("preview"), "{pending}");
@@ -240,7 +254,8 @@ fn a_transaction_is_sent_watched_and_answered() {
     tx(&both, 1, "feature_not_found");
     tx(&["--sequence", "1", "disable", "--name", "hello"], 2, "is used up");
     tx(&["--valid-until", "1", "disable", "--name", "hello"], 2, "it was good until height 1");
-    let json = "[{\"op\":\"create_feature\",\"name\":\"third\"},{\"op\":\"enable\",\"name\":\"third\"}]";
+    let json =
+        "[{\"op\":\"create_feature\",\"name\":\"third\",\"description\":\"\"},{\"op\":\"enable\",\"name\":\"third\"}]";
     let file = temp.path().join("commands.json");
     fs::write(&file, json).unwrap();
     tx(&[&format!("@{}", text(&file))], 0, "state committed");
