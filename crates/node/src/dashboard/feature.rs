@@ -4,16 +4,18 @@ use std::borrow::Cow;
 
 use coalmine_chart::{Subject, number};
 use coalmine_core::query::HistoryEntry;
-use coalmine_core::{Address, Change, Feature, Height, Name, Policy, query};
+use coalmine_core::{Address, Change, Feature, Height, Name, Override, Policy, query};
 use coalmine_foresight::{FeatureHistory, Next, explain_feature, feature_change_sentence};
 
 use crate::dashboard::page::{Frame, write};
-use crate::dashboard::subject::{Entry, Fact, Last, SubjectPage, VERDICTS, draw};
+use crate::dashboard::subject::{Entry, Fact, Last, OverrideRow, SubjectPage, VERDICTS, draw};
 use crate::dashboard::view::{Failure, Query, View};
 use crate::dashboard::words::{actor, away, feature_href, feature_row, sentence, tidy};
 
 /// How many entries of a history are read at once.
 const PAGE: usize = 1_024;
+/// How many overrides a page has; the API lists all.
+const OVERRIDES_MAX: usize = 50;
 
 /// The page.
 pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String, Failure> {
@@ -34,6 +36,7 @@ pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String
     let mut explanation = explain_feature(Cow::Borrowed(state), history, 0)?.ok_or_else(missing)?;
     let (upcoming, until) = view.moment.next(|event| event.feature() == Some(&name))?;
     explanation.next = Next { upcoming: upcoming.cloned(), until };
+    let overrides = query::overrides(view.records, &name, None, OVERRIDES_MAX.saturating_add(1))?;
     let mut sentences = explanation.sentences().into_iter().map(|words| tidy(&words));
     let row = feature_row(feature, metrics, policy, view.height);
     write(&SubjectPage {
@@ -51,6 +54,8 @@ pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String
         arms: None,
         stages: Vec::new(),
         versions: Vec::new(),
+        has_more_overrides: overrides.len() > OVERRIDES_MAX,
+        overrides: overrides.iter().take(OVERRIDES_MAX).map(override_row).collect(),
         verdicts: verdicts.iter().rev().take(VERDICTS).map(|(entry, before)| verdict(entry, before.as_ref())).collect(),
         verdicts_left: verdicts.len().saturating_sub(VERDICTS),
         why: sentences.collect(),
@@ -79,6 +84,15 @@ fn read(
     }
     let past = last.finish(&feature_href(name), |change| sentence(&feature_change_sentence(change), None));
     Ok((history, past))
+}
+
+fn override_row((user, switch): &(Address, Override)) -> OverrideRow {
+    OverrideRow {
+        user: user.to_string(),
+        is_on: switch.enabled,
+        since: number(switch.since.into()),
+        who: actor(&switch.actor),
+    }
 }
 
 fn verdict(entry: &HistoryEntry, before: Option<&Change>) -> Entry {

@@ -17,6 +17,7 @@ mod view;
 mod words;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::middleware::map_response;
 use axum::response::Response;
@@ -39,6 +40,11 @@ pub fn router(node: Node) -> Router {
         .with_state(Dashboard::new(node))
 }
 
+/// The name in a path. What is no text is the name of nothing.
+fn named(path: Result<Path<String>, PathRejection>) -> String {
+    path.map_or_else(|_| char::REPLACEMENT_CHARACTER.into(), |Path(name)| name)
+}
+
 async fn overview_page(State(dashboard): State<Dashboard>, RawQuery(query): RawQuery) -> Response {
     let query = Query::parse(query.as_deref());
     page::answer(dashboard.view(move |view| overview::page(view, &query)).await)
@@ -46,18 +52,20 @@ async fn overview_page(State(dashboard): State<Dashboard>, RawQuery(query): RawQ
 
 async fn feature_page(
     State(dashboard): State<Dashboard>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let name = named(name);
     let query = Query::parse(query.as_deref());
     page::answer(dashboard.view(move |view| feature::page(view, &name, &query)).await)
 }
 
 async fn plugin_page(
     State(dashboard): State<Dashboard>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let name = named(name);
     let query = Query::parse(query.as_deref());
     page::answer(dashboard.view(move |view| plugin::page(view, &name, &query)).await)
 }

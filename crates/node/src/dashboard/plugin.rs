@@ -56,6 +56,8 @@ pub(super) fn page(view: &View<'_>, asked: &str, query: &Query) -> Result<String
         arms: deployment.map(arms),
         stages: deployment.map(stages).unwrap_or_default(),
         versions: state.plugin_versions(&name).map(version).collect(),
+        overrides: Vec::new(),
+        has_more_overrides: false,
         verdicts: verdicts.iter().rev().take(VERDICTS).map(|entry| verdict(&entry)).collect(),
         verdicts_left: verdicts.len().saturating_sub(VERDICTS),
         why: sentences.collect(),

@@ -75,6 +75,14 @@ pub(super) struct VersionRow {
     pub(super) rate: String,
 }
 
+/// A user's own switch of a feature.
+pub(super) struct OverrideRow {
+    pub(super) user: String,
+    pub(super) is_on: bool,
+    pub(super) since: String,
+    pub(super) who: String,
+}
+
 /// A link to another range of blocks.
 pub(super) struct RangeLink {
     pub(super) blocks: String,
@@ -107,6 +115,9 @@ pub(super) struct SubjectPage {
     pub(super) arms: Option<Arms>,
     pub(super) stages: Vec<StageRow>,
     pub(super) versions: Vec<VersionRow>,
+    pub(super) overrides: Vec<OverrideRow>,
+    /// Whether there are more of them.
+    pub(super) has_more_overrides: bool,
     pub(super) verdicts: Vec<Entry>,
     pub(super) verdicts_left: usize,
     pub(super) why: Vec<String>,

@@ -41,6 +41,8 @@ fn pages_say_what_is_so() {
                 "rule error_rate: 6 errors and 500 successes in the trial",
                 "above max_error_rate 100 per 10 000",
                 "Timeline",
+                "Users with a switch of their own",
+                "<code>0x000000000000000000000000000000000000000c</code>",
                 "Is it on for",
             ],
         ),
@@ -53,6 +55,7 @@ fn pages_say_what_is_so() {
             404,
             vec!["There is no feature", "Did you mean new_checkout?", "/features/new_checkout"],
         ),
+        ("/features/%ff", 404, vec!["There is no feature"]),
         ("/features/%3Cscript%3E", 404, vec!["There is no feature &#34;&#60;script&#62;&#34;"]),
         (
             "/plugins/ranking",
@@ -140,6 +143,18 @@ fn is_protected(path: &str, answer: &Answer) {
     assert!(!policy.contains("unsafe-inline"), "{policy}");
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
     assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+}
+
+#[test]
+fn pages_only_read() {
+    let world = World::lived();
+    let root = world.node.tip().root;
+    for path in
+        ["/", "/features/new_checkout", "/plugins/ranking", "/schedule", "/calendar", "/check", "/assets/icon.svg"]
+    {
+        assert_eq!(world.post(path), 405, "{path}");
+    }
+    assert_eq!((world.node.pending(), world.node.tip().root), (0, root));
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl World {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
+    /// The status of an answer to a request that would change something.
+    pub(crate) fn post(&self, path: &str) -> u16 {
+        self.agent.post(format!("{}{path}", self.base)).send("feature=new_checkout").unwrap().status().as_u16()
+    }
+
     /// Something of everything: a feature that was rolled back, one that rolls out, one of each other status, a plugin
     /// that is being deployed, one whose deployment was rolled back, an entry of the schedule, and texts that are no tags.
     pub(crate) fn lived() -> Self {
@@ -98,6 +103,7 @@ impl World {
         world.send(
             r#"
             {"op":"start_canary","name":"new_checkout","percent":5}
+            {"op":"set_override","name":"new_checkout","user":"0x000000000000000000000000000000000000000c","enabled":true}
             {"op":"start_canary","name":"fast_feed","percent":10}
             {"op":"start_canary","name":"beta.profile:2","percent":1}
             {"op":"enable","name":"dark_theme"}
