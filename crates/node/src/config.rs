@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::notify::{SinkConfig, check_sinks};
+use crate::reporter::{LocalConfig, ReporterConfig, check_reporters};
+
 /// The most streams that anybody may allow: each holds a connection.
 const STREAMS_MAX: u32 = 100_000;
 /// A configuration is at most so long, in bytes.
@@ -57,6 +60,12 @@ pub struct Config {
     pub http: Http,
     /// The log.
     pub log: Log,
+    /// What only this machine may ask.
+    pub local: LocalConfig,
+    /// Who is told what happens.
+    pub notify: Vec<SinkConfig>,
+    /// What is reported of counters.
+    pub reporter: Vec<ReporterConfig>,
 }
 
 /// The HTTP API.
@@ -91,6 +100,9 @@ impl Default for Config {
             keep_blocks: 0,
             http: Http::default(),
             log: Log::default(),
+            local: LocalConfig::default(),
+            notify: Vec::new(),
+            reporter: Vec::new(),
         }
     }
 }
@@ -179,7 +191,7 @@ impl Config {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count().saturating_add(1);
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count().saturating_add(1);
-            ConfigError::Text { path: path.into(), line, column, message: error.message().into() }
+            ConfigError::Text { path: path.into(), line, column, message: without_text(error.message()) }
         })?;
         config.checked()
     }
@@ -221,7 +233,17 @@ impl Config {
                 "log filter: {error}; write it as warn, or coalmine_node=debug,info"
             )));
         }
+        check_sinks(&self.notify).map_err(|error| ConfigError::Value(error.to_string()))?;
+        check_reporters(&self.reporter, &self.local).map_err(|error| ConfigError::Value(error.to_string()))?;
         Ok(self)
+    }
+
+    /// Sinks, reporters and the API of this machine, without secrets.
+    fn beside_text(&self) -> String {
+        let rest = Rest { local: &self.local, notify: &self.notify, reporter: &self.reporter };
+        // What was read from such a text can be written as one.
+        let text = toml::to_string(&rest).unwrap_or_default();
+        if text.is_empty() { text } else { format!("\n{text}") }
     }
 
     /// The configuration as a file, with what each key is for.
@@ -269,8 +291,31 @@ filter = {}
             self.http.behind_proxy,
             toml::Value::from(self.log.filter.as_str()),
         );
+        out.push_str(&self.beside_text());
         out
     }
+}
+
+/// What a text of a configuration has only if somebody has asked for it.
+#[derive(Serialize)]
+struct Rest<'c> {
+    #[serde(skip_serializing_if = "is_unset")]
+    local: &'c LocalConfig,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notify: &'c [SinkConfig],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reporter: &'c [ReporterConfig],
+}
+
+fn is_unset(local: &&LocalConfig) -> bool {
+    **local == LocalConfig::default()
+}
+
+/// An error of the parser without the text that it quotes, which may be a secret.
+fn without_text(message: &str) -> String {
+    let Some((before, rest)) = message.split_once("string \"") else { return message.into() };
+    let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+    format!("{before}string{after}")
 }
 
 fn read_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

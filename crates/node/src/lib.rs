@@ -5,6 +5,7 @@
 //! height.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests"))]
 
+pub mod beside;
 mod block;
 mod chain;
 pub mod cli;
@@ -17,10 +18,15 @@ pub mod home;
 pub mod http;
 mod mempool;
 mod node;
+pub mod notify;
+mod outgoing;
+pub mod reporter;
+pub mod secret;
 pub mod tables;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timings;
+mod warnings;
 
 pub use chain::{Chain, Stamp, Stopped};
 pub use mempool::{Limits, Refusal};

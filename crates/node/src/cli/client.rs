@@ -73,17 +73,22 @@ impl Answer {
 
 impl At {
     pub(super) fn client(&self) -> Client {
+        Client::new(&self.node)
+    }
+}
+
+impl Client {
+    /// A client of the API at a URL.
+    pub(super) fn new(base: &str) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_body(Some(SILENCE_MAX))
             .build();
-        Client { base: self.node.trim_end_matches('/').into(), agent: agent.into() }
+        Self { base: base.trim_end_matches('/').into(), agent: agent.into() }
     }
-}
 
-impl Client {
     /// Asks for something.
     pub(super) fn get(&self, path: &str) -> Result<Answer, Error> {
         let request = self.agent.get(self.url(path)).config().timeout_recv_response(Some(ANSWER_MAX)).build();

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use crate::beside::Beside;
 use crate::cli::error::Error;
 use crate::cli::output::Format;
 use crate::config::{Config, Overrides};
@@ -27,7 +28,10 @@ pub(super) fn config(command: &ConfigCommand, home: &Home) -> Result<(), Error> 
     let (ConfigCommand::Check(args) | ConfigCommand::Show(args)) = command;
     let config = read(home, &args.overrides)?;
     match command {
-        ConfigCommand::Check(_) => Format::Text.line(&format!("{}: good", home.config().display())),
+        ConfigCommand::Check(_) => {
+            Beside::check(&config, home.path())?;
+            Format::Text.line(&format!("{}: good", home.config().display()))
+        }
         ConfigCommand::Show(_) => Format::Text.line(config.to_text().trim_end()),
     }
 }

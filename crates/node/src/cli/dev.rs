@@ -106,6 +106,7 @@ pub(super) fn dev(args: &DevArgs) -> Result<(), Error> {
         if !empty {
             tokio::spawn(story.play(node));
         }
+        Ok(None)
     })
 }
 

@@ -8,12 +8,14 @@ use coalmine_core::BlockError;
 use coalmine_store::StoreError;
 use coalmine_store::dump::DumpError;
 
+use crate::beside::BesideError;
 use crate::chain::Stopped;
 use crate::config::ConfigError;
 use crate::engine::StartError;
 use crate::export::ExportError;
 use crate::home::HomeError;
 use crate::node::OpenError;
+use crate::{notify, reporter};
 
 /// Why a command did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,9 @@ pub(super) enum Error {
         /// What is wrong.
         error: Box<DumpError>,
     },
+    /// Sinks or reporters that do not start.
+    #[error(transparent)]
+    Beside(Box<BesideError>),
     /// What is to be written.
     #[error("{to}: cannot be written: {error}")]
     Output {
@@ -81,6 +86,12 @@ impl From<StartError> for Error {
     }
 }
 
+impl From<BesideError> for Error {
+    fn from(error: BesideError) -> Self {
+        Self::Beside(Box::new(error))
+    }
+}
+
 impl Error {
     pub(super) fn input(error: impl std::fmt::Display) -> Self {
         Self::Input(error.to_string())
@@ -91,6 +102,7 @@ impl Error {
             Self::Rejected(_) => 1,
             Self::Input(_) | Self::Config(_) | Self::Home(_) | Self::Key(_) => 2,
             Self::Open(error) => open_code(error),
+            Self::Beside(error) => beside_code(error),
             Self::Export(ExportError::Pruned(_)) => 2,
             Self::Dump { error, .. } => dump_code(error),
             Self::Export(_) => 3,
@@ -108,6 +120,17 @@ impl Error {
 
     pub(super) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output { error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn beside_code(error: &BesideError) -> u8 {
+    match error {
+        BesideError::Notify(notify::StartError::Store(_)) | BesideError::Reporter(reporter::StartError::Store(_)) => 3,
+        BesideError::Notify(_)
+        | BesideError::Reporter(_)
+        | BesideError::Listen(_)
+        | BesideError::Sink(_)
+        | BesideError::ReporterConfig(_) => 2,
     }
 }
 

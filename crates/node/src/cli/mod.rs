@@ -7,6 +7,7 @@ mod error;
 mod export;
 mod init;
 mod keys;
+mod notify;
 mod output;
 mod serve;
 mod snapshot;
@@ -73,6 +74,9 @@ enum Command {
     Snapshot(snapshot::SnapshotCommand),
     /// Write all blocks as a block file, for the replay tool
     Export(export::ExportArgs),
+    /// Show how notifications and reporters are, and send again what was given up
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -117,6 +121,7 @@ impl Cli {
             Command::Status(args) => status::status(&args, out),
             Command::Snapshot(command) => snapshot::snapshot(&command, &home, out),
             Command::Export(args) => export::export(&args, &home, out),
+            Command::Notify(command) => notify::notify(&command, out),
             Command::Config(command) => config::config(&command, &home),
         }
     }

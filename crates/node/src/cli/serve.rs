@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::interval;
 use tracing_subscriber::EnvFilter;
 
+use crate::beside::Beside;
 use crate::chain::Stopped;
 use crate::cli::error::Error;
 use crate::config::{Log, LogFormat};
@@ -64,20 +65,22 @@ pub(super) fn serve<C: Clock + 'static>(
     solo: Solo<C>,
     listener: TcpListener,
     api: http::Options,
-    beside: impl FnOnce(Node),
+    beside: impl FnOnce(Node) -> Result<Option<Beside>, Error>,
 ) -> Result<(), Error> {
     let connections = api.connections.min(connections_max());
     let api = http::Options { connections, ..api };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(Error::input)?;
     let _inside = runtime.enter();
+    // Before the first block, so that sinks which are new are told of it.
+    let beside = beside(node.clone())?;
+    let api = http::Options { beside: beside.clone(), ..api };
     let blocks = solo.spawn().map_err(Error::input)?;
     let (ended, mut has_ended) = oneshot::channel();
     runtime.spawn_blocking(move || {
         // A thread that panics is a bug, which its message is about.
         let _heard = ended.send(blocks.join().unwrap_or(Err(Stopped::Heights)));
     });
-    beside(node.clone());
     let result = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::input)?;
         let server = tokio::spawn(http::serve(listener, node.clone(), api));
@@ -115,6 +118,9 @@ pub(super) fn serve<C: Clock + 'static>(
         let _ended = server.await;
         result.map_err(Error::from)
     });
+    if let Some(beside) = beside {
+        beside.join();
+    }
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use coalmine_auth::{SecretKey, create_key, read_key};
 use coalmine_store::Tip;
 
+use crate::beside::Beside;
 use crate::chain::Chain;
 use crate::cli::config::read;
 use crate::cli::error::Error;
@@ -45,7 +46,7 @@ pub(super) fn start(args: &StartArgs, home: &Home) -> Result<(), Error> {
     let solo = Solo::start(chain, SystemClock::default(), config.block_interval, args.accept_clock)?;
     tracing::info!(listen = %config.http.listen, height = node.tip().height, "running");
     let api = api(&config.http, node_key(home)?);
-    serve(&node, solo, listener, api, |_| ())
+    serve(&node, solo, listener, api, |node| Ok(Some(Beside::start(&node, &config, home.path())?)))
 }
 
 /// What the configuration says of the API. Each stream has a connection, and requests have some besides.

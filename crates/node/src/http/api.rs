@@ -16,6 +16,7 @@ use coalmine_store::{Tip, View as _};
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::beside::Beside;
 use crate::database::Snapshot;
 use crate::http::hub::Hub;
 use crate::http::metrics::Metrics;
@@ -58,6 +59,8 @@ pub struct Options {
     pub height_age_max: Duration,
     /// Who signs roots, so that proofs have an anchor.
     pub signer: Option<NodeSigner>,
+    /// What runs beside the node, for the metrics.
+    pub beside: Option<Beside>,
 }
 
 impl Default for Options {
@@ -70,14 +73,23 @@ impl Default for Options {
             is_behind_proxy: false,
             height_age_max: Duration::from_secs(30),
             signer: None,
+            beside: None,
         }
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { streams, streams_per_address, stream_blocks, connections, is_behind_proxy, height_age_max, signer } =
-            self;
+        let Self {
+            streams,
+            streams_per_address,
+            stream_blocks,
+            connections,
+            is_behind_proxy,
+            height_age_max,
+            signer,
+            beside,
+        } = self;
         f.debug_struct("Options")
             .field("streams", streams)
             .field("streams_per_address", streams_per_address)
@@ -86,6 +98,7 @@ impl fmt::Debug for Options {
             .field("is_behind_proxy", is_behind_proxy)
             .field("height_age_max", height_age_max)
             .field("signer", &signer.as_ref().map(|signer| signer.public_key()))
+            .field("beside", beside)
             .finish()
     }
 }

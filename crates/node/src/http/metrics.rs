@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::State as Extract;
 use axum::http::{HeaderMap, header};
 use coalmine_core::{DeploymentSummary, Event, RuleSet, State};
+use coalmine_foresight::stale_features;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::beside::Beside;
 use crate::http::api::{Api, Reply};
 use crate::http::flags::Reason;
 use crate::http::problem::Problem;
@@ -78,6 +80,16 @@ struct PluginStatus {
     plugin: String,
     version: String,
     status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSink {
+    sink: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReporter {
+    reporter: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -171,6 +183,9 @@ fn scrape(api: &Api) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("coalmine");
     counted(&mut registry, api);
     of_node(&mut registry, api);
+    if let Some(beside) = &api.options().beside {
+        of_beside(&mut registry, beside);
+    }
     api.state(|state, _| of_state(&mut registry, state));
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -213,11 +228,47 @@ fn of_node(registry: &mut Registry, api: &Api) {
     level(registry, "ready", "Whether the node is ready, as /readyz says it", is_ready.into());
 }
 
+/// What a sink has before it comes from the database; if that fails, it is not there.
+fn of_beside(registry: &mut Registry, beside: &Beside) {
+    let [pending, dead, failing, disabled] = std::array::from_fn(|_| Family::<OfSink, Level>::default());
+    let [delivered, failures] = std::array::from_fn(|_| Family::<OfSink, Counter>::default());
+    for sink in beside.sinks().status() {
+        let label = OfSink { sink: sink.name };
+        dead.get_or_create(&label).set(sink.dead);
+        failing.get_or_create(&label).set(u64::from(!sink.error.is_empty()));
+        disabled.get_or_create(&label).set(sink.is_disabled.into());
+        delivered.get_or_create(&label).inc_by(sink.delivered);
+        failures.get_or_create(&label).inc_by(sink.failures);
+    }
+    for (sink, count) in beside.sinks().pending().unwrap_or_default() {
+        pending.get_or_create(&OfSink { sink }).set(count);
+    }
+    registry.register("webhook_pending", "Events that a sink has before it, of the next few hundred blocks", pending);
+    registry.register("webhook_dead", "Notifications that were given up and can be replayed", dead);
+    registry.register("webhook_failing", "Whether the last attempt of a sink has failed", failing);
+    registry.register("webhook_disabled", "Whether a receiver has said that it wants nothing any more", disabled);
+    registry.register("webhook_delivered", "Notifications that were delivered", delivered);
+    registry.register("webhook_failures", "Attempts to notify that have failed", failures);
+    let [reports, report_failures] = std::array::from_fn(|_| Family::<OfReporter, Counter>::default());
+    let failing = Family::<OfReporter, Level>::default();
+    for reporter in beside.reporters().status() {
+        let label = OfReporter { reporter: reporter.name };
+        reports.get_or_create(&label).inc_by(reporter.reports);
+        report_failures.get_or_create(&label).inc_by(reporter.failures);
+        failing.get_or_create(&label).set(u64::from(!reporter.error.is_empty()));
+    }
+    registry.register("reporter_reports", "Reports that were signed", reports);
+    registry.register("reporter_failures", "Times that a reporter could not go on", report_failures);
+    registry.register("reporter_failing", "Whether a reporter cannot go on", failing);
+}
+
 fn of_state(registry: &mut Registry, state: &State) {
     let global = state.global();
     let build = Family::<Build, Level>::default();
     build.get_or_create(&Build { version: VERSION, rules: RuleSet::LATEST.number() }).set(1);
     registry.register("build_info", "This build, and the last rule set that it knows", build);
+    let expired = count(stale_features(state).count());
+    level(registry, "features_past_expiry", "Features that are past their expires_at", expired);
     level(registry, "breaker_open", "Whether the circuit breaker is open", global.breaker.is_some().into());
     let upgrade = Family::<Upgrade, Level>::default();
     for change in state.scheduled_rules() {

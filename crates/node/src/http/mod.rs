@@ -12,6 +12,7 @@ mod events;
 mod flags;
 mod forward;
 mod hub;
+mod local;
 mod metrics;
 mod ofrep;
 mod params;
@@ -34,6 +35,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 
 pub use api::{NodeSigner, Options};
+pub(crate) use local::serve_local;
 
 use crate::dashboard;
 use crate::http::api::{Api, HEIGHT, height_value};

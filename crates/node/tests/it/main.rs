@@ -17,5 +17,7 @@ mod disk;
 mod export;
 mod http;
 mod mempool;
+mod notify;
+mod reporter;
 #[cfg(feature = "rocksdb")]
 mod survival;

@@ -40,7 +40,7 @@ fn cache() -> Option<PathBuf> {
     Some(cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?.join("coalmine"))
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
@@ -53,7 +53,7 @@ async fn run(program: &Path, arguments: &[&str]) -> Result<(), String> {
 }
 
 /// The folder with packages of npm, which has a mark for the versions in it.
-async fn npm(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
+pub(crate) async fn npm(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
     static ONCE: Mutex<()> = Mutex::const_new(());
     let _once = ONCE.lock().await;
     let folder = cache().ok_or("there is no folder for caches")?.join(name);
@@ -72,36 +72,36 @@ async fn npm(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
 }
 
 /// The Python of an environment with packages of PyPI.
-async fn python() -> Result<PathBuf, String> {
-    let folder = cache().ok_or("there is no folder for caches")?.join("openfeature-python");
+pub(crate) async fn python(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
+    let folder = cache().ok_or("there is no folder for caches")?.join(name);
     let (mark, python) = (folder.join("installed.txt"), folder.join("bin/python"));
-    let wanted = PYTHON.join(" ");
+    let wanted = packages.join(" ");
     if std::fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
         return Ok(python);
     }
     run(Path::new("python3"), &["-m", "venv", "--clear", &folder.to_string_lossy()]).await?;
     let mut arguments = vec!["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    arguments.extend(PYTHON);
+    arguments.extend(packages);
     run(&python, &arguments).await?;
     std::fs::write(mark, wanted).map_err(|error| error.to_string())?;
     Ok(python)
 }
 
 /// What there is, or a word that it is not.
-fn or_skip<T>(what: &str, found: Result<T, String>) -> Option<T> {
+pub(crate) fn or_skip<T>(what: &str, found: Result<T, String>) -> Option<T> {
     found.inspect_err(|why| eprintln!("SKIPPED: {what} cannot be installed: {why}")).ok()
 }
 
 /// A client that runs, and what it prints.
-struct Client {
+pub(crate) struct Client {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Client {
-    fn start(program: &Path, arguments: &[&Path], url: &str) -> Self {
+    pub(crate) fn start(program: &Path, arguments: &[&Path], last: &str) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).arg(url).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.args(arguments).arg(last).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
@@ -113,7 +113,7 @@ impl Client {
         line.unwrap().map(|line| serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}")))
     }
 
-    async fn soon(&mut self) -> Value {
+    pub(crate) async fn soon(&mut self) -> Value {
         self.next().await.expect("it goes on")
     }
 
@@ -189,7 +189,7 @@ async fn openfeature_of_servers_in_javascript() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openfeature_in_python() {
-    let Some(python) = or_skip("OpenFeature's Python SDK", python().await) else { return };
+    let Some(python) = or_skip("OpenFeature's Python SDK", python("openfeature-python", PYTHON).await) else { return };
     let world = World::new();
     let served = Served::new(&world.node, options()).await;
     let client = Client::start(&python, &[&script("python_client.py")], &served.url);

@@ -1,7 +1,7 @@
 //! The HTTP API: called in the process, over sockets, and by real clients.
 
 mod answers;
-mod clients;
+pub(crate) mod clients;
 mod configuration;
 mod document;
 mod events;
