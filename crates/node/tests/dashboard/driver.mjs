@@ -9,6 +9,8 @@ const puppeteer = require("puppeteer-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+// Machines that run all tests at once are slow.
+const PATIENCE = 60_000;
 let page = null;
 let said = [];
 let swaps = [];
@@ -17,6 +19,7 @@ const calls = {
   async open({ url, width, dark, scripts }) {
     await page?.close();
     page = await browser.newPage();
+    page.setDefaultNavigationTimeout(PATIENCE);
     said = [];
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warn") said.push(message.text());
@@ -55,7 +58,7 @@ const calls = {
     await page.goto(url, { waitUntil: "load" });
   },
   eval: ({ code }) => page.evaluate(code),
-  wait: ({ code }) => page.waitForFunction(code, { timeout: 15_000, polling: 50 }).then(() => null),
+  wait: ({ code }) => page.waitForFunction(code, { timeout: PATIENCE, polling: 50 }).then(() => null),
   press: ({ key }) => page.keyboard.press(key),
   async follow({ selector }) {
     await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.click(selector)]);
