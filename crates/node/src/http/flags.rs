@@ -8,15 +8,20 @@ use std::convert::Infallible;
 
 use coalmine_auth::address_of_targeting_key;
 use coalmine_core::{
-    Address, ChainId, DeploymentSummary, Facts, Hash, Height, Lookup, Name, State, Status, Verdict, Why, decide,
+    Address, ChainId, DeploymentSummary, Facts, Height, Lookup, Name, State, Status, Verdict, Why, decide,
 };
 use serde::Serialize;
 
-use crate::http::since::{Of, Sinces};
-use crate::node::Node;
+use crate::http::since::Of;
 
 /// What the key of a plugin begins with.
 pub(super) const PLUGIN: &str = "plugin/";
+
+/// What a key is the flag of; none if it cannot be one.
+pub(super) fn flag_of(key: &str) -> Option<(Of, Name)> {
+    let (of, name) = key.strip_prefix(PLUGIN).map_or((Of::Feature, key), |plugin| (Of::Plugin, plugin));
+    Some((of, name.parse().ok()?))
+}
 
 /// Why a flag has its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +53,7 @@ pub(super) enum NoValue {
 }
 
 /// The value of a flag.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(super) enum FlagValue {
     Bool(bool),
@@ -56,7 +61,7 @@ pub(super) enum FlagValue {
 }
 
 /// A flag that was evaluated.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Flag<'k> {
     pub(super) key: Cow<'k, str>,
     pub(super) value: FlagValue,
@@ -71,13 +76,13 @@ fn reason_name<S: serde::Serializer>(reason: &Reason, to: S) -> Result<S::Ok, S:
 }
 
 /// What else is told of a flag.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Metadata {
     status: &'static str,
     percent_bp: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Height>,
+    pub(super) since: Option<Height>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,37 +91,27 @@ pub(super) struct Metadata {
     pub(super) root: Option<String>,
 }
 
-/// Evaluates flags on one state for one targeting key.
+/// Evaluates flags on one state for one targeting key. What is not in the state is filled in later: blocks wait while it is
+/// read.
 pub(super) struct Evaluator<'s> {
-    node: &'s Node,
-    sinces: &'s Sinces,
     state: &'s State,
-    at: (Hash, Height),
     user: Option<Address>,
 }
 
 impl<'s> Evaluator<'s> {
-    pub(super) fn new(
-        node: &'s Node,
-        sinces: &'s Sinces,
-        state: &'s State,
-        height: Option<Height>,
-        targeting_key: Option<&str>,
-    ) -> Self {
-        let at = (state.root(), height.unwrap_or_default());
-        Self { node, sinces, state, at, user: targeting_key.map(address_of_targeting_key) }
+    pub(super) fn new(state: &'s State, targeting_key: Option<&str>) -> Self {
+        Self { state, user: targeting_key.map(address_of_targeting_key) }
     }
 
-    /// Evaluates a flag by its key.
-    pub(super) fn flag<'k>(&self, key: &'k str) -> Result<Flag<'k>, NoValue> {
-        let name = |text: &str| text.parse::<Name>().map_err(|_| NoValue::FlagNotFound);
-        match key.strip_prefix(PLUGIN) {
-            Some(plugin) => self.plugin(key.into(), &name(plugin)?),
-            None => self.feature(key.into(), &name(key)?),
+    /// Evaluates the flag of a key.
+    pub(super) fn flag<'k>(&self, key: impl Into<Cow<'k, str>>, (of, name): &(Of, Name)) -> Result<Flag<'k>, NoValue> {
+        match of {
+            Of::Feature => self.feature(key.into(), name),
+            Of::Plugin => self.plugin(key.into(), name),
         }
     }
 
-    pub(super) fn feature<'k>(&self, key: Cow<'k, str>, name: &Name) -> Result<Flag<'k>, NoValue> {
+    fn feature<'k>(&self, key: Cow<'k, str>, name: &Name) -> Result<Flag<'k>, NoValue> {
         let feature = self.state.feature(name).ok_or(NoValue::FlagNotFound)?;
         let verdict = match &self.user {
             Some(user) => self.state.check(name, user),
@@ -131,7 +126,7 @@ impl<'s> Evaluator<'s> {
             metadata: Metadata {
                 status: feature.status.name(),
                 percent_bp: feature.rollout_percent.bps().get(),
-                since: self.sinces.since(self.node, Of::Feature, name, self.at),
+                since: None,
                 decided_by,
                 height: None,
                 root: None,
@@ -139,7 +134,7 @@ impl<'s> Evaluator<'s> {
         })
     }
 
-    pub(super) fn plugin<'k>(&self, key: Cow<'k, str>, name: &Name) -> Result<Flag<'k>, NoValue> {
+    fn plugin<'k>(&self, key: Cow<'k, str>, name: &Name) -> Result<Flag<'k>, NoValue> {
         let plugin = self.state.plugin(name).ok_or(NoValue::FlagNotFound)?;
         let deployment = self.state.deployment(name);
         let (version, reason) = match (deployment, &self.user) {
@@ -156,7 +151,7 @@ impl<'s> Evaluator<'s> {
             metadata: Metadata {
                 status: summary.status.name(),
                 percent_bp: summary.share.get(),
-                since: self.sinces.since(self.node, Of::Plugin, name, self.at),
+                since: None,
                 decided_by: None,
                 height: None,
                 root: None,

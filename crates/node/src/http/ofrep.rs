@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use coalmine_core::{Height, Name};
+use coalmine_core::{Hash, Height, Name};
 use coalmine_store::Tip;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,8 +15,9 @@ use sha2::{Digest as _, Sha256};
 use crate::http::api::{Api, HEIGHT, JSON, height_value};
 use crate::http::body;
 use crate::http::events::config_etag;
-use crate::http::flags::{Evaluator, Flag, NoValue, PLUGIN};
+use crate::http::flags::{Evaluator, Flag, NoValue, PLUGIN, flag_of};
 use crate::http::problem::{Kind, Problem};
+use crate::http::since::Of;
 
 /// How long an evaluation waits for the height that an event has named.
 const EVENT_WAIT: Duration = Duration::from_secs(2);
@@ -109,14 +110,16 @@ pub(super) async fn evaluate(
         Ok(targeting_key) => targeting_key,
         Err(failure) => return failure.of(&key).response(),
     };
-    let (flag, height) = api.state(|state, height| {
-        let evaluator = Evaluator::new(api.node(), api.sinces(), state, height, targeting_key.as_deref());
-        let flag = evaluator.flag(&key).map(|mut flag| {
-            flag.metadata.height = height;
-            flag.metadata.root = Some(state.root().to_string());
-            flag
-        });
-        (flag, height)
+    let named = flag_of(&key);
+    let (flag, height, root) = api.state(|state, height| {
+        let evaluate = |named| Evaluator::new(state, targeting_key.as_deref()).flag(key.as_str(), named);
+        (named.as_ref().map_or(Err(NoValue::FlagNotFound), evaluate), height, state.root())
+    });
+    let flag = flag.map(|mut flag| {
+        flag.metadata.since = since(&api, named.as_ref(), root, height);
+        flag.metadata.height = height;
+        flag.metadata.root = Some(root.to_string());
+        flag
     });
     let mut response = match flag {
         Ok(flag) => {
@@ -210,45 +213,52 @@ struct Evaluated {
     is_other_config: bool,
 }
 
+/// Since when a flag is as it is in a state.
+fn since(api: &Api, named: Option<&(Of, Name)>, root: Hash, height: Option<Height>) -> Option<Height> {
+    let (of, name) = named?;
+    api.sinces().since(api.node(), *of, name, (root, height.unwrap_or_default()))
+}
+
 fn bulk(api: &Api, targeting_key: Option<&str>, config: Option<&str>) -> Result<Evaluated, Failure<'static>> {
-    api.state(|state, height| {
+    let (found, chain, height, root) = api.state(|state, height| {
         if state.feature_count().saturating_add(state.plugin_count()) > BULK_MAX {
             let details = format!("there are more than {BULK_MAX} flags; evaluate them one by one");
             return Err(Failure::new(400, "GENERAL", details));
         }
-        let evaluator = Evaluator::new(api.node(), api.sinces(), state, height, targeting_key);
-        let keys: Vec<(String, Name, bool)> = state
-            .features()
-            .map(|feature| (feature.name.to_string(), feature.name, false))
-            .chain(state.plugins().map(|(name, _)| (format!("{PLUGIN}{name}"), *name, true)))
-            .collect();
-        let mut flags: Vec<Entry<'_>> = Vec::with_capacity(keys.len());
-        for (key, name, is_plugin) in &keys {
-            let key = key.as_str();
-            let found =
-                if *is_plugin { evaluator.plugin(key.into(), name) } else { evaluator.feature(key.into(), name) };
-            flags.push(match found {
-                Ok(flag) => {
-                    api.metrics().evaluated(flag.reason);
-                    Entry::Flag(flag)
-                }
-                Err(why) => Entry::Failure(Failure::no_value(why, key)),
-            });
-        }
-        let root = state.root();
-        let all = Bulk {
-            flags: &flags,
-            metadata: BulkMetadata { chain: state.global().chain.as_str().into(), height, root: root.to_string() },
-            event_streams: [EventStream { r#type: "sse", endpoint: Endpoint { request_uri: STREAM } }],
+        let evaluator = Evaluator::new(state, targeting_key);
+        let features = state.features().map(|feature| (feature.name.to_string(), (Of::Feature, feature.name)));
+        let plugins = state.plugins().map(|(name, _)| (format!("{PLUGIN}{name}"), (Of::Plugin, *name)));
+        let evaluate = |(key, named): (String, (Of, Name))| {
+            let flag = evaluator.flag(key.clone(), &named);
+            (key, named, flag)
         };
-        let body = serde_json::to_vec(&all).unwrap_or_default();
-        let etag = etag(targeting_key, &serde_json::to_vec(&flags).unwrap_or_default());
-        // Heights at which nothing happens have the root of the one before.
-        let own = config_etag(Tip { height, root });
-        let root_of = |etag: &str| etag.split_once('-').map(|(_, root)| root.to_owned());
-        let is_other_config = config.is_some_and(|config| root_of(config) != root_of(&own));
-        Ok(Evaluated { body, etag, height, is_other_config })
-    })
+        let found: Vec<_> = features.chain(plugins).map(evaluate).collect();
+        Ok((found, state.global().chain, height, state.root()))
+    })?;
+    let mut flags: Vec<Entry<'_>> = Vec::with_capacity(found.len());
+    for (key, named, flag) in &found {
+        flags.push(match flag {
+            Ok(flag) => {
+                api.metrics().evaluated(flag.reason);
+                let mut flag = flag.clone();
+                flag.metadata.since = since(api, Some(named), root, height);
+                Entry::Flag(flag)
+            }
+            Err(why) => Entry::Failure(Failure::no_value(*why, key)),
+        });
+    }
+    let all = Bulk {
+        flags: &flags,
+        metadata: BulkMetadata { chain: chain.as_str().into(), height, root: root.to_string() },
+        event_streams: [EventStream { r#type: "sse", endpoint: Endpoint { request_uri: STREAM } }],
+    };
+    let body = serde_json::to_vec(&all).unwrap_or_default();
+    let etag = etag(targeting_key, &serde_json::to_vec(&flags).unwrap_or_default());
+    // Heights at which nothing happens have the root of the one before.
+    let own = config_etag(Tip { height, root });
+    let root_of = |etag: &str| etag.split_once('-').map(|(_, root)| root.to_owned());
+    let is_other_config = config.is_some_and(|config| root_of(config) != root_of(&own));
+    Ok(Evaluated { body, etag, height, is_other_config })
 }
 
 /// The ETag of an answer, which says nothing of the height: it changes when a flag does, or the context.
