@@ -21,8 +21,6 @@ use crate::node::Node;
 
 /// The heights between two rounds.
 const BETWEEN: Height = 5;
-/// How much the major of a version grows with each round.
-const MAJORS: u64 = 100;
 /// How long a height may take to come; a node whose blocks have ended plays no further.
 const WAIT: Duration = Duration::from_secs(3_600);
 
@@ -41,6 +39,8 @@ pub(super) struct Story {
     features: BTreeSet<Name>,
     /// The plugins, each with the first version that the story registers.
     plugins: BTreeMap<Name, Version>,
+    /// How much the major of a version grows with each round: by the highest one, so that no two meet.
+    majors: u64,
 }
 
 impl Story {
@@ -56,15 +56,16 @@ impl Story {
         }
         let Told { genesis, admin, blocks, .. } = Told::read(name, &with_addresses(text, &addresses))?;
         let commands = blocks.iter().flat_map(|(_, txs)| txs).flat_map(|(_, commands)| commands);
-        let (mut features, mut plugins) = (BTreeSet::new(), BTreeMap::new());
+        let (mut features, mut plugins, mut majors) = (BTreeSet::new(), BTreeMap::new(), 1_u64);
         for command in commands {
             if let Command::CreateFeature { name, .. } = command {
                 features.insert(*name);
             } else if let Command::RegisterVersion { plugin, version, .. } = command {
                 plugins.entry(*plugin).or_insert_with(|| version.clone());
+                majors = majors.max(major(version).map_or(1, |(major, _)| major));
             }
         }
-        Ok(Self { genesis, keys, admin, blocks, features, plugins })
+        Ok(Self { genesis, keys, admin, blocks, features, plugins, majors })
     }
 
     /// The roles of a key before the first block.
@@ -170,9 +171,8 @@ impl Story {
         if self.plugins.get(plugin) == Some(version) {
             return state.plugin(plugin).map_or_else(|| version.clone(), |plugin| plugin.current.clone());
         }
-        let text = version.to_string();
-        let newer = text.split_once('.').and_then(|(major, rest)| {
-            let major = major.parse::<u64>().ok()?.checked_add(moved.round.checked_mul(MAJORS)?)?;
+        let newer = major(version).and_then(|(major, rest)| {
+            let major = major.checked_add(moved.round.checked_mul(self.majors)?)?;
             format!("{major}.{rest}").parse().ok()
         });
         newer.unwrap_or_else(|| version.clone())
@@ -197,6 +197,13 @@ impl Story {
             Err(error) => tracing::warn!(%error, "a transaction of the story cannot be signed"),
         }
     }
+}
+
+/// The major of a version, and what is behind it.
+fn major(version: &Version) -> Option<(u64, String)> {
+    let text = version.to_string();
+    let (major, rest) = text.split_once('.')?;
+    Some((major.parse().ok()?, rest.to_owned()))
 }
 
 /// How far a round is from the story as it is written.
