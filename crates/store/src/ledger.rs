@@ -13,7 +13,7 @@ use coalmine_core::{
 };
 
 use crate::error::{Problem, StoreError};
-use crate::store::{Snapshots, Staging, Store, View};
+use crate::store::{Snapshots, Staging, Store, View, Write};
 use crate::tip::Tip;
 
 /// Why a ledger could not be created or opened.
@@ -163,6 +163,16 @@ impl Staged {
     }
 }
 
+/// Another state in a batch of the host, to take the place of that of a ledger: the token for [`Ledger::replaced`].
+///
+/// Dropping it has the effect of dropping [`Staged`].
+#[derive(Debug)]
+#[must_use = "give it back with replaced(); dropping it stops the ledger"]
+pub struct Replacement {
+    state: State,
+    mark: Arc<()>,
+}
+
 impl<S: Store> Ledger<S> {
     /// Creates a ledger in an empty store. When this returns, the genesis is durable.
     ///
@@ -305,15 +315,20 @@ impl<S: Store> Ledger<S> {
 
     /// Checks that an execution may be committed now.
     fn check(&self, execution: &Execution) -> Result<(), CommitError> {
+        self.check_ready()?;
+        if !self.state.accepts(execution) {
+            return Err(StaleExecution.into());
+        }
+        Ok(())
+    }
+
+    fn check_ready(&self) -> Result<(), CommitError> {
         match &self.phase {
             Phase::Ready => (),
             // The token holds the other half of the mark.
             Phase::Staged(mark) if Arc::strong_count(mark) > 1 => return Err(CommitError::Staged),
             Phase::Staged(_) => return Err(CommitError::Dropped),
             Phase::Failed => return Err(CommitError::Failed),
-        }
-        if !self.state.accepts(execution) {
-            return Err(StaleExecution.into());
         }
         Ok(())
     }
@@ -359,14 +374,47 @@ impl<S: Staging> Ledger<S> {
     /// [`Problem::NotWritten`] if the block is not in the store; every further commit is refused
     /// then. [`CommitError::Stale`] for the token of another ledger.
     pub fn committed(&mut self, staged: Staged) -> Result<(), CommitError> {
-        self.take_back(&staged)?;
-        let (expected, found) = (tip_of(&staged.execution), self.store.tip()?);
-        if found != Some(expected) {
-            return Err(self.refused(Problem::NotWritten { expected, found }));
-        }
+        self.take_back(&staged.mark)?;
+        self.check_written(tip_of(&staged.execution))?;
         self.state.apply(staged.execution)?;
         self.phase = Phase::Ready;
         Ok(())
+    }
+
+    /// Puts a whole state in the place of this one, by the writes that lead to it.
+    pub(crate) fn stage_state<'w>(
+        &mut self,
+        state: State,
+        writes: impl IntoIterator<Item = Write<'w>>,
+        batch: &mut S::Batch,
+    ) -> Result<Replacement, StoreError> {
+        // A ledger whose last block is in doubt is opened again before anything else.
+        if self.check_ready().is_err() {
+            return Err(StoreError::new(self.store.place(), Problem::Other(CommitError::Failed.to_string())));
+        }
+        let (base, tip) = (self.last_committed(), Tip { height: state.tip(), root: state.root() });
+        self.store.stage(Some(&base), &tip, writes, batch)?;
+        let mark = Arc::new(());
+        self.phase = Phase::Staged(Arc::clone(&mark));
+        Ok(Replacement { state, mark })
+    }
+
+    /// Makes a restored state the state, after the host has written its batch.
+    ///
+    /// # Errors
+    /// As for [`Ledger::committed`].
+    pub fn replaced(&mut self, replacement: Replacement) -> Result<(), CommitError> {
+        self.take_back(&replacement.mark)?;
+        let Replacement { state, mark: _ } = replacement;
+        self.check_written(Tip { height: state.tip(), root: state.root() })?;
+        self.state = state;
+        self.phase = Phase::Ready;
+        Ok(())
+    }
+
+    fn check_written(&self, expected: Tip) -> Result<(), CommitError> {
+        let found = self.store.tip()?;
+        if found == Some(expected) { Ok(()) } else { Err(self.refused(Problem::NotWritten { expected, found })) }
     }
 
     /// Forgets a staged block whose batch was not written. Batch and token are gone after that, so
@@ -380,7 +428,7 @@ impl<S: Staging> Ledger<S> {
     /// then. [`CommitError::Stale`] for the token of another ledger.
     pub fn abandon(&mut self, staged: Staged, batch: S::Batch) -> Result<(), CommitError> {
         drop(batch);
-        self.take_back(&staged)?;
+        self.take_back(&staged.mark)?;
         let (expected, found) = (Some(self.last_committed()), self.store.tip()?);
         if found != expected {
             return Err(self.refused(Problem::Moved { expected, found }));
@@ -390,9 +438,9 @@ impl<S: Staging> Ledger<S> {
     }
 
     /// Takes the token back. The ledger is failed from here until its caller knows better.
-    fn take_back(&mut self, staged: &Staged) -> Result<(), CommitError> {
+    fn take_back(&mut self, given: &Arc<()>) -> Result<(), CommitError> {
         match &self.phase {
-            Phase::Staged(mark) if Arc::ptr_eq(mark, &staged.mark) => {
+            Phase::Staged(mark) if Arc::ptr_eq(mark, given) => {
                 self.phase = Phase::Failed;
                 Ok(())
             }

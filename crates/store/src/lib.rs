@@ -52,7 +52,7 @@ mod tip;
 mod tip_file;
 
 pub use error::{Problem, StoreError};
-pub use ledger::{AdvanceError, CommitError, Ledger, OpenError, Staged, Verified, check_rules, verify};
+pub use ledger::{AdvanceError, CommitError, Ledger, OpenError, Replacement, Staged, Verified, check_rules, verify};
 pub use memory::{MemoryBatch, MemoryHandle, MemoryReader, MemorySnapshot, MemoryStore};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{COLUMN, Columns, Durability, RocksReader, RocksSnapshot, RocksStore};

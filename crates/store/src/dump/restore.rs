@@ -1,14 +1,16 @@
 //! Takes a dump in, chunk by chunk or as a file, and makes a ledger of it when all of it has been checked.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
+use coalmine_core::query::Entries;
 use coalmine_core::{Decode as _, Encode as _, FORMAT, Global, Key, Reader, STATE_KEYS, State};
 
 use super::error::{DumpError, Part};
 use super::header::{CHUNK_SIZE_MAX, Chunk, HEADER_SIZE_MAX, Header, MAGIC, sha256};
 use super::write::record_len;
-use crate::ledger::{Ledger, OpenError, check_numbers, compare_root};
-use crate::store::Store;
+use crate::ledger::{Ledger, OpenError, Replacement, check_numbers, compare_root};
+use crate::store::{Staging, Store};
 
 /// Collects the chunks of a dump. Each is checked when it comes; nothing is written before all are there.
 #[derive(Debug)]
@@ -178,6 +180,27 @@ impl Restored {
     #[must_use]
     pub fn records(&self) -> u64 {
         u64::try_from(records(&self.chunks).count()).unwrap_or(u64::MAX)
+    }
+
+    /// Puts this state in the place of that of a ledger: the records that differ, and its tip, go into the batch of the
+    /// host, which is written whole or not at all. [`Ledger::replaced`] takes the token when it was.
+    ///
+    /// # Errors
+    /// As for [`Ledger::stage`]; the batch is left as it was.
+    pub fn stage<S: Staging>(self, ledger: &mut Ledger<S>, batch: &mut S::Batch) -> Result<Replacement, OpenError> {
+        let mut writes: BTreeMap<Vec<u8>, Option<&[u8]>> = BTreeMap::new();
+        for entry in Entries::new(ledger.store(), &[STATE_KEYS.start], &[STATE_KEYS.end]) {
+            writes.insert(entry?.0, None);
+        }
+        for (key, value) in records(&self.chunks) {
+            if ledger.store().get(key)?.as_deref() == Some(value) {
+                writes.remove(key);
+            } else {
+                writes.insert(key.to_vec(), Some(value));
+            }
+        }
+        let writes = writes.iter().map(|(key, value)| (key.as_slice(), *value));
+        Ok(ledger.stage_state(self.state, writes, batch)?)
     }
 
     /// Writes the records into an empty store, in one batch, and returns the ledger on it.
