@@ -13,6 +13,7 @@ use coalmine_core::{
     BLOCK_SIZE_MAX, BLOCK_TXS_MAX, Block, BlockError, Encode as _, Execution, Genesis, Hash, Height, LimitError,
     Receipt, Reject,
 };
+use coalmine_store::dump::Restored;
 use coalmine_store::{CommitError, StoreError, Tip};
 
 use crate::block;
@@ -44,6 +45,23 @@ pub enum Stopped {
     /// Heights are 32 bits, and all have passed.
     #[error("there are no more heights")]
     Heights,
+    /// The replicated log does not go on.
+    #[error("{0}")]
+    Log(String),
+}
+
+/// Why the state of a dump is not in the place of that of a node.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// The ledger of the node.
+    #[error(transparent)]
+    Open(#[from] coalmine_store::OpenError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger refuses it.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 /// What an engine says of a block besides its height.
@@ -87,8 +105,7 @@ impl Chain {
     /// # Errors
     /// A block up to there cannot be executed.
     pub fn is_due(&self, height: Height) -> Result<bool, Stopped> {
-        let execution = self.node.inner().ledger().state().advance(height)?;
-        Ok(execution.height() != height || !execution.writes().is_empty())
+        is_due(&self.node, height)
     }
 
     /// Lets heights pass at which nothing happens, without writing them: [`Chain::is_due`] must have said so.
@@ -131,35 +148,57 @@ impl Chain {
     /// [`Stopped`]; the block is not committed, as far as anybody knows.
     pub fn make(&mut self, height: Height, stamp: &Stamp) -> Result<(), Stopped> {
         self.catch_up(height, stamp)?;
-        let mut selected = self.node.inner().pool().select(BLOCK_TXS_MAX, BLOCK_SIZE_MAX / 2);
-        let mut attempt: usize = 0;
-        loop {
-            let envelopes: Vec<&[u8]> = selected.iter().map(|waiting| waiting.envelope.as_slice()).collect();
-            let execution = self.execute(&block::to_execute(self.node.domain(), height, &envelopes)?)?;
-            let full = Receipt::Rejected { reject: Reject::BlockFull, index: 0 }.code();
-            let receipts = &execution.outcome().receipts;
-            let is_full = |place: usize| receipts.get(place).is_some_and(|receipt| receipt.code() == full);
-            let has_room = !(0..selected.len()).any(is_full);
-            // What finds no room in a block of its own will find none in the next one either.
-            if has_room || selected.len() == 1 || attempt == ATTEMPTS_MAX {
-                let txs: Vec<(Hash, &[u8])> =
-                    selected.iter().map(|waiting| (waiting.id, waiting.envelope.as_slice())).collect();
-                return self.write(execution, &txs, stamp, Sync::Now);
-            }
-            attempt = attempt.saturating_add(1);
-            selected = without_full(&selected, is_full);
-        }
+        let (selected, execution) = choose(&self.node, height, BLOCK_SIZE_MAX / 2)?;
+        let txs: Vec<(Hash, &[u8])> =
+            selected.iter().map(|waiting| (waiting.id, waiting.envelope.as_slice())).collect();
+        self.write(execution, &txs, stamp, Sync::Now)
     }
 
-    /// Commits a block of given envelopes.
+    /// Commits a block of given envelopes, which an engine keeps until it is durable here.
     ///
     /// # Errors
     /// As for [`Chain::make`].
-    pub fn commit(&mut self, height: Height, envelopes: &[(Hash, &[u8])], stamp: &Stamp) -> Result<(), Stopped> {
+    pub fn commit(
+        &mut self,
+        height: Height,
+        envelopes: &[(Hash, &[u8])],
+        stamp: &Stamp,
+        sync: Sync,
+    ) -> Result<(), Stopped> {
         self.catch_up(height, stamp)?;
         let bytes: Vec<&[u8]> = envelopes.iter().map(|(_, envelope)| *envelope).collect();
-        let execution = self.execute(&block::to_execute(self.node.domain(), height, &bytes)?)?;
-        self.write(execution, envelopes, stamp, Sync::Now)
+        let execution = execute(&self.node, &block::to_execute(self.node.domain(), height, &bytes)?)?;
+        self.write(execution, envelopes, stamp, sync)
+    }
+
+    /// Puts the state of a dump in the place of this one. The history of before is pruned first, since what lies between
+    /// the two is not there.
+    ///
+    /// # Errors
+    /// The database fails; the state is the old one or the new one.
+    pub fn replace(&mut self, restored: Restored, stamp: &Stamp) -> Result<(), ReplaceError> {
+        let inner = self.node.inner();
+        let tip = restored.header().tip;
+        let end = self.committed().height.map_or(0, |tip| tip.saturating_add(1));
+        while self.node.oldest_outcome() < end {
+            let mut batch = Batch::default();
+            let oldest = self.prune_below(end, &mut batch)?;
+            inner.database().write(batch, Sync::Later)?;
+            inner.pruned(oldest);
+        }
+        let mut batch = Batch::default();
+        let oldest = tip.height.map_or(0, |tip| tip.saturating_add(1));
+        batch.put(Table::Meta, OLDEST, height_key(oldest));
+        for (key, value) in &stamp.marks {
+            batch.put(Table::Meta, key.clone(), value.clone());
+        }
+        let replacement = restored.stage(&mut inner.ledger_mut(), &mut batch)?;
+        inner.ledger().store().write(batch, Sync::Now)?;
+        inner.ledger_mut().replaced(replacement)?;
+        inner.pruned(Some(oldest));
+        inner.settle([], oldest);
+        inner.seen(tip);
+        Ok(())
     }
 
     /// Commits the heights before one, of which only those with due work are executed.
@@ -167,13 +206,6 @@ impl Chain {
         let before = height.checked_sub(1).filter(|before| self.committed().height.is_some_and(|tip| tip < *before));
         let stamp = Stamp { time: stamp.time, marks: Vec::new() };
         before.map_or(Ok(()), |before| self.advance(before, &stamp))
-    }
-
-    fn execute(&self, block: &Block) -> Result<Execution, BlockError> {
-        let begin = Instant::now();
-        let execution = self.node.inner().ledger().execute(block);
-        self.node.timings().executed(begin.elapsed());
-        execution
     }
 
     fn write(&mut self, execution: Execution, txs: &[(Hash, &[u8])], stamp: &Stamp, sync: Sync) -> Result<(), Stopped> {
@@ -204,8 +236,13 @@ impl Chain {
             let envelopes: Vec<&[u8]> = txs.iter().map(|(_, envelope)| *envelope).collect();
             batch.put(Table::Blocks, height_key(height), block_row(&envelopes));
         }
-        for ((id, _), index) in txs.iter().zip(0..) {
-            batch.put(Table::Transactions, id.0, place_row(height, index));
+        let used = Receipt::Rejected { reject: Reject::BadSequence, index: 0 }.code();
+        for ((outcome, (id, _)), index) in record.txs.iter().zip(txs).zip(0..) {
+            // A leader that does not know yet what is in the blocks of the one before it puts it into another one, where
+            // it is rejected. What became of it is what the first one says.
+            if outcome.receipt.code() != used || inner.database().get(Table::Transactions, &id.0)?.is_none() {
+                batch.put(Table::Transactions, id.0, place_row(height, index));
+            }
         }
         for (subject, name, sample) in &sampled {
             batch.put(Table::Samples, sample_key(*subject, name, height), sample.to_bytes());
@@ -230,9 +267,13 @@ impl Chain {
 
     /// Deletes what is older than what is kept. Returns the oldest height that is left.
     fn prune(&self, height: Height, batch: &mut Batch) -> Result<Option<Height>, StoreError> {
-        let inner = self.node.inner();
-        let Some(keep) = inner.options().keep_blocks else { return Ok(None) };
-        let (oldest, wanted) = (self.node.oldest_outcome(), height.saturating_sub(keep.get().saturating_sub(1)));
+        let Some(keep) = self.node.inner().options().keep_blocks else { return Ok(None) };
+        self.prune_below(height.saturating_sub(keep.get().saturating_sub(1)), batch)
+    }
+
+    /// Deletes what is below a height, or a part of it.
+    fn prune_below(&self, wanted: Height, batch: &mut Batch) -> Result<Option<Height>, StoreError> {
+        let (inner, oldest) = (self.node.inner(), self.node.oldest_outcome());
         if wanted <= oldest {
             return Ok(None);
         }
@@ -254,6 +295,39 @@ impl Chain {
         batch.put(Table::Meta, OLDEST, height_key(oldest));
         Ok(Some(oldest))
     }
+}
+
+/// What waits and goes into a block of a height above the tip, at most so many bytes of it, and what comes of it.
+pub(crate) fn choose(node: &Node, height: Height, bytes_max: usize) -> Result<(Vec<Arc<Waiting>>, Execution), Stopped> {
+    let mut selected = node.inner().pool().select(BLOCK_TXS_MAX, bytes_max);
+    let mut attempt: usize = 0;
+    loop {
+        let envelopes: Vec<&[u8]> = selected.iter().map(|waiting| waiting.envelope.as_slice()).collect();
+        let execution = execute(node, &block::to_execute(node.domain(), height, &envelopes)?)?;
+        let full = Receipt::Rejected { reject: Reject::BlockFull, index: 0 }.code();
+        let receipts = &execution.outcome().receipts;
+        let is_full = |place: usize| receipts.get(place).is_some_and(|receipt| receipt.code() == full);
+        let has_room = !(0..selected.len()).any(is_full);
+        // What finds no room in a block of its own will find none in the next one either.
+        if has_room || selected.len() == 1 || attempt == ATTEMPTS_MAX {
+            return Ok((selected, execution));
+        }
+        attempt = attempt.saturating_add(1);
+        selected = without_full(&selected, is_full);
+    }
+}
+
+/// Whether an empty block at a height above the tip would change something, or one before it.
+pub(crate) fn is_due(node: &Node, height: Height) -> Result<bool, Stopped> {
+    let execution = node.inner().ledger().state().advance(height)?;
+    Ok(execution.height() != height || !execution.writes().is_empty())
+}
+
+fn execute(node: &Node, block: &Block) -> Result<Execution, BlockError> {
+    let begin = Instant::now();
+    let execution = node.inner().ledger().execute(block);
+    node.timings().executed(begin.elapsed());
+    execution
 }
 
 /// What is left for a block without what has no room in it, and without what its signers have signed to run after that.

@@ -20,6 +20,7 @@ mod mempool;
 mod node;
 pub mod notify;
 mod outgoing;
+mod replicas;
 pub mod reporter;
 pub mod secret;
 pub mod tables;
@@ -28,7 +29,7 @@ pub mod testing;
 mod timings;
 mod warnings;
 
-pub use chain::{Chain, Stamp, Stopped};
+pub use chain::{Chain, ReplaceError, Stamp, Stopped};
 pub use mempool::{Limits, Refusal};
 pub use node::{
     Behind, Health, Node, NotLinearizable, NotSettled, OpenError, Options, Sequences, StopSignal, SubmitError,

@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 
 use crate::database::{Batch, Database, LedgerStore, Records, Snapshot, Sync};
 use crate::mempool::{Limits, Mempool, Refusal, Waiting, check};
+use crate::replicas::Replicas;
 use crate::tables::{
     BlockRecord, Table, TxRecord, height_key, read_block_row, read_height, read_place_row, sample_key,
 };
@@ -148,7 +149,7 @@ pub struct Behind {
 
 /// The engine cannot say what is last.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the engine makes no more blocks: {0}")]
+#[error("the engine cannot say what is last: {0}")]
 pub struct NotLinearizable(String);
 
 /// The sequences of a signer.
@@ -221,6 +222,8 @@ struct Status {
     moved: Instant,
     /// Why there are no more blocks.
     stopped: Option<String>,
+    /// The other nodes, if there are any.
+    replicas: Option<Arc<dyn Replicas>>,
 }
 
 impl Node {
@@ -262,7 +265,7 @@ impl Node {
             stop: watch::Sender::new(false),
             is_stopping: Mutex::new(false),
             wake: Condvar::new(),
-            status: Mutex::new(Status { engine: "none", moved: Instant::now(), stopped: None }),
+            status: Mutex::new(Status { engine: "none", moved: Instant::now(), stopped: None, replicas: None }),
             timings: Timings::default(),
         })))
     }
@@ -308,9 +311,15 @@ impl Node {
     /// # Errors
     /// The engine has stopped, so nobody knows.
     pub async fn linearizable(&self) -> Result<Tip, NotLinearizable> {
+        if let Some(why) = self.0.status().stopped.clone() {
+            return Err(NotLinearizable(why));
+        }
         // A single node acknowledges nothing before everybody can read it.
-        let stopped = self.0.status().stopped.clone();
-        stopped.map_or_else(|| Ok(self.tip()), |why| Err(NotLinearizable(why)))
+        let replicas = self.0.status().replicas.clone();
+        if let Some(replicas) = replicas {
+            replicas.linearize().await.map_err(NotLinearizable)?;
+        }
+        Ok(self.tip())
     }
 
     /// How long blocks take.
@@ -513,6 +522,13 @@ impl Node {
         damage.map_or(Ok(found), |error| Err(self.0.damaged("samples", error)))
     }
 
+    /// Whether this is the node that does what only one of several does, such as telling others: the leader of those that
+    /// replicate, or the only one.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.0.status().replicas.as_ref().is_none_or(|replicas| replicas.is_leader())
+    }
+
     /// How many transactions wait.
     #[must_use]
     pub fn pending(&self) -> usize {
@@ -528,6 +544,7 @@ impl Node {
         reasons.extend(status.stopped.clone());
         if reasons.is_empty() {
             reasons.extend(not_accepting.clone());
+            reasons.extend(status.replicas.as_ref().and_then(|replicas| replicas.trouble()));
         }
         Health {
             engine: status.engine,
@@ -638,6 +655,18 @@ impl Inner {
     /// Says which engine makes the blocks.
     pub(crate) fn runs(&self, engine: &'static str) {
         self.status().engine = engine;
+    }
+
+    /// Says who the other nodes are.
+    #[cfg(feature = "raft")]
+    pub(crate) fn replicates(&self, replicas: Arc<dyn Replicas>) {
+        self.status().replicas = Some(replicas);
+    }
+
+    /// Takes snapshots of the records, on any thread.
+    #[cfg(feature = "raft")]
+    pub(crate) fn reader(&self) -> Records {
+        self.records.clone()
     }
 
     /// Says that there are no more blocks, and why.

@@ -7,6 +7,7 @@
 //! | samples | `subject u8 ‖ lp8 name ‖ height u32` | a sample of coalmine-chart |
 //! | transactions | `id 32` | `height u32 ‖ index u32` |
 //! | meta | text | by key |
+//! | raft | text | log and vote of the engine raft, in the form of coalmine-raft |
 //!
 //! Big-endian. One value has one encoding. Heights at which nothing happened have no rows.
 
@@ -29,11 +30,14 @@ pub enum Table {
     Transactions,
     /// Marks of the node itself, and of what is built on it.
     Meta,
+    /// Log and vote of a node that replicates.
+    Raft,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 5] = [Self::Blocks, Self::Outcomes, Self::Samples, Self::Transactions, Self::Meta];
+    pub const ALL: [Self; 6] =
+        [Self::Blocks, Self::Outcomes, Self::Samples, Self::Transactions, Self::Meta, Self::Raft];
 
     /// Its name, which is that of its column family.
     #[must_use]
@@ -44,6 +48,7 @@ impl Table {
             Self::Samples => "samples",
             Self::Transactions => "transactions",
             Self::Meta => "meta",
+            Self::Raft => "raft",
         }
     }
 }

@@ -167,6 +167,11 @@ fn dump_code(error: &DumpError) -> u8 {
 fn stopped_code(error: &Stopped) -> u8 {
     match error {
         Stopped::Block(BlockError::UnknownRules { .. }) => 4,
-        Stopped::Block(_) | Stopped::Limit(_) | Stopped::Store(_) | Stopped::Commit(_) | Stopped::Heights => 3,
+        Stopped::Block(_)
+        | Stopped::Limit(_)
+        | Stopped::Store(_)
+        | Stopped::Commit(_)
+        | Stopped::Heights
+        | Stopped::Log(_) => 3,
     }
 }

@@ -184,7 +184,7 @@ impl<C: Clock> Solo<C> {
 }
 
 /// How many heights pass in a time.
-fn heights(time: Duration, interval: Duration) -> u32 {
+pub(super) fn heights(time: Duration, interval: Duration) -> u32 {
     let heights = time.as_nanos().checked_div(interval.as_nanos()).unwrap_or_default();
     u32::try_from(heights).unwrap_or(u32::MAX)
 }

@@ -18,6 +18,8 @@ mod export;
 mod http;
 mod mempool;
 mod notify;
+#[cfg(feature = "raft")]
+mod raft;
 mod reporter;
 #[cfg(feature = "rocksdb")]
 mod survival;
