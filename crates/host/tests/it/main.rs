@@ -16,6 +16,8 @@ mod common;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod follow;
+#[cfg(feature = "wasm")]
+mod fresh;
 mod incoming;
 mod load;
 #[cfg(feature = "wasm")]
