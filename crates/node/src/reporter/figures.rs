@@ -225,7 +225,7 @@ mod tests {
             prop_assert_eq!(sums[0] * MICRO + operations(&left), operations(&start));
             prop_assert_eq!(sums[1] * MICRO + left.errors, start.errors);
             prop_assert_eq!(sums[2] * MICRO + left.latency, start.latency);
-            prop_assert_eq!(sums[3] + u128::from(left.checks), start.checks.into());
+            prop_assert_eq!(sums[3] + u128::from(left.checks), u128::from(start.checks));
         }
     }
 }

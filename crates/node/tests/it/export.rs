@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use coalmine_core::Command as Sent;
 use coalmine_json::blockfile::{BlockReader, FileBlock, Form, Limits};
-use coalmine_node::database::Database;
+use coalmine_node::database::{Database, Sync};
 use coalmine_node::export::{ExportError, blocks};
 use coalmine_node::testing::{address, genesis, key, signed};
 use coalmine_node::{Chain, Options, Stamp};
@@ -73,7 +73,7 @@ fn an_export_comes_to_the_same_root() {
         let id = |number: u8| coalmine_core::Hash([number; 32]);
         let envelopes: Vec<(_, &[u8])> =
             vec![(id(1), &changed), (id(2), b"no envelope"), (id(3), &stranger), (id(4), &good)];
-        chain.commit(20, &envelopes, &stamp(3)).unwrap();
+        chain.commit(20, &envelopes, &stamp(3), Sync::Now).unwrap();
         let codes: Vec<u16> = node.outcome(20).unwrap().unwrap().txs.iter().map(|tx| tx.receipt.code()).collect();
         assert_eq!(codes, [1, 1, 2, 0], "malformed, malformed, unauthorized, ok");
         chain.advance(40, &stamp(4)).unwrap();

@@ -6,6 +6,7 @@ use coalmine_auth::{Envelope, SMALL_ORDER, SecretKey};
 use coalmine_core::{
     Address, Command, Encode as _, Genesis, Hash, Height, Reason, Role, Sequence, Transaction, TxCommand,
 };
+use coalmine_node::database::Sync;
 use coalmine_node::testing::{Manual, address, key, manual};
 use coalmine_node::{Limits, Node, NotSettled, Options, Refusal, SubmitError, Submitted, TxState};
 
@@ -175,7 +176,7 @@ async fn what_can_no_longer_be_executed_leaves() {
     let revoke = Command::RevokeRole { address: address(&key(3)), role: Role::Operator };
     let foreign = envelope(&node, 1, 1, vec![revoke]);
     let stamp = coalmine_node::Stamp::default();
-    blocks.chain().commit(6, &[(Hash([7; 32]), &foreign)], &stamp).unwrap();
+    blocks.chain().commit(6, &[(Hash([7; 32]), &foreign)], &stamp, Sync::Now).unwrap();
     assert_eq!(node.pending(), 0);
     let why = |id| match node.transaction(&id).unwrap() {
         TxState::Unknown(Some(refusal)) => refusal,
@@ -190,7 +191,7 @@ async fn what_can_no_longer_be_executed_leaves() {
     // A sequence that a foreign block has used.
     let mine = submitted(&node, &envelope(&node, 2, 3, plain()));
     let foreign = envelope(&node, 2, 4, plain());
-    blocks.chain().commit(7, &[(Hash([8; 32]), &foreign)], &stamp).unwrap();
+    blocks.chain().commit(7, &[(Hash([8; 32]), &foreign)], &stamp, Sync::Now).unwrap();
     assert_eq!(why(mine), Refusal::SequenceUsed { sequence: 3, last: 4 });
     assert!(matches!(node.submit(&envelope(&node, 2, 3, plain())), Err(SubmitError::Refused(_))));
 }

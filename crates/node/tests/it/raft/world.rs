@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coalmine_core::{Genesis, Role};
-use coalmine_node::database::{Batch, Database, LedgerStore, Memory, Sync};
+use coalmine_node::database::{Batch, Database, LedgerStore, Sync};
 use coalmine_node::engine::Clock;
 use coalmine_node::engine::raft::{RaftEngine, RaftRows};
 use coalmine_node::tables::Table;
@@ -15,7 +15,6 @@ use coalmine_node::{Chain, Node, Options, Stopped};
 use coalmine_raft::openraft::raft::AppendEntriesResponse;
 use coalmine_raft::{CallError, Cluster, Hello, Identity, Link, Member, NodeId, Request, Response, Settings};
 use coalmine_store::dump::{Dump, read};
-use coalmine_store::{MemoryHandle, MemoryStore};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinHandle;
@@ -146,22 +145,18 @@ pub(super) struct Running {
 
 /// What outlives a crash.
 #[derive(Clone)]
-pub(super) struct Disk {
-    pub(super) tables: Memory,
-    pub(super) records: MemoryHandle,
-}
+pub(super) struct Disk(Database);
 
 impl Disk {
     pub(super) fn new() -> Self {
-        Self { tables: Memory::default(), records: MemoryHandle::default() }
+        Self(Database::memory().0)
     }
 
     async fn open(&self) -> (Database, LedgerStore) {
         // Tasks of the node that crashed may take a moment to end.
         for _ in 0..1_000 {
-            if let Ok(store) = MemoryStore::with_handle(self.records.clone()) {
-                let database = Database::Memory(self.tables.clone());
-                return (database, LedgerStore::Memory(store, self.tables.clone()));
+            if let Ok(store) = self.0.reopened() {
+                return (self.0.clone(), store);
             }
             sleep(Duration::from_millis(10)).await;
         }
@@ -170,22 +165,20 @@ impl Disk {
 
     /// A copy of it as it is now.
     pub(super) fn copy(&self, node: &Node) -> Self {
-        let copy = Self::new();
-        let (from, to) = (Database::Memory(self.tables.clone()), Database::Memory(copy.tables.clone()));
+        let (copy, store) = Database::memory();
         let mut batch = Batch::default();
         for table in Table::ALL {
-            from.scan(table, &[], &[0xff; 40], &mut |key, value| {
+            let mut put = |key: &[u8], value: &[u8]| {
                 batch.put(table, key, value);
                 std::ops::ControlFlow::Continue(())
-            })
-            .unwrap();
+            };
+            self.0.scan(table, &[], &[0xff; 40], &mut put).unwrap();
         }
-        to.write(batch, Sync::Now).unwrap();
+        copy.write(batch, Sync::Now).unwrap();
         let mut dump = Vec::new();
         node.records(|records| Dump::new(records).unwrap().write_to(&mut dump).unwrap());
-        let store = MemoryStore::with_handle(copy.records.clone()).unwrap();
         read(dump.as_slice()).unwrap().into_ledger(store).unwrap();
-        copy
+        Self(copy)
     }
 }
 
