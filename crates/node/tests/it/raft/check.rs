@@ -23,7 +23,7 @@ pub(super) struct Ack {
 
 /// The envelope that creates a feature.
 pub(super) fn create(node: &Node, signer: u8, sequence: u64, name: &Name) -> Vec<u8> {
-    let commands = vec![Command::create_feature(name.clone(), "").unwrap()];
+    let commands = vec![Command::create_feature(*name, "").unwrap()];
     let tx = Transaction::new(address(&key(signer)), commands).unwrap();
     let tx = tx.with_sequence(Sequence { number: sequence, valid_until: None });
     coalmine_auth::Envelope::sign(node.domain(), &tx, &key(signer)).unwrap().to_bytes()
@@ -31,13 +31,8 @@ pub(super) fn create(node: &Node, signer: u8, sequence: u64, name: &Name) -> Vec
 
 /// Gives an envelope to a node, and waits a while for the acknowledgement.
 pub(super) async fn send(by: NodeId, node: &Node, envelope: &[u8], name: &Name, within: Duration) -> Option<Ack> {
-    let told = |record: TxRecord| Ack {
-        by,
-        id: record.id,
-        name: name.clone(),
-        height: record.height,
-        code: record.receipt.code(),
-    };
+    let told =
+        |record: TxRecord| Ack { by, id: record.id, name: *name, height: record.height, code: record.receipt.code() };
     match node.submit(envelope) {
         Ok(Submitted::Committed(record)) => Some(told(record)),
         Ok(Submitted::Pending(id)) => node.settled(id, within).await.ok().map(told),
@@ -99,9 +94,11 @@ pub(super) fn check(world: &World, acks: &[Ack]) -> Result<(), String> {
             if *height < node.oldest_outcome() {
                 continue;
             }
-            match node.transaction(tx).unwrap() {
-                TxState::Committed(record) if record.height == *height && record.receipt.code() == *code => {}
-                other => return Err(format!("node {by} has told of {ack:?}, node {id} says {other:?}")),
+            let found = node.transaction(tx).unwrap();
+            let is_so = matches!(&found, TxState::Committed(record)
+                if record.height == *height && record.receipt.code() == *code);
+            if !is_so {
+                return Err(format!("node {by} has told of {ack:?}, node {id} says {found:?}"));
             }
         }
     }
