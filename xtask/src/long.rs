@@ -55,7 +55,7 @@ pub(crate) const NODE_KILLS: &[Tests] = &[Tests {
     package: "coalmine-node",
     filter: "survival::",
     variables: &[("COALMINE_NODE_KILLS", "1000"), ("COALMINE_NODE_FAULTS", "40")],
-    is_stored: true,
+    has_features: true,
 }];
 
 /// Runs tests one after another. What they count and measure is printed.
